@@ -1,0 +1,47 @@
+"""Builds core/ and its host ports into neurath.flash._core. It knows where the C files are and how a header becomes a
+cffi declaration; it must never hold C code of its own."""
+
+import re
+from pathlib import Path
+
+import cffi
+
+CORE = Path(__file__).resolve().parent
+ROOT = CORE.parent
+#: Headers whose declarations Python sees, in this order. Each is plain C that cffi's parser understands.
+HEADERS = ("include/nrt.h", "ports/host.h")
+FLAGS = [
+    "-std=c11", "-O2", "-g", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow",
+    "-Wno-unused-parameter", "-fno-strict-aliasing", "-fvisibility=hidden",
+]
+
+
+def declarations(text: str) -> str:
+    """Turns a header into cffi's language: comments, guards and includes go, integer macros stay."""
+    text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
+    kept = []
+    for line in text.splitlines():
+        if re.match(r"\s*#\s*define\s+\w+\s+\(?-?(0x[0-9a-fA-F]+|\d+)[uU]?\)?\s*$", line):
+            name, value = line.split()[1:3]
+            kept.append(f"#define {name} {value.strip('()').rstrip('uU')}")
+        elif not line.lstrip().startswith("#"):
+            kept.append(line)
+    return "\n".join(kept)
+
+
+def builder() -> cffi.FFI:
+    ffi = cffi.FFI()
+    ffi.cdef("\n".join(declarations((CORE / h).read_text()) for h in HEADERS))
+    sources = sorted([*(CORE / "src").glob("*.c"), *(CORE / "ports").glob("*.c")])
+    ffi.set_source(
+        "neurath.flash._core",
+        "\n".join(f'#include "{Path(h).name}"' for h in HEADERS),
+        sources=[str(s.relative_to(ROOT)) for s in sources],
+        include_dirs=[str(CORE / "include"), str(CORE / "ports"), str(CORE / "src")],
+        depends=[str(h) for h in CORE.rglob("*.h")],
+        extra_compile_args=FLAGS,
+    )
+    return ffi
+
+
+ffi = builder()

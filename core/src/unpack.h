@@ -1,0 +1,51 @@
+/* unpack.h - the decoder as rehearsal and rewrite see it: a header, an order of commit units, groups. It reads the staged
+ * file and, through nrt_old(), old bytes; it never touches flash and never knows whether its output is written. */
+#ifndef NRT_UNPACK_H
+#define NRT_UNPACK_H
+
+#include "nrt.h"
+
+#define NRT_MAX_SAVES 64
+
+/* Before the unit at plan position `before` is committed, the old content of the sector that starts at image offset
+ * `image_off` is copied to scratch and served from there by nrt_old() once the bank's copy is gone. */
+struct nrt_save {
+    uint32_t before;
+    uint32_t image_off;
+};
+
+/* What the header of an update file says (docs/spec/delta.md). */
+struct nrt_header {
+    uint32_t profile;      /* 0 raw, 1 simple */
+    uint32_t old_size;     /* 0: a full image */
+    uint32_t new_size;
+    uint32_t crc;          /* CRC-32 over old and new image */
+    uint32_t group;
+    uint32_t n_order;      /* commit units that are rewritten, in plan order */
+    uint32_t n_saves;
+    uint32_t workspace;    /* RAM the decoder wants, bytes */
+    uint32_t body;         /* offset of the first group frame */
+};
+
+/* Output of a group, in order; return below 0 ends the decoding with that result. */
+struct nrt_sink {
+    void *ctx;
+    int (*put)(void *ctx, const uint8_t *data, uint32_t len);
+};
+
+struct nrt_unpack;   /* lives at the start of the workspace */
+
+/* Header only: what the file claims, before any RAM is lent. Strict: every field in bounds for this layout. */
+int nrt_unpack_header(const struct nrt_layout *l, const struct nrt_file *f, struct nrt_header *out);
+/* Opens with control table decoded into `workspace`. */
+int nrt_unpack_open(struct nrt_unpack **u, const struct nrt_layout *l, const struct nrt_file *f, struct nrt_ram workspace);
+const struct nrt_header *nrt_unpack_info(const struct nrt_unpack *u);
+/* Commit unit at plan position k. */
+int nrt_unpack_order(const struct nrt_unpack *u, uint32_t k, uint32_t *unit);
+int nrt_unpack_save(const struct nrt_unpack *u, uint32_t i, struct nrt_save *out);
+/* Decodes the whole commit unit at plan position k into the sink: exactly the unit's bytes that lie inside the new image,
+ * in order, group by group. Bounded: work is at most a constant times output plus the frame's length.
+ * `first_sector_only` decoding does not exist: units are the grain. */
+int nrt_unpack_unit(struct nrt_unpack *u, struct nrt_core *c, uint32_t k, struct nrt_sink sink);
+
+#endif

@@ -1,0 +1,1 @@
+"""Carriers move wire messages and know nothing else. One file each."""

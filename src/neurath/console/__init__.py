@@ -1,0 +1,1 @@
+"""The server's screens: pages, live data, templates; every asset is in the package."""

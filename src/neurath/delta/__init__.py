@@ -1,0 +1,1 @@
+"""The delta engine: from two images to an update file, and (for tests) back."""

@@ -1,0 +1,1 @@
+"""Memory as it really is: geometry, bank, state log, and the C core that rewrites it."""

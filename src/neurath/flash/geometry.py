@@ -1,0 +1,233 @@
+"""The memory map of a model of terminal, as people write it (TOML) and as the core takes it. It knows regions, spans and
+their rules; it must never touch flash. Spec: docs/spec/layout.md."""
+
+from __future__ import annotations
+
+import tomllib
+import uuid
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from neurath.errors import DataError
+from neurath.ids import ModelName, checked_name
+
+RescueClass = Literal["modem", "staged", "wire"]
+Mode = Literal["scratch", "resume"]
+
+MAX_REGIONS = 8
+MAX_BANK = 4
+GROUP = 16384
+LEAF = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """`count` erase sectors of `size` bytes from flash address `base` up."""
+
+    base: int
+    size: int
+    count: int
+
+    @property
+    def end(self) -> int:
+        return self.base + self.size * self.count
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """`length` bytes of flash from address `base` up."""
+
+    base: int = 0
+    length: int = 0
+
+    @property
+    def end(self) -> int:
+        return self.base + self.length
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Geometry of the whole flash of a terminal; mirrors struct nrt_layout. Every span is whole sectors; what no span
+    names is foreign and is kept byte for byte."""
+
+    regions: tuple[Region, ...]
+    bank: tuple[Span, ...]
+    log: tuple[Span, Span]
+    birth: Span = Span()
+    scratch: Span = Span()
+    stage: Span = Span()
+    write_unit: int = 4
+    page: int = 256
+    group: int = GROUP
+    leaf: int = LEAF
+    erased: int = 0xFF
+
+    def __post_init__(self) -> None:
+        problem = _problem(self)
+        if problem:
+            raise DataError("this memory map cannot be updated in place", problem, "see docs/spec/layout.md", id="NRT-220")
+
+    @property
+    def bank_size(self) -> int:
+        """Bytes of image the bank can hold."""
+        return sum(span.length for span in self.bank)
+
+    @property
+    def size(self) -> int:
+        """Bytes of flash from the lowest to the highest region's end."""
+        return max(region.end for region in self.regions) - min(region.base for region in self.regions)
+
+
+def _problem(layout: Layout) -> str:
+    """What the core would refuse about this map, in words; empty when nothing."""
+    if not 1 <= len(layout.regions) <= MAX_REGIONS or not 1 <= len(layout.bank) <= MAX_BANK:
+        return f"1 to {MAX_REGIONS} regions and 1 to {MAX_BANK} bank spans are possible"
+    if layout.erased not in (0x00, 0xFF):
+        return "the erased value is 0xFF or 0x00"
+    unit = layout.write_unit
+    if unit not in (1, 2, 4, 8, 16, 32) or layout.page % unit or not 0 < layout.page <= 512:
+        return "write unit is 1, 2, 4, 8, 16 or 32; page a multiple of it, at most 512"
+    if layout.leaf <= 0 or layout.group % layout.leaf:
+        return "a group is a whole number of leaves"
+    for region in layout.regions:
+        if region.size <= 0 or region.count <= 0 or region.size % layout.page:
+            return f"sectors of region 0x{region.base:x} are not whole pages"
+    return _span_problem(layout)
+
+
+def _span_problem(layout: Layout) -> str:
+    starts = {r.base + i * r.size for r in layout.regions for i in range(r.count)}
+    ends = {r.base + (i + 1) * r.size for r in layout.regions for i in range(r.count)}
+    used = [s for s in (*layout.bank, *layout.log, layout.birth, layout.scratch, layout.stage) if s.length]
+    for span in used:
+        if span.base not in starts or span.end not in ends:
+            return f"span 0x{span.base:x}+0x{span.length:x} is not whole sectors of the regions"
+    used.sort(key=lambda s: s.base)
+    for left, right in zip(used, used[1:], strict=False):
+        if left.end > right.base:
+            return f"spans at 0x{left.base:x} and 0x{right.base:x} overlap"
+    if not layout.log[0].length or layout.log[0].length != layout.log[1].length:
+        return "the state log needs two spans of equal length"
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A kind of terminal: its memory map, what it can lend, how it is rescued.
+
+    `ram` is the most RAM in bytes a terminal of this model can lend; `vendor` and `klass` are the 16-byte ids of the
+    envelope (RFC 9124); `address` is where the first byte of the bank is mapped for the processor.
+    """
+
+    name: ModelName
+    layout: Layout
+    ram: int
+    rescue: RescueClass = "wire"
+    mode: Mode = "scratch"
+    vendor: bytes = b""
+    klass: bytes = b""
+    address: int = 0
+
+    def __post_init__(self) -> None:
+        checked_name(self.name, "model")
+        # Ids derived from the name, unless the model names its own: the same model file gives the same ids everywhere.
+        if not self.vendor:
+            object.__setattr__(self, "vendor", uuid.uuid5(uuid.NAMESPACE_DNS, "neurath").bytes)
+        if not self.klass:
+            object.__setattr__(self, "klass", uuid.uuid5(uuid.UUID(bytes=self.vendor), self.name).bytes)
+
+
+def model_from_toml(text: str) -> Model:
+    """The model a TOML file describes, or DataError that names the field."""
+    try:
+        raw = tomllib.loads(text)
+        return _model(raw)
+    except DataError:
+        raise
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as fault:
+        raise DataError(
+            "this is not a model file",
+            f"{type(fault).__name__}: {fault}",
+            "see docs/spec/layout.md for an example",
+            id="NRT-221",
+        ) from None
+
+
+def _model(raw: dict[str, Any]) -> Model:
+    if raw.get("rescue", "wire") not in ("modem", "staged", "wire") or raw.get("mode", "scratch") not in ("scratch", "resume"):
+        raise ValueError("rescue is modem, staged or wire; mode is scratch or resume")
+    layout = Layout(
+        regions=tuple(Region(int(r["base"]), int(r["size"]), int(r["count"])) for r in raw["region"]),
+        bank=tuple(_span(s) for s in raw["bank"]),
+        log=(_span(raw["log"][0]), _span(raw["log"][1])),
+        birth=_span(raw.get("birth")),
+        scratch=_span(raw.get("scratch")),
+        stage=_span(raw.get("stage")),
+        write_unit=int(raw.get("write_unit", 4)),
+        page=int(raw.get("page", 256)),
+        group=int(raw.get("group", GROUP)),
+        leaf=int(raw.get("leaf", LEAF)),
+        erased=int(raw.get("erased", 0xFF)),
+    )
+    return Model(
+        name=ModelName(str(raw["name"])),
+        layout=layout,
+        ram=int(raw["ram"]),
+        rescue=raw.get("rescue", "wire"),
+        mode=raw.get("mode", "scratch"),
+        vendor=uuid.UUID(raw["vendor"]).bytes if "vendor" in raw else b"",
+        klass=uuid.UUID(raw["class"]).bytes if "class" in raw else b"",
+        address=int(raw.get("address", 0)),
+    )
+
+
+def _span(raw: dict[str, int] | None) -> Span:
+    return Span() if raw is None else Span(int(raw["base"]), int(raw["length"]))
+
+
+def model_to_toml(model: Model) -> str:
+    """The same model as a TOML file; `model_from_toml` of it gives an equal model."""
+
+    def span(value: Span) -> str:
+        return f"{{ base = 0x{value.base:x}, length = 0x{value.length:x} }}"
+
+    lay = model.layout
+    lines = [
+        f'name = "{model.name}"',
+        f"ram = {model.ram}",
+        f'rescue = "{model.rescue}"',
+        f'mode = "{model.mode}"',
+        f'vendor = "{uuid.UUID(bytes=model.vendor)}"',
+        f'class = "{uuid.UUID(bytes=model.klass)}"',
+        f"address = 0x{model.address:x}",
+        f"write_unit = {lay.write_unit}",
+        f"page = {lay.page}",
+        f"group = {lay.group}",
+        f"leaf = {lay.leaf}",
+        f"erased = 0x{lay.erased:02x}",
+        f"bank = [{', '.join(span(s) for s in lay.bank)}]",
+        f"log = [{span(lay.log[0])}, {span(lay.log[1])}]",
+    ]
+    lines += [f"{key} = {span(value)}" for key, value in (("birth", lay.birth), ("scratch", lay.scratch), ("stage", lay.stage)) if value.length]
+    for region in lay.regions:
+        lines += ["", "[[region]]", f"base = 0x{region.base:x}", f"size = {region.size}", f"count = {region.count}"]
+    return "\n".join(lines) + "\n"
+
+
+def simple_layout(image_room: int, *, sector: int = 4096, page: int = 256, scratch_sectors: int = 8, **more: Any) -> Layout:
+    """A flat chip of equal sectors: birth, two log sectors, scratch, then a bank with room for `image_room` bytes."""
+    bank_sectors = -(-image_room // sector)
+    group = more.setdefault("group", GROUP)
+    # The last unit of the bank is a whole one, so that an image may grow inside its sectors.
+    per_unit = max(1, group // sector)
+    bank_sectors = -(-bank_sectors // per_unit) * per_unit
+    total = 3 + scratch_sectors + bank_sectors
+    return Layout(
+        regions=(Region(0, sector, total),),
+        birth=Span(0, sector),
+        log=(Span(sector, sector), Span(2 * sector, sector)),
+        scratch=Span(3 * sector, scratch_sectors * sector),
+        bank=(Span((3 + scratch_sectors) * sector, bank_sectors * sector),),
+        page=page,
+        **more,
+    )

@@ -1,0 +1,1 @@
+"""Carrier servers at a site that answer from a cache."""

@@ -1,0 +1,1 @@
+"""The server: software store, deltas, delivery, progress. It holds no release key."""

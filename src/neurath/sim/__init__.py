@@ -1,0 +1,1 @@
+"""The world around the product: flash that tears, power that fails, links that are slow, fleets."""

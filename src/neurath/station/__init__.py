@@ -1,0 +1,1 @@
+"""The restoration station: brings a terminal back over a wire."""

@@ -1,0 +1,1 @@
+"""The terminal: who it is, what it lends, what it takes, and what became of it."""

@@ -1,0 +1,94 @@
+"""Strict CBOR for every message of ours: deterministic (RFC 8949 4.2.1), maps with small integer keys, nothing after the
+end. It knows types and bounds; it must never know what a message means."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import cbor2
+
+from neurath.errors import DataError
+
+T = TypeVar("T", int, str, bytes, bool, list)
+
+#: No message of ours is longer, envelope and ticket included.
+MAX_MESSAGE = 16384
+
+
+def pack(fields: Mapping[int, object]) -> bytes:
+    """One canonical map; keys whose value is None are left out."""
+    return cbor2.dumps({k: v for k, v in fields.items() if v is not None}, canonical=True)
+
+
+def unpack(data: bytes, what: str) -> Fields:
+    """The map in the bytes, or DataError. Only the one canonical form of a map is taken."""
+    if len(data) > MAX_MESSAGE:
+        raise malformed(what, f"{len(data)} bytes; the longest is {MAX_MESSAGE}")
+    try:
+        source = io.BytesIO(data)
+        value = cbor2.CBORDecoder(source).decode()
+        if source.read(1):
+            raise malformed(what, "bytes follow the end")
+        canonical = cbor2.dumps(value, canonical=True)
+    except DataError:
+        raise
+    except Exception as fault:  # cbor2 raises many kinds on hostile bytes; all mean the same here
+        raise malformed(what, f"not CBOR: {type(fault).__name__}") from None
+    if not isinstance(value, dict) or canonical != data:
+        raise malformed(what, "not a deterministic CBOR map")
+    return Fields(value, what)
+
+
+def malformed(what: str, why: str) -> DataError:
+    return DataError(f"malformed {what}", why, "send the message as docs/spec describes it", id="NRT-210")
+
+
+class Fields:
+    """Typed access to a decoded map; every miss is a DataError that names the key."""
+
+    def __init__(self, values: Mapping[Any, Any], what: str) -> None:
+        self._values = dict(values)
+        self._what = what
+
+    def need(self, key: int, kind: type[T]) -> T:
+        value = self._values.get(key)
+        if type(value) is not kind:
+            raise malformed(self._what, f"key {key} must be {kind.__name__}")
+        return value  # type: ignore[return-value]  # the exact type was just checked
+
+    def get(self, key: int, kind: type[T], default: T) -> T:
+        return self.need(key, kind) if key in self._values else default
+
+    def uint(self, key: int, limit: int = 0xFFFF_FFFF, default: int | None = None) -> int:
+        """An unsigned integer up to `limit`."""
+        if default is not None and key not in self._values:
+            return default
+        value = self.need(key, int)
+        if not 0 <= value <= limit:
+            raise malformed(self._what, f"key {key} must lie in 0..{limit}")
+        return value
+
+    def octets(self, key: int, length: int | None = None, default: bytes | None = None) -> bytes:
+        """A byte string, of exactly `length` where one is given."""
+        if default is not None and key not in self._values:
+            return default
+        value = self.need(key, bytes)
+        if length is not None and len(value) != length:
+            raise malformed(self._what, f"key {key} must be {length} bytes long")
+        return value
+
+    def text(self, key: int, limit: int = 256, default: str | None = None) -> str:
+        if default is not None and key not in self._values:
+            return default
+        value = self.need(key, str)
+        if len(value) > limit:
+            raise malformed(self._what, f"key {key} must be at most {limit} characters long")
+        return value
+
+    def only(self, keys: frozenset[int]) -> None:
+        """DataError when the map holds a key this message does not have."""
+        extra = sorted(str(k) for k in self._values if k not in keys)
+        if extra:
+            raise malformed(self._what, f"unknown key {extra[0][:20]}")

@@ -1,0 +1,169 @@
+"""The check-in: a terminal says who it is, what it runs, what it can lend. It knows two forms of the same value, CBOR and
+hawkBit attributes; it must never decide what to answer. Spec: docs/spec/check.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from neurath.ids import FIRMWARE, ComponentName, Floor, ModelName, checked_name
+from neurath.wire import cbor
+from neurath.wire.cbor import malformed
+
+#: Prefix of the attributes that our own agent sends in configData.
+PREFIX = "neurath."
+_KEYS = frozenset(range(1, 16))
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Who I am, what I run, what I can lend.
+
+    `bank` is the SHA-256 of the first `bank_size` bytes of the bank as they are now: the installed version is derived
+    from it, never from `version`, which is only a word for people. `ram` is what the terminal could free, bytes;
+    `stage` what it could stage durably, bytes; `link` its measured speed, bytes a second, 0 unknown.
+    `open_file` is the digest of the update file a torn terminal needs (b"": none). `staged` and `staged_bytes` are the
+    file it holds in part and its sync point in bytes.
+    """
+
+    model: ModelName
+    bank: bytes
+    bank_size: int
+    ram: int
+    nonce: bytes
+    envelope: bytes = b""
+    floor: Floor = Floor(0, 0)
+    component: ComponentName = FIRMWARE
+    version: str = ""
+    stage: int = 0
+    link: int = 0
+    state: str = "idle"
+    open_file: bytes = b""
+    staged: bytes = b""
+    staged_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        checked_name(self.model, "model")
+        checked_name(self.component, "component")
+        if len(self.bank) != 32 or len(self.nonce) != 8:
+            raise malformed("check", "bank is 32 bytes, nonce is 8")
+
+
+def encode(check: Check) -> bytes:
+    return cbor.pack(
+        {
+            1: check.model,
+            2: check.bank,
+            3: check.bank_size,
+            4: check.ram,
+            5: check.nonce,
+            6: check.envelope or None,
+            7: [check.floor.epoch, check.floor.sequence],
+            8: None if check.component == FIRMWARE else check.component,
+            9: check.version or None,
+            10: check.stage or None,
+            11: check.link or None,
+            12: None if check.state == "idle" else check.state,
+            13: check.open_file or None,
+            14: check.staged or None,
+            15: check.staged_bytes or None,
+        }
+    )
+
+
+def decode(data: bytes) -> Check:
+    """The check-in in the bytes, or DataError."""
+    f = cbor.unpack(data, "check")
+    f.only(_KEYS)
+    floor = f.need(7, list)
+    if len(floor) != 2 or not all(type(x) is int and 0 <= x <= 0xFFFF_FFFF for x in floor):
+        raise malformed("check", "floor is [epoch, sequence]")
+    found = Check(
+        model=ModelName(f.text(1, 64)),
+        bank=f.octets(2, 32),
+        bank_size=f.uint(3),
+        ram=f.uint(4),
+        nonce=f.octets(5, 8),
+        envelope=f.octets(6, 16, b""),
+        floor=Floor(*floor),
+        component=ComponentName(f.text(8, 64, str(FIRMWARE))),
+        version=f.text(9, 64, ""),
+        stage=f.uint(10, default=0),
+        link=f.uint(11, default=0),
+        state=f.text(12, 32, "idle"),
+        open_file=f.octets(13, 16, b""),
+        staged=f.octets(14, 16, b""),
+        staged_bytes=f.uint(15, default=0),
+    )
+    if encode(found) != data:
+        raise malformed("check", "a default value is spelled out")
+    return found
+
+
+def to_attributes(check: Check) -> dict[str, str]:
+    """The same value as hawkBit attributes (configData), for terminals on DDI."""
+    named: dict[str, str] = {
+        "model": check.model,
+        "bank": check.bank.hex(),
+        "size": str(check.bank_size),
+        "ram": str(check.ram),
+        "nonce": check.nonce.hex(),
+        "envelope": check.envelope.hex(),
+        "floor": f"{check.floor.epoch}.{check.floor.sequence}",
+        "component": check.component,
+        "version": check.version,
+        "stage": str(check.stage),
+        "link": str(check.link),
+        "state": check.state,
+        "open": check.open_file.hex(),
+        "staged": check.staged.hex(),
+        "staged_bytes": str(check.staged_bytes),
+    }
+    return {PREFIX + key: value for key, value in named.items()}
+
+
+def from_attributes(attributes: Mapping[str, str]) -> Check | None:
+    """The check-in among hawkBit attributes; None when the client is not ours; DataError when it is malformed."""
+    if PREFIX + "bank" not in attributes:
+        return None
+
+    def text(key: str, default: str = "") -> str:
+        return attributes.get(PREFIX + key, default)
+
+    def number(key: str) -> int:
+        value = text(key, "0")
+        if not (value.isascii() and value.isdigit() and len(value) <= 10 and int(value) <= 0xFFFF_FFFF):
+            raise malformed("check", f"{PREFIX}{key} is not a number")
+        return int(value)
+
+    def octets(key: str, lengths: tuple[int, ...]) -> bytes:
+        try:
+            value = bytes.fromhex(text(key))
+        except ValueError:
+            raise malformed("check", f"{PREFIX}{key} is not hexadecimal") from None
+        if len(value) not in lengths:
+            raise malformed("check", f"{PREFIX}{key} has {len(value)} bytes")
+        return value
+
+    epoch, _, sequence = text("floor", "0.0").partition(".")
+    if not (epoch.isascii() and epoch.isdigit() and sequence.isascii() and sequence.isdigit()):
+        raise malformed("check", "neurath.floor is epoch.sequence")
+    if len(epoch) > 10 or len(sequence) > 10:
+        raise malformed("check", "neurath.floor is out of range")
+    return Check(
+        model=ModelName(text("model")),
+        bank=octets("bank", (32,)),
+        bank_size=number("size"),
+        ram=number("ram"),
+        nonce=octets("nonce", (8,)),
+        envelope=octets("envelope", (0, 16)),
+        floor=Floor(int(epoch), int(sequence)),
+        component=ComponentName(text("component", str(FIRMWARE))),
+        version=text("version")[:64],
+        stage=number("stage"),
+        link=number("link"),
+        state=text("state", "idle")[:32],
+        open_file=octets("open", (0, 16)),
+        staged=octets("staged", (0, 16)),
+        staged_bytes=number("staged_bytes"),
+    )
