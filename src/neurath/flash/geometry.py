@@ -3,6 +3,7 @@ their rules; it must never touch flash. Spec: docs/spec/layout.md."""
 
 from __future__ import annotations
 
+import itertools
 import tomllib
 import uuid
 from dataclasses import dataclass
@@ -65,7 +66,9 @@ class Layout:
     def __post_init__(self) -> None:
         problem = _problem(self)
         if problem:
-            raise DataError("this memory map cannot be updated in place", problem, "see docs/spec/layout.md", id="NRT-220")
+            raise DataError(
+                "this memory map cannot be updated in place", problem, "see docs/spec/layout.md", id="NRT-220"
+            )
 
     @property
     def bank_size(self) -> int:
@@ -103,7 +106,7 @@ def _span_problem(layout: Layout) -> str:
         if span.base not in starts or span.end not in ends:
             return f"span 0x{span.base:x}+0x{span.length:x} is not whole sectors of the regions"
     used.sort(key=lambda s: s.base)
-    for left, right in zip(used, used[1:], strict=False):
+    for left, right in itertools.pairwise(used):
         if left.end > right.base:
             return f"spans at 0x{left.base:x} and 0x{right.base:x} overlap"
     if not layout.log[0].length or layout.log[0].length != layout.log[1].length:
@@ -154,7 +157,10 @@ def model_from_toml(text: str) -> Model:
 
 
 def _model(raw: dict[str, Any]) -> Model:
-    if raw.get("rescue", "wire") not in ("modem", "staged", "wire") or raw.get("mode", "scratch") not in ("scratch", "resume"):
+    if raw.get("rescue", "wire") not in ("modem", "staged", "wire") or raw.get("mode", "scratch") not in (
+        "scratch",
+        "resume",
+    ):
         raise ValueError("rescue is modem, staged or wire; mode is scratch or resume")
     layout = Layout(
         regions=tuple(Region(int(r["base"]), int(r["size"]), int(r["count"])) for r in raw["region"]),
@@ -208,13 +214,16 @@ def model_to_toml(model: Model) -> str:
         f"bank = [{', '.join(span(s) for s in lay.bank)}]",
         f"log = [{span(lay.log[0])}, {span(lay.log[1])}]",
     ]
-    lines += [f"{key} = {span(value)}" for key, value in (("birth", lay.birth), ("scratch", lay.scratch), ("stage", lay.stage)) if value.length]
+    optional = (("birth", lay.birth), ("scratch", lay.scratch), ("stage", lay.stage))
+    lines += [f"{key} = {span(value)}" for key, value in optional if value.length]
     for region in lay.regions:
         lines += ["", "[[region]]", f"base = 0x{region.base:x}", f"size = {region.size}", f"count = {region.count}"]
     return "\n".join(lines) + "\n"
 
 
-def simple_layout(image_room: int, *, sector: int = 4096, page: int = 256, scratch_sectors: int = 8, **more: Any) -> Layout:
+def simple_layout(
+    image_room: int, *, sector: int = 4096, page: int = 256, scratch_sectors: int = 8, **more: Any
+) -> Layout:
     """A flat chip of equal sectors: birth, two log sectors, scratch, then a bank with room for `image_room` bytes."""
     bank_sectors = -(-image_room // sector)
     group = more.setdefault("group", GROUP)

@@ -11,7 +11,7 @@ import cbor2
 
 from neurath.errors import DataError
 
-T = TypeVar("T", int, str, bytes, bool, list)
+T = TypeVar("T")
 
 #: No message of ours is longer, envelope and ticket included.
 MAX_MESSAGE = 16384
@@ -56,7 +56,7 @@ class Fields:
         value = self._values.get(key)
         if type(value) is not kind:
             raise malformed(self._what, f"key {key} must be {kind.__name__}")
-        return value  # type: ignore[return-value]  # the exact type was just checked
+        return value
 
     def get(self, key: int, kind: type[T], default: T) -> T:
         return self.need(key, kind) if key in self._values else default

@@ -12,6 +12,7 @@ from neurath.wire.cbor import malformed
 
 #: Prefix of the attributes that our own agent sends in configData.
 PREFIX = "neurath."
+_NO_FLOOR = Floor(0, 0)
 _KEYS = frozenset(range(1, 16))
 
 
@@ -32,7 +33,7 @@ class Check:
     ram: int
     nonce: bytes
     envelope: bytes = b""
-    floor: Floor = Floor(0, 0)
+    floor: Floor = _NO_FLOOR
     component: ComponentName = FIRMWARE
     version: str = ""
     stage: int = 0

@@ -1,0 +1,110 @@
+"""The entry of the `neurath` command: finds the verb, runs it, turns errors into three lines and an exit code. It knows
+which module holds which verb; it must never import one that was not asked for (`--help` answers within 0.35 s)."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+import sys
+import traceback
+from collections.abc import Sequence
+
+from neurath import __version__
+from neurath.cli.output import Output
+from neurath.errors import NeurathError, UsageError
+
+#: verb -> (module under neurath.cli, one line of help). A module has `configure(parser)` and `run(args, out) -> int`.
+VERBS: dict[str, tuple[str, str]] = {
+    "serve": ("serve", "server and console"),
+    "image": ("image", "software store: add, list, show"),
+    "sign": ("sign", "sign an image where the key is (never on the server)"),
+    "verify": ("sign", "verify an image against its envelope"),
+    "key": ("key", "make and show keys"),
+    "delta": ("delta", "create, apply and show update files"),
+    "model": ("model", "memory maps of kinds of terminals"),
+    "terminal": ("terminal", "add, list, show, why, pin terminals"),
+    "rollout": ("rollout", "offer a release to terminals"),
+    "agent": ("agent", "terminal agent for this machine"),
+    "station": ("station", "restoration station"),
+    "sim": ("sim", "simulated fleet, power cuts, links"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one verb and gives its exit code: 0 done, 1 failed, 2 usage, 3 nothing to do, 4 not found, 5 refused,
+    6 unreachable, 7 not trusted."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    out = Output(json_lines="--json" in arguments)
+    try:
+        return _run(arguments, out)
+    except NeurathError as error:
+        return _failed(error, arguments, out)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 0
+    except OSError as fault:
+        # Files and sockets named by the user: a full disk or a busy port is no bug of ours.
+        name = f" {fault.filename}" if fault.filename else ""
+        kind = 4 if isinstance(fault, FileNotFoundError) else 1
+        error = NeurathError(
+            f"cannot use{name}", fault.strerror or str(fault), "check the path and the space left", id="NRT-140"
+        )
+        return _failed(error, arguments, out, kind)
+
+
+def _run(arguments: list[str], out: Output) -> int:
+    words = [a for a in arguments if not a.startswith("-")]
+    if "--version" in arguments and not words:
+        out.data(f"neurath {__version__}", version=__version__)
+        return 0
+    if not words:
+        out.data(_help())
+        return 0 if {"-h", "--help"} & set(arguments) else 2
+    verb = words[0]
+    if verb not in VERBS:
+        near = difflib.get_close_matches(verb, VERBS, n=1)
+        raise UsageError(
+            f"no verb {verb!r}",
+            "the verbs are: " + " ".join(VERBS),
+            f"did you mean `neurath {near[0]}`?" if near else "neurath --help",
+        )
+    module = importlib.import_module(f"neurath.cli.{VERBS[verb][0]}")
+    parser = Parser(prog=f"neurath {verb}", description=VERBS[verb][1], allow_abbrev=False)
+    shared = argparse.ArgumentParser(add_help=False)
+    for option, text in (("--json", "one JSON object a line"), ("--debug", "show tracebacks")):
+        shared.add_argument(option, action="store_true", default=argparse.SUPPRESS, help=text)
+    parser.set_defaults(verb=verb, json=False, debug=False)
+    module.configure(parser)
+    rest = [a for a in arguments if a not in ("--json", "--debug")]
+    rest.remove(verb)
+    args = parser.parse_args(rest)
+    return int(module.run(args, out))
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse whose errors are ours: three lines and exit code 2."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]  # argparse says NoReturn; raising is that
+        raise UsageError(
+            message, f"usage: {self.format_usage().strip().removeprefix('usage: ')}", f"{self.prog} --help"
+        )
+
+
+def _help() -> str:
+    lines = ["usage: neurath VERB ...", "", "Over-the-air updates for devices with one firmware bank.", ""]
+    lines += [f"  {verb:10} {text}" for verb, (_, text) in VERBS.items()]
+    lines += ["", "example: neurath sim power old.bin new.bin", "every verb: --help, --json, --debug"]
+    return "\n".join(lines)
+
+
+def _failed(error: NeurathError, arguments: list[str], out: Output, code: int | None = None) -> int:
+    if "--debug" in arguments:
+        traceback.print_exc()
+    out.error(error)
+    return error.exit_code if code is None else code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
