@@ -48,10 +48,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Files and sockets named by the user: a full disk or a busy port is no bug of ours.
         name = f" {fault.filename}" if fault.filename else ""
         kind = 4 if isinstance(fault, FileNotFoundError) else 1
-        error = NeurathError(
+        failure = NeurathError(
             f"cannot use{name}", fault.strerror or str(fault), "check the path and the space left", id="NRT-140"
         )
-        return _failed(error, arguments, out, kind)
+        return _failed(failure, arguments, out, kind)
 
 
 def _run(arguments: list[str], out: Output) -> int:
@@ -87,9 +87,7 @@ class Parser(argparse.ArgumentParser):
     """argparse whose errors are ours: three lines and exit code 2."""
 
     def error(self, message: str) -> None:  # type: ignore[override]  # argparse says NoReturn; raising is that
-        raise UsageError(
-            message, f"usage: {self.format_usage().strip().removeprefix('usage: ')}", f"{self.prog} --help"
-        )
+        raise UsageError(message, f"usage: {self.format_usage().strip().removeprefix('usage: ')}", f"{self.prog} --help")
 
 
 def _help() -> str:

@@ -66,9 +66,7 @@ class Layout:
     def __post_init__(self) -> None:
         problem = _problem(self)
         if problem:
-            raise DataError(
-                "this memory map cannot be updated in place", problem, "see docs/spec/layout.md", id="NRT-220"
-            )
+            raise DataError("this memory map cannot be updated in place", problem, "see docs/spec/layout.md", id="NRT-220")
 
     @property
     def bank_size(self) -> int:
@@ -221,9 +219,7 @@ def model_to_toml(model: Model) -> str:
     return "\n".join(lines) + "\n"
 
 
-def simple_layout(
-    image_room: int, *, sector: int = 4096, page: int = 256, scratch_sectors: int = 8, **more: Any
-) -> Layout:
+def simple_layout(image_room: int, *, sector: int = 4096, page: int = 256, scratch_sectors: int = 8, **more: Any) -> Layout:
     """A flat chip of equal sectors: birth, two log sectors, scratch, then a bank with room for `image_room` bytes."""
     bank_sectors = -(-image_room // sector)
     group = more.setdefault("group", GROUP)
