@@ -1,0 +1,98 @@
+"""DDI documents are values and back, and no document from outside crashes the reader."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from neurath.errors import DataError
+from neurath.ids import Version
+from neurath.wire import ddi, offer
+from neurath.wire.offer import Kind, Offer
+
+WORDS = st.text(alphabet="abcXYZ0189-._ ", min_size=1, max_size=20)
+ARTIFACTS = st.builds(ddi.Artifact, WORDS, st.integers(0, 1 << 31), WORDS, st.just("ab" * 32), st.just("cd" * 20), st.just(""))
+CHUNKS = st.builds(
+    ddi.Chunk,
+    WORDS,
+    WORDS,
+    st.lists(ARTIFACTS, max_size=2).map(tuple),
+    WORDS,
+    st.lists(st.tuples(WORDS, WORDS), max_size=3).map(tuple),
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["id", "status", "execution", "result", "finished", "progress", "cnt", "details", "data", "mode", "_links",
+                 "config", "polling", "sleep", "deployment", "chunks", "artifacts", "size", "deploymentBase", "href",
+                 "metadata"]
+            ),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=12,
+)  # fmt: skip
+
+
+@given(st.builds(ddi.Poll, st.integers(0, ddi.MAX_SLEEP), WORDS | st.just(""), WORDS | st.just(""), WORDS, st.just("")))
+def test_a_poll_survives_the_round_trip(poll):
+    assert ddi.poll_from(json.loads(json.dumps(ddi.poll_to(poll)))) == poll
+
+
+@given(st.builds(ddi.Deployment, WORDS, st.lists(CHUNKS, max_size=2).map(tuple)))
+def test_a_deployment_survives_the_round_trip(deployment):
+    assert ddi.deployment_from(json.loads(json.dumps(ddi.deployment_to(deployment)))) == deployment
+
+
+@given(JSON)
+def test_no_document_crashes_a_reader(document):
+    for read in (ddi.poll_from, ddi.deployment_from, ddi.feedback_from, ddi.attributes_from):
+        try:
+            read(document)
+        except DataError:
+            continue
+
+
+@given(st.binary(max_size=64))
+def test_no_byte_string_crashes_the_parser(data):
+    try:
+        ddi.parse(data)
+    except DataError:
+        return
+
+
+def test_an_empty_poll_has_no_links():
+    assert ddi.poll_to(ddi.Poll(300)) == {"config": {"polling": {"sleep": "00:05:00"}}}
+
+
+def test_an_offer_travels_in_a_chunk_and_must_name_an_artifact_that_is_there():
+    made = Offer(Kind.DELTA, b"\x07" * 32, 5, 100, b"E", b"T", Version("1.1"), action="9")
+    words = tuple((m["key"], m["value"]) for m in offer.to_metadata(made))
+    right = ddi.Artifact("x.nru", 5, "http://h/x", sha256="07" * 32)
+    chunk = ddi.Chunk("firmware", "1.1", (right,), metadata=words)
+    assert ddi.offered(ddi.Deployment("9", (chunk,))) == (made, right)
+    wrong = ddi.Chunk("firmware", "1.1", (ddi.Artifact("x.nru", 6, "http://h/x", sha256="07" * 32),), metadata=words)
+    with pytest.raises(DataError):
+        ddi.offered(ddi.Deployment("9", (wrong,)))
+    assert ddi.offered(ddi.Deployment("9", (ddi.Chunk("a", "1", (right,)),))) is None
+
+
+def test_ids_and_times_are_taken_in_every_form_clients_use():
+    status = {"execution": "closed", "result": {"finished": "success"}}
+    for head in ({"id": 4, "time": "20260101T000000"}, {"id": "4", "timestamp": 1}, {}):
+        assert ddi.feedback_from({**head, "status": status}).finished is ddi.Finished.SUCCESS
+    assert ddi.deployment_from({"id": 12, "deployment": {"chunks": []}}).action == "12"
+
+
+def test_attributes_merge_replace_and_remove():
+    known = {"a": "1", "b": "2"}
+    assert ddi.Attributes({"b": "3"}).onto(known) == {"a": "1", "b": "3"}
+    assert ddi.Attributes({"b": "3"}, "replace").onto(known) == {"b": "3"}
+    assert ddi.Attributes({"b": "3"}, "remove").onto(known) == {"a": "1"}
+    with pytest.raises(DataError):
+        ddi.Attributes({str(n): "x" for n in range(101)}).onto({})
