@@ -11,8 +11,17 @@ ROOT = CORE.parent
 #: Headers whose declarations Python sees, in this order. Each is plain C that cffi's parser understands.
 HEADERS = ("include/nrt.h", "ports/host.h")
 FLAGS = [
-    "-std=c11", "-O2", "-g", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow",
-    "-Wno-unused-parameter", "-fno-strict-aliasing", "-fvisibility=hidden",
+    "-std=c11",
+    "-O2",
+    "-g",
+    "-Wall",
+    "-Wextra",
+    "-Wpedantic",
+    "-Wconversion",
+    "-Wshadow",
+    "-Wno-unused-parameter",
+    "-fno-strict-aliasing",
+    "-fvisibility=hidden",
 ]
 #: The glue that cffi writes is not held to our warnings; our sources are.
 QUIET = "".join(f'#pragma GCC diagnostic ignored "-W{w}"\n' for w in ("pedantic", "conversion"))

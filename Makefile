@@ -1,0 +1,57 @@
+# Everything runs in .venv, which make itself creates. `make help` lists the targets.
+SHELL := /bin/bash
+PY ?= python3
+BIN := .venv/bin
+STAMP := .venv/.made
+CORE_SOURCES := $(wildcard core/include/*.h core/src/*.c core/src/*.h core/ports/*.c core/ports/*.h) core/build_core.py setup.py
+CORE_STAMP := .venv/.core
+OUT ?= out
+ARGS ?=
+
+.PHONY: help setup core demo quick test check assurance rows docs clean
+
+help:
+	@echo "make demo [OLD=a.bin NEW=b.bin] [ONCE=1]   a server, five terminals, a real update, a power cut, a restoration"
+	@echo "make test        every check and test with real parts, seeded samples"
+	@echo "make quick       no root, no network, at most five minutes"
+	@echo "make check       style, types, imports, C warnings, documents in step with the source"
+	@echo "make assurance   full counts; figures go to docs/assurance/"
+	@echo "make rows        which test shows which promise"
+	@echo "make docs        writes the generated reference pages again"
+
+$(STAMP): pyproject.toml constraints.txt tools/setup.sh
+	@PY=$(PY) bash tools/setup.sh
+	@touch $@
+
+$(CORE_STAMP): $(STAMP) $(CORE_SOURCES)
+	@$(BIN)/python setup.py -q build_ext --inplace
+	@touch $@
+
+setup: $(STAMP)
+core: $(CORE_STAMP)
+
+demo: $(CORE_STAMP)
+	@$(BIN)/python -m neurath.cli.main sim fleet --demo $(if $(OLD),--old $(OLD)) $(if $(NEW),--new $(NEW)) $(if $(ONCE),--once) $(ARGS)
+
+check: $(CORE_STAMP)
+	@$(BIN)/python tools/check.py
+
+quick: $(CORE_STAMP)
+	@NEURATH_TIER=quick $(BIN)/pytest -q -n 2 --dist loadgroup -m "not heavy and not network" $(ARGS)
+
+test: $(CORE_STAMP)
+	@NEURATH_TIER=test $(BIN)/pytest -q -n 2 --dist loadgroup --durations=15 --durations-min=5 $(ARGS)
+
+assurance: $(CORE_STAMP)
+	@NEURATH_TIER=assurance NEURATH_ASSURANCE=1 $(BIN)/pytest -q -n 2 --dist loadgroup --timeout 14400 --durations=15 $(ARGS)
+
+rows: $(STAMP)
+	@$(BIN)/python tools/rows.py
+
+docs: $(CORE_STAMP)
+	@$(BIN)/python tools/cli_reference.py --write
+	@$(BIN)/python tools/error_list.py --write
+
+clean:
+	rm -rf .venv build out dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find src -name '*.so' -delete

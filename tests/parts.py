@@ -1,0 +1,41 @@
+"""Real parts that some tests need: programs, privileges, real firmware. It knows how to look for each and how to get it; it
+must never let a test pass that did not run."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+STRICT = os.environ.get("NEURATH_STRICT") == "1"
+ASSURANCE = os.environ.get("NEURATH_ASSURANCE") == "1"
+
+#: part -> the Debian package (or words) that brings it, where it is not called the same.
+SOURCES = {"gcc": "gcc libc6-dev", "smpmgr": "the dev extra of this package", "root": "root rights"}
+
+
+@functools.cache
+def _there(part: str) -> bool:
+    if part == "root":
+        return os.geteuid() == 0
+    beside = Path(sys.executable).parent / part
+    return shutil.which(part) is not None or beside.exists()
+
+
+def absent(why: str) -> None:
+    """Skips the calling test with this reason; under NEURATH_STRICT=1 it fails instead."""
+    if STRICT:
+        pytest.fail(f"did not run: {why} (NEURATH_STRICT=1)", pytrace=False)
+    pytest.skip(why)
+
+
+def need(part: str) -> str:
+    """The path of a program, or "" for a privilege; a test on a machine without it is skipped, or fails when strict."""
+    if not _there(part):
+        absent(f"{part} is not on this machine (apt: {SOURCES.get(part, part)})")
+    beside = Path(sys.executable).parent / part
+    return str(beside) if beside.exists() else shutil.which(part) or ""
