@@ -24,7 +24,7 @@ $(STAMP): pyproject.toml constraints.txt tools/setup.sh
 	@touch $@
 
 $(CORE_STAMP): $(STAMP) $(CORE_SOURCES)
-	@$(BIN)/python setup.py -q build_ext --inplace
+	@$(BIN)/python setup.py -q build_ext --inplace >.venv/core.log 2>&1 || { cat .venv/core.log; exit 1; }
 	@touch $@
 
 setup: $(STAMP)

@@ -41,16 +41,18 @@ def core() -> list[str]:
     """The C core compiles freestanding without a warning and asks the outside world for four functions only."""
     problems: list[str] = []
     sources = sorted((ROOT / "core/src").glob("*.c"))
+    ports = sorted((ROOT / "core/ports").glob("*.c"))
     with tempfile.TemporaryDirectory() as folder:
         objects = []
-        for source in sources:
+        for source in [*sources, *ports]:
+            flags = [f for f in C_FLAGS if source in sources or f != "-ffreestanding"]
             target = Path(folder) / f"{source.stem}.o"
             done = subprocess.run(
-                ["gcc", *C_FLAGS, "-Icore/include", "-Icore/src", "-c", str(source), "-o", str(target)],
+                ["gcc", *flags, "-Icore/include", "-Icore/src", "-Icore/ports", "-c", str(source), "-o", str(target)],
                 cwd=ROOT, capture_output=True, text=True, check=False,
             )  # fmt: skip
             problems += done.stderr.strip().splitlines()[:12]
-            objects += [str(target)] if done.returncode == 0 else []
+            objects += [str(target)] if done.returncode == 0 and source in sources else []
         if objects and not problems:
             problems += symbols(objects)
     for source in [*sources, *sorted((ROOT / "core/src").glob("*.h"))]:
