@@ -11,6 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from neurath.errors import NeurathError
+from neurath.sim import corpus
+from neurath.sim.corpus import Pair
+
 STRICT = os.environ.get("NEURATH_STRICT") == "1"
 ASSURANCE = os.environ.get("NEURATH_ASSURANCE") == "1"
 
@@ -39,3 +43,14 @@ def need(part: str) -> str:
         absent(f"{part} is not on this machine (apt: {SOURCES.get(part, part)})")
     beside = Path(sys.executable).parent / part
     return str(beside) if beside.exists() else shutil.which(part) or ""
+
+
+@functools.cache
+def images(name: str) -> Pair:
+    """Two real builds of one firmware (see neurath.sim.corpus); the test is skipped, or fails when strict, where they can
+    be had neither from the cache nor from a registry."""
+    try:
+        return corpus.pair(name)
+    except NeurathError as fault:
+        absent(f"{fault.what}: {fault.why}")
+        raise

@@ -1,0 +1,250 @@
+"""Real firmware to update from and to, fetched once by package name with the ordinary client and kept in a cache. It knows
+where in a package an image lies and what its digest is; it must never run code that it fetched, and never pass a built-in
+image off as a real one. Licences: MIT (MicroPython, pybricks), BSD-3-Clause (GreatFET)."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import io
+import os
+import random
+import shutil
+import struct
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from neurath.errors import DataError, LinkError, NotFound
+from neurath.server.images import read_image
+
+#: Seconds for one package: a download, on a slow line.
+FETCH_TIME = 180
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two builds of the same firmware: what terminals run, and what they are to run."""
+
+    name: str
+    old_version: str
+    new_version: str
+    old: bytes
+    new: bytes
+    real: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where one pair comes from. `versions` maps each version, older first, to the SHA-256 of its image."""
+
+    client: str
+    package: str
+    versions: dict[str, str]
+    unpack: Callable[[bytes], bytes]
+
+
+def _from_uflash(package: bytes) -> bytes:
+    """The micro:bit (v1) MicroPython inside the module's source; the module is parsed, never run."""
+    tree = ast.parse(_member(package, "/uflash.py"))
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "_RUNTIME":
+            return read_image(str(ast.literal_eval(node.value)).encode(), "uflash.py").image
+    raise DataError("uflash.py holds no runtime", "the package is not the one this was written for", "clear the cache")
+
+
+def _from_greatfet(package: bytes) -> bytes:
+    return _member(package, "greatfet/assets/greatfet_usb.bin")
+
+
+def _from_pybricks(hub: str) -> Callable[[bytes], bytes]:
+    def unpack(package: bytes) -> bytes:
+        inner = _member(package, f"package/build/{hub}.zip")
+        return _member(inner, "firmware-base.bin")
+
+    return unpack
+
+
+def _pybricks(hub: str, old: str, new: str) -> Source:
+    return Source("npm", "@pybricks/firmware", {"7.27.0": old, "7.28.0": new}, _from_pybricks(hub))
+
+
+SOURCES: dict[str, Source] = {
+    "microbit": Source(
+        "pip",
+        "uflash",
+        {
+            "1.2.0": "e33be42029091ff9bd544d1ac18bc80d63cee47b9cb6204e2ff6251b14f4a82a",
+            "1.2.4": "6630ef657c55afb6c5a63d04458d7b7d3f12932509246cc2d98cda670696b323",
+        },
+        _from_uflash,
+    ),
+    "greatfet": Source(
+        "pip",
+        "greatfet",
+        {
+            "2021.2.1": "bd4b75e92f8e91d1ba44108447df9a08feaf2347e684d09c18c26e2289266c8b",
+            "2025.0.0": "8b9eb0939f96cbdb2f9dcf068bcfb2a0f9079b282e422f04f10e77c03b391fcb",
+        },
+        _from_greatfet,
+    ),
+    "primehub": _pybricks(
+        "primehub",
+        "c3a35aac165c75ac5cfb2938ce1253258b9602ab51c128cd3b28dddc85a75431",
+        "e5fd8bbd1030d7db5569b40f0758184ac04175c156ef2c4f72130bfd9e4c6316",
+    ),
+    "movehub": _pybricks(
+        "movehub",
+        "849ecc23b5ab8ed532cf3d442b6825b84c6248bc8ea496f375f8818be59be040",
+        "a7a4c4f78c369a66a20e150e44bfd7c96d7ba7ed60f2ecce4d27001a9bddd7fb",
+    ),
+    "nxt": _pybricks(
+        "nxt",
+        "01555595718978710a748f77e8a43c720cadb9294ae57ae2a33f3fe14050d36e",
+        "a35ff5ef86de06e5b187198a6e3ef8bb3ef85f503a698f440e03e4c1bd6d87c8",
+    ),
+}
+
+
+def cache() -> Path:
+    """The folder where images are kept: $NEURATH_CACHE, or neurath in the user's cache folder."""
+    named = os.environ.get("NEURATH_CACHE")
+    return Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "neurath"
+
+
+def pair(name: str) -> Pair:
+    """The two real images of this name. NotFound: no such pair; LinkError: no registry could be reached and the cache is
+    empty; DataError: what came is not what was pinned."""
+    if name not in SOURCES:
+        raise NotFound(f"no firmware pair {name!r}", "the pairs are: " + " ".join(SOURCES), "choose one of them", id="NRT-131")
+    source = SOURCES[name]
+    (old_version, _), (new_version, _) = source.versions.items()
+    return Pair(name, old_version, new_version, _image(name, old_version), _image(name, new_version), real=True)
+
+
+def first_of(names: Iterable[str]) -> Pair:
+    """The first pair that can be had; the built-in one (`real` is False) when none can."""
+    for name in names:
+        try:
+            return pair(name)
+        except (LinkError, DataError):
+            continue
+    return built_in()
+
+
+def _image(name: str, version: str) -> bytes:
+    source = SOURCES[name]
+    kept = cache() / f"{name}-{version}.bin"
+    if kept.exists() and _matches(kept.read_bytes(), source.versions[version]):
+        return kept.read_bytes()
+    image = source.unpack(_fetch(source, version))
+    if not _matches(image, source.versions[version]):
+        raise DataError(
+            f"{source.package} {version} does not hold the image it should",
+            f"its SHA-256 is {hashlib.sha256(image).hexdigest()}",
+            f"look at {source.package} yourself before you trust it",
+            id="NRT-240",
+        )
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    part = kept.with_suffix(f".{os.getpid()}.part")
+    part.write_bytes(image)
+    part.replace(kept)
+    return image
+
+
+def _matches(image: bytes, wanted: str) -> bool:
+    return hashlib.sha256(image).hexdigest() == wanted
+
+
+def _fetch(source: Source, version: str) -> bytes:
+    """The package file, through the registry's ordinary client."""
+    clients = {
+        "pip": [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps"],
+        "npm": [shutil.which("npm") or "npm", "pack", "--silent"],
+    }
+    mark = "==" if source.client == "pip" else "@"
+    with tempfile.TemporaryDirectory() as folder:
+        words = [*clients[source.client], f"{source.package}{mark}{version}"]
+        try:
+            done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=FETCH_TIME, check=False)
+        except (OSError, subprocess.TimeoutExpired) as fault:
+            raise _unreachable(source, version, str(fault)) from None
+        files = [p for p in Path(folder).iterdir() if p.suffix in (".whl", ".gz", ".tgz", ".zip")]
+        if done.returncode or len(files) != 1:
+            raise _unreachable(source, version, (done.stderr.strip().splitlines() or ["no file came"])[-1])
+        return files[0].read_bytes()
+
+
+def _unreachable(source: Source, version: str, why: str) -> LinkError:
+    return LinkError(
+        f"cannot fetch {source.package} {version}",
+        f"{source.client}: {why[:200]}",
+        "check the network, or give your own images: --old OLD --new NEW",
+        id="NRT-410",
+    )
+
+
+def _member(archive: bytes, end: str) -> bytes:
+    """The one member of a zip or tar archive whose name ends so."""
+    stream = io.BytesIO(archive)
+    if zipfile.is_zipfile(stream):
+        with zipfile.ZipFile(stream) as packed:
+            names = [name for name in packed.namelist() if name.endswith(end)]
+            if len(names) == 1:
+                return packed.read(names[0])
+    else:
+        stream.seek(0)
+        with tarfile.open(fileobj=stream) as tape:
+            members = [m for m in tape.getmembers() if m.isfile() and m.name.endswith(end)]
+            found = tape.extractfile(members[0]) if len(members) == 1 else None
+            if found is not None:
+                return found.read()
+    raise DataError(f"no {end} in the package", "it is not the package this was written for", "clear the cache", id="NRT-241")
+
+
+def built_in(functions: int = 700, seed: int = 1) -> Pair:
+    """Two deterministic builds of a program that never existed: functions with branches to each other and a table of their
+    addresses; the second has some functions changed, some added, and everything behind them moved."""
+    rng = random.Random(seed)
+    program = [_function(rng, functions) for _ in range(functions)]
+    changed = list(program)
+    for place in rng.sample(range(functions), functions // 40):
+        changed[place] = _function(rng, functions)
+    for place in sorted(rng.sample(range(functions), 6), reverse=True):
+        changed.insert(place, _function(rng, functions))
+    return Pair("built-in", "1.0.0", "1.1.0", _link(program, b"1.0.0"), _link(changed, b"1.1.0"), real=False)
+
+
+#: One function: plain words, and places in it that branch to another function.
+Function = tuple[bytes, tuple[tuple[int, int], ...]]
+
+
+def _function(rng: random.Random, functions: int) -> Function:
+    common = (0x4770, 0xB510, 0xBD10, 0x2000, 0x2100, 0x4618, 0x6800, 0x6001, 0xD0FE, 0x3401)
+    words = [rng.choice(common) if rng.random() < 0.7 else rng.randrange(65536) for _ in range(rng.randrange(24, 140))]
+    calls = tuple((4 * rng.randrange(len(words) // 2 - 1), rng.randrange(functions)) for _ in range(rng.randrange(1, 6)))
+    body = struct.pack(f"<{len(words)}H", *words)
+    return body + bytes(-len(body) % 4), calls
+
+
+def _link(program: list[Function], version: bytes) -> bytes:
+    """Places functions one after the other and fills in where they call each other."""
+    base = 0x08000000
+    table = 64 + 4 * len(program)
+    starts, place = [], table
+    for body, _ in program:
+        starts.append(place)
+        place += len(body)
+    image = bytearray(struct.pack("<16I", 0x20010000, *([base + starts[0] + 1] * 15)))
+    image += struct.pack(f"<{len(starts)}I", *(base + s + 1 for s in starts))
+    for start, (body, calls) in zip(starts, program, strict=True):
+        linked = bytearray(body)
+        for offset, target in calls:
+            struct.pack_into("<i", linked, offset, (starts[target % len(starts)] - start - offset) >> 1)
+        image += linked
+    return bytes(image + b"built-in demonstration image " + version.ljust(35, b"\0"))
