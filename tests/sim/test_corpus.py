@@ -31,9 +31,7 @@ def test_no_registry_and_no_cache_gives_the_built_in_pair(monkeypatch: pytest.Mo
         corpus.pair("never heard of")
 
 
-def test_a_package_with_another_image_inside_is_refused_and_not_kept(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_package_with_another_image_inside_is_refused_and_not_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NEURATH_CACHE", str(tmp_path))
     source = corpus.Source("pip", "uflash", corpus.SOURCES["microbit"].versions, lambda package: b"not it")
     monkeypatch.setitem(corpus.SOURCES, "microbit", source)
