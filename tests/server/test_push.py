@@ -1,0 +1,177 @@
+"""The embedded stream keeps the contract of every push, on a real HTTP server on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import httpx
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from tests.contracts.push import Opened, PushContract
+
+from neurath.errors import LinkError
+from neurath.ids import TerminalId
+from neurath.server.push import StreamPush, follow
+from neurath.units import Seconds
+
+
+class HttpEar:
+    def __init__(self, base: str) -> None:
+        self.base = base
+
+    async def lines(self, terminal: str) -> AsyncIterator[str]:
+        async with (
+            httpx.AsyncClient(timeout=30, trust_env=False) as client,
+            client.stream("GET", f"{self.base}/DEFAULT/neurath/v1/{terminal}/events") as answer,
+        ):
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            async for line in answer.aiter_lines():
+                yield line
+
+    async def listen(self, terminal: TerminalId) -> AsyncIterator[str]:
+        async for line in self.lines(terminal):
+            if line.startswith("event: "):
+                yield line.removeprefix("event: ")
+
+
+@asynccontextmanager
+async def served(push: StreamPush) -> AsyncIterator[HttpEar]:
+    async def events(request: Request) -> Response:
+        return push.respond(TerminalId(request.path_params["id"]))
+
+    app = Starlette(routes=[Route("/{tenant}/neurath/v1/{id}/events", events)])
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+    running = asyncio.ensure_future(server.serve(sockets=[listener]))
+    try:
+        while not server.started:
+            await asyncio.sleep(0.01)
+        yield HttpEar(f"http://127.0.0.1:{listener.getsockname()[1]}")
+    finally:
+        push.close()
+        server.should_exit = True
+        await asyncio.wait_for(running, 10)
+        listener.close()
+
+
+class TestStreamPush(PushContract):
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Opened]:
+        push = StreamPush()
+        async with served(push) as ear:
+            yield Opened(push, ear)
+
+
+def test_a_quiet_stream_is_kept_alive_by_comments() -> None:
+    async def story() -> None:
+        async with served(StreamPush(keep_alive=Seconds(0.1))) as ear:
+            lines = ear.lines("t1")
+            seen = [await asyncio.wait_for(anext(lines), 10) for _ in range(9)]
+            assert seen.count(": keep-alive") >= 2
+            assert seen[0] == "retry: 5000"
+
+    asyncio.run(story())
+
+
+def test_a_second_stream_of_a_terminal_ends_the_first() -> None:
+    async def story() -> None:
+        push = StreamPush()
+        async with served(push) as ear:
+            first, second = ear.listen(TerminalId("t1")), ear.listen(TerminalId("t1"))
+            assert await anext(first) == "check"
+            assert await anext(second) == "check"
+            assert [notice async for notice in first] == []
+            assert push.listening == 1
+            push.notify([TerminalId("t1")])
+            assert await asyncio.wait_for(anext(second), 10) == "check"
+
+    asyncio.run(story())
+
+
+def test_streams_are_bounded_and_one_more_is_told_to_poll() -> None:
+    async def story() -> None:
+        push = StreamPush(limit=1)
+        async with served(push) as ear:
+            held = ear.listen(TerminalId("t1"))
+            assert await anext(held) == "check"
+            async with httpx.AsyncClient(trust_env=False) as client:
+                answer = await client.get(f"{ear.base}/DEFAULT/neurath/v1/t2/events")
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
+
+    asyncio.run(story())
+
+
+def test_a_broken_stream_frees_its_place() -> None:
+    async def story() -> None:
+        push = StreamPush()
+        async with served(push) as ear:
+            notices = ear.listen(TerminalId("t1"))
+            assert await anext(notices) == "check"
+            await notices.aclose()  # type: ignore[attr-defined]
+            for _ in range(200):
+                if push.listening == 0:
+                    break
+                await asyncio.sleep(0.05)
+            assert push.listening == 0
+
+    asyncio.run(story())
+
+
+def test_jitter_spreads_the_notices_of_one_call() -> None:
+    async def story() -> None:
+        push = StreamPush(jitter=Seconds(0.6))
+        streams = [push.stream(TerminalId(f"t{i}")) for i in range(40)]
+        for stream in streams:
+            await anext(stream)
+        begin = time.monotonic()
+        times: list[float] = []
+
+        async def wait(stream: AsyncIterator[bytes]) -> None:
+            assert b"event: check" in await anext(stream)
+            times.append(time.monotonic() - begin)
+
+        waiting = [asyncio.ensure_future(wait(s)) for s in streams]
+        assert push.notify([TerminalId(f"t{i}") for i in range(40)]) == 40
+        await asyncio.wait_for(asyncio.gather(*waiting), 10)
+        assert max(times) - min(times) > 0.2
+
+    asyncio.run(story())
+
+
+class Rows:
+    """A table of notices that another process fills; it fails once, as a locked database does."""
+
+    def __init__(self) -> None:
+        self.rows = [TerminalId("old")]
+        self.faults = 1
+
+    def since(self, mark: int) -> tuple[int, Sequence[TerminalId]]:
+        if len(self.rows) > 1 and self.faults:
+            self.faults -= 1
+            raise LinkError("the store is locked")
+        return len(self.rows), self.rows[mark:]
+
+
+def test_what_another_process_writes_is_handed_on_once_and_old_news_is_not() -> None:
+    async def story() -> None:
+        rows, told = Rows(), []
+        following = asyncio.ensure_future(follow(rows, told.extend, Seconds(0.02)))
+        await asyncio.sleep(0.2)
+        assert told == []
+        rows.rows += [TerminalId("t1"), TerminalId("t2")]
+        for _ in range(300):
+            if told:
+                break
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)
+        assert told == ["t1", "t2"]
+        following.cancel()
+
+    asyncio.run(story())
