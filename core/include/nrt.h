@@ -40,6 +40,9 @@ enum nrt_result {
 #define NRT_MAX_WRITE 32     /* largest write unit, bytes */
 #define NRT_MAX_NAME 64      /* terminal id, model */
 #define NRT_MAX_KEYS 4       /* release keys a terminal knows */
+#define NRT_MAX_ENVELOPE 350
+#define NRT_MAX_TICKET 220
+#define NRT_MAX_VERSION 32   /* the word for people in an envelope */
 
 /* ---- geometry (docs/spec/layout.md) -------------------------------------------------------------------------------- */
 
@@ -295,6 +298,7 @@ struct nrt_envelope {
     uint32_t leaf;               /* leaf size, bytes */
     uint32_t sequence;
     uint32_t epoch;
+    char version[NRT_MAX_VERSION + 1]; /* printable ASCII, "" when the envelope names none; a word for people */
 };
 /* Verifies and reads: NRT_OK, NRT_E_FORMAT (not our profile, or not strict), NRT_E_TRUST. */
 int nrt_envelope_read(const struct nrt_port *p, const uint8_t *env, uint32_t len, const struct nrt_key *keys, uint32_t n,
@@ -319,7 +323,8 @@ int nrt_ticket_read(const struct nrt_port *p, const uint8_t *msg, uint32_t len, 
 /* HMAC-SHA-256(key, installed envelope digest, install counter big-endian 4 bytes), first 8 bytes. */
 void nrt_nonce(const uint8_t key[32], const uint8_t envelope[NRT_SHORT], uint32_t installs, uint8_t out[8]);
 
-/* G1: class and floor. */
+/* G1: class and floor. The floor is (epoch, sequence) of the last confirmed image; the same pair is taken only where no
+ * confirmed image runs. NRT_OK or NRT_E_TRUST. */
 int nrt_gate_envelope(const struct nrt_envelope *e, const uint8_t vendor[16], const uint8_t klass[16],
                       const struct nrt_facts *facts);
 
@@ -335,9 +340,18 @@ struct nrt_birth {
     uint32_t n_release;
     struct nrt_key ticket;
 };
+/* NRT_OK, NRT_E_STATE where the area is erased or absent, NRT_E_FORMAT where the record is torn or rotten. */
 int nrt_birth_read(const struct nrt_layout *l, const struct nrt_port *p, struct nrt_birth *out);
-/* Writes flash, once: NRT_E_STATE where the area is not erased. */
+/* Writes flash, once: NRT_E_STATE where the area is not erased. A cut leaves a record that does not read. */
 int nrt_birth_write(const struct nrt_layout *l, const struct nrt_port *p, const struct nrt_birth *b);
+/* Writes flash. Re-enrolment: as above, after erasing what is left of a record that no longer reads. NRT_E_STATE where a
+ * readable record stands: an identity that works is never replaced. */
+int nrt_birth_renew(const struct nrt_layout *l, const struct nrt_port *p, const struct nrt_birth *b);
+
+/* G2, the ticket's part: this terminal, this nonce, a serial never accepted, this envelope, this key list: NRT_E_TRUST;
+ * made for what the bank holds (`bank`: its digest now): NRT_E_BASE. */
+int nrt_gate_ticket(const struct nrt_ticket *t, const struct nrt_envelope *e, const struct nrt_birth *b,
+                    const struct nrt_facts *facts, const uint8_t bank[NRT_DIGEST]);
 
 /* ---- restoration over the wire (docs/spec/restoration.md, docs/spec/smp.md) ---------------------------------------- */
 

@@ -9,15 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from neurath.flash.trust import MAX_ENVELOPE, MAX_TICKET
 from neurath.ids import FIRMWARE, ComponentName, Version, checked_name
 from neurath.wire import cbor
 from neurath.wire.cbor import malformed
 
 PREFIX = "neurath."
 _KEYS = frozenset(range(1, 11))
-#: An envelope never exceeds this, a ticket never that (docs/spec/envelope.md, docs/spec/ticket.md).
-MAX_ENVELOPE = 350
-MAX_TICKET = 220
 
 
 class Kind(Enum):
