@@ -6,6 +6,8 @@
 #include "nrt.h"
 
 #define NRT_MAX_SAVES 64
+#define NRT_MAX_SEGMENTS 512   /* of the control table, profiles 0 and 1 */
+#define NRT_MAX_ORDER 4096     /* commit units */
 
 /* Before the unit at plan position `before` is committed, the old content of the sector that starts at image offset
  * `image_off` is copied to scratch and served from there by nrt_old() once the bank's copy is gone. */
@@ -17,13 +19,17 @@ struct nrt_save {
 /* What the header of an update file says (docs/spec/delta.md). */
 struct nrt_header {
     uint32_t profile;      /* 0 raw, 1 simple */
+    uint32_t isa;          /* whose instructions are predicted; 0: none, bytes */
+    uint32_t address;      /* where the first byte of the image is mapped, 0 where nobody needs to know */
     uint32_t old_size;     /* 0: a full image */
     uint32_t new_size;
     uint32_t crc;          /* CRC-32 over old and new image */
     uint32_t group;
     uint32_t n_order;      /* commit units that are rewritten, in plan order */
     uint32_t n_saves;
+    uint32_t n_segments;   /* of the control table */
     uint32_t workspace;    /* RAM the decoder wants, bytes */
+    uint32_t control;      /* offset of the coded control table */
     uint32_t body;         /* offset of the first group frame */
 };
 
@@ -37,7 +43,8 @@ struct nrt_unpack;   /* lives at the start of the workspace */
 
 /* Header only: what the file claims, before any RAM is lent. Strict: every field in bounds for this layout. */
 int nrt_unpack_header(const struct nrt_layout *l, const struct nrt_file *f, struct nrt_header *out);
-/* Opens with control table decoded into `workspace`. */
+/* Opens with order, saves and control table decoded into `workspace`, and walks the frames: their lengths fill the file
+ * exactly. NRT_E_SPACE when the workspace is smaller than the header asks for. */
 int nrt_unpack_open(struct nrt_unpack **u, const struct nrt_layout *l, const struct nrt_file *f, struct nrt_ram workspace);
 const struct nrt_header *nrt_unpack_info(const struct nrt_unpack *u);
 /* Commit unit at plan position k. */

@@ -1,0 +1,420 @@
+/* unpack.c - the update-file container (docs/spec/delta.md): header, order of commit units, saves, control table, frames.
+ * It knows what every field may be and refuses the rest before a byte is decoded; it must never touch flash, and it reaches
+ * old bytes only through its coders, which have nothing but nrt_old(). */
+#include <string.h>
+
+#include "coder.h"
+
+#define FLAG_ADDRESS 0x01u
+#define FLAG_SAVES 0x02u
+#define MAX_PROFILE 1u
+
+#define ALIGN 8u
+#define ALIGNED(n) (((n) + (ALIGN - 1u)) & ~(uint32_t)(ALIGN - 1u))
+/* The same figures on every machine, whatever its pointers are: the server computes with them too. */
+#define STATE_ROOM 896u
+#define MODEL_ROOM 4480u
+
+_Static_assert(sizeof(struct nrt_unpack) <= STATE_ROOM, "STATE_ROOM is too small");
+_Static_assert(sizeof(struct nrt_simple) <= MODEL_ROOM, "MODEL_ROOM is too small");
+_Static_assert(sizeof(struct nrt_segment) == 12 && sizeof(struct nrt_save) == 8, "tables are packed");
+
+static const struct nrt_coder *coder_of(uint32_t profile)
+{
+    return profile == 0 ? &nrt_coder_raw : &nrt_coder_simple;
+}
+
+static uint32_t workspace_of(const struct nrt_header *h)
+{
+    uint32_t n = ALIGN + STATE_ROOM + ALIGNED(h->n_segments * 12u) + ALIGNED(h->n_saves * 8u) + ALIGNED(h->n_order * 2u);
+    return h->profile == 0 ? n : n + ALIGNED(MODEL_ROOM);
+}
+
+/* ---- the header ---------------------------------------------------------------------------------------------------- */
+
+static int read_bytes(struct nrt_reader *r, uint8_t *out, uint32_t len)
+{
+    while (len-- > 0) {
+        int rc = nrt_reader_byte(r, out++);
+        if (rc < 0)
+            return rc;
+    }
+    return NRT_OK;
+}
+
+/* Magic, profile, flags, address, sizes, CRC, group: everything before the order. */
+static int read_fixed(const struct nrt_layout *l, struct nrt_reader *r, struct nrt_header *h, uint32_t *flags)
+{
+    uint8_t b[6];
+    uint32_t room = nrt_bank_size(l);
+    int rc = read_bytes(r, b, 6);
+    if (rc < 0)
+        return rc;
+    if (memcmp(b, "NRU\1", 4) != 0)
+        return NRT_E_FORMAT;
+    h->profile = b[4] & 0x0Fu;
+    h->isa = b[4] >> 4;
+    *flags = b[5];
+    if (h->profile > MAX_PROFILE || h->isa != 0 || (*flags & ~(FLAG_ADDRESS | FLAG_SAVES)) != 0)
+        return NRT_E_FORMAT;
+    if ((*flags & FLAG_ADDRESS) != 0 && (rc = nrt_reader_varint(r, &h->address)) < 0)
+        return rc;
+    if ((rc = nrt_reader_varint(r, &h->old_size)) < 0 || (rc = nrt_reader_varint(r, &h->new_size)) < 0)
+        return rc;
+    if ((rc = read_bytes(r, b, 5)) < 0)
+        return rc;
+    h->crc = (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
+    if (h->new_size == 0 || b[4] < 6 || b[4] > 24)
+        return NRT_E_FORMAT;
+    h->group = (uint32_t)1 << b[4];
+    if (h->new_size > room || h->old_size > room)
+        return NRT_E_SPACE;
+    return h->group == l->group ? NRT_OK : NRT_E_FORMAT;
+}
+
+/* Runs of neighbouring units, up or down. `order` may be NULL: then the runs are only checked. */
+static int read_order(const struct nrt_layout *l, struct nrt_reader *r, const struct nrt_header *h, uint16_t *order)
+{
+    uint32_t units = nrt_unit_count(l);
+    uint32_t n = 0;
+    while (n < h->n_order) {
+        uint32_t first, run, count, last;
+        struct nrt_span span;
+        int rc = nrt_reader_varint(r, &first);
+        if (rc == NRT_OK)
+            rc = nrt_reader_varint(r, &run);
+        if (rc < 0)
+            return rc;
+        count = (run >> 1) + 1;
+        if (count > h->n_order - n || first >= units || (count == 1 && (run & 1) != 0))
+            return NRT_E_BOUND;
+        if ((run & 1) != 0 ? count > first + 1 : count > units - first)
+            return NRT_E_BOUND;
+        last = (run & 1) != 0 ? first : first + count - 1;
+        if (nrt_unit_span(l, last, &span) < 0 || span.base >= h->new_size)
+            return NRT_E_BOUND;   /* the highest of the run has no byte of the new image */
+        for (; count > 0; count--, n++) {
+            if (order != NULL)
+                order[n] = (uint16_t)first;
+            first = (run & 1) != 0 ? first - 1 : first + 1;
+        }
+    }
+    return NRT_OK;
+}
+
+/* `saves` may be NULL. */
+static int read_saves(struct nrt_reader *r, const struct nrt_header *h, struct nrt_save *saves)
+{
+    uint32_t before = 0;
+    uint32_t i;
+    for (i = 0; i < h->n_saves; i++) {
+        uint32_t step, off;
+        int rc = nrt_reader_varint(r, &step);
+        if (rc == NRT_OK)
+            rc = nrt_reader_varint(r, &off);
+        if (rc < 0)
+            return rc;
+        if (step >= h->n_order - before || off >= h->old_size)
+            return NRT_E_BOUND;
+        before += step;
+        if (saves != NULL) {
+            saves[i].before = before;
+            saves[i].image_off = off;
+        }
+    }
+    return NRT_OK;
+}
+
+/* Everything up to the control table; with NULL tables the same checks, nothing kept. */
+static int read_head(const struct nrt_layout *l, struct nrt_reader *r, struct nrt_header *h, struct nrt_unpack *into)
+{
+    uint32_t flags;
+    uint32_t length = 0;
+    int rc;
+    memset(h, 0, sizeof *h);
+    if ((rc = read_fixed(l, r, h, &flags)) < 0 || (rc = nrt_reader_varint(r, &h->n_order)) < 0)
+        return rc;
+    if (h->n_order > nrt_unit_count(l) || h->n_order > NRT_MAX_ORDER)
+        return NRT_E_BOUND;
+    if ((rc = read_order(l, r, h, into != NULL ? into->order : NULL)) < 0)
+        return rc;
+    if ((flags & FLAG_SAVES) != 0) {
+        if ((rc = nrt_reader_varint(r, &h->n_saves)) < 0)
+            return rc;
+        if (h->n_saves == 0 || h->n_saves > NRT_MAX_SAVES)
+            return NRT_E_BOUND;
+        if ((rc = read_saves(r, h, into != NULL ? into->saves : NULL)) < 0)
+            return rc;
+    }
+    if ((rc = nrt_reader_varint(r, &h->n_segments)) < 0)
+        return rc;
+    if (h->n_segments > NRT_MAX_SEGMENTS || (h->n_segments > 0 && h->old_size == 0))
+        return NRT_E_BOUND;
+    if (h->n_segments > 0 && (rc = nrt_reader_varint(r, &length)) < 0)
+        return rc;
+    h->control = nrt_reader_at(r);
+    if (length > r->end - h->control)
+        return NRT_E_FORMAT;
+    h->body = h->control + length;
+    h->workspace = workspace_of(h);
+    return NRT_OK;
+}
+
+int nrt_unpack_header(const struct nrt_layout *l, const struct nrt_file *f, struct nrt_header *out)
+{
+    struct nrt_reader r;
+    nrt_reader_set(&r, f, 0, f->size);
+    return read_head(l, &r, out, NULL);
+}
+
+/* ---- opening ------------------------------------------------------------------------------------------------------- */
+
+static uint8_t *carve(struct nrt_ram *ram, uint32_t len)
+{
+    uint8_t *start = ram->mem;
+    ram->mem += ALIGNED(len);
+    ram->len -= ALIGNED(len);
+    return start;
+}
+
+static int read_segment(struct nrt_unpack *u, const struct nrt_segment *last, struct nrt_segment *s)
+{
+    const struct nrt_coder *coder = coder_of(u->head.profile);
+    uint32_t gap, turn;
+    uint64_t at, from;
+    int rc = coder->number(u, NRT_FIELD_GAP, &gap);
+    if (rc == NRT_OK)
+        rc = coder->number(u, NRT_FIELD_LENGTH, &s->len);
+    if (rc == NRT_OK)
+        rc = coder->number(u, NRT_FIELD_FROM, &turn);
+    if (rc < 0)
+        return rc;
+    at = (uint64_t)last->at + last->len + gap;
+    from = (uint64_t)last->from + last->len + gap;
+    /* Zigzag; unsigned arithmetic wraps below zero and the bound catches it. */
+    from += (turn & 1) != 0 ? ~(uint64_t)(turn >> 1) : (uint64_t)(turn >> 1);
+    if (s->len == 0 || at + s->len > u->head.new_size || from > u->head.old_size || from + s->len > u->head.old_size)
+        return NRT_E_BOUND;
+    s->at = (uint32_t)at;
+    s->from = (uint32_t)from;
+    return NRT_OK;
+}
+
+static int read_control(struct nrt_unpack *u)
+{
+    const struct nrt_coder *coder = coder_of(u->head.profile);
+    struct nrt_segment last = {0, 0, 0};
+    uint32_t i;
+    int rc;
+    if (u->head.n_segments == 0)
+        return NRT_OK;
+    nrt_reader_set(&u->reader, u->file, u->head.control, u->head.body);
+    if ((rc = coder->begin(u)) < 0)
+        return rc;
+    for (i = 0; i < u->head.n_segments; i++) {
+        if ((rc = read_segment(u, &last, &u->segments[i])) < 0)
+            return rc;
+        last = u->segments[i];
+    }
+    return coder->end(u);
+}
+
+/* No unit twice. Quadratic in the number of units: at most 8 million plain steps for 4,096 units, 2,000 for 64. */
+static int check_order(const struct nrt_unpack *u)
+{
+    uint32_t i, j;
+    for (i = 1; i < u->head.n_order; i++)
+        for (j = 0; j < i; j++)
+            if (u->order[i] == u->order[j])
+                return NRT_E_FORMAT;
+    return NRT_OK;
+}
+
+/* Image offsets of the unit at plan position k that lie inside the new image. */
+static int clip(const struct nrt_unpack *u, uint32_t k, uint32_t *start, uint32_t *end)
+{
+    struct nrt_span span;
+    int rc = nrt_unit_span(u->layout, u->order[k], &span);
+    if (rc < 0)
+        return rc;
+    *start = span.base;
+    *end = span.base + span.len < u->head.new_size ? span.base + span.len : u->head.new_size;
+    return NRT_OK;
+}
+
+/* Reads the length of the frame at *at; afterwards the reader stands on its first byte and ends where it ends. */
+static int enter_frame(struct nrt_unpack *u, uint32_t *at)
+{
+    uint32_t length;
+    int rc;
+    nrt_reader_set(&u->reader, u->file, *at, u->file->size);
+    rc = nrt_reader_varint(&u->reader, &length);
+    if (rc < 0)
+        return rc;
+    *at = nrt_reader_at(&u->reader);
+    if (length > u->file->size - *at)
+        return NRT_E_FORMAT;
+    nrt_reader_set(&u->reader, u->file, *at, *at + length);
+    *at += length;
+    return NRT_OK;
+}
+
+/* Steps over the frames of the unit at u->k. */
+static int skip_unit(struct nrt_unpack *u)
+{
+    uint32_t off, end;
+    uint32_t frame = u->frame;
+    int rc = clip(u, u->k, &off, &end);
+    for (; rc == NRT_OK && off < end; off += u->head.group)
+        rc = enter_frame(u, &frame);
+    if (rc < 0)
+        return rc;
+    u->frame = frame;
+    u->k++;
+    return NRT_OK;
+}
+
+static int seek(struct nrt_unpack *u, uint32_t k)
+{
+    int rc = NRT_OK;
+    if (k < u->k) {
+        u->k = 0;
+        u->frame = u->head.body;
+    }
+    while (rc == NRT_OK && u->k < k)
+        rc = skip_unit(u);
+    return rc;
+}
+
+int nrt_unpack_open(struct nrt_unpack **out, const struct nrt_layout *l, const struct nrt_file *f, struct nrt_ram workspace)
+{
+    struct nrt_header h;
+    struct nrt_unpack *u;
+    uint32_t lead = (uint32_t)(0u - (uintptr_t)workspace.mem) & (ALIGN - 1u);
+    int rc = nrt_unpack_header(l, f, &h);
+    if (rc < 0)
+        return rc;
+    if (workspace.len < h.workspace)
+        return NRT_E_SPACE;
+    workspace.mem += lead;
+    u = (struct nrt_unpack *)(void *)carve(&workspace, STATE_ROOM);
+    memset(u, 0, sizeof *u);
+    u->segments = (struct nrt_segment *)(void *)carve(&workspace, h.n_segments * 12u);
+    u->saves = (struct nrt_save *)(void *)carve(&workspace, h.n_saves * 8u);
+    u->order = (uint16_t *)(void *)carve(&workspace, h.n_order * 2u);
+    u->model = h.profile == 0 ? NULL : (struct nrt_simple *)(void *)carve(&workspace, MODEL_ROOM);
+    u->layout = l;
+    u->file = f;
+    nrt_reader_set(&u->reader, f, 0, f->size);
+    if ((rc = read_head(l, &u->reader, &u->head, u)) < 0)
+        return rc;
+    /* The tables are as long as the first reading said: a file that changes between two reads is refused. */
+    if (memcmp(&h, &u->head, sizeof h) != 0)
+        return NRT_E_READ;
+    u->frame = h.body;
+    if ((rc = check_order(u)) < 0 || (rc = read_control(u)) < 0 || (rc = seek(u, h.n_order)) < 0)
+        return rc;
+    if (u->frame != f->size)
+        return NRT_E_FORMAT;   /* bytes after the last frame */
+    *out = u;
+    return seek(u, 0);
+}
+
+const struct nrt_header *nrt_unpack_info(const struct nrt_unpack *u)
+{
+    return &u->head;
+}
+
+int nrt_unpack_order(const struct nrt_unpack *u, uint32_t k, uint32_t *unit)
+{
+    if (k >= u->head.n_order)
+        return NRT_E_ARG;
+    *unit = u->order[k];
+    return NRT_OK;
+}
+
+int nrt_unpack_save(const struct nrt_unpack *u, uint32_t i, struct nrt_save *out)
+{
+    if (i >= u->head.n_saves)
+        return NRT_E_ARG;
+    *out = u->saves[i];
+    return NRT_OK;
+}
+
+/* ---- decoding ------------------------------------------------------------------------------------------------------ */
+
+static int flush(struct nrt_unpack *u)
+{
+    uint32_t n = u->filled;
+    u->filled = 0;
+    return n == 0 ? NRT_OK : u->sink.put(u->sink.ctx, u->out, n);
+}
+
+int nrt_unpack_put(struct nrt_unpack *u, uint8_t byte)
+{
+    u->out[u->filled++] = byte;
+    u->at++;
+    return u->filled == sizeof u->out ? flush(u) : NRT_OK;
+}
+
+/* Index of the first segment that ends after `at`. */
+static uint32_t find_segment(const struct nrt_unpack *u, uint32_t at)
+{
+    uint32_t low = 0;
+    uint32_t high = u->head.n_segments;
+    while (low < high) {
+        uint32_t mid = low + (high - low) / 2;
+        if (u->segments[mid].at + u->segments[mid].len > at)
+            high = mid;
+        else
+            low = mid + 1;
+    }
+    return low;
+}
+
+static int decode_group(struct nrt_unpack *u, uint32_t end)
+{
+    const struct nrt_coder *coder = coder_of(u->head.profile);
+    uint32_t i = find_segment(u, u->at);
+    int rc = coder->begin(u);
+    while (rc == NRT_OK && u->at < end) {
+        const struct nrt_segment *s = i < u->head.n_segments ? &u->segments[i] : NULL;
+        uint32_t stop = end;
+        if (s != NULL && s->at <= u->at) {
+            if (s->at + s->len < stop)
+                stop = s->at + s->len;
+            rc = coder->copy(u, s->from + (u->at - s->at), stop - u->at);
+            i++;
+        } else {
+            if (s != NULL && s->at < stop)
+                stop = s->at;
+            rc = coder->literal(u, stop - u->at);
+        }
+    }
+    return rc < 0 ? rc : coder->end(u);
+}
+
+int nrt_unpack_unit(struct nrt_unpack *u, struct nrt_core *c, uint32_t k, struct nrt_sink sink)
+{
+    uint32_t off, end, frame;
+    int rc;
+    if (k >= u->head.n_order)
+        return NRT_E_ARG;
+    if ((rc = seek(u, k)) < 0 || (rc = clip(u, k, &off, &end)) < 0)
+        return rc;
+    u->core = c;
+    u->sink = sink;
+    u->at = off;
+    u->filled = 0;
+    frame = u->frame;
+    while (u->at < end) {
+        uint32_t stop = end - u->at < u->head.group ? end : u->at + u->head.group;
+        if ((rc = enter_frame(u, &frame)) < 0 || (rc = decode_group(u, stop)) < 0)
+            return rc;
+    }
+    if ((rc = flush(u)) < 0)
+        return rc;
+    u->frame = frame;
+    u->k = k + 1;
+    return NRT_OK;
+}

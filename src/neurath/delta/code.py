@@ -1,0 +1,64 @@
+"""From segments to frames: the control table and the groups, coded by the profile's own encoder. Profile 1 runs the core's
+model in C (core/ports/encode.c); it must never contain a second one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import neurath.flash._core as _core
+from neurath.delta.format import RAW, numbers, varint
+from neurath.delta.match import Segment
+
+
+def groups(units: Sequence[tuple[int, int]], order: Sequence[int], new_size: int, group: int) -> list[tuple[int, int]]:
+    """Image ranges of all groups, in the order of their frames."""
+    out = []
+    for unit in order:
+        start, end = units[unit][0], min(units[unit][1], new_size)
+        out += [(at, min(at + group, end)) for at in range(start, end, group)]
+    return out
+
+
+def control(profile: int, segments: Sequence[Segment]) -> bytes:
+    """The coded control table, empty for none."""
+    values = numbers(segments)
+    if profile == RAW:
+        return b"".join(varint(v) for v in values)
+    if not values:
+        return b""
+    room = 16 * len(values) + 16
+    out = _core.ffi.new("uint8_t[]", room)
+    used = _core.lib.nrt_encode_control(_core.ffi.new("uint32_t[]", values), len(segments), out, room)
+    return _taken(out, used)
+
+
+def frames(
+    profile: int, old: bytes, new: bytes, segments: Sequence[Segment], ranges: Iterable[tuple[int, int]]
+) -> list[bytes]:
+    """One frame for each range of the new image."""
+    if profile == RAW:
+        return [_literals(new, segments, start, end) for start, end in ranges]
+    flat = _core.ffi.new("uint32_t[]", [v for s in segments for v in (s.at, s.source, s.length)] or [0])
+    before, after = _core.ffi.from_buffer(old), _core.ffi.from_buffer(new)
+    out = []
+    for start, end in ranges:
+        room = 2 * (end - start) + 64
+        frame = _core.ffi.new("uint8_t[]", room)
+        used = _core.lib.nrt_encode_group(before, after, flat, len(segments), start, end, frame, room)
+        out.append(_taken(frame, used))
+    return out
+
+
+def _taken(buffer: object, used: int) -> bytes:
+    if used < 0:
+        raise AssertionError("the encoder's room is a bound, not a guess")
+    return bytes(_core.ffi.buffer(buffer, used))
+
+
+def _literals(new: bytes, segments: Sequence[Segment], start: int, end: int) -> bytes:
+    out, at = [], start
+    for s in segments:
+        if s.end > start and s.at < end:
+            out.append(new[at : max(at, s.at)])
+            at = min(s.end, end)
+    return b"".join([*out, new[at:end]])

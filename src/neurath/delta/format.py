@@ -1,0 +1,225 @@
+"""The update-file container as bytes (docs/spec/delta.md): header, order, saves, control table, frames. It knows every field
+and its bounds; it must never decode a frame."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from neurath.delta.match import Segment
+from neurath.errors import DataError
+
+MAGIC = b"NRU\x01"
+RAW, SIMPLE = 0, 1
+PROFILES = {RAW: "raw", SIMPLE: "simple"}
+MAX_SEGMENTS, MAX_SAVES, MAX_ORDER = 512, 64, 4096
+_ADDRESS, _SAVES = 0x01, 0x02
+
+Kind = Literal["delta", "full"]
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """Before plan position `before` commits, the old sector at image offset `offset` goes to scratch."""
+
+    before: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What stands before the frames, with the control table still coded.
+
+    Sizes in bytes; `crc` is CRC-32 over old and new image, one after the other; `order` are commit units in plan order.
+    """
+
+    profile: int
+    old_size: int
+    new_size: int
+    crc: int
+    group: int
+    order: tuple[int, ...]
+    segments: int = 0
+    control: bytes = b""
+    saves: tuple[Save, ...] = ()
+    isa: int = 0
+    address: int = 0
+
+    @property
+    def kind(self) -> Kind:
+        return "delta" if self.old_size else "full"
+
+
+def varint(value: int) -> bytes:
+    """Little-endian base 128, as short as possible."""
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def pack(head: Head, frames: Sequence[bytes]) -> bytes:
+    """The whole file; frames are those of the groups of each unit, in plan order."""
+    flags = (_ADDRESS if head.address else 0) | (_SAVES if head.saves else 0)
+    out = [MAGIC, bytes((head.isa << 4 | head.profile, flags))]
+    if head.address:
+        out.append(varint(head.address))
+    out += [varint(head.old_size), varint(head.new_size), struct.pack("<I", head.crc)]
+    out += [bytes((head.group.bit_length() - 1,)), varint(len(head.order))]
+    out += [varint(first) + varint(run) for first, run in _runs(head.order)]
+    if head.saves:
+        out.append(varint(len(head.saves)))
+        before = 0
+        for save in head.saves:
+            out.append(varint(save.before - before) + varint(save.offset))
+            before = save.before
+    out.append(varint(head.segments))
+    if head.segments:
+        out.append(varint(len(head.control)) + head.control)
+    out += [varint(len(frame)) + frame for frame in frames]
+    return b"".join(out)
+
+
+def _runs(order: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Stretches of neighbouring units: (first, (count - 1) * 2 + 1 if downwards)."""
+    i = 0
+    while i < len(order):
+        step = order[i + 1] - order[i] if i + 1 < len(order) else 0
+        end = i + 1
+        if step in (1, -1):
+            while end < len(order) and order[end] - order[end - 1] == step:
+                end += 1
+        yield order[i], (end - i - 1) * 2 + (step == -1)
+        i = end
+
+
+def numbers(segments: Sequence[Segment]) -> list[int]:
+    """The control table as it is coded: gap, length, turn for each segment."""
+    out = []
+    at = source = 0
+    for s in segments:
+        gap = s.at - at
+        turn = s.source - (source + gap)
+        out += [gap, s.length, turn * 2 if turn >= 0 else -turn * 2 - 1]
+        at, source = s.end, s.source + s.length
+    return out
+
+
+def segments(values: Sequence[int], head: Head) -> list[Segment]:
+    """The control table back from its numbers, or DataError where a segment leaves an image."""
+    out = []
+    at = source = 0
+    for i in range(0, len(values), 3):
+        gap, length, turn = values[i : i + 3]
+        at += gap
+        source += gap + (-(turn >> 1) - 1 if turn & 1 else turn >> 1)
+        if length == 0 or at + length > head.new_size or source < 0 or source + length > head.old_size:
+            raise malformed("a copy leaves the images")
+        out.append(Segment(at, source, length))
+        at, source = at + length, source + length
+    return out
+
+
+class Reader:
+    """Strict forward reading of the container; every failure is a DataError."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.at = 0
+
+    def take(self, count: int) -> bytes:
+        if count > len(self.data) - self.at:
+            raise malformed(f"it ends at byte {len(self.data)} in the middle of a field")
+        self.at += count
+        return self.data[self.at - count : self.at]
+
+    def varint(self) -> int:
+        value = 0
+        for shift in range(0, 35, 7):
+            byte = self.take(1)[0]
+            if (shift == 28 and byte > 0x0F) or (shift and byte == 0):
+                raise malformed("a number is longer than necessary")
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value
+        raise malformed("a number is longer than 32 bits")
+
+
+def parse(data: bytes) -> tuple[Head, list[bytes]]:
+    """Header and frames. Which frame belongs to which unit only a memory map can say; the core checks that."""
+    r = Reader(data)
+    if r.take(4) != MAGIC:
+        raise malformed("it does not begin like one")
+    kind, flags = r.take(2)
+    if kind & 0x0F not in PROFILES or kind >> 4 or flags & ~(_ADDRESS | _SAVES):
+        raise malformed("it asks for a profile or a flag this version does not know")
+    address = r.varint() if flags & _ADDRESS else 0
+    old_size, new_size = r.varint(), r.varint()
+    crc = struct.unpack("<I", r.take(4))[0]
+    log2 = r.take(1)[0]
+    if not 6 <= log2 <= 24 or new_size == 0:
+        raise malformed("a size in its header is impossible")
+    order = _read_order(r)
+    saves = _read_saves(r, len(order)) if flags & _SAVES else ()
+    count = r.varint()
+    if count > MAX_SEGMENTS or (count and not old_size):
+        raise malformed("its control table is longer than allowed")
+    control = r.take(r.varint()) if count else b""
+    head = Head(
+        profile=kind & 0x0F,
+        old_size=old_size,
+        new_size=new_size,
+        crc=crc,
+        group=1 << log2,
+        order=order,
+        segments=count,
+        control=control,
+        saves=saves,
+        isa=kind >> 4,
+        address=address,
+    )
+    frames = []
+    while r.at < len(data):
+        frames.append(r.take(r.varint()))
+    return head, frames
+
+
+def _read_order(r: Reader) -> tuple[int, ...]:
+    count = r.varint()
+    order: list[int] = []
+    if count > MAX_ORDER:
+        raise malformed("it lists more commit units than allowed")
+    while len(order) < count:
+        first, run = r.varint(), r.varint()
+        step = -1 if run & 1 else 1
+        length = (run >> 1) + 1
+        if length > count - len(order) or (length == 1 and step < 0) or first + step * (length - 1) < 0:
+            raise malformed("its order of commit units is impossible")
+        order += range(first, first + step * length, step)
+    if len(set(order)) != count:
+        raise malformed("it lists a commit unit twice")
+    return tuple(order)
+
+
+def _read_saves(r: Reader, units: int) -> tuple[Save, ...]:
+    count = r.varint()
+    if not 1 <= count <= MAX_SAVES:
+        raise malformed("it saves more sectors than allowed")
+    saves = []
+    before = 0
+    for _ in range(count):
+        before += r.varint()
+        saves.append(Save(before, r.varint()))
+    if before >= units:
+        raise malformed("it saves a sector after the last unit")
+    return tuple(saves)
+
+
+def malformed(why: str) -> DataError:
+    return DataError(
+        "this is not a whole update file", why, "fetch it again, or make it with `neurath delta create`", id="NRT-230"
+    )
