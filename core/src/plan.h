@@ -1,0 +1,59 @@
+/* plan.h - the plan of one rehearsal or rewrite: it lives at the start of the lent RAM and is gone with it. It knows which
+ * commit units are rewritten in which order, the proven leaves, and what is old, new and saved at the position reached.
+ * It never knows how a group is coded.
+ *
+ *   plan.c      nrt_plan_open, nrt_plan_mark, nrt_old, scratch places
+ *   rehearse.c  nrt_rehearse, nrt_prove (the container's side)
+ *   rewrite.c   nrt_rewrite, nrt_resume
+ */
+#ifndef NRT_PLAN_H
+#define NRT_PLAN_H
+
+#include "unpack.h"
+
+#define NRT_NOT_PLANNED 0xFFFFu
+
+struct nrt_plan {
+    struct nrt_target target;
+    struct nrt_header header;
+    struct nrt_unpack *unpack;   /* opened on `workspace` by nrt_plan_open() */
+    struct nrt_ram workspace;
+    uint8_t *leaves;             /* n_leaves * NRT_SHORT bytes; true once `proven` */
+    uint32_t n_leaves;
+    uint32_t *changed;           /* one mask a commit unit: bit i = its i-th sector gets new content */
+    uint16_t *place;             /* one a commit unit: position in plan order, NRT_NOT_PLANNED where it is kept */
+    uint32_t n_units;
+    uint32_t from;               /* first position still to be rewritten (0, or facts.done in nrt_resume()) */
+    uint32_t position;           /* plan position being decoded: nrt_old() answers for this moment */
+    uint32_t n_changed;          /* sectors that get new content from `from` on */
+    int proven;
+};
+
+/* Lays the plan out in `ram` (leaves, masks, places, then the decoder's workspace), opens the decoder, fills `header` and
+ * `place`, sets c->plan. Refuses an order that names a unit twice or outside the new image, a save that comes after its
+ * sector's unit, and what scratch cannot hold. NRT_E_SPACE when `ram` is too small. Touches no flash. */
+int nrt_plan_open(struct nrt_core *c, const struct nrt_file *f, const struct nrt_target *t, struct nrt_ram ram,
+                  uint32_t from);
+
+/* Bytes nrt_plan_open() takes out of the lent RAM before the workspace. */
+uint32_t nrt_plan_room(const struct nrt_layout *l, uint32_t image_size);
+
+/* Compares `len` decoded bytes at image offset `off` (inside the unit at the plan's position) with what the bank holds now
+ * and marks the sectors that differ in `changed`. The rehearsal's sink calls it for every byte it is given. */
+int nrt_plan_mark(struct nrt_core *c, uint32_t off, const uint8_t *data, uint32_t len);
+
+/* After the last unit was marked: the budget of scratch erases (redo and saves together at most one a changed sector).
+ * NRT_E_SPACE over it. Sets n_changed. */
+int nrt_plan_budget(struct nrt_core *c);
+
+/* G4, G5 and, with `from` > 0, R3: file digest; plan opened; leaves of units that are kept or done (place < from) hashed
+ * from the bank; units from `from` on decoded with nrt_plan_mark() on their output; exact sizes; hash of the leaf list
+ * equals t->leaves; nrt_plan_budget(). On success c->plan is proven. Writes nothing. (rehearse.c) */
+int nrt_rehearse(struct nrt_core *c, const struct nrt_file *f, const struct nrt_target *t, struct nrt_ram ram, uint32_t from);
+
+/* What nrt_old() means, exactly, at plan position p: an old byte is readable when its unit is not planned, or its place is
+ * >= p (a unit is decoded whole before its own sectors are erased), or a save with `before` <= p holds its sector. All of
+ * a committed unit counts as gone, changed or not: so the answer depends on order, saves and p alone, and is the same in
+ * encoder, rehearsal, rewrite and resume. */
+
+#endif
