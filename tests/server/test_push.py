@@ -14,12 +14,12 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from tests.contracts.push import Opened, PushContract
 
 from neurath.errors import LinkError
 from neurath.ids import TerminalId
 from neurath.server.push import StreamPush, follow
 from neurath.units import Seconds
+from tests.contracts.push import Opened, PushContract
 
 
 class HttpEar:
