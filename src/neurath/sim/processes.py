@@ -1,0 +1,136 @@
+"""Real processes of the command line, started and ended by id. It knows how a verb is run and how its lines are read; it
+must never end a process that it did not start."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from neurath.errors import LinkError, NeurathError
+
+COMMAND = (sys.executable, "-m", "neurath.cli.main")
+#: Seconds that one short verb may take.
+VERB_TIME = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One line of a process: what it said as JSON, or the end of the process with its exit code."""
+
+    who: str
+    record: Mapping[str, Any]
+    ended: int | None = None
+
+
+def verb(*words: str | Path) -> list[Mapping[str, Any]]:
+    """Runs a short verb with --json to its end; its records. A failed verb raises what it said."""
+    argv = [*COMMAND, *map(str, words), "--json"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=VERB_TIME, check=False)
+    if done.returncode:
+        raise _failure(" ".join(map(str, words[:2])), done.returncode, done.stderr)
+    return [record for line in done.stdout.splitlines() if (record := _record(line)) is not None]
+
+
+def _failure(what: str, code: int, stderr: str) -> NeurathError:
+    lines = stderr.strip().splitlines()
+    said = _record(lines[-1]) if lines else None
+    if said and "what" in said:
+        return NeurathError(
+            f"{what}: {said['what']}", str(said.get("why", "")), str(said.get("try", "")), id=str(said["error"])
+        )
+    return NeurathError(f"`neurath {what}` ended with {code}", lines[-1] if lines else "it said nothing", "see its log")
+
+
+def _record(line: str) -> Mapping[str, Any] | None:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+class Running:
+    """One long-lived process; what it says goes to a queue and, with its errors, to a log file."""
+
+    def __init__(self, who: str, words: Sequence[str | Path], log: Path, heard: queue.Queue[Said]) -> None:
+        self.who = who
+        self.log = log
+        self._heard = heard
+        self._errors = log.open("ab")
+        self.process = subprocess.Popen(
+            [*COMMAND, *map(str, words)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        with self.log.open("a") as log:
+            for line in self.process.stdout:
+                log.write(line)
+                log.flush()
+                record = _record(line)
+                if record is not None:
+                    self._heard.put(Said(self.who, record))
+        self._heard.put(Said(self.who, {}, ended=self.process.wait()))
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def end(self, seconds: float = 5) -> None:
+        """Asks the process to end, then ends it."""
+        if self.alive:
+            self.process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(seconds)
+        if self.alive:
+            self.process.kill()
+            self.process.wait()
+        self._reader.join(2)
+        self._errors.close()
+
+    def last_words(self) -> str:
+        """The last line of the log, for an error message."""
+        lines = self.log.read_text(errors="replace").strip().splitlines() if self.log.exists() else []
+        return lines[-1][:300] if lines else "it said nothing"
+
+
+def was_killed(code: int | None) -> bool:
+    """True when a process ended as by a power cut."""
+    return code == -signal.SIGKILL
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for_port(port: int, process: Running, seconds: float) -> None:
+    """Returns when something accepts connections on the port; LinkError when the process ends or time is up."""
+    pause = threading.Event()
+    for _ in range(int(seconds * 20)):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        if not process.alive:
+            raise LinkError("the server ended at once", process.last_words(), f"see {process.log}")
+        pause.wait(0.05)
+    raise LinkError(f"the server did not answer within {seconds:.0f} s", process.last_words(), f"see {process.log}")
