@@ -299,14 +299,14 @@ BREAKS = {
 @pytest.mark.parametrize("name", BREAKS)
 def test_a_broken_machine_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     at, kind, (target, wrong) = BREAKS[name]
-    sound = machine_module._HANDLERS[at]
+    sound = machine_module.HANDLERS[at]
 
     def broken(m: Machine, event: ev.Event, now: float) -> tuple[Machine, machine_module.Actions]:
         if isinstance(event, kind):
             return replace(m, step=target), wrong
         return sound(m, event, now)
 
-    monkeypatch.setitem(machine_module._HANDLERS, at, broken)
+    monkeypatch.setitem(machine_module.HANDLERS, at, broken)
     with pytest.raises(AssertionError):
         explore(POLICIES[0])
 
