@@ -100,7 +100,7 @@ int nrt_cbor_key(struct nrt_cbor *c, struct nrt_view *last, int *key)
     int major = nrt_cbor_peek(c);
     uint32_t value;
 
-    if ((major != NRT_UINT && major != NRT_NINT) || nrt_cbor_head(c, major, &value) != NRT_OK || value > 127) {
+    if ((major != NRT_UINT && major != NRT_NINT) || nrt_cbor_head(c, major, &value) != NRT_OK || value > 0x7FFF) {
         return NRT_E_FORMAT;
     }
     now.len = (uint32_t)(c->at - now.at);

@@ -30,7 +30,7 @@ int nrt_cbor_peek(const struct nrt_cbor *c);
 int nrt_cbor_string(struct nrt_cbor *c, int major, struct nrt_view *v);
 /* A byte string of exactly len bytes, copied. */
 int nrt_cbor_octets(struct nrt_cbor *c, uint8_t *out, uint32_t len);
-/* Integer keys -128..127 of a map, in order. `*last` starts as the view {0, 0}; each key must follow it. */
+/* Integer keys of a map, up to 15 bits and a sign, in order. `*last` starts as the view {0, 0}; each key must follow it. */
 int nrt_cbor_key(struct nrt_cbor *c, struct nrt_view *last, int *key);
 /* One item of any kind but floats, simple values other than false, true and null, and tags. Keys of maps are sorted and
  * unique. `*v` (may be 0) is where it lies. */

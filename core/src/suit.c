@@ -15,11 +15,15 @@ enum { AUTHENTICATION = 2, MANIFEST = 3 };
 enum { MANIFEST_VERSION = 1, SEQUENCE = 2, COMMON = 3, VALIDATE = 7, INVOKE = 9 };
 /* Keys of the common block. */
 enum { COMPONENTS = 2, SHARED = 4 };
-/* Parameters. Negative ones are private (docs/spec/envelope.md 3). */
-enum { VENDOR = 1, CLASS = 2, IMAGE_DIGEST = 3, IMAGE_SIZE = 14, LEAVES = -1, LEAF = -2, EPOCH = -3, VERSION = -4 };
+/* Parameters. Those below -255 are for private use (docs/spec/envelope.md 3). */
+enum { VENDOR = 1, CLASS = 2, IMAGE_DIGEST = 3, IMAGE_SIZE = 14, LEAVES = -256, LEAF = -257, EPOCH = -258, VERSION = -259 };
 
-/* Members that the manifest may name by digest. */
-static int severable(int key) { return key == 15 || key == 16 || key == 20 || key == 23; }
+/* Members that the manifest may name by digest: CoSWID, dependency resolution, payload fetch, candidate verification,
+ * install, text. */
+static int severable(int key)
+{
+    return key == 14 || key == 15 || key == 16 || key == 18 || key == 20 || key == 23;
+}
 
 static int sha256_is(struct nrt_view v, const uint8_t digest[NRT_DIGEST])
 {

@@ -111,8 +111,12 @@ def load_public(path: Path) -> PublicKey:
 def write_private(path: Path, key: SigningKey) -> None:
     """A new file that only its owner may read; FileExistsError where there is one: a key is never written over."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(key.pem())
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(key.pem())
+    except OSError:
+        path.unlink(missing_ok=True)  # half a key is no key
+        raise
 
 
 def _public_value(key: _Public) -> PublicKey:

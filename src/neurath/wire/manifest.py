@@ -46,12 +46,12 @@ def manifest(contents: Contents) -> bytes:
         2: contents.klass,
         3: _digest(contents.image),
         14: contents.image_size,
-        -1: _digest(contents.leaves),
-        -2: contents.leaf,
-        -3: contents.epoch,
+        -256: _digest(contents.leaves),
+        -257: contents.leaf,
+        -258: contents.epoch,
     }
     if contents.version:
-        parameters[-4] = contents.version
+        parameters[-259] = contents.version
     shared = _pack([20, parameters, 1, 15, 2, 15])
     common = _pack({2: [[b"\x00"]], 4: shared})
     return _pack({1: 1, 2: contents.sequence, 3: common, 7: _pack([3, 15]), 9: _pack([23, 2])})

@@ -1,0 +1,163 @@
+"""`neurath sign` and `neurath verify`: run where the release key is, never on the server. They know files and options; what a
+signature means is the core's to say."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from neurath.cli.output import Output
+from neurath.errors import DataError, RefusedError, TrustError, UsageError
+
+if TYPE_CHECKING:
+    from neurath.flash.geometry import Model
+    from neurath.flash.trust import PublicKey
+    from neurath.wire.manifest import Envelope
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    if parser.get_default("verb") == "verify":
+        _configure_verify(parser)
+    else:
+        _configure_sign(parser)
+
+
+def _configure_sign(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (
+        "example: neurath sign app.bin --model lamp.toml --version 1.4.0 --sequence 14 --key release.pem -o app.env"
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="the FULL image: .bin, .hex or .elf")
+    parser.add_argument("--model", required=True, metavar="M", help="name of the model, or its .toml file")
+    parser.add_argument("--version", required=True, metavar="V", help="word for people, at most 32 printable characters")
+    parser.add_argument("--key", required=True, type=Path, metavar="K", help="private release key (PEM)")
+    parser.add_argument("-o", "--out", required=True, type=Path, metavar="E", help="the envelope to write")
+    order = parser.add_mutually_exclusive_group(required=True)
+    order.add_argument("--sequence", type=_number, metavar="N", help="grows with each release; terminals refuse lower ones")
+    order.add_argument("--after", type=Path, metavar="ENVELOPE", help="one more than this envelope's sequence, in its epoch")
+    parser.add_argument("--epoch", type=_number, metavar="N", help="security epoch (default 0, or that of --after)")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be signed")
+
+
+def _configure_verify(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "example: neurath verify app.bin app.env --key release.pub.pem"
+    parser.add_argument("file", type=Path, metavar="FILE", help="the full image")
+    parser.add_argument("envelope", type=Path, metavar="E")
+    parser.add_argument("--key", required=True, type=Path, action="append", metavar="PUB", help="may be given several times")
+    parser.add_argument("--model", metavar="M", help="also demand that it is for this model (name or .toml)")
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    return _verify(args, out) if args.verb == "verify" else _sign(args, out)
+
+
+def _sign(args: argparse.Namespace, out: Output) -> int:
+    from neurath.wire import keys, manifest
+
+    key = keys.load_private(args.key)
+    model = _model(args.model)
+    image = _image(args.file, model)
+    sequence, epoch = _order(args, key.public)
+    contents = manifest.contents_of(image, model, sequence=sequence, epoch=epoch, version=args.version)
+    envelope = manifest.sign(contents, key)
+    # Whatever is written was read back by the code that a terminal runs.
+    checked = manifest.verify(envelope, [key.public])
+    if not args.dry_run:
+        _write(args.out, envelope, args.file)
+    _tell(checked, out, file=str(args.out), bytes=len(envelope), dry_run=args.dry_run)
+    return 0
+
+
+def _write(path: Path, envelope: bytes, image: Path) -> None:
+    if path.exists() and path.samefile(image):
+        raise RefusedError(f"{path} is the image itself", "the envelope would replace it", "choose another -o")
+    # A full disk leaves the envelope that was there.
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_bytes(envelope)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _verify(args: argparse.Namespace, out: Output) -> int:
+    from neurath.wire import keys, manifest
+
+    known = [keys.load_public(path) for path in args.key]
+    raw = args.envelope.read_bytes()
+    try:
+        envelope = manifest.verify(raw, known)
+    except TrustError:
+        raise
+    except DataError as fault:
+        raise TrustError(f"{args.envelope} is not to be trusted", f"{fault.what}: {fault.why}", fault.hint) from None
+    model = _model(args.model) if args.model else None
+    if model and (envelope.vendor, envelope.klass) != (model.vendor, model.klass):
+        raise TrustError("this envelope is for another model", "vendor or class id differ", "check --model", id="NRT-252")
+    _compare(_image(args.file, model), envelope)
+    _tell(envelope, out, file=str(args.envelope), bytes=len(raw))
+    return 0
+
+
+def _compare(image: bytes, envelope: Envelope) -> None:
+    from neurath.wire.leaflist import leaf_digest, leaf_list
+
+    same = len(image) == envelope.image_size and hashlib.sha256(image).digest() == envelope.image
+    if not same or leaf_digest(leaf_list(image, envelope.leaf)) != envelope.leaves:
+        raise TrustError(
+            "this image is not the one that was signed",
+            f"signed: {envelope.image_size} bytes, {envelope.image.hex()[:16]}…; here: {len(image)} bytes, "
+            f"{hashlib.sha256(image).hexdigest()[:16]}…",
+            "use the image that was signed, or sign this one",
+            id="NRT-255",
+        )
+
+
+def _tell(envelope: Envelope, out: Output, **more: object) -> None:
+    out.data(
+        f"{more['file']}: {envelope.version} sequence {envelope.sequence} epoch {envelope.epoch}, "
+        f"image {envelope.image.hex()[:16]}… {envelope.image_size} bytes, envelope {envelope.digest.hex()[:16]}…",
+        version=envelope.version,
+        sequence=envelope.sequence,
+        epoch=envelope.epoch,
+        image=envelope.image,
+        image_size=envelope.image_size,
+        envelope=envelope.digest,
+        **more,
+    )
+
+
+def _model(text: str) -> Model:
+    """The model of a .toml file, or one known by its name alone: its ids follow from the name."""
+    from neurath.flash import geometry
+    from neurath.ids import ModelName
+
+    if text.endswith(".toml"):
+        return geometry.model_from_toml(Path(text).read_text(encoding="utf-8", errors="replace"))
+    room = 64 * 1024 * 1024
+    return geometry.Model(ModelName(text), geometry.simple_layout(room, sector=65536, group=65536), ram=0)
+
+
+def _image(path: Path, model: Model | None) -> bytes:
+    from neurath.server.images import read_image
+
+    return read_image(path.read_bytes(), path.name, model if model and model.ram else None).image
+
+
+def _order(args: argparse.Namespace, key: PublicKey) -> tuple[int, int]:
+    from neurath.wire import manifest
+
+    if args.after is None:
+        return args.sequence, args.epoch or 0
+    before = manifest.verify(args.after.read_bytes(), [key])
+    epoch = before.epoch if args.epoch is None else args.epoch
+    if epoch < before.epoch:
+        raise UsageError("the epoch never goes down", f"{args.after} has epoch {before.epoch}", "leave --epoch out")
+    return before.sequence + 1, epoch
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= 0xFFFF_FFFF):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 4294967295")
+    return int(text)
