@@ -129,6 +129,10 @@ void nrt_sha256_end(struct nrt_sha256 *s, uint8_t out[NRT_DIGEST]);
 
 uint32_t nrt_crc32(uint32_t crc, const uint8_t *data, uint32_t len); /* IEEE 802.3; start with 0 */
 
+/* Strict CBOR: NRT_OK when the bytes are exactly one item in deterministic form (RFC 8949 4.2.1) without tags, floats,
+ * integers above 32 bits or nesting beyond 8; else NRT_E_FORMAT. The form of every message of ours. */
+int nrt_cbor_strict(const uint8_t *data, uint32_t len);
+
 /* ---- what the terminal is to become -------------------------------------------------------------------------------- */
 
 /* All of it comes from a verified envelope (docs/spec/envelope.md) and, except on the wire, a ticket. */

@@ -30,3 +30,11 @@ __attribute__((weak)) int nrt_old(struct nrt_core *c, uint32_t image_off, uint8_
     (void)len;
     return NRT_E_GONE;
 }
+
+__attribute__((weak)) int nrt_sector_of(const struct nrt_layout *l, uint32_t addr, struct nrt_span *sector)
+{
+    (void)l;
+    (void)addr;
+    (void)sector;
+    return NRT_E_ARG;
+}

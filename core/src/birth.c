@@ -243,3 +243,48 @@ int nrt_birth_write(const struct nrt_layout *l, const struct nrt_port *p, const 
     }
     return result;
 }
+
+/* Erases the sectors of the area. */
+static int clear(const struct nrt_layout *l, const struct nrt_port *p)
+{
+    struct nrt_span sector;
+    uint32_t at;
+    int result = NRT_OK;
+
+    for (at = l->birth.base; result == NRT_OK && at < l->birth.base + l->birth.len; at = sector.base + sector.len) {
+        result = nrt_sector_of(l, at, &sector);
+        if (result == NRT_OK) {
+            result = p->erase(p->ctx, sector.base);
+        }
+    }
+    return result;
+}
+
+/* NRT_OK where a record is no more than remains: torn or rotten. */
+static int only_remains(const struct nrt_layout *l, const struct nrt_port *p, const struct nrt_birth *b)
+{
+    union {
+        struct record new;
+        struct nrt_birth old;
+    } u;
+    int result = make_record(&u.new, b);
+
+    if (result == NRT_OK) {
+        result = nrt_birth_read(l, p, &u.old);
+        result = result == NRT_OK ? NRT_E_STATE : result == NRT_E_FORMAT ? NRT_OK : result;
+    }
+    return result;
+}
+
+int nrt_birth_renew(const struct nrt_layout *l, const struct nrt_port *p, const struct nrt_birth *b)
+{
+    int result = blank(l, p);
+
+    if (result == NRT_E_STATE) {
+        result = only_remains(l, p, b);
+        if (result == NRT_OK) {
+            result = clear(l, p);
+        }
+    }
+    return result == NRT_OK ? nrt_birth_write(l, p, b) : result;
+}

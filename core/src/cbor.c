@@ -210,3 +210,10 @@ int nrt_cbor_skip(struct nrt_cbor *c, struct nrt_view *v)
     }
     return NRT_OK;
 }
+
+int nrt_cbor_strict(const uint8_t *data, uint32_t len)
+{
+    struct nrt_cbor c = {data, len};
+
+    return nrt_cbor_skip(&c, 0) == NRT_OK ? nrt_cbor_end(&c) : NRT_E_FORMAT;
+}
