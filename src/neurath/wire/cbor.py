@@ -42,6 +42,30 @@ def malformed(what: str, why: str) -> DataError:
     return DataError(f"malformed {what}", why, "send the message as docs/spec describes it", id="NRT-210")
 
 
+#: The largest number a message carries.
+MAX_NUMBER = 0xFFFF_FFFF
+
+
+def count(text: str, what: str) -> int:
+    """The number that the text form of a message spells: decimal, one spelling only, up to 32 bits."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 10 and str(int(text)) == text and int(text) <= MAX_NUMBER):
+        raise malformed(what, f"{text[:20]!r} is not a number")
+    return int(text)
+
+
+def octets(text: str, what: str) -> bytes:
+    """The bytes that the text form of a message spells: lower-case hexadecimal."""
+    if len(text) % 2 or not set(text) <= set("0123456789abcdef"):
+        raise malformed(what, f"{text[:20]!r} is not lower-case hexadecimal")
+    return bytes.fromhex(text)
+
+
+def demand_numbers(what: str, *numbers: int) -> None:
+    """DataError unless each fits the 32 bits that a message has for it."""
+    if not all(type(n) is int and 0 <= n <= MAX_NUMBER for n in numbers):
+        raise malformed(what, "a number is negative or above 32 bits")
+
+
 class Fields:
     """Typed access to a decoded map; every miss is a DataError that names the key."""
 
@@ -58,7 +82,7 @@ class Fields:
     def get(self, key: int, kind: type[T], default: T) -> T:
         return self.need(key, kind) if key in self._values else default
 
-    def uint(self, key: int, limit: int = 0xFFFF_FFFF, default: int | None = None) -> int:
+    def uint(self, key: int, limit: int = MAX_NUMBER, default: int | None = None) -> int:
         """An unsigned integer up to `limit`."""
         if default is not None and key not in self._values:
             return default

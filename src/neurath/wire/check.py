@@ -48,6 +48,12 @@ class Check:
         checked_name(self.component, "component")
         if len(self.bank) != 32 or len(self.nonce) != 8:
             raise malformed("check", "bank is 32 bytes, nonce is 8")
+        if any(len(d) not in (0, 16) for d in (self.envelope, self.open_file, self.staged)):
+            raise malformed("check", "envelope, open and staged file are named by 16 bytes")
+        if len(self.version) > 64 or len(self.state) > 32:
+            raise malformed("check", "version has at most 64 characters, state 32")
+        numbers = (self.bank_size, self.ram, self.stage, self.link, self.staged_bytes)
+        cbor.demand_numbers("check", *numbers, self.floor.epoch, self.floor.sequence)
 
 
 def encode(check: Check) -> bytes:
@@ -132,39 +138,26 @@ def from_attributes(attributes: Mapping[str, str]) -> Check | None:
         return attributes.get(PREFIX + key, default)
 
     def number(key: str) -> int:
-        value = text(key, "0")
-        if not (value.isascii() and value.isdigit() and len(value) <= 10 and int(value) <= 0xFFFF_FFFF):
-            raise malformed("check", f"{PREFIX}{key} is not a number")
-        return int(value)
+        return cbor.count(text(key, "0"), f"check: {PREFIX}{key}")
 
-    def octets(key: str, lengths: tuple[int, ...]) -> bytes:
-        try:
-            value = bytes.fromhex(text(key))
-        except ValueError:
-            raise malformed("check", f"{PREFIX}{key} is not hexadecimal") from None
-        if len(value) not in lengths:
-            raise malformed("check", f"{PREFIX}{key} has {len(value)} bytes")
-        return value
+    def octets(key: str) -> bytes:
+        return cbor.octets(text(key), f"check: {PREFIX}{key}")
 
     epoch, _, sequence = text("floor", "0.0").partition(".")
-    if not (epoch.isascii() and epoch.isdigit() and sequence.isascii() and sequence.isdigit()):
-        raise malformed("check", "neurath.floor is epoch.sequence")
-    if len(epoch) > 10 or len(sequence) > 10:
-        raise malformed("check", "neurath.floor is out of range")
     return Check(
         model=ModelName(text("model")),
-        bank=octets("bank", (32,)),
+        bank=octets("bank"),
         bank_size=number("size"),
         ram=number("ram"),
-        nonce=octets("nonce", (8,)),
-        envelope=octets("envelope", (0, 16)),
-        floor=Floor(int(epoch), int(sequence)),
+        nonce=octets("nonce"),
+        envelope=octets("envelope"),
+        floor=Floor(cbor.count(epoch, "check: neurath.floor"), cbor.count(sequence, "check: neurath.floor")),
         component=ComponentName(text("component", str(FIRMWARE))),
-        version=text("version")[:64],
+        version=text("version"),
         stage=number("stage"),
         link=number("link"),
-        state=text("state", "idle")[:32],
-        open_file=octets("open", (0, 16)),
-        staged=octets("staged", (0, 16)),
+        state=text("state", "idle"),
+        open_file=octets("open"),
+        staged=octets("staged"),
         staged_bytes=number("staged_bytes"),
     )

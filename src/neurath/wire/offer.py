@@ -4,7 +4,6 @@ the same value, CBOR and the metadata of a hawkBit chunk; it must never fetch wh
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -50,6 +49,9 @@ class Offer:
             raise malformed("offer", "file is 32 bytes, blocks a multiple of 16")
         if len(self.envelope) > MAX_ENVELOPE or len(self.ticket) > MAX_TICKET:
             raise malformed("offer", "envelope or ticket too long")
+        if len(self.version) > 64 or len(self.action) > 64:
+            raise malformed("offer", "version and action have at most 64 characters")
+        cbor.demand_numbers("offer", self.size, self.need)
 
 
 def encode(offer: Offer | None) -> bytes:
@@ -119,23 +121,34 @@ def to_metadata(offer: Offer) -> list[dict[str, str]]:
 
 def from_metadata(metadata: Mapping[str, str], *, version: str, action: str) -> Offer:
     """The offer in a hawkBit chunk's metadata, or DataError."""
-    try:
-        kind = Kind[metadata[PREFIX + "kind"].upper()]
-        return Offer(
-            kind=kind,
-            file=bytes.fromhex(metadata[PREFIX + "file"]),
-            size=int(metadata[PREFIX + "size"]),
-            need=int(metadata[PREFIX + "need"]),
-            envelope=base64.b64decode(metadata[PREFIX + "envelope"], validate=True),
-            ticket=base64.b64decode(metadata[PREFIX + "ticket"], validate=True),
-            version=Version(version[:64]),
-            action=action[:64],
-            component=ComponentName(metadata.get(PREFIX + "component", str(FIRMWARE))),
-            blocks=base64.b64decode(metadata.get(PREFIX + "blocks", ""), validate=True),
-        )
-    except (KeyError, ValueError, binascii.Error) as fault:
-        raise malformed("offer", f"metadata {fault}") from None
+    found: dict[str, str] = {}
+    for key in ("kind", "file", "size", "need", "envelope", "ticket"):
+        value = metadata.get(PREFIX + key)
+        if not isinstance(value, str):
+            raise malformed("offer", f"metadata {PREFIX}{key} is missing")
+        found[key] = value
+    if found["kind"] not in ("delta", "full"):
+        raise malformed("offer", f"kind {found['kind'][:20]!r} is not known")
+    return Offer(
+        kind=Kind[found["kind"].upper()],
+        file=cbor.octets(found["file"], "offer"),
+        size=cbor.count(found["size"], "offer"),
+        need=cbor.count(found["need"], "offer"),
+        envelope=_unb64(found["envelope"]),
+        ticket=_unb64(found["ticket"]),
+        version=Version(version),
+        action=action,
+        component=ComponentName(metadata.get(PREFIX + "component", str(FIRMWARE))),
+        blocks=_unb64(metadata.get(PREFIX + "blocks", "")),
+    )
 
 
 def _b64(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
+
+
+def _unb64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (ValueError, TypeError):
+        raise malformed("offer", "metadata is not base64") from None

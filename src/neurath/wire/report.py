@@ -12,6 +12,8 @@ from neurath.wire.cbor import malformed
 
 _KEYS = frozenset(range(1, 9))
 _MARK = "neurath "
+#: A reason is cut here.
+MAX_REASON = 512
 
 
 class Phase(Enum):
@@ -60,6 +62,11 @@ class Report:
     def __post_init__(self) -> None:
         if len(self.bank) not in (0, 32):
             raise malformed("report", "bank is 32 bytes or absent")
+        if len(self.action) > 64:
+            raise malformed("report", "action has at most 64 characters")
+        cbor.demand_numbers("report", self.done, self.total, self.secured)
+        # One line of bounded length: whatever a failure says, the report of it can be sent.
+        object.__setattr__(self, "reason", " ".join(self.reason.split())[:MAX_REASON].strip())
 
 
 def encode(report: Report) -> bytes:
@@ -93,16 +100,12 @@ def decode(data: bytes) -> Report:
         done=f.uint(4, default=0),
         total=f.uint(5, default=0),
         secured=f.uint(6, default=0),
-        bank=f.octets(7, 32, b"") if not _absent(f, 7) else b"",
-        reason=f.text(8, 512, ""),
+        bank=f.octets(7, 32, b""),
+        reason=f.text(8, MAX_REASON, ""),
     )
     if encode(found) != data:
         raise malformed("report", "a default value is spelled out")
     return found
-
-
-def _absent(fields: cbor.Fields, key: int) -> bool:
-    return fields.get(key, bytes, b"") == b""
 
 
 def to_feedback(report: Report) -> dict[str, object]:
@@ -112,10 +115,10 @@ def to_feedback(report: Report) -> dict[str, object]:
         details.append(f"{_MARK}secured {report.secured}")
     if report.bank:
         details.append(f"{_MARK}bank {report.bank.hex()}")
-    if report.total:
+    if report.done or report.total:
         details.append(f"{_MARK}bytes {report.done} {report.total}")
     if report.reason:
-        details.append(report.reason)
+        details.append(f"{_MARK}reason {report.reason}")
     ended = report.verdict is not Verdict.PENDING
     finished = "none" if not ended else "success" if report.verdict is Verdict.CONFIRMED else "failure"
     return {
@@ -131,32 +134,26 @@ def to_feedback(report: Report) -> dict[str, object]:
 def from_feedback(action: str, details: Sequence[str]) -> Report | None:
     """The report among a feedback's details; None when the client is not ours; DataError when it is malformed."""
     words: dict[str, str] = {}
-    reason = ""
     for line in details:
         if line.startswith(_MARK):
             key, _, value = line[len(_MARK) :].partition(" ")
+            if key in words:
+                raise malformed("report", f"{key[:20]!r} is said twice")
             words[key] = value
-        else:
-            reason = line[:512]
     if "phase" not in words:
         return None
+    done, _, total = words.get("bytes", "0 0").partition(" ")
     try:
-        done, _, total = words.get("bytes", "0 0").partition(" ")
-        return Report(
-            action=action,
-            phase=Phase(words["phase"]),
-            verdict=Verdict(words.get("verdict", "pending")),
-            done=_count(done),
-            total=_count(total),
-            secured=_count(words.get("secured", "0")),
-            bank=bytes.fromhex(words.get("bank", "")),
-            reason=reason,
-        )
+        phase, verdict = Phase(words["phase"]), Verdict(words.get("verdict", "pending"))
     except ValueError as fault:
-        raise malformed("report", str(fault)) from None
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 10):
-        raise ValueError(f"{text[:20]!r} is not a count")
-    return int(text)
+        raise malformed("report", str(fault)[:80]) from None
+    return Report(
+        action=action,
+        phase=phase,
+        verdict=verdict,
+        done=cbor.count(done, "report"),
+        total=cbor.count(total, "report"),
+        secured=cbor.count(words.get("secured", "0"), "report"),
+        bank=cbor.octets(words.get("bank", ""), "report"),
+        reason=words.get("reason", ""),
+    )
