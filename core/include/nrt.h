@@ -380,7 +380,8 @@ int nrt_restore_begin(struct nrt_restore *r, struct nrt_core *c, const struct nr
  * the bank already holds). NRT_MORE, NRT_OK when the bank is whole and judged, or the refusal. */
 int nrt_restore_take(struct nrt_restore *r, const uint8_t *data, uint32_t len);
 
-/* SMP server on a serial console. Bytes in, bytes out through `put`; the caller polls. */
+/* SMP server on a serial console. Bytes in, bytes out through `put`; the caller polls. `birth` may be null: then the wire
+ * identifies a nameless terminal and takes an enrolment where the birth area is blank, nothing else. */
 struct nrt_smp {
     struct nrt_core *core;
     const struct nrt_birth *birth;
@@ -396,6 +397,7 @@ struct nrt_smp {
     int state;
     int fate;                   /* current nrt_fate, kept by the caller and by a finished restoration */
     int reset;                  /* set when the tool asked for a reset */
+    uint32_t last;              /* why the last write was refused: a negated nrt_result, 0: it was not */
 };
 void nrt_smp_init(struct nrt_smp *s, struct nrt_core *c, const struct nrt_birth *b, struct nrt_ram frame,
                   struct nrt_ram ram, int fate, void (*put)(void *, const uint8_t *, uint32_t), void *ctx);
