@@ -83,7 +83,9 @@ def _wished(wish: Wish, of_model: list[Entry], allowed: list[Entry], sound: list
     found = [e for e in of_model if e.version == wish.version]
     if not found:
         known = ", ".join(e.version for e in of_model) or "none"
-        raise NotFound(f"no release {wish.version} of this model", f"the stock has: {known}", "neurath station list", id="NRT-137")
+        raise NotFound(
+            f"no release {wish.version} of this model", f"the stock has: {known}", "neurath station list", id="NRT-137"
+        )
     entry = found[0]
     if entry not in allowed:
         raise RefusedError(

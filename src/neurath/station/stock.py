@@ -42,13 +42,17 @@ def index_of(text: str) -> Index:
         return Index(
             entries=tuple(_entry(e) for e in raw["releases"]),
             keys=tuple((ModelName(checked_name(k["model"], "model")), str(k["pem"])) for k in raw["keys"]),
-            assigned=tuple((TerminalId(checked_name(a["id"], "terminal id")), Version(str(a["version"]))) for a in raw["assigned"]),
+            assigned=tuple(
+                (TerminalId(checked_name(a["id"], "terminal id")), Version(str(a["version"]))) for a in raw["assigned"]
+            ),
             at=float(raw.get("at", 0.0)),
         )
     except DataError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as fault:
-        raise DataError("this is not a stock index", f"{type(fault).__name__}: {fault}", "docs/how-to/restore.md", id="NRT-242") from None
+        raise DataError(
+            "this is not a stock index", f"{type(fault).__name__}: {fault}", "docs/how-to/restore.md", id="NRT-262"
+        ) from None
 
 
 def index_text(index: Index) -> str:
@@ -107,7 +111,9 @@ class Stock:
                 f"no stock in {self.root}", "it was never synchronised", "neurath station sync --server URL", id="NRT-138"
             ) from None
         except UnicodeDecodeError:
-            raise DataError(f"{path} is damaged", "it is not text", "neurath station sync --server URL", id="NRT-242") from None
+            raise DataError(
+                f"{path} is damaged", "it is not text", "neurath station sync --server URL", id="NRT-262"
+            ) from None
 
     def keep(self, index: Index) -> None:
         """Replaces the index, whole or not at all. A release key that was not known before is refused: keys come with the
@@ -123,7 +129,7 @@ class Stock:
                 f"the server names a new release key for {strange[0]}",
                 "a stock keeps the keys it was first given",
                 "compare the key with its owner, then neurath station sync --accept-keys",
-                id="NRT-251",
+                id="NRT-264",
             )
         self.write(self.root / INDEX, index_text(index).encode())
 
@@ -144,7 +150,10 @@ class Stock:
         """Keeps an image; DataError when it is not the entry's."""
         if hashlib.sha256(image).hexdigest() != entry.image or len(image) != entry.size:
             raise DataError(
-                f"{entry.version} arrived damaged", "its digest is not the one the server named", "synchronise again", id="NRT-243"
+                f"{entry.version} arrived damaged",
+                "its digest is not the one the server named",
+                "synchronise again",
+                id="NRT-263",
             )
         self.write(self.path(entry.image), image)
 
@@ -154,12 +163,17 @@ class Stock:
             data = self.path(entry.image).read_bytes()
         except FileNotFoundError:
             raise NotFound(
-                f"the image of {entry.version} is not in the stock", "only its entry was synchronised",
-                "neurath station sync --server URL", id="NRT-139",
+                f"the image of {entry.version} is not in the stock",
+                "only its entry was synchronised",
+                "neurath station sync --server URL",
+                id="NRT-139",
             ) from None
         if hashlib.sha256(data).hexdigest() != entry.image:
             raise DataError(
-                f"the image of {entry.version} is damaged", "it rotted on the disk", "neurath station sync --server URL", id="NRT-243"
+                f"the image of {entry.version} is damaged",
+                "it rotted on the disk",
+                "neurath station sync --server URL",
+                id="NRT-263",
             )
         return data
 
@@ -168,7 +182,10 @@ class Stock:
         pems = [pem for model, pem in self.index().keys if model == entry.model]
         if not pems:
             raise TrustError(
-                f"no release key for model {entry.model}", "the envelope cannot be checked", "neurath station sync", id="NRT-252"
+                f"no release key for model {entry.model}",
+                "the envelope cannot be checked",
+                "neurath station sync",
+                id="NRT-265",
             )
         signed = manifest.verify(entry.envelope, [public_from_pem(pem.encode()) for pem in pems])
         image = self.image(entry)
@@ -176,12 +193,17 @@ class Stock:
         leaves = hashlib.sha256(package.read(built).leaves).digest()
         if (signed.image, signed.image_size, signed.leaves) != (bytes.fromhex(entry.image), len(image), leaves):
             raise TrustError(
-                f"the envelope of {entry.version} is for another image", "digest, size or leaves differ", "synchronise again", id="NRT-253"
+                f"the envelope of {entry.version} is for another image",
+                "digest, size or leaves differ",
+                "synchronise again",
+                id="NRT-266",
             )
         if (signed.epoch, signed.sequence) != entry.rank or not signed.digest.hex().startswith(entry.envelope_digest[:32]):
             raise TrustError(
-                f"the index lies about {entry.version}", "its envelope says another sequence, epoch or digest", "synchronise again",
-                id="NRT-253",
+                f"the index lies about {entry.version}",
+                "its envelope says another sequence, epoch or digest",
+                "synchronise again",
+                id="NRT-266",
             )
         return built
 

@@ -4,19 +4,17 @@ does). Spec: docs/spec/restoration.md."""
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from dataclasses import dataclass
 
 from neurath.errors import DataError
-from neurath.flash.geometry import LEAF
 from neurath.wire.cbor import malformed
-from neurath.wire.offer import MAX_ENVELOPE
+from neurath.wire.leaflist import LEAF, SHORT, leaf_count, leaf_list
+from neurath.wire.manifest import MAX_ENVELOPE
 
 MAGIC = b"NRP\x01"
 SUFFIX = ".nrp"
-_HEAD = struct.Struct("<4sHHII")
-_SHORT = 16
+_HEAD = struct.Struct(">4sHHII")
 #: No bank of a supported terminal is larger (32-bit flash addresses, two banks never fit).
 MAX_IMAGE = 1 << 30
 
@@ -39,12 +37,6 @@ class Package:
         return _HEAD.size + len(self.envelope) + len(self.leaves)
 
 
-def leaf_list(image: bytes, leaf: int) -> bytes:
-    """16 bytes of SHA-256 for each leaf of the image. Source: docs/spec/leaflist.md."""
-    pieces = (image[at : at + leaf].ljust(leaf, b"\xff") for at in range(0, len(image), leaf))
-    return b"".join(hashlib.sha256(piece).digest()[:_SHORT] for piece in pieces)
-
-
 def build(envelope: bytes, image: bytes, leaf: int = LEAF) -> bytes:
     """The package of an image and its signed envelope; DataError where either has an impossible size."""
     if not 0 < len(envelope) <= MAX_ENVELOPE:
@@ -52,11 +44,17 @@ def build(envelope: bytes, image: bytes, leaf: int = LEAF) -> bytes:
             f"an envelope of {len(envelope)} bytes",
             f"1 to {MAX_ENVELOPE} bytes are possible",
             "sign the image again with `neurath sign`",
-            id="NRT-240",
+            id="NRT-260",
         )
     if not 0 < len(image) <= MAX_IMAGE or leaf <= 0:
-        raise DataError(f"an image of {len(image)} bytes", "it is empty or larger than any bank", "name another file", id="NRT-241")
+        raise DataError(
+            f"an image of {len(image)} bytes", "it is empty or larger than any bank", "name another file", id="NRT-261"
+        )
     return _HEAD.pack(MAGIC, len(envelope), 0, leaf, len(image)) + envelope + leaf_list(image, leaf) + image
+
+
+def _is_leaf(leaf: int) -> bool:
+    return 0 < leaf <= MAX_IMAGE and not leaf & (leaf - 1)
 
 
 def read(data: bytes) -> Package:
@@ -66,11 +64,11 @@ def read(data: bytes) -> Package:
     magic, envelope, zero, leaf, size = _HEAD.unpack_from(data)
     if magic != MAGIC or zero != 0:
         raise malformed("restoration package", "it does not begin with NRP, version 1")
-    if not 0 < envelope <= MAX_ENVELOPE or not 0 < size <= MAX_IMAGE or not 0 < leaf <= MAX_IMAGE:
+    if not 0 < envelope <= MAX_ENVELOPE or not 0 < size <= MAX_IMAGE or not _is_leaf(leaf):
         raise malformed("restoration package", "envelope, leaf or image size is out of bounds")
-    count = -(-size // leaf)
+    count = leaf_count(size, leaf)
     start = _HEAD.size + envelope
-    body = start + count * _SHORT
+    body = start + count * SHORT
     if len(data) != body + size:
         raise malformed("restoration package", f"{len(data)} bytes; its header announces {body + size}")
     found = Package(data[_HEAD.size : start], leaf, data[start:body], data[body:])

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeVar
 
+import cbor2
+
 from neurath.errors import DataError
 from neurath.ids import Floor, ModelName, TerminalId
 from neurath.wire import cbor
@@ -24,6 +26,7 @@ LINE = 127
 _START, _CONTINUE = b"\x06\x09", b"\x04\x14"
 _HEAD = struct.Struct(">BBHHBB")
 _KEYS = frozenset(range(1, 21))
+_NO_ID, _NO_MODEL = TerminalId(""), ModelName("")
 E = TypeVar("E", bound=Enum)
 
 
@@ -83,13 +86,15 @@ class Deframer:
         try:
             raw = base64.b64decode(self.text, validate=True)
         except (ValueError, binascii.Error):
-            return self._drop()
+            self._drop()
+            return None
         if len(raw) < 2 or len(raw) < 2 + int.from_bytes(raw[:2], "big"):
             return None
         try:
             return message_of(raw)
         except DataError:
-            return self._drop()
+            self.dropped += 1
+            return None
         finally:
             self.text = b""
 
@@ -175,8 +180,8 @@ class Identity:
     fate: Fate
     why: Why
     birth: BirthState
-    id: TerminalId = TerminalId("")
-    model: ModelName = ModelName("")
+    id: TerminalId = _NO_ID
+    model: ModelName = _NO_MODEL
     klass: bytes = b""
     vendor: bytes = b""
     installed: Held | None = None
@@ -249,8 +254,8 @@ def decode(data: bytes) -> Identity:
         fate=_member(Fate, f.uint(8)),
         why=_member(Why, f.uint(9)),
         birth=birth,
-        id=TerminalId(f.text(2, 64)) if known else TerminalId(""),
-        model=ModelName(f.text(3, 64)) if known else ModelName(""),
+        id=TerminalId(f.text(2, 64)) if known else _NO_ID,
+        model=ModelName(f.text(3, 64)) if known else _NO_MODEL,
         klass=f.octets(4, 16) if known else b"",
         vendor=f.octets(5, 16) if known else b"",
         installed=_held(f, 10),
@@ -328,7 +333,7 @@ def identity_of(response: bytes) -> Identity:
     """The identity in the body of an identify response ({"r": octets}), or DataError."""
     prefix = b"\xa1\x61r"
     try:
-        value = cbor.cbor2.loads(response) if response.startswith(prefix) else None
+        value = cbor2.loads(response) if response.startswith(prefix) else None
     except Exception as fault:  # cbor2 raises many kinds on hostile bytes; all mean the same here
         raise malformed("identify response", type(fault).__name__) from None
     if not isinstance(value, dict) or not isinstance(value.get("r"), bytes):
