@@ -276,7 +276,8 @@ uint32_t nrt_leaf_count(uint32_t image_size, uint32_t leaf);
 uint32_t nrt_parity_size(uint32_t file_size);
 /* Computes the parity area of a file in memory. */
 void nrt_parity_make(const uint8_t *file, uint32_t size, uint8_t *parity);
-/* Repairs at most one damaged block in place. NRT_OK (whole or mended), NRT_E_DIGEST (more than one is damaged). */
+/* Repairs at most one damaged block in place; *mended is how many it repaired, 0 or 1. NRT_OK (whole or mended),
+ * NRT_E_DIGEST (more than one is damaged). */
 int nrt_parity_mend(uint8_t *file, uint32_t size, const uint8_t *parity, uint32_t *mended);
 
 /* ---- envelope and ticket (docs/spec/envelope.md, docs/spec/ticket.md) ---------------------------------------------- */

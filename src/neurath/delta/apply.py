@@ -1,0 +1,193 @@
+"""A slow oracle of the decoder, written from docs/spec/delta.md alone: what the core decodes is compared with it in tests. It
+knows the specification; production never calls it."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+
+from neurath.delta.code import groups
+from neurath.delta.format import RAW, Head, Reader, malformed, parse, segments
+from neurath.delta.match import Segment
+from neurath.errors import TrustError
+
+_RATE = (128, 96, 70, 54, 44, 37, 32, 28, 25, 22, 20, 18, 16, 15, 14, 13)
+_GRADE = (0, 1, 2, 3, 4, 4, 4, 4, 5, 5, 5, 5, 5, 5, 5, 5)
+
+
+class Range:
+    """Section 6: the binary range decoder over one frame."""
+
+    def __init__(self, frame: bytes) -> None:
+        self.frame = frame
+        self.at = 0
+        self.range = 0xFFFFFFFF
+        self.code = 0
+        for _ in range(4):
+            self._take()
+
+    def _take(self) -> None:
+        byte = self.frame[self.at] if self.at < len(self.frame) else 0
+        self.at += 1
+        if self.at > len(self.frame) + 4:
+            raise malformed("a frame ends too early")
+        self.code = (self.code << 8 | byte) & 0xFFFFFFFF
+
+    def bit(self, p1: int) -> int:
+        bound = (self.range >> 16) * p1
+        if self.code < bound:
+            self.range, bit = bound, 1
+        else:
+            self.code -= bound
+            self.range -= bound
+            bit = 0
+        while self.range < 1 << 24:
+            self.range = self.range << 8 & 0xFFFFFFFF
+            self._take()
+        return bit
+
+    def close(self) -> None:
+        if self.at < len(self.frame):
+            raise malformed("a frame is longer than what it says")
+
+
+class Counters:
+    """Section 7.1: 12-bit probabilities that learn fast when young."""
+
+    def __init__(self, size: int) -> None:
+        self.p = [2048] * size
+        self.n = [0] * size
+
+    def learn(self, i: int, bit: int) -> None:
+        rate = _RATE[self.n[i]]
+        if bit:
+            self.p[i] += (4095 - self.p[i]) * rate >> 8
+        else:
+            self.p[i] -= self.p[i] * rate >> 8
+        self.n[i] = min(15, self.n[i] + 1)
+
+    def bit(self, range_: Range, i: int) -> int:
+        bit = range_.bit(self.p[i] * 16 + 8)
+        self.learn(i, bit)
+        return bit
+
+
+class Model:
+    """Section 7: profile 1, reset for every group and for the control table."""
+
+    def __init__(self, range_: Range) -> None:
+        self.range = range_
+        self.since, self.misses, self.last, self.shift = 8, 0, 0, 0
+        self.fast = [0x3000 >> (i >> 3) for i in range(64)]
+        self.slow = list(self.fast)
+        self.literal = (Counters(256), Counters(1024))
+        self.miss = (Counters(256), Counters(512))
+
+    def _flag(self, i: int) -> int:
+        bit = self.range.bit(max(8, (self.fast[i] + self.slow[i]) >> 1))
+        for table, shift in ((self.fast, 4), (self.slow, 7)):
+            table[i] += (65535 - table[i]) >> shift if bit else -(table[i] >> shift)
+        return bit
+
+    def _byte(self, tables: tuple[Counters, Counters], hint: int) -> int:
+        coarse, fine = tables
+        node = 1
+        for _ in range(8):
+            slot = (hint * 0x3D4D + node * 0x9E5 + (hint ^ node)) % len(fine.p)
+            pc, pf, seen = coarse.p[node], fine.p[slot], fine.n[slot]
+            p = pc * 4 if seen == 0 else pc * 2 + pf * 2 if seen < 3 else pc + pf * 3
+            bit = self.range.bit(p * 4 + 8)
+            coarse.learn(node, bit)
+            fine.learn(slot, bit)
+            node = node * 2 + bit
+        return node & 0xFF
+
+    def literal_byte(self) -> int:
+        self.last = self._byte(self.literal, self.last)
+        return self.last
+
+    def copied(self, at: int, old: int) -> int:
+        quiet = _GRADE[self.since] if self.since < 16 else 6 if self.since < 64 else 7
+        missed = self._flag(quiet << 3 | (at & 3) << 1 | (1 if self.misses & 0x1E else 0))
+        self.last = old
+        self.since += 1
+        if missed:
+            self.shift = self._byte(self.miss, self.shift)
+            self.last = (old + self.shift) & 0xFF
+            self.since = 0
+        self.misses = (self.misses << 1 | missed) & 0xFF
+        return self.last
+
+    def number(self, field: int) -> int:
+        coarse, fine = self.literal
+        node = 1
+        for _ in range(6):
+            node = node * 2 + coarse.bit(self.range, field * 64 + node)
+        length = node - 64
+        if length > 32:
+            raise malformed("a number of its control table is too long")
+        value = min(length, 1)
+        for _ in range(length - 1):
+            modelled = value < 4
+            value = value * 2 + (
+                fine.bit(self.range, field * 256 + length * 4 + value) if modelled else self.range.bit(0x8000)
+            )
+        return value
+
+
+def apply(old: bytes, data: bytes, units: Sequence[tuple[int, int]]) -> bytes:
+    """The new image, decoded from pristine old bytes; TrustError when `old` is not the base.
+
+    `units` are the commit units of the memory map as (start, end) image offsets. Order and hazards are the core's business:
+    here old bytes never go away.
+    """
+    head, frames = parse(data)
+    if len(old) != head.old_size:
+        raise _wrong_base()
+    ranges = groups(units, head.order, head.new_size, head.group)
+    if len(ranges) != len(frames):
+        raise malformed("it has too few or too many groups")
+    table = _control(head)
+    new = bytearray(old[: head.new_size].ljust(head.new_size, b"\xff"))
+    for (start, end), frame in zip(ranges, frames, strict=True):
+        new[start:end] = bytes(_group(head, old, table, frame, (start, end)))
+    if zlib.crc32(new, zlib.crc32(old)) != head.crc:
+        raise _wrong_base()
+    return bytes(new)
+
+
+def _wrong_base() -> TrustError:
+    return TrustError("this update file is not made for this image", "size or check sum differ", "neurath delta show FILE")
+
+
+def _control(head: Head) -> list[Segment]:
+    if head.profile == RAW:
+        reader = Reader(head.control)
+        values = [reader.varint() for _ in range(3 * head.segments)]
+        if reader.at != len(head.control):
+            raise malformed("its control table is longer than what it says")
+        return segments(values, head)
+    if not head.segments:
+        return []
+    range_ = Range(head.control)
+    model = Model(range_)
+    values = [model.number(i % 3) for i in range(3 * head.segments)]
+    range_.close()
+    return segments(values, head)
+
+
+def _group(head: Head, old: bytes, table: Sequence[Segment], frame: bytes, span: tuple[int, int]) -> Iterator[int]:
+    range_ = Range(frame) if head.profile != RAW else None
+    model = Model(range_) if range_ else None
+    reader = Reader(frame)
+    for at in range(*span):
+        segment = next((s for s in table if s.at <= at < s.end), None)
+        if segment is None:
+            yield model.literal_byte() if model else reader.take(1)[0]
+        else:
+            byte = old[at + segment.diagonal]
+            yield model.copied(at, byte) if model else byte
+    if range_:
+        range_.close()
+    elif reader.at != len(frame):
+        raise malformed("a frame is longer than what it says")
