@@ -1,6 +1,6 @@
-/* pending.c - stands in for geometry and nrt_old() until layout.c and old.c exist, so that the extension loads: refuses
+/* pending.c - stands in for geometry and plan until layout.c and plan.c exist, so that the extension loads: refuses
  * everything. Weak: the real functions win. To be deleted with their arrival. */
-#include "nrt.h"
+#include "plan.h"
 
 __attribute__((weak)) uint32_t nrt_bank_size(const struct nrt_layout *l)
 {
@@ -29,6 +29,53 @@ __attribute__((weak)) int nrt_old(struct nrt_core *c, uint32_t image_off, uint8_
     (void)buf;
     (void)len;
     return NRT_E_GONE;
+}
+
+__attribute__((weak)) int nrt_layout_check(const struct nrt_layout *l)
+{
+    (void)l;
+    return NRT_E_STATE;
+}
+
+__attribute__((weak)) int nrt_image_addr(const struct nrt_layout *l, uint32_t image_off, uint32_t *addr, uint32_t *run)
+{
+    (void)l;
+    (void)image_off;
+    (void)addr;
+    (void)run;
+    return NRT_E_STATE;
+}
+
+__attribute__((weak)) int nrt_plan_open(struct nrt_core *c, const struct nrt_file *f, const struct nrt_target *t, struct nrt_ram ram, uint32_t from)
+{
+    (void)c;
+    (void)f;
+    (void)t;
+    (void)ram;
+    (void)from;
+    return NRT_E_STATE;
+}
+
+__attribute__((weak)) int nrt_plan_mark(struct nrt_core *c, uint32_t off, const uint8_t *data, uint32_t len)
+{
+    (void)c;
+    (void)off;
+    (void)data;
+    (void)len;
+    return NRT_E_STATE;
+}
+
+__attribute__((weak)) int nrt_plan_budget(struct nrt_core *c)
+{
+    (void)c;
+    return NRT_E_STATE;
+}
+
+__attribute__((weak)) uint32_t nrt_plan_room(const struct nrt_layout *l, uint32_t image_size)
+{
+    (void)l;
+    (void)image_size;
+    return 0;
 }
 
 __attribute__((weak)) int nrt_sector_of(const struct nrt_layout *l, uint32_t addr, struct nrt_span *sector)

@@ -7,6 +7,7 @@
 
 #define FLAG_ADDRESS 0x01u
 #define FLAG_SAVES 0x02u
+#define FLAG_APART 0x04u
 #define MAX_PROFILE 1u
 
 #define ALIGN 8u
@@ -42,6 +43,18 @@ static int read_bytes(struct nrt_reader *r, uint8_t *out, uint32_t len)
     return NRT_OK;
 }
 
+/* The layout's longest unit is group << shift; 7 says nothing about it (sectors of several sizes). */
+static int units_are(const struct nrt_layout *l, uint32_t group, uint32_t shift)
+{
+    uint32_t longest = 0;
+    uint32_t u;
+    struct nrt_span span;
+    for (u = 0; shift < 7 && u < nrt_unit_count(l); u++)
+        if (nrt_unit_span(l, u, &span) == NRT_OK && span.len > longest)
+            longest = span.len;
+    return shift == 7 || longest == group << shift;
+}
+
 /* Magic, profile, flags, address, sizes, CRC, group: everything before the order. */
 static int read_fixed(const struct nrt_layout *l, struct nrt_reader *r, struct nrt_header *h, uint32_t *flags)
 {
@@ -55,21 +68,27 @@ static int read_fixed(const struct nrt_layout *l, struct nrt_reader *r, struct n
     h->profile = b[4] & 0x0Fu;
     h->isa = b[4] >> 4;
     *flags = b[5];
-    if (h->profile > MAX_PROFILE || h->isa != 0 || (*flags & ~(FLAG_ADDRESS | FLAG_SAVES)) != 0)
+    if (h->profile > MAX_PROFILE || h->isa != 0 || (*flags & ~(FLAG_ADDRESS | FLAG_SAVES | FLAG_APART)) != 0)
         return NRT_E_FORMAT;
+    h->apart = (*flags & FLAG_APART) != 0;
     if ((*flags & FLAG_ADDRESS) != 0 && (rc = nrt_reader_varint(r, &h->address)) < 0)
         return rc;
     if ((rc = nrt_reader_varint(r, &h->old_size)) < 0 || (rc = nrt_reader_varint(r, &h->new_size)) < 0)
         return rc;
+    if (h->old_size != 0) {
+        if ((rc = read_bytes(r, b, 2)) < 0)
+            return rc;
+        h->base = (uint32_t)b[0] | (uint32_t)b[1] << 8;
+    }
     if ((rc = read_bytes(r, b, 5)) < 0)
         return rc;
     h->crc = (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
-    if (h->new_size == 0 || b[4] < 6 || b[4] > 24)
+    if (h->new_size == 0 || (b[4] & 31u) < 6 || (b[4] & 31u) > 24)
         return NRT_E_FORMAT;
-    h->group = (uint32_t)1 << b[4];
+    h->group = (uint32_t)1 << (b[4] & 31u);
     if (h->new_size > room || h->old_size > room)
         return NRT_E_SPACE;
-    return h->group == l->group ? NRT_OK : NRT_E_FORMAT;
+    return h->group == l->group && units_are(l, h->group, b[4] >> 5) ? NRT_OK : NRT_E_FORMAT;
 }
 
 /* Runs of neighbouring units, up or down. `order` may be NULL: then the runs are only checked. */

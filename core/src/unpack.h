@@ -21,9 +21,11 @@ struct nrt_header {
     uint32_t profile;      /* 0 raw, 1 simple */
     uint32_t isa;          /* whose instructions are predicted; 0: none, bytes */
     uint32_t address;      /* where the first byte of the image is mapped, 0 where nobody needs to know */
+    uint32_t apart;        /* 1: made for an old image that stays whole elsewhere; never rewritten in place */
     uint32_t old_size;     /* 0: a full image */
     uint32_t new_size;
-    uint32_t crc;          /* CRC-32 over old and new image */
+    uint32_t base;         /* low half of the old image's CRC-32: a wrong base is named before anything is decoded */
+    uint32_t crc;          /* CRC-32 over old and new image: for a bare file, without target */
     uint32_t group;
     uint32_t n_order;      /* commit units that are rewritten, in plan order */
     uint32_t n_saves;

@@ -142,7 +142,7 @@ def apply(old: bytes, data: bytes, units: Sequence[tuple[int, int]]) -> bytes:
     here old bytes never go away.
     """
     head, frames = parse(data)
-    if len(old) != head.old_size:
+    if len(old) != head.old_size or (old and zlib.crc32(old) & 0xFFFF != head.base):
         raise _wrong_base()
     ranges = groups(units, head.order, head.new_size, head.group)
     if len(ranges) != len(frames):
@@ -152,7 +152,7 @@ def apply(old: bytes, data: bytes, units: Sequence[tuple[int, int]]) -> bytes:
     for (start, end), frame in zip(ranges, frames, strict=True):
         new[start:end] = bytes(_group(head, old, table, frame, (start, end)))
     if zlib.crc32(new, zlib.crc32(old)) != head.crc:
-        raise _wrong_base()
+        raise malformed("what it makes is not what it says")
     return bytes(new)
 
 

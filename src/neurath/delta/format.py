@@ -15,7 +15,9 @@ MAGIC = b"NRU\x01"
 RAW, SIMPLE = 0, 1
 PROFILES = {RAW: "raw", SIMPLE: "simple"}
 MAX_SEGMENTS, MAX_SAVES, MAX_ORDER = 512, 64, 4096
-_ADDRESS, _SAVES = 0x01, 0x02
+_ADDRESS, _SAVES, _APART = 0x01, 0x02, 0x04
+#: Unit shift of a memory map whose sectors are of several sizes.
+IRREGULAR = 7
 
 Kind = Literal["delta", "full"]
 
@@ -32,20 +34,25 @@ class Save:
 class Head:
     """What stands before the frames, with the control table still coded.
 
-    Sizes in bytes; `crc` is CRC-32 over old and new image, one after the other; `order` are commit units in plan order.
+    Sizes in bytes; `base` is the low half of the old image's CRC-32 (0 for a full image), `crc` the CRC-32 over old and
+    new image, one after the other; `order` are commit units in plan order; the longest unit of the memory map is
+    `group << unit_shift`, or IRREGULAR; `apart` says that old bytes never go away (not in place).
     """
 
     profile: int
     old_size: int
     new_size: int
+    base: int
     crc: int
     group: int
+    unit_shift: int
     order: tuple[int, ...]
     segments: int = 0
     control: bytes = b""
     saves: tuple[Save, ...] = ()
     isa: int = 0
     address: int = 0
+    apart: bool = False
 
     @property
     def kind(self) -> Kind:
@@ -64,12 +71,15 @@ def varint(value: int) -> bytes:
 
 def pack(head: Head, frames: Sequence[bytes]) -> bytes:
     """The whole file; frames are those of the groups of each unit, in plan order."""
-    flags = (_ADDRESS if head.address else 0) | (_SAVES if head.saves else 0)
+    flags = (_ADDRESS if head.address else 0) | (_SAVES if head.saves else 0) | (_APART if head.apart else 0)
     out = [MAGIC, bytes((head.isa << 4 | head.profile, flags))]
     if head.address:
         out.append(varint(head.address))
-    out += [varint(head.old_size), varint(head.new_size), struct.pack("<I", head.crc)]
-    out += [bytes((head.group.bit_length() - 1,)), varint(len(head.order))]
+    out += [varint(head.old_size), varint(head.new_size)]
+    if head.old_size:
+        out.append(struct.pack("<H", head.base))
+    out.append(struct.pack("<I", head.crc))
+    out += [bytes((head.unit_shift << 5 | head.group.bit_length() - 1,)), varint(len(head.order))]
     out += [varint(first) + varint(run) for first, run in _runs(head.order)]
     if head.saves:
         out.append(varint(len(head.saves)))
@@ -155,13 +165,14 @@ def parse(data: bytes) -> tuple[Head, list[bytes]]:
     if r.take(4) != MAGIC:
         raise malformed("it does not begin like one")
     kind, flags = r.take(2)
-    if kind & 0x0F not in PROFILES or kind >> 4 or flags & ~(_ADDRESS | _SAVES):
+    if kind & 0x0F not in PROFILES or kind >> 4 or flags & ~(_ADDRESS | _SAVES | _APART):
         raise malformed("it asks for a profile or a flag this version does not know")
     address = r.varint() if flags & _ADDRESS else 0
     old_size, new_size = r.varint(), r.varint()
+    base = struct.unpack("<H", r.take(2))[0] if old_size else 0
     crc = struct.unpack("<I", r.take(4))[0]
-    log2 = r.take(1)[0]
-    if not 6 <= log2 <= 24 or new_size == 0:
+    grain = r.take(1)[0]
+    if not 6 <= grain & 31 <= 24 or new_size == 0:
         raise malformed("a size in its header is impossible")
     order = _read_order(r)
     saves = _read_saves(r, len(order)) if flags & _SAVES else ()
@@ -173,14 +184,17 @@ def parse(data: bytes) -> tuple[Head, list[bytes]]:
         profile=kind & 0x0F,
         old_size=old_size,
         new_size=new_size,
+        base=base,
         crc=crc,
-        group=1 << log2,
+        group=1 << (grain & 31),
+        unit_shift=grain >> 5,
         order=order,
         segments=count,
         control=control,
         saves=saves,
         isa=kind >> 4,
         address=address,
+        apart=bool(flags & _APART),
     )
     frames = []
     while r.at < len(data):
