@@ -1,0 +1,89 @@
+"""Each verb given an absent file, a wrong file, a dead server, a busy port, a full disk: three lines, the right exit code,
+no traceback, nothing lost."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from neurath.flash.geometry import Model, model_to_toml, simple_layout
+from neurath.ids import ModelName
+from tests.cli.bad import COMMAND, Case, World, busy_port, dead_port, refused
+
+CASES = [
+    Case("an unknown verb", "sing {image}", 2),
+    Case("sign: no image there", "sign {absent} --model lamp --version 2 --sequence 2 --key {key} -o {new}", 4),
+    Case("sign: no key there", "sign {image} --model lamp --version 2 --sequence 2 --key {absent} -o {new}", 4),
+    Case("sign: not a key", "sign {image} --model lamp --version 2 --sequence 2 --key {wrong} -o {new}", 1),
+    Case("sign: an empty image", "sign {empty} --model lamp --version 2 --sequence 2 --key {key} -o {new}", 1),
+    Case("sign: not a model", "sign {image} --model {wrong} --version 2 --sequence 2 --key {key} -o {new}", 1),
+    Case("sign: no sequence", "sign {image} --model lamp --version 2 --key {key} -o {new}", 2),
+    Case("sign: disk full", "sign {image} --model lamp --version 2 --sequence 2 --key {key} -o {envelope}", 1, disk=0),
+    Case("sign: no such folder", "sign {image} --model lamp --version 2 --sequence 2 --key {key} -o {absent}/e", 4),
+    Case("verify: no envelope there", "verify {image} {absent} --key {public}", 4),
+    Case("verify: not an envelope", "verify {image} {wrong} --key {public}", 1),
+    Case("verify: another image", "verify {other} {envelope} --key {public}", 7),
+    Case("verify: another key", "verify {image} {envelope} --key {foreign}", 7),
+    Case("key: already there", "key create release -o {keys}", 5),
+    Case("key: disk full", "key create fresh -o {keys}", 1, disk=0),
+    Case("key show: absent", "key show {absent}", 4),
+    Case("key show: not a key", "key show {wrong}", 1),
+]
+
+
+@pytest.fixture(scope="module")
+def first_world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Images, keys, an envelope and a model, made once by the verbs themselves."""
+    folder = tmp_path_factory.mktemp("bad")
+    rng = random.Random(7)
+    files = {
+        "image": rng.randbytes(20_000),
+        "other": rng.randbytes(20_000),
+        "wrong": b"neither a key nor a model = [\n",
+        "empty": b"",
+        "model": model_to_toml(Model(ModelName("lamp"), simple_layout(32_768), ram=65_536)).encode(),
+    }
+    names = {"model": "lamp.toml"}
+    for name, data in files.items():
+        (folder / names.get(name, f"{name}.bin")).write_bytes(data)
+
+    def verb(*words: str) -> None:
+        subprocess.run([*COMMAND, *words], cwd=folder, check=True, capture_output=True)
+
+    verb("key", "create", "release", "-o", "keys")
+    verb("key", "create", "foreign", "-o", "keys")
+    verb("key", "create", "ticket", "-o", "keys")
+    verb(
+        *"sign image.bin --model lamp.toml --version 1 --sequence 1 --key keys/release.pem -o image.env".split(),
+    )
+    return World(folder, {})
+
+
+@pytest.fixture
+def world(first_world: World, tmp_path: Path) -> Iterator[World]:
+    folder = tmp_path / "world"
+    shutil.copytree(first_world.folder, folder)
+    things = {
+        "image": "image.bin", "other": "other.bin", "wrong": "wrong.bin", "empty": "empty.bin", "model": "lamp.toml",
+        "key": "keys/release.pem", "public": "keys/release.pub.pem", "foreign": "keys/foreign.pub.pem", "keys": "keys",
+        "ticket": "keys/ticket.pem", "envelope": "image.env", "new": "new.out", "absent": "absent.bin", "data": "data",
+    }  # fmt: skip
+    held, port = busy_port()
+    things |= {"busy": str(port), "dead": f"http://127.0.0.1:{dead_port()}"}
+    yield World(folder, things)
+    held.close()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_bad_input_is_answered_in_three_lines_and_loses_nothing(world: World, case: Case) -> None:
+    before = world.held()
+    done = world.run(world.words(case.words), case.disk)
+    assert refused(done, case.code) == ""
+    assert {name: digest for name, digest in world.held().items() if name in before} == before
+    # Nothing half-made is left behind either.
+    assert [name for name in world.held() if name not in before] == []
