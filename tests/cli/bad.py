@@ -82,5 +82,3 @@ def dead_port() -> int:
     held, port = busy_port()
     held.close()
     return port
-
-

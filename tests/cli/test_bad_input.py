@@ -26,7 +26,7 @@ CASES = [
     Case("sign: disk full", "sign {image} --model lamp --version 2 --sequence 2 --key {key} -o {envelope}", 1, disk=0),
     Case("sign: no such folder", "sign {image} --model lamp --version 2 --sequence 2 --key {key} -o {absent}/e", 4),
     Case("verify: no envelope there", "verify {image} {absent} --key {public}", 4),
-    Case("verify: not an envelope", "verify {image} {wrong} --key {public}", 1),
+    Case("verify: not an envelope", "verify {image} {wrong} --key {public}", 7),
     Case("verify: another image", "verify {other} {envelope} --key {public}", 7),
     Case("verify: another key", "verify {image} {envelope} --key {foreign}", 7),
     Case("key: already there", "key create release -o {keys}", 5),

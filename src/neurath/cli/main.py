@@ -87,7 +87,7 @@ class Parser(argparse.ArgumentParser):
     """argparse whose errors are ours: three lines and exit code 2."""
 
     def error(self, message: str) -> None:  # type: ignore[override]  # argparse says NoReturn; raising is that
-        raise UsageError(message, f"usage: {self.format_usage().strip().removeprefix('usage: ')}", f"{self.prog} --help")
+        raise UsageError(message, " ".join(self.format_usage().split()), f"{self.prog} --help")
 
 
 def _help() -> str:

@@ -133,7 +133,8 @@ def _model(text: str) -> Model:
     from neurath.flash import geometry
     from neurath.ids import ModelName
 
-    if text.endswith(".toml"):
+    # A file that is there is a model file, whatever it is called.
+    if text.endswith(".toml") or Path(text).is_file():
         return geometry.model_from_toml(Path(text).read_text(encoding="utf-8", errors="replace"))
     room = 64 * 1024 * 1024
     return geometry.Model(ModelName(text), geometry.simple_layout(room, sector=65536, group=65536), ram=0)
