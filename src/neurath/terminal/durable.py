@@ -1,0 +1,132 @@
+"""Durable staging in a directory: one file for the bytes, one for the bitmap, in an order that a power cut cannot turn into a
+lie. It knows files and fsync; it must never set a bit whose bytes are not on the medium. Spec: docs/spec/staging.md 3."""
+
+from __future__ import annotations
+
+import os
+import struct
+from pathlib import Path
+from typing import Protocol
+
+_HEAD = struct.Struct(">4sII32s")
+_MAGIC = b"NRM1"
+
+
+class Disk(Protocol):
+    """The few file operations needed; a test puts a disk with power cuts here."""
+
+    def write(self, path: Path, offset: int, data: bytes) -> None: ...
+
+    def read(self, path: Path, offset: int, length: int) -> bytes: ...
+
+    def sync(self, path: Path) -> None: ...
+
+    def remove(self, path: Path) -> None: ...
+
+    def listing(self, folder: Path) -> list[Path]: ...
+
+
+class RealDisk:
+    """The file system."""
+
+    def write(self, path: Path, offset: int, data: bytes) -> None:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            done = 0
+            while done < len(data):
+                done += os.pwrite(handle, data[done:], offset + done)
+        finally:
+            os.close(handle)
+
+    def read(self, path: Path, offset: int, length: int) -> bytes:
+        """The bytes there are, fewer where the file ends; none when there is no file."""
+        try:
+            with path.open("rb") as file:
+                file.seek(offset)
+                return file.read(length)
+        except FileNotFoundError:
+            return b""
+
+    def sync(self, path: Path) -> None:
+        """The file and its name are on the medium."""
+        for place, flags in ((path, os.O_RDWR), (path.parent, os.O_RDONLY)):
+            handle = os.open(place, flags)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+    def remove(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
+
+    def listing(self, folder: Path) -> list[Path]:
+        folder.mkdir(parents=True, exist_ok=True)
+        return sorted(folder.iterdir())
+
+
+class Durable:
+    """Staging that survives a power cut: `<digest>.nru` holds the bytes, `<digest>.map` the bitmap (32 hex digits each).
+
+    Other files of ours in the directory are removed when this one begins: a terminal stages one file at a time.
+    """
+
+    durable = True
+
+    def __init__(self, folder: Path, file: bytes, size: int, piece: int, disk: Disk | None = None) -> None:
+        self._disk = disk or RealDisk()
+        self._folder = folder
+        self._head = _HEAD.pack(_MAGIC, piece, size, file[:16])
+        self._length = _map_length(size, piece)
+        self._size = size
+        self._data = folder / f"{file[:16].hex()}.nru"
+        self._map = folder / f"{file[:16].hex()}.map"
+
+    def begin(self) -> bytes:
+        for path in self._disk.listing(self._folder):
+            if path.suffix in (".nru", ".map") and path not in (self._data, self._map):
+                self._disk.remove(path)
+        kept = self._disk.read(self._map, 0, _HEAD.size + self._length)
+        if kept[: _HEAD.size] == self._head and len(kept) == _HEAD.size + self._length:
+            return kept[_HEAD.size :]
+        # Bits of another piece size would lie about this one: the map goes before any byte is written.
+        self._disk.remove(self._map)
+        return b""
+
+    def write(self, offset: int, data: bytes) -> None:
+        self._disk.write(self._data, offset, data)
+
+    def read(self, offset: int, length: int) -> bytes:
+        return self._disk.read(self._data, offset, length)
+
+    def sync(self, bitmap: bytes) -> None:
+        """Bytes first, then the bits that vouch for them."""
+        self._disk.sync(self._data)
+        self._disk.write(self._map, 0, self._head + bitmap)
+        self._disk.sync(self._map)
+
+    def drop(self) -> None:
+        """Bits first, then the bytes they vouched for."""
+        self._disk.remove(self._map)
+        self._disk.remove(self._data)
+
+
+def _map_length(size: int, piece: int) -> int:
+    """Bytes of bitmap: one bit a piece."""
+    pieces = -(-size // piece)
+    return -(-pieces // 8)
+
+
+def anything(folder: Path) -> tuple[bytes, int]:
+    """(digest, sync point in bytes) of the file that is staged in part; (b"", 0) when none is."""
+    disk = RealDisk()
+    if not folder.is_dir():
+        return b"", 0
+    for path in disk.listing(folder):
+        head = disk.read(path, 0, _HEAD.size)
+        if path.suffix != ".map" or len(head) < _HEAD.size or head[:4] != _MAGIC:
+            continue
+        _, piece, size, file = _HEAD.unpack(head)
+        bits = int.from_bytes(disk.read(path, _HEAD.size, _map_length(size, piece)), "little")
+        front = (~bits & (bits + 1)).bit_length() - 1  # the first bit that is not set
+        return bytes(file[:16]), min(front * piece, size)
+    return b"", 0
