@@ -1,0 +1,68 @@
+"""The data directory as verbs name it: `--data DIR`, else NEURATH_DATA, else ./neurath-data. It opens the store beside a
+running server or without one; it must never create a directory for a verb that only reads."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from neurath.errors import NotFound, UsageError
+
+if TYPE_CHECKING:
+    from neurath.server.store import Store
+
+DEFAULT = "neurath-data"
+
+
+def option(parser: argparse.ArgumentParser) -> None:
+    """Adds --data."""
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        default=Path(os.environ.get("NEURATH_DATA", DEFAULT)),
+        help=f"data directory of the server (default: NEURATH_DATA or ./{DEFAULT})",
+    )
+
+
+def dry_run(parser: argparse.ArgumentParser) -> None:
+    """Adds --dry-run."""
+    parser.add_argument("--dry-run", action="store_true", help="check everything, change nothing")
+
+
+def store(args: argparse.Namespace, *, create: bool) -> Store:
+    """The store in the directory; NotFound where there is none and none is to be made."""
+    from neurath.server.store import Store
+
+    directory: Path = args.data
+    if not create and not (directory / "neurath.db").exists():
+        raise NotFound(
+            f"no store in {directory}",
+            "a server or `neurath model add` makes one",
+            "--data DIR names another place",
+            id="NRT-142",
+        )
+    return Store(directory)
+
+
+class Undone(Exception):  # noqa: N818 (not a fault)
+    """Raised inside a write to undo it: how --dry-run checks everything and changes nothing."""
+
+
+def chosen(args: argparse.Namespace) -> str:
+    """The command under a verb; UsageError where none was given."""
+    command: str | None = args.command
+    if command is None:
+        raise UsageError("no command given", f"neurath {args.verb} takes one", f"neurath {args.verb} --help")
+    return command
+
+
+def when(moment: float | None) -> str:
+    """A moment for people, UTC; a dash where it has not come."""
+    import datetime
+
+    if moment is None:
+        return "-"
+    return datetime.datetime.fromtimestamp(moment, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,85 @@
+"""`neurath image`: the software store. An image of ours needs its envelope before it is offered; packages of other updaters
+are taken as they are."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from neurath.cli import data
+from neurath.cli.output import Output
+
+if TYPE_CHECKING:
+    from neurath.server.catalog import Release
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(dest="command", metavar="add|list|show")
+    add = commands.add_parser("add", help="add an image or a package")
+    add.add_argument("file", type=Path, metavar="FILE", help="bin, Intel hex, ELF, .swu or .raucb; told from the contents")
+    add.add_argument("--model", required=True, metavar="M")
+    add.add_argument("--version", required=True, metavar="V")
+    add.add_argument("--component", default="firmware", metavar="C")
+    add.add_argument("--envelope", type=Path, metavar="E", help="made by `neurath sign`, where the release key is")
+    data.dry_run(add)
+    show = commands.add_parser("show", help="one release")
+    show.add_argument("release", metavar="MODEL/VERSION")
+    listing = commands.add_parser("list", help="all of them, newest first")
+    listing.add_argument("--model", metavar="M")
+    for each in (add, show, listing):
+        data.option(each)
+    parser.epilog = "example: neurath image add app.hex --model phone --version 1.4.1 --envelope app.envelope"
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    command = data.chosen(args)
+    if command == "add":
+        return _add(args, out)
+    from neurath.server import catalog
+
+    with data.store(args, create=False).read() as db:
+        if command == "show":
+            found = catalog.find_release(db, args.release)
+            fields = _fields(found)
+            out.data("\n".join(f"{key:16} {value}" for key, value in fields.items()), **fields)
+            return 0
+        for one in catalog.list_releases(db, args.model):
+            out.data(_line(one), **_fields(one))
+    return 0
+
+
+def _add(args: argparse.Namespace, out: Output) -> int:
+    from neurath.server import catalog
+    from neurath.server.upload import read_upload
+
+    content = args.file.read_bytes()
+    signed = args.envelope.read_bytes() if args.envelope else b""
+    store = data.store(args, create=False)
+    with store.read() as db:
+        model = catalog.find_model(db, args.model)
+    taken = read_upload(content, args.file.name, model)
+    wanted = dataclasses.replace(taken, model=args.model, version=args.version, component=args.component, envelope=signed)
+    if args.dry_run:
+        catalog.check_upload(store, wanted)
+        out.data(
+            f"{args.model}/{args.version} would be added: {len(taken.data):,} bytes", size=len(taken.data), kind=taken.kind
+        )
+        return 0
+    found = catalog.add(store, wanted, time.time())
+    out.data(f"added {_line(found)}", **_fields(found))
+    return 0
+
+
+def _line(one: Release) -> str:
+    offerable = one.kind != "image" or one.envelope
+    note = "" if offerable else "  (no envelope: known, not offered)"
+    return f"{one.name:32} {one.kind:6} {one.size:>10,} bytes  sequence {one.sequence}  {one.image[:16]}…{note}"
+
+
+def _fields(one: Release) -> dict[str, object]:
+    fields = dataclasses.asdict(one) | {"name": one.name}
+    fields["envelope"] = one.envelope.hex()
+    return fields

@@ -1,0 +1,74 @@
+"""`neurath model`: memory maps of kinds of terminals, and the keys their releases are signed with."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from neurath.cli import data
+from neurath.cli.output import Output
+from neurath.errors import UsageError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(dest="command", metavar="add|list|show")
+    add = commands.add_parser("add", help="add a model, or a release key to one")
+    add.add_argument("file", nargs="?", type=Path, metavar="FILE.toml")
+    add.add_argument("--plain", metavar="NAME", help="a model without a memory map, for third-party clients")
+    add.add_argument("--release-key", action="append", type=Path, default=[], metavar="PUB.pem", help="may be repeated")
+    data.dry_run(add)
+    show = commands.add_parser("show", help="what is known about one")
+    show.add_argument("name")
+    for each in (add, show, commands.add_parser("list", help="all of them")):
+        data.option(each)
+    parser.epilog = "example: neurath model add phone.toml --release-key release.pub.pem"
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    match data.chosen(args):
+        case "add":
+            return _add(args, out)
+        case "show":
+            return _show(args, out)
+    from neurath.server import catalog
+
+    with data.store(args, create=False).read() as db:
+        for name in catalog.list_models(db):
+            about = catalog.describe_model(db, name)
+            kind = "plain" if about["plain"] else f"bank {about['bank_size']:,} bytes"
+            out.data(f"{name:24} {about['terminals']:>6} terminals  {kind}", **about)
+    return 0
+
+
+def _add(args: argparse.Namespace, out: Output) -> int:
+    from neurath.flash.geometry import model_from_toml
+    from neurath.server import catalog
+
+    if (args.file is None) == (args.plain is None):
+        raise UsageError("a model file or --plain NAME is needed", "exactly one of them", "neurath model add FILE.toml")
+    pems = [path.read_text(errors="replace") for path in args.release_key]
+    toml = "" if args.file is None else args.file.read_text(errors="replace")
+    name = args.plain or model_from_toml(toml).name
+    try:
+        with data.store(args, create=not args.dry_run).write() as db:
+            if args.plain:
+                catalog.add_plain_model(db, args.plain, time.time())
+            else:
+                catalog.add_model(db, toml, pems, time.time())
+            about = catalog.describe_model(db, name)
+            if args.dry_run:
+                raise data.Undone
+    except data.Undone:
+        pass
+    out.data(f"model {name}{' would be' if args.dry_run else ''} added", **about)
+    return 0
+
+
+def _show(args: argparse.Namespace, out: Output) -> int:
+    from neurath.server import catalog
+
+    with data.store(args, create=False).read() as db:
+        about = catalog.describe_model(db, args.name)
+    out.data("\n".join(f"{key:14} {value}" for key, value in about.items()), **about)
+    return 0

@@ -1,0 +1,90 @@
+"""`neurath serve`: server and console in one process. It binds, composes and runs; nothing is decided here."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+from typing import TYPE_CHECKING
+
+from neurath.cli import data
+from neurath.cli.output import Output
+from neurath.errors import NeurathError, UsageError
+
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
+
+    from neurath.server.app import Server
+
+PORT = 8642
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    data.option(parser)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=PORT, help=f"port, 0 for any that is free (default {PORT})")
+    parser.add_argument("--sleep", type=int, default=300, metavar="SECONDS", help="how often terminals poll (default 300)")
+    parser.add_argument("--plug-and-play", action="store_true", help="let unknown terminals in, without a token")
+    parser.epilog = "example: neurath serve --data ./neurath-data --port 8642"
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    import asyncio
+    import logging
+
+    import uvicorn
+
+    from neurath.server.app import application, open_server
+    from neurath.server.ddi import Policy
+    from neurath.server.door import Door
+
+    if not 1 <= args.sleep <= 86399:
+        raise UsageError("--sleep is out of range", "1 to 86399 seconds", "--sleep 300")
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    listener = _listen(args.host, args.port)
+    server = open_server(args.data, Policy(args.sleep, args.plug_and_play))
+    host, port = listener.getsockname()[:2]
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    app = application(server, _console(server))
+    config = uvicorn.Config(
+        app, http=Door, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=5, ws="none"
+    )
+
+    class Running(uvicorn.Server):
+        """Streams end first: a server that stops does not wait for them."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                out.data(f"serving at {url}, data in {args.data}", url=url, data=str(args.data), port=port)
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            server.push.close()
+            await super().shutdown(sockets)
+
+    asyncio.run(Running(config).serve(sockets=[listener]))
+    return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket, or three lines: the port is someone else's, or the address is not ours."""
+    if not 0 <= port <= 65535:
+        raise UsageError(f"no port {port}", "ports are 0 to 65535", f"--port {PORT}")
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(1024)
+    except OSError as fault:
+        raise NeurathError(
+            f"cannot listen at {host}:{port}",
+            fault.strerror or str(fault),
+            "--port N with a free port; `ss -ltnp` shows who has it",
+            id="NRT-143",
+        ) from None
+    listener.setblocking(False)
+    return listener
+
+
+def _console(server: Server) -> list[BaseRoute]:
+    return []

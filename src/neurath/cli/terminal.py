@@ -1,0 +1,145 @@
+"""`neurath terminal`: registration, what is known about each, and why it has or has not been updated."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from neurath.cli import data
+from neurath.cli.output import Output
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from neurath.server.access import Terminal
+    from neurath.server.store import Store
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    names = "add|import|list|show|why|timeline|pin"
+    commands = parser.add_subparsers(dest="command", metavar=names)
+    add = commands.add_parser("add", help="register one; prints its token, once")
+    add.add_argument("id", metavar="ID")
+    add.add_argument("--model", required=True, metavar="M")
+    add.add_argument("--token", default="", help="32 to 128 letters and digits (default: a new one)")
+    add.add_argument("--link", type=int, default=0, metavar="BYTES/S", help="declared speed of its link")
+    many = commands.add_parser("import", help="register many from a CSV: id,model[,token,link,tenant]; prints their tokens")
+    many.add_argument("file", type=Path, metavar="FILE.csv")
+    pin = commands.add_parser("pin", help="give one terminal one release, or take that back")
+    pin.add_argument("id", metavar="ID")
+    pin.add_argument("release", nargs="?", metavar="MODEL/VERSION")
+    pin.add_argument("--none", action="store_true", help="take the pin away")
+    for each in (add, many, pin):
+        data.dry_run(each)
+    reading = [commands.add_parser("list", help="all of them")]
+    for name, text in (("show", "one of them"), ("why", "why it is, or is not, updated"), ("timeline", "what happened to it")):
+        reading.append(commands.add_parser(name, help=text))
+        reading[-1].add_argument("id", metavar="ID")
+    for each in (add, many, pin, *reading):
+        each.add_argument("--tenant", default="DEFAULT")
+        data.option(each)
+    for each in (pin, reading[2]):
+        each.add_argument("--component", default="firmware", metavar="C")
+    parser.epilog = "example: neurath terminal add T-0001 --model phone"
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    command = data.chosen(args)
+    store = data.store(args, create=False)
+    if command in ("add", "import", "pin"):
+        return _change(store, command, args, out)
+    with store.read() as db:
+        if command == "list":
+            return _list(db, args, out)
+        from neurath.server import access
+
+        found = access.find(db, args.id, args.tenant)
+        if command == "timeline":
+            return _timeline(db, found, out)
+        if command == "show":
+            return _show(db, found, out)
+    return _why(store, found, args, out)
+
+
+def _change(store: Store, command: str, args: argparse.Namespace, out: Output) -> int:
+    from neurath.server import access
+    from neurath.server.access import Enrolment
+
+    said: list[tuple[str, dict[str, object]]] = []
+    text = args.file.read_text(errors="replace") if command == "import" else ""
+    try:
+        with store.write() as db:
+            if command == "pin":
+                said.append(_pin(db, args))
+            else:
+                one = [] if command == "import" else [Enrolment(args.id, args.model, args.tenant, args.token, args.link)]
+                for name, token in access.register_all(db, one or access.enrolments(text), time.time()):
+                    shown = "" if args.dry_run else token
+                    said.append((f"{name} {shown}".strip(), {"id": name, "token": shown}))
+            if args.dry_run:
+                raise data.Undone
+    except data.Undone:
+        out.talk("nothing was changed (--dry-run)")
+    # Printed after the commit: a token that was seen is a token that works.
+    for line, fields in said:
+        out.data(line, **fields)
+    return 0
+
+
+def _pin(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, object]]:
+    from neurath.errors import UsageError
+    from neurath.server import access, catalog, rollout
+
+    if args.none == bool(args.release):
+        raise UsageError("a release or --none is needed", "exactly one of them", "neurath terminal pin ID MODEL/VERSION")
+    found = access.find(db, args.id, args.tenant)
+    release = None if args.none else catalog.find_release(db, args.release)
+    rollout.pin(db, found, release, args.component)
+    name = None if release is None else release.name
+    return f"terminal {args.id}: {f'pinned to {name}' if name else 'not pinned'}", {"id": args.id, "pin": name}
+
+
+def _list(db: Connection, args: argparse.Namespace, out: Output) -> int:
+    from neurath.server import access
+
+    for one in access.all_terminals(db, args.tenant):
+        text = f"{one.id:32} {one.model or '-':16} heard {data.when(one.heard)}"
+        out.data(text, **dataclasses.asdict(one))
+    return 0
+
+
+def _show(db: Connection, found: Terminal, out: Output) -> int:
+    from neurath.server import catalog, progress
+    from neurath.server.progress import Wanted
+
+    said = progress.shown(db, found.n)
+    lines = progress.entries(db, Wanted(terminal=found.n))
+    text = [f"{found.id}  {found.model or 'no model'}  heard {data.when(found.heard)} over {found.carrier or '-'}"]
+    for one in said:
+        runs = catalog.installed(db, found.model or "", one.component, one.bank, one.bank_size)
+        name = runs.version if runs else f"unknown image {one.bank[:16]}…" if one.bank else "nothing shown yet"
+        text.append(f"  {one.component}: runs {name}, {one.state}, lends {one.ram:,} bytes")
+    text += [f"  {e.component} {e.version}: {e.phase} {e.sync:,}/{e.size:,} {e.verdict} {e.reason}".rstrip() for e in lines]
+    fields = dataclasses.asdict(found)
+    fields |= {"components": [dataclasses.asdict(s) for s in said], "ledger": [dataclasses.asdict(e) for e in lines]}
+    out.data("\n".join(text), **fields)
+    return 0
+
+
+def _timeline(db: Connection, found: Terminal, out: Output) -> int:
+    from neurath.server import progress
+
+    for one in progress.timeline(db, found.n):
+        out.data(f"{data.when(one.at)}  {one.component:10} {one.kind:14} {one.text}".rstrip(), **dataclasses.asdict(one))
+    return 0
+
+
+def _why(store: Store, found: Terminal, args: argparse.Namespace, out: Output) -> int:
+    from neurath.server.app import asking
+
+    reason = asking(store).why(found, args.component, time.time())
+    out.data(f"{found.id} {args.component}: {reason}", id=found.id, component=args.component, why=reason)
+    return 0

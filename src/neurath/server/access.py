@@ -1,0 +1,201 @@
+"""Who a terminal is and whether it may speak: registration, a token each, stored as its hash. It knows terminals by
+(tenant, id); it must never keep a token, and never tell a stranger whether a terminal exists."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import hmac
+import io
+import json
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from neurath.errors import DataError, NotFound, RefusedError
+from neurath.ids import ModelName, TerminalId, checked_name
+from neurath.server.store.tables import model as models
+from neurath.server.store.tables import terminal as terminals
+
+DEFAULT_TENANT = "DEFAULT"
+
+
+class Stranger(RefusedError):  # noqa: N818 (who, not what went wrong)
+    """Unknown terminal or wrong token; the device plane answers 401."""
+
+    default_id = "NRT-320"
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """A registered terminal. `n` is its number in this store; `link` its declared speed in bytes a second, 0 unknown;
+    `configured` is None until it has sent attributes."""
+
+    n: int
+    tenant: str
+    id: TerminalId
+    model: ModelName | None
+    link: int
+    attributes: dict[str, str]
+    configured: float | None
+    heard: float | None
+    carrier: str
+    address: str
+    registered: float
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """What is needed to register one terminal; `token` "" asks for a new one."""
+
+    id: str
+    model: str | None = None
+    tenant: str = DEFAULT_TENANT
+    token: str = ""
+    link: int = 0
+
+
+def register(db: Connection, enrolment: Enrolment, now: float) -> str:
+    """Registers a terminal and gives its token, the only time it is seen; RefusedError when the id is taken."""
+    checked_name(enrolment.id, "terminal id")
+    checked_name(enrolment.tenant, "tenant")
+    if enrolment.model is not None and db.scalar(select(models.c.name).where(models.c.name == enrolment.model)) is None:
+        raise NotFound(
+            f"no model {enrolment.model!r}", "a terminal needs one that is known", "neurath model add FILE.toml", id="NRT-132"
+        )
+    if _row(db, enrolment.tenant, enrolment.id) is not None:
+        raise RefusedError(f"terminal {enrolment.id} is registered already", "", f"neurath terminal show {enrolment.id}")
+    token = enrolment.token or secrets.token_hex(24)
+    if not (token.isascii() and token.isalnum() and 32 <= len(token) <= 128):
+        raise DataError("this is not a token", "32 to 128 letters and digits", "leave it out to get one made", id="NRT-262")
+    db.execute(
+        insert(terminals).values(
+            tenant=enrolment.tenant,
+            id=enrolment.id,
+            model=enrolment.model,
+            token=_hash(token),
+            link=enrolment.link,
+            registered=now,
+        )
+    )
+    return token
+
+
+def renew_token(db: Connection, terminal: Terminal) -> str:
+    """A new token in place of the old one."""
+    token = secrets.token_hex(24)
+    db.execute(update(terminals).where(terminals.c.n == terminal.n).values(token=_hash(token)))
+    return token
+
+
+def enrolments(text: str) -> list[Enrolment]:
+    """The terminals in a CSV with the columns id, model and, if wanted, tenant, token, link; DataError names the line."""
+    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))
+    if not {"id", "model"} <= set(reader.fieldnames or ()):
+        raise DataError("this is not a list of terminals", "the first line names the columns id,model[,token,link,tenant]")
+    found = []
+    for number, row in enumerate(reader, start=2):
+        link = (row.get("link") or "0").strip()
+        if not (link.isascii() and link.isdigit()) or None in row:
+            raise DataError(f"line {number} of the list is malformed", "link is bytes a second; no more fields than columns")
+        found.append(
+            Enrolment(
+                id=(row["id"] or "").strip(),
+                model=(row["model"] or "").strip() or None,
+                tenant=(row.get("tenant") or DEFAULT_TENANT).strip(),
+                token=(row.get("token") or "").strip(),
+                link=int(link),
+            )
+        )
+    return found
+
+
+def register_all(db: Connection, wanted: Iterable[Enrolment], now: float) -> list[tuple[str, str]]:
+    """(id, token) of each; all of them or none."""
+    return [(one.id, register(db, one, now)) for one in wanted]
+
+
+def admit(db: Connection, tenant: str, name: str, authorization: str) -> Terminal:
+    """The terminal that this `Authorization` header belongs to, or Stranger."""
+    row = _row(db, tenant, name)
+    scheme, _, token = authorization.partition(" ")
+    # A missing terminal costs the same comparison as a wrong token.
+    expected = "" if row is None else str(row.token)
+    given = _hash(token.strip()) if scheme.lower() == "targettoken" else "-"
+    if row is None or not expected or not hmac.compare_digest(expected, given):
+        raise Stranger("this terminal is not known here", "unknown id or wrong token", "neurath terminal add ID --model M")
+    return _terminal(row)
+
+
+def admit_anyone(db: Connection, tenant: str, name: str, authorization: str, now: float) -> Terminal:
+    """Plug and play: an unknown terminal is registered without a token. One that has a token still needs it."""
+    row = _row(db, tenant, name)
+    if row is not None and row.token:
+        return admit(db, tenant, name, authorization)
+    if row is None:
+        checked_name(name, "terminal id")
+        checked_name(tenant, "tenant")
+        db.execute(insert(terminals).values(tenant=tenant, id=name, registered=now))
+    return find(db, name, tenant)
+
+
+def find(db: Connection, name: str, tenant: str = DEFAULT_TENANT) -> Terminal:
+    """The registered terminal, or NotFound."""
+    row = _row(db, tenant, name)
+    if row is None:
+        raise NotFound(f"no terminal {name!r}", f"none is registered in {tenant}", "neurath terminal list", id="NRT-133")
+    return _terminal(row)
+
+
+def by_number(db: Connection, n: int) -> Terminal:
+    return _terminal(db.execute(select(terminals).where(terminals.c.n == n)).one())
+
+
+def all_terminals(db: Connection, tenant: str | None = None) -> list[Terminal]:
+    """Every registered terminal, in order of id."""
+    query = select(terminals).order_by(terminals.c.tenant, terminals.c.id)
+    return [_terminal(row) for row in db.execute(query if tenant is None else query.where(terminals.c.tenant == tenant))]
+
+
+def configure(db: Connection, terminal: Terminal, attributes: dict[str, str], now: float) -> None:
+    """Keeps what a terminal says about itself; a model it was never given is taken from there if it is a known one."""
+    values: dict[str, object] = {"attributes": json.dumps(attributes, sort_keys=True), "configured": now}
+    said = attributes.get("neurath.model", "")
+    if terminal.model is None and said and db.scalar(select(models.c.name).where(models.c.name == said)):
+        values["model"] = said
+    db.execute(update(terminals).where(terminals.c.n == terminal.n).values(**values))
+
+
+def next_serial(db: Connection, terminal: Terminal, now: float) -> int:
+    """A ticket serial above every earlier one of this terminal, even after the store came back from an old backup."""
+    last = db.scalar(select(terminals.c.serial).where(terminals.c.n == terminal.n)) or 0
+    serial = min(max(int(last) + 1, int(now)), 0xFFFF_FFFF)
+    db.execute(update(terminals).where(terminals.c.n == terminal.n).values(serial=serial))
+    return serial
+
+
+def _row(db: Connection, tenant: str, name: str) -> Row[tuple[object, ...]] | None:
+    return db.execute(select(terminals).where(terminals.c.tenant == tenant, terminals.c.id == name)).one_or_none()
+
+
+def _terminal(row: Row[tuple[object, ...]]) -> Terminal:
+    return Terminal(
+        n=row.n,
+        tenant=row.tenant,
+        id=TerminalId(row.id),
+        model=None if row.model is None else ModelName(row.model),
+        link=row.link,
+        attributes=json.loads(row.attributes),
+        configured=row.configured,
+        heard=row.heard,
+        carrier=row.carrier,
+        address=row.address,
+        registered=row.registered,
+    )
+
+
+def _hash(token: str) -> str:
+    """Tokens are random and long, so one round of SHA-256 is enough."""
+    return hashlib.sha256(token.encode()).hexdigest()

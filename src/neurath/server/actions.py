@@ -1,0 +1,141 @@
+"""Actions: one update file offered to one terminal, under a number that clients name. It knows which are open and which
+files must stay; it must never choose a file, and never free one that a torn terminal may ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from neurath.ids import ComponentName
+from neurath.server.store.tables import action as actions
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """`state` is open, cancelling, closed, cancelled or superseded; `kind` is delta, full or package; `secured` is the RAM
+    in bytes the terminal reported set aside (A6); `held`: no verdict yet from a terminal that may hold its ticket."""
+
+    id: int
+    terminal: int
+    component: ComponentName
+    release: int
+    rollout: int | None
+    state: str
+    kind: str
+    file: str
+    size: int
+    need: int
+    base: str
+    secured: int
+    held: bool
+    created: float
+    fetched: float | None
+    closed: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What an action is opened with."""
+
+    terminal: int
+    component: str
+    release: int
+    rollout: int | None
+    kind: str
+    file: str
+    size: int
+    need: int = 0
+    base: str = ""
+
+
+def open_action(db: Connection, draft: Draft, now: float) -> Action:
+    """A new action in place of any open one of this component."""
+    current = current_action(db, draft.terminal, draft.component)
+    if current is not None:
+        end(db, current, "superseded", now)
+    values = {name: getattr(draft, name) for name in Draft.__slots__}
+    number = db.execute(insert(actions).values(**values, created=now)).inserted_primary_key
+    assert number is not None
+    return by_id(db, number[0])
+
+
+def by_id(db: Connection, number: int) -> Action:
+    return _action(db.execute(select(actions).where(actions.c.id == number)).one())
+
+
+def of_terminal(db: Connection, terminal: int, number: str) -> Action | None:
+    """The action a client names, if it is one of its own."""
+    if not (number.isascii() and number.isdigit() and len(number) < 16):
+        return None
+    query = select(actions).where(actions.c.id == int(number), actions.c.terminal == terminal)
+    row = db.execute(query).one_or_none()
+    return None if row is None else _action(row)
+
+
+def current_action(db: Connection, terminal: int, component: str) -> Action | None:
+    """The open or cancelling action of a component; there is at most one."""
+    query = select(actions).where(
+        actions.c.terminal == terminal, actions.c.component == component, actions.c.state.in_(("open", "cancelling"))
+    )
+    row = db.execute(query.order_by(actions.c.id.desc()).limit(1)).one_or_none()
+    return None if row is None else _action(row)
+
+
+def current_actions(db: Connection, terminal: int) -> list[Action]:
+    query = select(actions).where(actions.c.terminal == terminal, actions.c.state.in_(("open", "cancelling")))
+    return [_action(row) for row in db.execute(query.order_by(actions.c.id))]
+
+
+def of_file(db: Connection, terminal: int, component: str, prefix: str) -> Action | None:
+    """The newest action of a component whose file's digest begins so: what a torn terminal asks for."""
+    query = select(actions).where(
+        actions.c.terminal == terminal, actions.c.component == component, actions.c.file.startswith(prefix, autoescape=True)
+    )
+    row = db.execute(query.order_by(actions.c.id.desc()).limit(1)).one_or_none()
+    return None if row is None else _action(row)
+
+
+def held_file(db: Connection, prefix: str) -> str | None:
+    """The whole digest of a file that some terminal without a verdict may need; None when nobody does."""
+    query = select(actions.c.file).where(actions.c.held, actions.c.file.startswith(prefix, autoescape=True)).limit(1)
+    return db.scalar(query)
+
+
+def reopen(db: Connection, action: Action) -> Action:
+    """A torn terminal is back for this very file, whatever became of the action."""
+    if action.state != "open":
+        db.execute(update(actions).where(actions.c.id == action.id).values(state="open", held=True, closed=None))
+    return by_id(db, action.id)
+
+
+def secure(db: Connection, action: Action, count: int) -> None:
+    """The terminal set this much RAM aside (or staged durably) for the file."""
+    db.execute(update(actions).where(actions.c.id == action.id).values(secured=max(action.secured, count)))
+
+
+def fetched(db: Connection, action: Action, now: float) -> None:
+    if action.fetched is None:
+        db.execute(update(actions).where(actions.c.id == action.id).values(fetched=now))
+
+
+def end(db: Connection, action: Action, state: str, now: float) -> None:
+    """Closed, cancelled or superseded. Without a verdict the file stays held."""
+    db.execute(update(actions).where(actions.c.id == action.id).values(state=state, closed=now))
+
+
+def cancel(db: Connection, action: Action) -> None:
+    """Asks a third-party client to stop; it answers through the cancel action's feedback."""
+    db.execute(update(actions).where(actions.c.id == action.id).values(state="cancelling"))
+
+
+def settle(db: Connection, action: Action) -> None:
+    """A verdict came: neither this file nor an earlier one of the component is needed by this terminal any more."""
+    query = update(actions).where(
+        actions.c.terminal == action.terminal, actions.c.component == action.component, actions.c.id <= action.id
+    )
+    db.execute(query.values(held=False))
+
+
+def _action(row: Row[tuple[object, ...]]) -> Action:
+    return Action(**{**row._asdict(), "component": ComponentName(row.component)})

@@ -1,0 +1,220 @@
+"""The management plane under /api/v1: models, images, releases, terminals, rollouts, ledger, as plain values with an OpenAPI
+description. It knows requests; every rule is in the module that owns it, so that command line and API cannot differ."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Form, HTTPException, Request, UploadFile
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+
+from neurath.errors import DataError, NeurathError, NotFound, NothingToDo, RefusedError, TrustError, UsageError
+from neurath.ids import FIRMWARE
+from neurath.server import access, catalog, progress, rollout
+from neurath.server.access import DEFAULT_TENANT, Enrolment, Terminal
+from neurath.server.delivery import Delivery
+from neurath.server.progress import Wanted
+from neurath.server.store import Store
+from neurath.server.upload import read_upload
+from neurath.wire import keys
+
+#: No upload is longer.
+MAX_UPLOAD = 256 << 20
+
+Json = dict[str, Any]
+
+
+class NewTerminal(BaseModel):
+    id: str
+    model: str | None = None
+    tenant: str = DEFAULT_TENANT
+    link: int = 0
+
+
+class NewRollout(BaseModel):
+    """`terminals` null: every terminal of the model."""
+
+    release: str
+    terminals: list[str] | None = None
+    time_limit: float = 60.0
+    tenant: str = DEFAULT_TENANT
+
+
+class NewPin(BaseModel):
+    """`release` null: the pin goes."""
+
+    release: str | None
+    component: str = str(FIRMWARE)
+
+
+class NewModel(BaseModel):
+    toml: str
+    release_keys: list[str] = []
+
+
+def plain(value: Any) -> Json:
+    """A value of ours as JSON has it."""
+    found = dataclasses.asdict(value)
+    return {key: item.hex() if isinstance(item, bytes) else item for key, item in found.items()}
+
+
+def management(store: Store, delivery: Delivery) -> FastAPI:
+    """The plane of one store."""
+    api = FastAPI(title="Neurath", version="1", docs_url=None, redoc_url=None)
+    api.add_exception_handler(NeurathError, _refused)
+    _catalog_routes(api, store, delivery)
+    _terminal_routes(api, store, delivery)
+    _rollout_routes(api, store)
+    return api
+
+
+async def _refused(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, NeurathError)
+    statuses: list[tuple[type[NeurathError], int]] = [
+        (NotFound, 404),
+        (TrustError, 422),
+        (DataError, 422),
+        (UsageError, 400),
+        (NothingToDo, 409),
+        (RefusedError, 409),
+    ]
+    status = next((number for kind, number in statuses if isinstance(error, kind)), 503)
+    return JSONResponse({"error": error.id, "what": error.what, "why": error.why, "try": error.hint}, status)
+
+
+def _catalog_routes(api: FastAPI, store: Store, delivery: Delivery) -> None:
+    @api.get("/ticket-key")
+    def ticket_key() -> Json:
+        """The public half of the server's ticket key: what provisioning writes into a terminal."""
+        public = delivery.key.public
+        return {"pem": keys.public_pem(public).decode(), "fingerprint": keys.fingerprint(public)}
+
+    @api.get("/models")
+    def models() -> list[str]:
+        with store.read() as db:
+            return catalog.list_models(db)
+
+    @api.get("/models/{name}")
+    def model(name: str) -> Json:
+        with store.read() as db:
+            return catalog.describe_model(db, name)
+
+    @api.post("/models", status_code=201)
+    def add_model(given: NewModel) -> Json:
+        with store.write() as db:
+            found = catalog.add_model(db, given.toml, given.release_keys, time.time())
+            return catalog.describe_model(db, found.name)
+
+    @api.get("/releases")
+    def releases(model: str | None = None) -> list[Json]:
+        with store.read() as db:
+            return [release_json(one) for one in catalog.list_releases(db, model)]
+
+    @api.get("/releases/{name:path}")
+    def release(name: str) -> Json:
+        with store.read() as db:
+            found = catalog.find_release(db, name)
+            return release_json(found) | {"phases": progress.counts(db, found.id)}
+
+    @api.post("/releases", status_code=201)
+    def add_release(
+        file: UploadFile,
+        model: Annotated[str, Form()],
+        version: Annotated[str, Form()],
+        component: Annotated[str, Form()] = str(FIRMWARE),
+        envelope: UploadFile | None = None,
+    ) -> Json:
+        data = file.file.read(MAX_UPLOAD + 1)
+        if len(data) > MAX_UPLOAD:
+            raise HTTPException(413, "no image is that long")
+        signed = b"" if envelope is None else envelope.file.read(4096)
+        with store.read() as db:
+            known = catalog.find_model(db, model)
+        taken = read_upload(data, file.filename or "upload", known)
+        wanted = dataclasses.replace(taken, model=model, version=version, component=component, envelope=signed)
+        return release_json(catalog.add(store, wanted, time.time()))
+
+
+def release_json(found: catalog.Release) -> Json:
+    return plain(found) | {"name": found.name}
+
+
+def _terminal_routes(api: FastAPI, store: Store, delivery: Delivery) -> None:
+    @api.get("/terminals")
+    def terminals(tenant: str | None = None) -> list[Json]:
+        with store.read() as db:
+            return [terminal_json(delivery, one) for one in access.all_terminals(db, tenant)]
+
+    @api.post("/terminals", status_code=201)
+    def add_terminal(given: NewTerminal) -> Json:
+        wanted = Enrolment(given.id, given.model, given.tenant, "", given.link)
+        with store.write() as db:
+            return {"id": given.id, "tenant": given.tenant, "token": access.register(db, wanted, time.time())}
+
+    @api.get("/terminals/{name}")
+    def terminal(name: str, tenant: str = DEFAULT_TENANT) -> Json:
+        with store.read() as db:
+            found = access.find(db, name, tenant)
+            said = [dataclasses.asdict(one) for one in progress.shown(db, found.n)]
+            lines = [dataclasses.asdict(one) for one in progress.entries(db, Wanted(terminal=found.n))]
+        return terminal_json(delivery, found) | {"components": said, "ledger": lines}
+
+    @api.get("/terminals/{name}/why")
+    def why(name: str, tenant: str = DEFAULT_TENANT) -> dict[str, str]:
+        with store.read() as db:
+            found = access.find(db, name, tenant)
+            names = rollout.components_of(db, found) or [str(FIRMWARE)]
+        return {one: delivery.why(found, one, time.time()) for one in names}
+
+    @api.get("/terminals/{name}/timeline")
+    def timeline(name: str, tenant: str = DEFAULT_TENANT, limit: int = 200) -> list[Json]:
+        with store.read() as db:
+            found = access.find(db, name, tenant)
+            return [dataclasses.asdict(one) for one in progress.timeline(db, found.n, max(1, min(limit, 10_000)))]
+
+    @api.put("/terminals/{name}/pin")
+    def pin(name: str, given: NewPin, tenant: str = DEFAULT_TENANT) -> Json:
+        with store.write() as db:
+            found = access.find(db, name, tenant)
+            release = None if given.release is None else catalog.find_release(db, given.release)
+            rollout.pin(db, found, release, given.component)
+        return {"terminal": name, "pin": given.release}
+
+
+def terminal_json(delivery: Delivery, found: Terminal) -> Json:
+    return dataclasses.asdict(found) | {"heard": delivery.last_heard(found)}
+
+
+def _rollout_routes(api: FastAPI, store: Store) -> None:
+    @api.get("/rollouts")
+    def rollouts() -> list[Json]:
+        with store.read() as db:
+            return [dataclasses.asdict(one) for one in rollout.all_rollouts(db)]
+
+    @api.post("/rollouts", status_code=201)
+    def create(given: NewRollout) -> Json:
+        with store.write() as db:
+            release = catalog.find_release(db, given.release)
+            chosen = None if given.terminals is None else [access.find(db, one, given.tenant) for one in given.terminals]
+            return dataclasses.asdict(rollout.create(db, rollout.Plan(release, chosen, given.time_limit), time.time()))
+
+    @api.get("/rollouts/{number}")
+    def show(number: int) -> Json:
+        with store.read() as db:
+            found = rollout.find(db, number)
+            return dataclasses.asdict(found) | {"phases": progress.counts(db, found.release)}
+
+    @api.post("/rollouts/{number}/{command}")
+    def move(number: int, command: str) -> Json:
+        if command not in rollout.MOVES:
+            raise NotFound(f"no command {command[:20]!r}", "there are " + ", ".join(rollout.MOVES))
+        with store.write() as db:
+            return dataclasses.asdict(rollout.move(db, number, command, time.time()))
+
+    @api.get("/ledger")
+    def ledger(release: int | None = None, since: float = 0.0) -> list[Json]:
+        with store.read() as db:
+            return [dataclasses.asdict(one) for one in progress.entries(db, Wanted(release=release, since=since))]

@@ -1,0 +1,125 @@
+"""The server as one application: device plane, management plane, and what runs beside them. It knows how the parts are put
+together; it must never decide anything itself. cli/serve.py mounts the console."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import logging
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount
+
+from neurath.errors import LinkError, NeurathError
+from neurath.flash.geometry import Layout
+from neurath.ids import TerminalId
+from neurath.server import rollout, tickets
+from neurath.server.api import management
+from neurath.server.ddi import DevicePlane, Policy, answer, channel
+from neurath.server.delivery import Delivery
+from neurath.server.deltas import Deltas
+from neurath.server.door import Guard
+from neurath.server.push import StreamPush, follow
+from neurath.server.store import Store
+
+log = logging.getLogger(__name__)
+
+#: Who was heard is written so often, seconds.
+FLUSH = 2.0
+
+
+def core_need(layout: Layout, image_size: int, file_size: int, workspace: int, staged_in_ram: bool) -> int:
+    """RAM in bytes an update needs: the core's own nrt_need(), as the terminal computes it."""
+    core = importlib.import_module("neurath.flash.native")
+    return int(core.need(layout, image_size, file_size, workspace, staged_in_ram))
+
+
+@dataclass(slots=True)
+class Server:
+    """The parts of one server on one data directory."""
+
+    store: Store
+    deltas: Deltas
+    delivery: Delivery
+    push: StreamPush
+    policy: Policy
+
+    def close(self) -> None:
+        self.push.close()
+        self.deltas.close()
+        with contextlib.suppress(NeurathError):
+            self.delivery.flush()
+        self.store.close()
+
+
+def open_server(directory: Path, policy: Policy | None = None) -> Server:
+    """A server on a data directory: migrations applied, ticket key made where there is none."""
+    store = Store(directory)
+    deltas = Deltas(store)
+    delivery = Delivery(store, deltas, tickets.load_key(directory), core_need)
+    return Server(store, deltas, delivery, StreamPush(), policy or Policy())
+
+
+def asking(store: Store) -> Delivery:
+    """Deliveries that build nothing, for a verb that asks what a server would do."""
+    return Delivery(store, Deltas(store, idle=True), tickets.load_key(store.directory), core_need)
+
+
+class Notices:
+    """What `neurath rollout start` and the like, run beside the server, leave for it to tell terminals."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def since(self, mark: int) -> tuple[int, Sequence[TerminalId]]:
+        try:
+            with self.store.read() as db:
+                mark, found = rollout.notices_since(db, mark)
+        except NeurathError as fault:
+            raise LinkError(fault.what, fault.why) from None
+        return mark, [channel(one) for one in found]
+
+
+def application(server: Server, console: Iterable[BaseRoute] = ()) -> Starlette:
+    """Everything under one address: device plane first, `/api/v1` beside it, the console for the rest."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        beside = [
+            asyncio.create_task(_flush(server.delivery)),
+            asyncio.create_task(follow(Notices(server.store), server.push.notify)),
+        ]
+        try:
+            yield
+        finally:
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+            await asyncio.to_thread(server.close)
+
+    plane = DevicePlane(server.delivery, server.push, server.policy)
+    inside = Starlette(routes=[Mount("/api/v1", management(server.store, server.delivery)), *console])
+    return Starlette(
+        routes=[*plane.routes(), Mount("/", Guard(inside))], lifespan=lifespan, exception_handlers={Exception: _broken}
+    )
+
+
+async def _flush(delivery: Delivery) -> None:
+    while True:
+        await asyncio.sleep(FLUSH)
+        try:
+            await asyncio.to_thread(delivery.flush)
+        except NeurathError as fault:
+            log.warning("last-seen times wait: %s (%s)", fault.what, fault.why)
+
+
+async def _broken(_request: Request, fault: Exception) -> Response:
+    """A fault of ours: said in the form clients expect, told in full to the log."""
+    log.error("a request failed", exc_info=fault)
+    return answer({"exceptionClass": "ServerError", "errorCode": "NRT-101", "message": "a fault of the server"}, 500)

@@ -1,0 +1,337 @@
+"""The software store: models and their release keys, images, releases. It knows which version a digest is; it holds public
+keys only, and must never let a version word stand for what a bank holds."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from neurath.errors import DataError, NotFound, NothingToDo, RefusedError
+from neurath.flash.geometry import Model, model_from_toml
+from neurath.ids import FIRMWARE, ComponentName, ModelName, Version, checked_name, digest
+from neurath.server.store import Store
+from neurath.server.store.tables import file as files
+from neurath.server.store.tables import model as models
+from neurath.server.store.tables import release as releases
+from neurath.server.store.tables import release_key as keys
+from neurath.server.store.tables import terminal as terminals
+from neurath.wire import keys as keyfiles
+from neurath.wire import manifest
+from neurath.wire.leaflist import leaf_digest, leaf_list
+from neurath.wire.manifest import Envelope
+
+#: The kind of a release that is an image of ours; any other kind is a package taken as it is.
+IMAGE = "image"
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One version of one component of one model. `image` is its SHA-256 in hexadecimal; without an envelope it is known
+    (a base for deltas) and never offered."""
+
+    id: int
+    model: ModelName
+    component: ComponentName
+    version: Version
+    kind: str
+    filename: str
+    image: str
+    size: int
+    envelope: bytes
+    envelope_digest: str
+    sequence: int
+    epoch: int
+    added: float
+    revoked: float | None
+
+    @property
+    def name(self) -> str:
+        """MODEL/VERSION, with the component where it is not the firmware."""
+        tail = "" if self.component == FIRMWARE else f"/{self.component}"
+        return f"{self.model}/{self.version}{tail}"
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One image or package on its way into the catalog. `kind` is what its bytes were read as; `data` what the bank is to
+    hold, or the package as it is."""
+
+    data: bytes
+    model: str
+    version: str
+    kind: str = IMAGE
+    filename: str = ""
+    component: str = str(FIRMWARE)
+    envelope: bytes = b""
+
+
+def add_model(db: Connection, toml: str, pems: list[str], now: float) -> Model:
+    """Keeps a memory map and the public keys its releases are signed with. A map that terminals already run is not changed:
+    update files were built for it."""
+    found = model_from_toml(toml)
+    kept = db.scalar(select(models.c.toml).where(models.c.name == found.name))
+    if kept and model_from_toml(kept) != found and _has_terminals(db, found.name):
+        raise RefusedError(
+            f"model {found.name} has terminals and another memory map",
+            "update files were built for the map as it is",
+            "give the new map another model name",
+        )
+    query = upsert(models).values(name=found.name, toml=toml, added=now)
+    db.execute(query.on_conflict_do_update(index_elements=["name"], set_={"toml": toml}))
+    for pem in pems:
+        add_key(db, found.name, pem, now)
+    return found
+
+
+def add_plain_model(db: Connection, name: str, now: float) -> None:
+    """A model without a memory map: for third-party clients that take packages as they are."""
+    checked_name(name, "model")
+    if db.scalar(select(models.c.name).where(models.c.name == name)) is not None:
+        raise NothingToDo(f"model {name} is there already")
+    db.execute(insert(models).values(name=name, toml="", added=now))
+
+
+def add_key(db: Connection, model: str, pem: str, now: float) -> None:
+    """A release public key; a private one is refused, this machine must not hold it."""
+    if "PRIVATE" in pem:
+        raise RefusedError(
+            "this is a private key",
+            "the server never holds a key that can sign releases",
+            "give the file that ends in .pub.pem",
+            id="NRT-321",
+        )
+    keyfiles.public_from_pem(pem.encode())
+    db.execute(upsert(keys).values(model=model, pem=pem, added=now).on_conflict_do_nothing())
+
+
+def _has_terminals(db: Connection, model: str) -> bool:
+    return db.scalar(select(terminals.c.n).where(terminals.c.model == model).limit(1)) is not None
+
+
+def list_models(db: Connection) -> list[str]:
+    return list(db.scalars(select(models.c.name).order_by(models.c.name)))
+
+
+def find_model(db: Connection, name: str) -> Model | None:
+    """The memory map of a model, None for a plain one; NotFound."""
+    toml = db.scalar(select(models.c.toml).where(models.c.name == name))
+    if toml is None:
+        raise NotFound(f"no model {name!r}", "the catalog has none of that name", "neurath model list", id="NRT-132")
+    return model_from_toml(toml) if toml else None
+
+
+def describe_model(db: Connection, name: str) -> dict[str, object]:
+    """What there is to show about a model, as plain values."""
+    found = find_model(db, name)
+    prints = [keyfiles.fingerprint(keyfiles.public_from_pem(pem)) for pem in model_keys(db, name)]
+    count = db.scalar(select(func.count()).select_from(terminals).where(terminals.c.model == name))
+    shown: dict[str, object] = {"name": name, "plain": found is None, "release_keys": prints, "terminals": count}
+    if found is not None:
+        layout = found.layout
+        shown |= {
+            "bank_size": layout.bank_size,
+            "scratch_size": layout.scratch.length,
+            "sectors": [[region.base, region.size, region.count] for region in layout.regions],
+            "ram": found.ram,
+            "rescue": found.rescue,
+            "mode": found.mode,
+            "vendor": found.vendor.hex(),
+            "class": found.klass.hex(),
+        }
+    return shown
+
+
+def model_keys(db: Connection, name: str) -> list[bytes]:
+    """Release public keys of a model, PEM."""
+    return [pem.encode() for pem in db.scalars(select(keys.c.pem).where(keys.c.model == name).order_by(keys.c.added))]
+
+
+def check_upload(store: Store, upload: Upload) -> None:
+    """Everything add() would refuse before it writes, and nothing else."""
+    with store.read() as db:
+        model = find_model(db, upload.model)
+        _sealed(db, upload, model)
+        known = _by_version(db, upload.model, upload.component, upload.version)
+    if known is not None and known.image != digest(upload.data).hex():
+        raise _other_content(known, digest(upload.data).hex())
+
+
+def add(store: Store, upload: Upload, now: float) -> Release:
+    """Takes an image or a package into the catalog. The same again is NothingToDo; another content under the same version
+    is refused; an envelope may follow later."""
+    checked_name(upload.version, "version")
+    checked_name(upload.component, "component")
+    if not upload.data:
+        raise DataError("this image is empty", "it holds no byte", "check the file")
+    with store.read() as db:
+        model = find_model(db, upload.model)
+        sealed = _sealed(db, upload, model)
+    # The file goes first: a row never names a file that is not there.
+    name = store.files.put(upload.data).hex()
+    with store.write() as db:
+        known = _by_version(db, upload.model, upload.component, upload.version)
+        if known is not None:
+            return _again(db, known, name, sealed)
+        _keep_file(db, name, upload.data, now)
+        values = _seal_values(sealed) | {
+            "model": upload.model,
+            "component": upload.component,
+            "version": upload.version,
+            "kind": upload.kind,
+            "filename": upload.filename or f"{name}.bin",
+            "image": name,
+            "size": len(upload.data),
+            "added": now,
+        }
+        number = db.execute(insert(releases).values(**values)).inserted_primary_key
+        assert number is not None
+        return find_release(db, str(number[0]))
+
+
+def _sealed(db: Connection, upload: Upload, model: Model | None) -> Envelope | None:
+    if upload.kind != IMAGE:
+        return None
+    if model is None:
+        raise RefusedError(
+            f"model {upload.model} has no memory map",
+            "an image of ours needs one",
+            f"neurath model add FILE.toml (name = {upload.model!r})",
+        )
+    if len(upload.data) > model.layout.bank_size:
+        raise RefusedError(
+            f"this image does not fit model {model.name}",
+            f"{len(upload.data):,} bytes; the bank holds {model.layout.bank_size:,}",
+            "check --model",
+            id="NRT-322",
+        )
+    if not upload.envelope:
+        return None
+    pems = model_keys(db, upload.model)
+    if not pems:
+        raise RefusedError(
+            f"model {upload.model} has no release key",
+            "an envelope cannot be checked without one",
+            "neurath model add FILE.toml --release-key PUB.pem",
+        )
+    sealed = manifest.verify(upload.envelope, [keyfiles.public_from_pem(pem) for pem in pems])
+    if (sealed.vendor, sealed.klass) != (model.vendor, model.klass):
+        raise RefusedError(
+            "this envelope is for another model", f"its class is not that of {model.name}", "check --model", id="NRT-323"
+        )
+    leaves = leaf_digest(leaf_list(upload.data, model.layout.leaf))
+    if (sealed.image, sealed.image_size) != (digest(upload.data), len(upload.data)):
+        raise DataError("this envelope is for another image", "digest or size differ", "sign this image", id="NRT-262")
+    if (sealed.leaf, sealed.leaves) != (model.layout.leaf, leaves):
+        raise DataError("this envelope has other leaves", "its leaf list is not this image's", "sign it again", id="NRT-262")
+    return sealed
+
+
+def _again(db: Connection, known: Release, image: str, sealed: Envelope | None) -> Release:
+    if known.image != image:
+        raise _other_content(known, image)
+    if sealed is None or known.envelope == sealed.raw:
+        raise NothingToDo(f"{known.name} is there already", "same content", "neurath image show " + known.name)
+    if known.envelope:
+        raise RefusedError(f"{known.name} has another envelope", "a release is signed once", "give it another version")
+    db.execute(update(releases).where(releases.c.id == known.id).values(**_seal_values(sealed)))
+    return find_release(db, str(known.id))
+
+
+def _other_content(known: Release, image: str) -> RefusedError:
+    return RefusedError(
+        f"{known.name} is there with other content",
+        f"its digest is {known.image[:16]}…, this one's {image[:16]}…",
+        "give this image another version",
+        id="NRT-324",
+    )
+
+
+def _seal_values(sealed: Envelope | None) -> dict[str, object]:
+    if sealed is None:
+        return {}
+    return {
+        "envelope": sealed.raw,
+        "envelope_digest": sealed.digest.hex(),
+        "leaves": sealed.leaves.hex(),
+        "sequence": sealed.sequence,
+        "epoch": sealed.epoch,
+    }
+
+
+def _keep_file(db: Connection, name: str, data: bytes, now: float) -> None:
+    sha1 = hashlib.sha1(data, usedforsecurity=False).hexdigest()
+    md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    values = {"digest": name, "size": len(data), "sha1": sha1, "md5": md5, "added": now}
+    db.execute(upsert(files).values(**values).on_conflict_do_nothing())
+
+
+def keep_file(db: Connection, name: str, data: bytes, now: float) -> None:
+    """Notes a file that Files.put() already holds, with the digests that older clients ask for."""
+    _keep_file(db, name, data, now)
+
+
+def file_hashes(db: Connection, name: str) -> tuple[int, str, str]:
+    """(size, SHA-1, MD5) of a file; NotFound."""
+    row = db.execute(select(files.c.size, files.c.sha1, files.c.md5).where(files.c.digest == name)).one_or_none()
+    if row is None:
+        raise NotFound(f"no file {name[:16]}…", "the store does not know it", "neurath image list", id="NRT-131")
+    return row.size, row.sha1, row.md5
+
+
+def find_release(db: Connection, name: str) -> Release:
+    """The release with this number or name (MODEL/VERSION[/COMPONENT]); NotFound."""
+    parts = name.split("/")
+    found = None
+    if len(parts) == 1 and name.isascii() and name.isdigit() and len(name) < 16:
+        row = db.execute(select(releases).where(releases.c.id == int(name))).one_or_none()
+        found = None if row is None else _release(row)
+    elif len(parts) in (2, 3):
+        found = _by_version(db, parts[0], parts[2] if len(parts) == 3 else str(FIRMWARE), parts[1])
+    if found is None:
+        raise NotFound(f"no release {name!r}", "say MODEL/VERSION or its number", "neurath image list", id="NRT-134")
+    return found
+
+
+def list_releases(db: Connection, model: str | None = None) -> list[Release]:
+    """Every release, newest first within a model."""
+    query = select(releases).order_by(
+        releases.c.model, releases.c.epoch.desc(), releases.c.sequence.desc(), releases.c.id.desc()
+    )
+    return [_release(row) for row in db.execute(query if model is None else query.where(releases.c.model == model))]
+
+
+def installed(db: Connection, model: str, component: str, bank: str, size: int) -> Release | None:
+    """The release whose image a bank holds, by digest and size; None for a content nobody put in here."""
+    query = select(releases).where(
+        releases.c.model == model, releases.c.component == component, releases.c.image == bank, releases.c.size == size
+    )
+    row = db.execute(query.order_by(releases.c.sequence.desc(), releases.c.id.desc()).limit(1)).one_or_none()
+    return None if row is None else _release(row)
+
+
+def _by_version(db: Connection, model: str, component: str, version: str) -> Release | None:
+    query = select(releases).where(releases.c.model == model, releases.c.component == component, releases.c.version == version)
+    row = db.execute(query).one_or_none()
+    return None if row is None else _release(row)
+
+
+def _release(row: Row[tuple[object, ...]]) -> Release:
+    return Release(
+        id=row.id,
+        model=ModelName(row.model),
+        component=ComponentName(row.component),
+        version=Version(row.version),
+        kind=row.kind,
+        filename=row.filename,
+        image=row.image,
+        size=row.size,
+        envelope=row.envelope or b"",
+        envelope_digest=row.envelope_digest,
+        sequence=row.sequence,
+        epoch=row.epoch,
+        added=row.added,
+        revoked=row.revoked,
+    )

@@ -1,0 +1,364 @@
+"""Delivery in three calls that every carrier uses: `check` (who I am -> offer or none), `answer` (sync point -> piece) and
+`heard`. It knows the way from a check-in to a file; it must never know a carrier, and never leave a torn terminal without
+its file. Contract: tests/contracts/delivery.py."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from sqlalchemy import Connection, bindparam, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from neurath.ids import Version
+from neurath.server import access, actions, catalog, pace, progress, rollout, standing, tickets
+from neurath.server.access import Terminal
+from neurath.server.actions import Action, Draft
+from neurath.server.catalog import IMAGE
+from neurath.server.deltas import Deltas
+from neurath.server.pace import File, Need, Refuse, Situation, Take, Wait
+from neurath.server.progress import FINAL, Key
+from neurath.server.standing import Standing
+from neurath.server.store import Store
+from neurath.server.store.tables import component as components
+from neurath.server.store.tables import terminal as terminals
+from neurath.wire import piece
+from neurath.wire.check import Check
+from neurath.wire.keys import SigningKey
+from neurath.wire.offer import Kind, Offer
+from neurath.wire.piece import MAX_PIECE, Piece
+from neurath.wire.report import Report, Verdict
+
+#: What a piece carries beside its data.
+PIECE_HEADER = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """This action is for the terminal."""
+
+    action: Action
+
+
+@dataclass(frozen=True, slots=True)
+class Building:
+    """There is something for the terminal; its file is being built: ask again in a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """Nothing newer, or nothing that may be offered, and why."""
+
+    reason: str
+
+
+Decision = Offered | Building | Nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """A terminal's download state: the file it wants (4 to 32 bytes of its digest) and the byte it wants next."""
+
+    file: bytes
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    carrier: str
+    address: str
+    at: float
+
+
+class Delivery:
+    """One store's deliveries. Safe to call from any thread."""
+
+    def __init__(self, store: Store, deltas: Deltas, key: SigningKey, need: Need) -> None:
+        self.store = store
+        self.deltas = deltas
+        self.key = key
+        self.need = need
+        self._sightings: dict[int, Sighting] = {}
+        self._lock = threading.Lock()
+
+    # ---- the three calls ---------------------------------------------------------------------------------------------
+
+    def check(self, terminal: Terminal, check: Check, now: float) -> Offer | None:
+        """Takes a check-in and gives the offer it leads to; None: nothing newer, or not built yet."""
+        self.record(terminal, check, now)
+        decision = self.decide(terminal, check.component, now)
+        return self.offer(terminal, decision.action, now) if isinstance(decision, Offered) else None
+
+    def answer(self, terminal: Terminal, state: Sync, room: int, now: float) -> bytes:
+        """The next piece for a terminal's download state, at most `room` bytes; b"" when there is none, no room for one, or
+        the terminal has not said that it secured room for the file (A6)."""
+        with self.store.read() as db:
+            found = [a for a in actions.current_actions(db, terminal.n) if bytes.fromhex(a.file).startswith(state.file)]
+        count = min(room - PIECE_HEADER, MAX_PIECE)
+        if len(state.file) < 4 or len(found) != 1 or count <= 0 or not self.may_fetch(found[0]):
+            return b""
+        action = found[0]
+        with self.store.files.verified(action.file).open("rb") as source:
+            source.seek(state.offset)
+            data = source.read(count)
+        if not data:
+            return b""
+        self.served(action, state.offset, len(data), now)
+        return piece.encode(Piece(bytes.fromhex(action.file)[:4], state.offset, data))
+
+    def heard(self, terminal: Terminal, carrier: str, address: str, now: float) -> None:
+        """Notes that a terminal was heard; written with others by flush()."""
+        with self._lock:
+            self._sightings[terminal.n] = Sighting(carrier, address, now)
+
+    # ---- what they are made of, for carriers with more steps (DDI) ---------------------------------------------------
+
+    def flush(self) -> None:
+        """Writes what heard() noted. What cannot be written is noted again, unless the terminal was heard since."""
+        with self._lock:
+            batch, self._sightings = self._sightings, {}
+        if not batch:
+            return
+        query = update(terminals).where(terminals.c.n == bindparam("number"))
+        rows = [{"number": n, "at": s.at, "how": s.carrier, "where": s.address} for n, s in batch.items()]
+        try:
+            with self.store.write() as db:
+                changed = query.values(heard=bindparam("at"), carrier=bindparam("how"), address=bindparam("where"))
+                db.execute(changed, rows)
+        except Exception:
+            with self._lock:
+                self._sightings = batch | self._sightings
+            raise
+
+    def last_heard(self, terminal: Terminal) -> float | None:
+        """When a terminal was last heard, what is not written yet included."""
+        with self._lock:
+            seen = self._sightings.get(terminal.n)
+        return terminal.heard if seen is None else seen.at
+
+    def record(self, terminal: Terminal, check: Check, now: float) -> None:
+        """Keeps what a terminal says. Where its bank holds a release that was offered, confirmed, that is written down
+        whatever became of the report."""
+        values = {
+            "model": check.model,
+            "bank": check.bank.hex(),
+            "bank_size": check.bank_size,
+            "word": check.version,
+            "ram": check.ram,
+            "stage": check.stage,
+            "link": check.link,
+            "nonce": check.nonce.hex(),
+            "envelope": check.envelope.hex(),
+            "epoch": check.floor.epoch,
+            "sequence": check.floor.sequence,
+            "state": check.state,
+            "open_file": check.open_file.hex(),
+            "staged": check.staged.hex(),
+            "staged_bytes": check.staged_bytes,
+            "checked": now,
+        }
+        with self.store.write() as db:
+            query = upsert(components).values(terminal=terminal.n, name=check.component, **values)
+            db.execute(query.on_conflict_do_update(index_elements=["terminal", "name"], set_=values))
+            if terminal.model is not None and not check.open_file:
+                self._settle_by_bank(db, terminal, check, now)
+
+    def _settle_by_bank(self, db: Connection, terminal: Terminal, check: Check, now: float) -> None:
+        model = str(terminal.model)
+        release = catalog.installed(db, model, check.component, check.bank.hex(), check.bank_size)
+        if release is None or (check.floor.epoch, check.floor.sequence) < (release.epoch, release.sequence):
+            return
+        progress.found_installed(db, Key(terminal.n, check.component, release.id), now)
+        current = actions.current_action(db, terminal.n, check.component)
+        if current is not None and current.release == release.id:
+            actions.end(db, current, "closed", now)
+            actions.settle(db, current)
+
+    def decide(self, terminal: Terminal, component: str, now: float) -> Decision:
+        """What there is for one component now. Opens the action it leads to, and withdraws one that leads nowhere."""
+        with self.store.read() as db:
+            view = standing.read(db, terminal, component)
+            torn = self._torn(db, view)
+        if torn is not None:
+            return self._reopened(torn)
+        reason = standing.obstacle(view, now)
+        if reason:
+            self._withdraw(view, now)
+            return Nothing(reason)
+        if _continues(view):
+            assert view.current is not None
+            return Offered(view.current)
+        draft = self._choose(view)
+        if isinstance(draft, Draft):
+            return self._open(view, draft, now)
+        return draft
+
+    def why(self, terminal: Terminal, component: str, now: float) -> str:
+        """Why a terminal has, or has not, been offered something: what decide() would say, changing nothing."""
+        with self.store.read() as db:
+            view = standing.read(db, terminal, component)
+            torn = self._torn(db, view)
+        if torn is not None:
+            return f"in mid-rewrite: it is served file {torn.file[:16]}… of action {torn.id}"
+        reason = standing.obstacle(view, now)
+        if reason:
+            return reason
+        if _continues(view) and view.current is not None and view.entry is not None:
+            return f"offered as action {view.current.id}: {view.entry.phase}, {view.entry.sync:,} of {view.entry.size:,} bytes"
+        draft = self._choose(view)
+        if isinstance(draft, Nothing):
+            return draft.reason
+        return "its update file is being built" if isinstance(draft, Building) else "will be offered at its next check-in"
+
+    def offer(self, terminal: Terminal, action: Action, now: float) -> Offer:
+        """The offer of an action of ours, with a fresh ticket: a terminal takes a higher serial for the same file, never the
+        same one twice."""
+        with self.store.write() as db:
+            release = catalog.find_release(db, str(action.release))
+            said = standing.last_said(db, terminal, action.component)
+            serial = access.next_serial(db, terminal, now)
+            actions.fetched(db, action, now)
+        blocks = tickets.block_hashes(self.store.files.verified(action.file))
+        nonce = bytes(8) if said is None else bytes.fromhex(said.nonce)
+        signed = tickets.issue(self.key, tickets.For(terminal.id, nonce, serial), action, release, blocks)
+        return Offer(
+            kind=Kind.DELTA if action.kind == "delta" else Kind.FULL,
+            file=bytes.fromhex(action.file),
+            size=action.size,
+            need=action.need,
+            envelope=release.envelope,
+            ticket=signed,
+            version=Version(release.version),
+            action=str(action.id),
+            component=action.component,
+            blocks=blocks,
+        )
+
+    def may_fetch(self, action: Action) -> bool:
+        """A6: our own agent says that it secured room for the whole file before a byte of it leaves."""
+        return action.kind == "package" or action.secured >= action.size
+
+    def served(self, action: Action, start: int, count: int, now: float) -> None:
+        """Counts bytes that left for a terminal."""
+        with self.store.write() as db:
+            progress.served(db, action, start, count, now)
+
+    def reported(self, action: Action, report: Report, now: float) -> Verdict:
+        """Takes a terminal's word about an action; gives the verdict it amounts to."""
+        with self.store.write() as db:
+            if report.secured:
+                actions.secure(db, action, report.secured)
+            release = catalog.find_release(db, str(action.release))
+            # What a third-party client installs a package into cannot be read: its word is all there is.
+            image = "" if action.kind == "package" else release.image
+            verdict = progress.reported(db, action, report, image, now)
+            if verdict in FINAL:
+                if action.state in ("open", "cancelling"):
+                    actions.end(db, action, "closed", now)
+                actions.settle(db, action)
+        return verdict
+
+    # ---- inside ------------------------------------------------------------------------------------------------------
+
+    def _torn(self, db: Connection, view: Standing) -> Action | None:
+        """A terminal with an open state log is served that same file, whatever rollouts say by now."""
+        if view.said is None or not view.said.open_file:
+            return None
+        return actions.of_file(db, view.terminal.n, view.component, view.said.open_file)
+
+    def _reopened(self, action: Action) -> Offered:
+        if action.state == "open":
+            return Offered(action)
+        with self.store.write() as db:
+            return Offered(actions.reopen(db, action))
+
+    def _withdraw(self, view: Standing, now: float) -> None:
+        """Ends an open action that its terminal is not meant to follow any more."""
+        current = view.current
+        if current is None or current.state != "open":
+            return
+        wanted = None if view.selected is None else view.selected.release.id
+        if current.release == wanted and current.kind != "package":
+            return  # in judgement, or waiting: the verdict is still to come
+        with self.store.write() as db:
+            if current.kind == "package" and current.fetched is not None:
+                actions.cancel(db, current)
+            else:
+                actions.end(db, current, "superseded", now)
+
+    def _choose(self, view: Standing) -> Draft | Building | Nothing:
+        assert view.selected is not None
+        release = view.selected.release
+        package = Draft(
+            terminal=view.terminal.n,
+            component=view.component,
+            release=release.id,
+            rollout=view.selected.rollout,
+            kind="package",
+            file=release.image,
+            size=release.size,
+        )
+        if release.kind != IMAGE:
+            return package
+        assert view.said is not None
+        match pace.choose(self._situation(view), self._asker(view), self.need):
+            case Wait():
+                return Building()
+            case Refuse(reason=reason):
+                return Nothing(reason)
+            case Take(kind=kind, built=built, need=need):
+                return replace(package, kind=kind, file=built.file, size=built.size, need=need, base=view.said.bank)
+
+    def _situation(self, view: Standing) -> Situation:
+        assert view.said is not None
+        assert view.selected is not None
+        assert view.model is not None
+        return Situation(
+            layout=view.model.layout,
+            image_size=view.selected.release.size,
+            speed=view.said.link or view.terminal.link,
+            limit=view.selected.limit,
+            ram=view.said.ram,
+            stage=view.said.stage,
+            base=view.base is not None,
+        )
+
+    def _asker(self, view: Standing) -> Callable[[Literal["full", "delta"]], File]:
+        def ask(kind: Literal["full", "delta"]) -> File:
+            assert view.selected is not None
+            assert view.model is not None
+            old = view.base.image if kind == "delta" and view.base is not None else ""
+            return self.deltas.get(old, view.selected.release.image, view.model.layout)
+
+        return ask
+
+    def _open(self, view: Standing, draft: Draft, now: float) -> Decision:
+        with self.store.write() as db:
+            # Another poll of the same terminal may have been first, and a rollout may have been stopped meanwhile.
+            again = standing.read(db, view.terminal, view.component)
+            reason = standing.obstacle(again, now)
+            if reason:
+                return Nothing(reason)
+            if _continues(again):
+                assert again.current is not None
+                return Offered(again.current)
+            if again.selected != view.selected or again.said != view.said:
+                return Building()
+            action = actions.open_action(db, draft, now)
+            progress.offered(db, action, now)
+        return Offered(action)
+
+
+def _continues(view: Standing) -> bool:
+    """True where the open action is still the right one: same release, made for what the bank holds now."""
+    current, selected = view.current, view.selected
+    if current is None or selected is None or current.state != "open" or current.release != selected.release.id:
+        return False
+    return current.kind == "package" or (view.said is not None and current.base == view.said.bank)
+
+
+def components_for(db: Connection, terminal: Terminal) -> list[str]:
+    """The components a poll is about."""
+    return rollout.components_of(db, terminal)

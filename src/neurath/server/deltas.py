@@ -1,0 +1,171 @@
+"""Update files on demand: one build for each (old, new, memory map, profile), in a process pool, kept for ever. It knows
+keys, races and failures of the pool; it must never decide who gets a file."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import multiprocessing
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from neurath.errors import NeurathError
+from neurath.flash.geometry import Layout
+from neurath.server import catalog
+from neurath.server.pace import Built, File, Pending, Unbuilt
+from neurath.server.store import Store
+from neurath.server.store.tables import delta as deltas
+
+#: Which coder builds (docs/spec/delta.md): 1 is "simple". Part of the key, so a better coder makes new files.
+PROFILE = 1
+#: A build that failed is tried again after this many seconds.
+RETRY = 60.0
+#: More builders than this starve the check-ins on a small machine.
+WORKERS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a worker is told: paths of whole images; `old` None asks for the full image in the container."""
+
+    old: Path | None
+    new: Path
+    layout: Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a worker gives back."""
+
+    data: bytes
+    workspace: int
+    sectors: int
+    seconds: float
+
+
+Builder = Callable[[Job], Result]
+Key = tuple[str, str, str, int]
+
+
+def build(job: Job) -> Result:
+    """Builds one update file and rehearses it with the core; runs in a worker process."""
+    delta = importlib.import_module("neurath.delta")  # only a worker needs the encoder
+    began = time.monotonic()
+    new = job.new.read_bytes()
+    made = delta.full(new, job.layout) if job.old is None else delta.build(job.old.read_bytes(), new, job.layout)
+    return Result(made.data, made.workspace, made.sectors, time.monotonic() - began)
+
+
+def layout_digest(layout: Layout) -> str:
+    """A memory map's name in keys: every field counts."""
+    return hashlib.sha256(repr(layout).encode()).hexdigest()[:32]
+
+
+@dataclass(slots=True)
+class Deltas:
+    """The update files of one store. `failures` counts builds that failed, the pool's own deaths included; with `idle` what
+    is not there is Pending and nothing is built."""
+
+    store: Store
+    builder: Builder = build
+    clock: Callable[[], float] = time.time
+    pool: Executor | None = None
+    idle: bool = False
+    failures: int = 0
+    builds: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _running: dict[Key, Future[Result]] = field(default_factory=dict)
+    _failed: dict[Key, tuple[float, str]] = field(default_factory=dict)
+
+    def get(self, old: str, new: str, layout: Layout) -> File:
+        """The file that turns image `old` ("" for none) into image `new`, Pending while it is built, or why it cannot be.
+        Asking begins the building, once however many ask."""
+        key = (old, new, layout_digest(layout), PROFILE)
+        with self._lock:
+            if key in self._running:
+                return Pending()
+            kept = self._kept(key)
+            if kept is not None:
+                return kept
+            failed = self._failed.get(key)
+            if failed is not None and self.clock() - failed[0] < RETRY:
+                return Unbuilt(failed[1])
+            if self.idle:
+                return Pending()
+            try:
+                old_path = self.store.files.verified(old) if old else None
+                job = Job(old_path, self.store.files.verified(new), layout)
+                self._start(key, job)
+            except (NeurathError, OSError, RuntimeError) as fault:
+                return self._note_failure(key, fault)
+        return Pending()
+
+    def close(self) -> None:
+        """Ends the workers; unfinished builds begin again when they are next asked for."""
+        if self.pool is not None:
+            self.pool.shutdown(wait=False, cancel_futures=True)
+
+    def _start(self, key: Key, job: Job) -> None:
+        if self.pool is None:
+            # Not fork: the server has threads, and a forked child may inherit a held lock.
+            context = multiprocessing.get_context("spawn")
+            self.pool = ProcessPoolExecutor(WORKERS, mp_context=context)
+        self.builds += 1
+        future = self.pool.submit(self.builder, job)
+        self._running[key] = future
+        future.add_done_callback(lambda done: self._finished(key, done))
+
+    def _finished(self, key: Key, future: Future[Result]) -> None:
+        try:
+            self._keep(key, future.result())
+        except BrokenProcessPool as fault:
+            with self._lock:
+                self.pool = None  # the next request starts another
+                self._note_failure(key, fault)
+        except BaseException as fault:  # the callback is the last one who sees it; a cancelled build is one of them
+            with self._lock:
+                self._note_failure(key, fault)
+        finally:
+            with self._lock:
+                self._running.pop(key, None)
+
+    def _note_failure(self, key: Key, fault: BaseException) -> Unbuilt:
+        self.failures += 1
+        what = fault.what if isinstance(fault, NeurathError) else f"{type(fault).__name__}: {fault}"
+        reason = f"its update file could not be built ({what[:200]})"
+        self._failed[key] = (self.clock(), reason)
+        return Unbuilt(reason)
+
+    def _keep(self, key: Key, result: Result) -> None:
+        now = self.clock()
+        name = self.store.files.put(result.data).hex()
+        values = dict(zip(("old", "new", "layout", "profile"), key, strict=True)) | {
+            "file": name,
+            "size": len(result.data),
+            "workspace": result.workspace,
+            "sectors": result.sectors,
+            "seconds": result.seconds,
+            "built": now,
+        }
+        with self.store.write() as db:
+            catalog.keep_file(db, name, result.data, now)
+            # Another process may have been first; its file stays.
+            db.execute(upsert(deltas).values(**values).on_conflict_do_nothing())
+        self._failed.pop(key, None)
+
+    def _kept(self, key: Key) -> Built | None:
+        old, new, layout, profile = key
+        query = select(deltas).where(
+            deltas.c.old == old, deltas.c.new == new, deltas.c.layout == layout, deltas.c.profile == profile
+        )
+        with self.store.read() as db:
+            row = db.execute(query).one_or_none()
+        return None if row is None else Built(row.file, row.size, row.workspace, row.sectors)

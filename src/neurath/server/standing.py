@@ -1,0 +1,142 @@
+"""Where one component of one terminal stands: what it said, what it is meant to run, what it was offered; and what follows
+from that before any file is looked at. It reads; it must never write, build or send."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select
+
+from neurath.flash.geometry import Model
+from neurath.ids import Floor
+from neurath.server import actions, catalog, progress, rollout
+from neurath.server.access import Terminal
+from neurath.server.actions import Action
+from neurath.server.catalog import IMAGE, Release
+from neurath.server.progress import Entry, Key
+from neurath.server.rollout import Selected
+from neurath.server.store.tables import component as components
+from neurath.wire.report import Verdict
+
+#: After a refusal or a failure the same release waits, twice as long each time, from this to that many seconds.
+BACK_OFF = 60.0
+LONGEST = 86400.0
+#: A release that failed so often is not offered again until a person pins it or another release comes.
+MAX_FAILURES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a component last checked in with; digests in hexadecimal, "" unknown."""
+
+    model: str
+    bank: str
+    bank_size: int
+    word: str
+    ram: int
+    stage: int
+    link: int
+    nonce: str
+    floor: Floor
+    state: str
+    open_file: str
+    checked: float
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Everything the answer depends on, read in one view."""
+
+    terminal: Terminal
+    component: str
+    said: Said | None
+    selected: Selected | None
+    current: Action | None
+    entry: Entry | None
+    base: Release | None
+    model: Model | None
+
+
+def read(db: Connection, terminal: Terminal, component: str) -> Standing:
+    said = last_said(db, terminal, component)
+    selected = rollout.select_release(db, terminal, component)
+    base = None
+    if said is not None and terminal.model is not None:
+        base = catalog.installed(db, terminal.model, component, said.bank, said.bank_size)
+    return Standing(
+        terminal=terminal,
+        component=component,
+        said=said,
+        selected=selected,
+        current=actions.current_action(db, terminal.n, component),
+        entry=None if selected is None else progress.entry(db, Key(terminal.n, component, selected.release.id)),
+        base=base,
+        model=None if terminal.model is None else catalog.find_model(db, terminal.model),
+    )
+
+
+def last_said(db: Connection, terminal: Terminal, component: str) -> Said | None:
+    """The last check-in of a component; None when it never gave one (third-party clients do not)."""
+    query = select(components).where(components.c.terminal == terminal.n, components.c.name == component)
+    row = db.execute(query).one_or_none()
+    if row is None or row.checked is None:
+        return None
+    return Said(
+        model=row.model,
+        bank=row.bank,
+        bank_size=row.bank_size,
+        word=row.word,
+        ram=row.ram,
+        stage=row.stage,
+        link=row.link,
+        nonce=row.nonce,
+        floor=Floor(row.epoch, row.sequence),
+        state=row.state,
+        open_file=row.open_file,
+        checked=row.checked,
+    )
+
+
+def obstacle(standing: Standing, now: float) -> str:
+    """Why nothing is offered, in a person's words; "" when a file may be looked for."""
+    if standing.terminal.model is None:
+        return "it has no model: it was not registered with one, and named none that is known"
+    if standing.selected is None:
+        return "no running rollout and no pin names a release for it"
+    release = standing.selected.release
+    if release.kind == IMAGE:
+        why = _image_obstacle(standing, release)
+    else:
+        why = f"runs {release.version} already" if _confirmed(standing.entry) else ""
+    return why or _waiting(standing.entry, now)
+
+
+def _image_obstacle(standing: Standing, release: Release) -> str:
+    said = standing.said
+    if said is None:
+        return "it has not shown what its bank holds; a version word alone is not believed"
+    if said.model != standing.terminal.model:
+        return f"says it is a {said.model}, and is registered as a {standing.terminal.model}"
+    if (said.bank, said.bank_size) == (release.image, release.size):
+        own = Floor(release.epoch, release.sequence)
+        return f"runs {release.version} already" if said.floor >= own else f"runs {release.version}, not confirmed yet"
+    if Floor(release.epoch, release.sequence) < said.floor:
+        return f"{release.version} lies below its floor {said.floor.epoch}.{said.floor.sequence}"
+    if standing.model is None:
+        return f"model {standing.terminal.model} has no memory map"
+    return ""
+
+
+def _confirmed(entry: Entry | None) -> bool:
+    return entry is not None and entry.verdict == Verdict.CONFIRMED.value
+
+
+def _waiting(entry: Entry | None, now: float) -> str:
+    if entry is None or entry.ended is None or entry.tries == 0 or _confirmed(entry):
+        return ""
+    if entry.verdict == Verdict.FAILED.value and entry.tries >= MAX_FAILURES:
+        return f"failed {entry.tries} times, last: {entry.reason or 'no reason given'}; pin it to try again"
+    again = entry.ended + min(BACK_OFF * 2 ** min(entry.tries - 1, 20), LONGEST)
+    if now >= again:
+        return ""
+    return f"{entry.verdict}: {entry.reason or 'no reason given'}; offered again in {round(again - now)} s"

@@ -1,0 +1,218 @@
+"""The tables as they are now. It knows names and types; it must never change without a migration beside it
+(tests/server/test_store.py compares the two). Digests are lower-case hexadecimal, times are seconds since 1970."""
+
+from __future__ import annotations
+
+from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import UniqueConstraint as Unique
+
+metadata = MetaData()
+
+
+def _text(name: str, default: str | None = "") -> Column[str]:
+    return Column(name, Text, nullable=False, server_default=default)
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, Integer, nullable=False, server_default="0")
+
+
+def _time(name: str) -> Column[float]:
+    """A moment; null: it has not come."""
+    return Column(name, Float)
+
+
+setting = Table("setting", metadata, Column("key", Text, primary_key=True), _text("value"))
+
+#: `toml` is "" for a plain model: third-party clients whose memory map we do not know.
+model = Table("model", metadata, Column("name", Text, primary_key=True), _text("toml"), _time("added"))
+
+#: Release public keys a model's envelopes are checked against.
+release_key = Table(
+    "release_key",
+    metadata,
+    Column("model", ForeignKey("model.name"), primary_key=True),
+    Column("pem", Text, primary_key=True),
+    _time("added"),
+)
+
+file = Table(
+    "file", metadata, Column("digest", Text, primary_key=True), _count("size"), _text("sha1"), _text("md5"), _time("added")
+)
+
+#: One version of one component of one model. `kind` is "image" (ours) or the type of a foreign package.
+release = Table(
+    "release",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("model", ForeignKey("model.name"), nullable=False),
+    _text("component", "firmware"),
+    _text("version", None),
+    _text("kind", "image"),
+    _text("filename"),
+    Column("image", ForeignKey("file.digest"), nullable=False),
+    _count("size"),
+    Column("envelope", LargeBinary),
+    _text("envelope_digest"),
+    _text("leaves"),
+    _count("sequence"),
+    _count("epoch"),
+    _time("added"),
+    _time("revoked"),
+    Unique("model", "component", "version", name="release_version"),
+    Index("release_image", "image"),
+    sqlite_autoincrement=True,
+)
+
+terminal = Table(
+    "terminal",
+    metadata,
+    Column("n", Integer, primary_key=True),
+    _text("tenant", "DEFAULT"),
+    _text("id", None),
+    Column("model", ForeignKey("model.name")),
+    _text("token"),
+    _time("registered"),
+    _time("heard"),
+    _text("carrier"),
+    _text("address"),
+    _count("link"),
+    _count("serial"),
+    _text("attributes", "{}"),
+    _time("configured"),
+    Unique("tenant", "id", name="terminal_id"),
+    sqlite_autoincrement=True,
+)
+
+#: What a terminal last said about one of its components, and what it is pinned to.
+component = Table(
+    "component",
+    metadata,
+    Column("terminal", ForeignKey("terminal.n"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    _text("model"),
+    _text("bank"),
+    _count("bank_size"),
+    _text("word"),
+    _count("ram"),
+    _count("stage"),
+    _count("link"),
+    _text("nonce"),
+    _text("envelope"),
+    _count("epoch"),
+    _count("sequence"),
+    _text("state", "idle"),
+    _text("open_file"),
+    _text("staged"),
+    _count("staged_bytes"),
+    _time("checked"),
+    Column("pin", ForeignKey("release.id")),
+)
+
+rollout = Table(
+    "rollout",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("release", ForeignKey("release.id"), nullable=False),
+    _text("state", "draft"),
+    Column("everyone", Boolean, nullable=False, server_default="0"),
+    Column("time_limit", Float, nullable=False),
+    _time("created"),
+    _time("started"),
+    _time("ended"),
+    sqlite_autoincrement=True,
+)
+
+rollout_terminal = Table(
+    "rollout_terminal",
+    metadata,
+    Column("rollout", ForeignKey("rollout.id"), primary_key=True),
+    Column("terminal", ForeignKey("terminal.n"), primary_key=True),
+)
+
+#: One update file offered to one terminal; its number is the DDI action id. `held`: the terminal may hold a ticket for
+#: the file and has given no verdict, so the file stays.
+action = Table(
+    "action",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("terminal", ForeignKey("terminal.n"), nullable=False),
+    Column("component", Text, nullable=False),
+    Column("release", ForeignKey("release.id"), nullable=False),
+    Column("rollout", ForeignKey("rollout.id")),
+    _text("state", "open"),
+    _text("kind"),
+    Column("file", ForeignKey("file.digest"), nullable=False),
+    _count("size"),
+    _count("need"),
+    _text("base"),
+    _count("secured"),
+    Column("held", Boolean, nullable=False, server_default="1"),
+    _time("created"),
+    _time("fetched"),
+    _time("closed"),
+    Index("action_terminal", "terminal", "component", "state"),
+    Index("action_file", "file"),
+    sqlite_autoincrement=True,
+)
+
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("terminal", ForeignKey("terminal.n"), primary_key=True),
+    Column("component", Text, primary_key=True),
+    Column("release", ForeignKey("release.id"), primary_key=True),
+    Column("action", Integer),
+    _time("offered"),
+    _time("notified"),
+    _count("size"),
+    _count("bytes"),
+    _count("sync"),
+    _text("phase", "offered"),
+    _time("distributed"),
+    _time("installed"),
+    _text("verdict", "pending"),
+    _text("reason"),
+    _count("tries"),
+    _time("ended"),
+    _time("updated"),
+)
+
+event = Table(
+    "event",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("terminal", ForeignKey("terminal.n"), nullable=False),
+    Column("component", Text, nullable=False),
+    _time("at"),
+    _text("kind"),
+    _text("text"),
+    Index("event_terminal", "terminal", "id"),
+    sqlite_autoincrement=True,
+)
+
+#: An update file and what it was built from; `old` is "" for a full image in the container. Never changed.
+delta = Table(
+    "delta",
+    metadata,
+    Column("old", Text, primary_key=True),
+    Column("new", Text, primary_key=True),
+    Column("layout", Text, primary_key=True),
+    Column("profile", Integer, primary_key=True),
+    Column("file", ForeignKey("file.digest"), nullable=False),
+    _count("size"),
+    _count("workspace"),
+    _count("sectors"),
+    Column("seconds", Float, nullable=False, server_default="0"),
+    _time("built"),
+)
+
+#: What a running server has to tell terminals, whoever wrote it: all of a rollout, or one terminal.
+notice = Table(
+    "notice",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("rollout", ForeignKey("rollout.id")),
+    Column("terminal", ForeignKey("terminal.n")),
+    sqlite_autoincrement=True,
+)

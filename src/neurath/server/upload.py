@@ -1,0 +1,22 @@
+"""From a file a person has to what the catalog takes: the reader of images says what it is. It knows which forms are ours
+and which are taken as they are; it must never trust a file's name."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+from neurath.flash.geometry import Model
+from neurath.server.catalog import IMAGE, Upload
+from neurath.server.images import read_image
+
+#: Packages of other updaters, taken as they are.
+PACKAGES = ("swu", "raucb")
+
+
+def read_upload(data: bytes, name: str, model: Model | None) -> Upload:
+    """The image or package in a file, its model and version still to be filled in; DataError where it is none."""
+    found = read_image(data, name, model)
+    plain = PurePath(name).name
+    safe = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in plain)[-100:].lstrip("._-")
+    kind = found.kind if found.kind in PACKAGES else IMAGE
+    return Upload(data=found.image, model="", version="", kind=kind, filename=safe or "image")
