@@ -55,7 +55,7 @@ class TestDurable(StagingContract):
         assert [p.name for p in self.place.iterdir()] == ["mine.txt"]
 
 
-class Cut(Exception):
+class Cut(Exception):  # noqa: N818 (an event of the world, not a fault of ours)
     """The power fails at a disk operation."""
 
 

@@ -1,0 +1,69 @@
+"""What every carrier offers to a terminal: check in, report, fetch, close. It knows message values and how a failed link is
+named; it must never know which protocol carries them. Contract: tests/contracts/carrier.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from neurath.wire.check import Check
+from neurath.wire.offer import Offer
+from neurath.wire.report import Report
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """What a carrier can do.
+
+    `reply_room` is how many bytes of piece one answer can carry, 0: bulk transfer only. `state` says whether a request
+    can carry the terminal's download state, and whether it may change from request to request. `period_control` says
+    whether the server can set the terminal's period. `authenticated` says whether the carrier itself vouches for the
+    other side.
+    """
+
+    name: str
+    reply_room: int
+    state: Literal["dynamic", "static", "none"]
+    period_control: bool
+    authenticated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the server said to a check-in: the offer, or None for nothing newer; `again_in` seconds is when it wants to hear
+    again, None: no wish."""
+
+    offer: Offer | None = None
+    again_in: float | None = None
+
+
+class Carrier(Protocol):
+    """A way to the server. Every method raises LinkError when the other side does not answer (the machine tries again),
+    RefusedError or NotFound when it says no, DataError when what it says makes no sense."""
+
+    descriptor: Descriptor
+
+    def check(self, check: Check) -> Answer: ...
+
+    def report(self, report: Report) -> None:
+        """Returns once the server has taken it. A report about an action that the server has closed is taken."""
+        ...
+
+    def fetch(self, file: bytes, offset: int, length: int) -> Iterator[bytes]:
+        """Bytes [offset, offset + length) of the file the last offer named (`file` is its SHA-256), in order, as they
+        arrive; fewer never come without an error."""
+        ...
+
+    def fetch_by_digest(self, file: bytes, offset: int, length: int) -> Iterator[bytes]:
+        """The same for a terminal with an open state log, which knows the file's digest (16 bytes or more) and nothing
+        else."""
+        ...
+
+    def still_wanted(self, action: str) -> bool:
+        """G7: whether this action is still open on the server."""
+        ...
+
+    def close(self) -> None:
+        """Closes the link. Harmless when it is closed; the next call opens it again."""
+        ...

@@ -1,0 +1,238 @@
+"""hawkBit DDI over HTTP, the client's side: configData, base poll, deployment, feedback, artifact by Range, and the rescue
+route by digest. It knows one server's address and one terminal's token; it must never wait for ever, nor hand on a byte that
+does not lie where it was asked for. Spec: docs/spec/ddi.md."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from urllib.parse import urljoin, urlsplit
+
+from neurath.carriers.base import Answer, Descriptor
+from neurath.errors import DataError, LinkError, NeurathError, NotFound, RefusedError, UsageError
+from neurath.wire import check as checks
+from neurath.wire import ddi
+from neurath.wire import report as reports
+from neurath.wire.check import Check
+from neurath.wire.report import Report
+
+#: Absolute limits in seconds: a message whole, and a transfer: this much plus its bytes at SLOWEST bytes a second.
+MESSAGE_LIMIT = 15.0
+TRANSFER_LIMIT = 30.0
+SLOWEST = 100
+_CHUNK = 4096
+_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the server is and who asks."""
+
+    url: str
+    terminal: str
+    token: str = ""
+    tenant: str = "DEFAULT"
+    message_limit: float = MESSAGE_LIMIT
+    transfer_limit: float = TRANSFER_LIMIT
+
+
+class Http:
+    """One terminal's link to one server: a kept connection, opened when needed."""
+
+    descriptor = Descriptor("http", 0, "dynamic", True, False)
+
+    def __init__(self, place: Place) -> None:
+        parts = urlsplit(place.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise UsageError(f"{place.url!r} is no server address", "http://HOST:PORT is", "--server http://127.0.0.1:8642")
+        self._place = place
+        self._parts = parts
+        self._base = ddi.base_path(place.tenant, place.terminal)
+        self._link: http.client.HTTPConnection | None = None
+        self._socket: socket.socket | None = None
+        self._files: dict[bytes, str] = {}
+
+    def check(self, check: Check) -> Answer:
+        attributes = ddi.attributes_to(ddi.Attributes(checks.to_attributes(check)))
+        self._message("PUT", f"{self._base}/configData", attributes)
+        poll = ddi.poll_from(self._message("GET", self._base))
+        again = float(poll.sleep)
+        if not poll.deployment:
+            return Answer(None, again)
+        found = ddi.offered(ddi.deployment_from(self._message("GET", poll.deployment)))
+        if found is None:
+            return Answer(None, again)
+        offer, artifact = found
+        self._files = {offer.file: artifact.href}
+        return Answer(offer, again)
+
+    def report(self, report: Report) -> None:
+        path = f"{self._base}/deploymentBase/{report.action}/feedback"
+        try:
+            self._message("POST", path, reports.to_feedback(report))
+        except NotFound:
+            # The server has closed or forgotten the action: there is nobody left to tell.
+            return
+
+    def fetch(self, file: bytes, offset: int, length: int) -> Iterator[bytes]:
+        if file not in self._files:
+            raise NotFound("this file was not offered", file.hex()[:16], "check in again")
+        return self._range(self._files[file], offset, length)
+
+    def fetch_by_digest(self, file: bytes, offset: int, length: int) -> Iterator[bytes]:
+        return self._range(f"/{self._place.tenant}/neurath/v1/file/{file[:16].hex()}", offset, length)
+
+    def still_wanted(self, action: str) -> bool:
+        poll = ddi.poll_from(self._message("GET", self._base))
+        return not poll.cancel and f"/deploymentBase/{action}" in poll.deployment.partition("?")[0] + "/"
+
+    def close(self) -> None:
+        if self._link is not None:
+            self._link.close()
+            self._link = self._socket = None
+
+    def _message(self, method: str, path: str, document: object = None) -> object:
+        """One request with a JSON answer; None where the answer is empty."""
+        body = None if document is None else json.dumps(document).encode()
+        headers = {"Accept": "application/json"} | ({"Content-Type": "application/json"} if body else {})
+        with self._deadline(self._place.message_limit, method):
+            answer = self._ask(method, path, headers, body)
+            data = answer.read(ddi.MAX_DOCUMENT + 1)
+            if answer.length:
+                raise http.client.IncompleteRead(data, answer.length)
+            if answer.will_close:
+                self.close()
+        _refuse(answer, data, path)
+        return ddi.parse(data) if data else None
+
+    def _range(self, path: str, offset: int, length: int) -> Iterator[bytes]:
+        """The asked bytes as they arrive; a server that ignores Range is read from the start."""
+        limit = self._place.transfer_limit + length / SLOWEST
+        with self._deadline(limit, "GET"):
+            answer = self._ask("GET", path, {"Range": f"bytes={offset}-{offset + length - 1}"}, None)
+            if answer.status >= 300:
+                _refuse(answer, answer.read(_CHUNK), path)
+            skip = _skip(answer, offset)
+            left = length
+            while left:
+                data = answer.read1(_CHUNK)
+                if not data:
+                    raise LinkError("the server stopped in mid-file", f"{left} bytes are missing", "it is tried again")
+                data, skip = data[skip:], max(0, skip - len(data))
+                if data:
+                    yield data[:left]
+                    left -= min(left, len(data))
+            if not answer.isclosed() or answer.will_close:
+                self.close()
+
+    def _ask(self, method: str, path: str, headers: dict[str, str], body: bytes | None) -> http.client.HTTPResponse:
+        url = urlsplit(urljoin(f"{self._parts.scheme}://{self._parts.netloc}{path if path.startswith('/') else '/'}", path))
+        if url.netloc != self._parts.netloc:
+            raise RefusedError("the server points elsewhere", url.netloc, "files are fetched from the server itself")
+        auth = {"Authorization": f"TargetToken {self._place.token}"} if self._place.token else {}
+        target = url.path + (f"?{url.query}" if url.query else "")
+        fresh = self._link is None
+        try:
+            self._send(method, target, headers | auth, body)
+            assert self._link is not None
+            return self._link.getresponse()
+        except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
+            if fresh:
+                raise
+            # A kept connection that the server had closed meanwhile: once more on a new one.
+            self.close()
+            self._send(method, target, headers | auth, body)
+            assert self._link is not None
+            return self._link.getresponse()
+
+    def _send(self, method: str, target: str, headers: dict[str, str], body: bytes | None) -> None:
+        if self._link is None:
+            kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
+            self._link = kind(self._parts.hostname or "", self._parts.port, timeout=self._place.message_limit)
+        self._link.request(method, target, body=body, headers=headers)
+        self._socket = self._link.sock
+
+    @contextmanager
+    def _deadline(self, limit: float, what: str) -> Iterator[None]:
+        """Every failure of the link inside is a LinkError; after `limit` seconds the link is cut, whatever drips in."""
+        late = threading.Event()
+
+        def cut() -> None:
+            late.set()
+            if self._socket is not None:
+                with suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RDWR)
+
+        timer = threading.Timer(limit, cut)
+        timer.daemon = True
+        timer.start()
+        began = time.monotonic()
+        try:
+            yield
+        except (NeurathError, GeneratorExit):
+            # Part of an answer may still be on its way; it must not be taken for the next one.
+            self.close()
+            raise
+        except (OSError, http.client.HTTPException, ValueError) as fault:
+            self.close()
+            why = f"no whole answer within {limit:.0f} s" if late.is_set() else f"{type(fault).__name__}: {fault}"
+            raise LinkError(
+                f"{self._place.url} does not answer",
+                f"{what} failed after {time.monotonic() - began:.1f} s: {why}",
+                "is `neurath serve` running there?",
+                id="NRT-401",
+            ) from None
+        finally:
+            timer.cancel()
+
+
+def _skip(answer: http.client.HTTPResponse, offset: int) -> int:
+    """Bytes to pass over before the asked ones begin; DataError when the range is another."""
+    if answer.status == 200:
+        return offset
+    found = _RANGE.fullmatch(answer.getheader("Content-Range", ""))
+    if not found or int(found[1]) != offset:
+        raise DataError(
+            "the server sent another range",
+            f"asked from byte {offset}, got {answer.getheader('Content-Range', 'none')!r}",
+            "it is fetched anew",
+            id="NRT-236",
+        )
+    return 0
+
+
+def _refuse(answer: http.client.HTTPResponse, data: bytes, path: str) -> None:
+    """Nothing for 2xx; else the error that the status means."""
+    status = answer.status
+    if status < 300:
+        return
+    why = _why(data) or answer.reason
+    if status in (401, 403):
+        raise RefusedError(
+            "the server does not know this terminal by this token",
+            f"{status} {why}",
+            "neurath terminal add ID --model M  prints a token; give it with --token",
+            id="NRT-310",
+        )
+    if status == 409:
+        raise RefusedError("the server refuses the transfer for now", why, "report secured memory first", id="NRT-311")
+    if status in (404, 410, 416):
+        raise NotFound(f"the server has nothing at {path[:80]}", f"{status} {why}", "check in again", id="NRT-131")
+    if status in (408, 425, 429) or status >= 500:
+        raise LinkError("the server asks to try later", f"{status} {why}", "it is tried again", id="NRT-402")
+    raise RefusedError("the server refuses the message", f"{status} {why}", "is it a Neurath or hawkBit server?", id="NRT-312")
+
+
+def _why(data: bytes) -> str:
+    try:
+        document = json.loads(data or b"{}")
+    except ValueError:
+        return ""
+    return str(document.get("message", ""))[:200] if isinstance(document, dict) else ""
