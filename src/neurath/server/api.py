@@ -17,6 +17,7 @@ from neurath.server import access, catalog, progress, rollout
 from neurath.server.access import DEFAULT_TENANT, Enrolment, Terminal
 from neurath.server.delivery import Delivery
 from neurath.server.progress import Wanted
+from neurath.server.stock import stock_routes
 from neurath.server.store import Store
 from neurath.server.upload import read_upload
 from neurath.wire import keys
@@ -68,6 +69,7 @@ def management(store: Store, delivery: Delivery) -> FastAPI:
     _catalog_routes(api, store, delivery)
     _terminal_routes(api, store, delivery)
     _rollout_routes(api, store)
+    stock_routes(api, store)
     return api
 
 

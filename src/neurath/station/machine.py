@@ -193,6 +193,8 @@ class Machine:
         return seen._ended(Verdict.RESTORED, ""), (Do.RECORD,)
 
     def _silent(self) -> tuple[Machine, tuple[Do, ...]]:
+        if self.stalls >= STALLS and self.step is Step.IDENTIFY:
+            return replace(self, step=Step.CONNECT, stalls=0, reason="no terminal answers on this port"), (Do.CLOSE,)
         if self.stalls >= STALLS:
             return self._ended(Verdict.FAILED, "the terminal does not answer"), (Do.RECORD,)
         again = {Step.IDENTIFY: Do.ASK_IDENTITY, Step.JUDGE: Do.ASK_VERDICT, Step.WRITE: Do.SEND}[self.step]

@@ -1,0 +1,202 @@
+"""One port of a restoration station: turns what happens on the wire into events and does what the machine says. It knows
+clock, stock and line; every decision is the machine's or the rule's in select."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from neurath.errors import LinkError, NeurathError, RefusedError
+from neurath.station import machine as m
+from neurath.station.line import WHY, Line
+from neurath.station.machine import Choice, Do, Event, Machine, Step, Verdict
+from neurath.station.select import Selected, Wish, select
+from neurath.station.stock import Stock
+from neurath.wire.smp import Identity
+
+#: A leaf that differs although the stock's package is whole: noise that the frame's check let through. It is sent again.
+TORN_FRAME = 8
+#: Seconds between two looks at an empty port, and at a terminal that is done.
+LOOK = 0.3
+
+
+@dataclass(slots=True)
+class Pace:
+    """Bytes that really went over the wire, and how long that took: what the rate on the screen is measured from."""
+
+    begun: float = 0.0
+    sent: int = 0
+    seconds: float = 0.0
+
+    def heard(self, more: int, now: float) -> None:
+        self.sent += more
+        self.seconds = max(now - self.begun, 1e-6)
+
+    @property
+    def rate(self) -> float:
+        """Bytes a second; 0 before anything was sent."""
+        return self.sent / self.seconds if self.seconds else 0.0
+
+
+Show = Callable[[Machine, Pace], None]
+
+
+@dataclass(slots=True)
+class Bench:
+    """One port, one machine, one stock."""
+
+    stock: Stock
+    line: Line
+    show: Show
+    wish: Wish | None = None
+    name: str = "station"
+    state: Machine = field(default_factory=Machine)
+    pace: Pace = field(default_factory=Pace)
+    selected: Selected | None = None
+
+    async def run(self, once: bool = False) -> Machine:
+        """Serves terminal after terminal; with `once`, until one is done or nobody answers. Ends with the state shown."""
+        self.show(self.state, self.pace)
+        while True:
+            await self._connect()
+            silent = await self._serve()
+            if once and (silent or self.state.step is Step.UNPLUG):
+                return self.state
+            await self._unplugged()
+
+    async def _connect(self) -> None:
+        while True:
+            if self.line.present:
+                try:
+                    await self.line.open()
+                except (LinkError, ConnectionError):
+                    pass
+                else:
+                    return
+            await asyncio.sleep(LOOK)
+
+    async def _serve(self) -> bool:
+        """From plugging to the verdict; True when nobody answered or the cable went."""
+        waiting = self._step(m.Plugged())
+        while waiting:
+            do, waiting = waiting[0], waiting[1:]
+            waiting = waiting + await self._do(do)
+        return self.state.step is Step.CONNECT
+
+    def _step(self, event: Event) -> tuple[Do, ...]:
+        self.state, actions = self.state.handle(event)
+        self.show(self.state, self.pace)
+        return actions
+
+    async def _do(self, action: Do) -> tuple[Do, ...]:
+        try:
+            match action:
+                case Do.ASK_IDENTITY | Do.ASK_VERDICT:
+                    return self._step(m.Identified(await self.line.identity()))
+                case Do.SELECT:
+                    return self._step(self._select())
+                case Do.SEND:
+                    return await self._send()
+                case Do.RECORD:
+                    self._record()
+                case Do.CLOSE:
+                    await self.line.close()
+        except LinkError:
+            return await self._silent()
+        except ConnectionError:
+            return self._step(m.Pulled())
+        return ()
+
+    async def _silent(self) -> tuple[Do, ...]:
+        """Whatever of a late answer is on its way would confuse the next question: the port is opened afresh."""
+        try:
+            await self.line.open()
+        except LinkError:
+            pass
+        except ConnectionError:
+            return self._step(m.Pulled())
+        return self._step(m.Silent())
+
+    def _select(self) -> Event:
+        identity = self.state.identity
+        assert identity is not None
+        try:
+            self.selected = self._choose(identity)
+            entry = self.selected.entry
+            self.stock.package(entry)  # what cannot be sent is not chosen
+        except NeurathError as fault:
+            return m.NothingFits(f"{fault.what}: {fault.why}")
+        envelope = bytes.fromhex(entry.envelope_digest)[:16]
+        return m.Chosen(Choice(envelope, bytes.fromhex(entry.image), entry.version, self.selected.reason))
+
+    def _choose(self, identity: Identity) -> Selected:
+        return select(identity, self.stock.index().entries, self.stock.assigned(identity.id), self.wish)
+
+    async def _send(self) -> tuple[Do, ...]:
+        if self.selected is None:  # the choice outlived a pulled cable, this process did not
+            self._select()
+        assert self.selected is not None
+        package = self.stock.package(self.selected.entry)
+        first, before = True, 0
+        self.pace.begun = time.monotonic() - self.pace.seconds
+        try:
+            async for held in self.line.upload(package):
+                # The first answer may jump over what the terminal holds already: that was not sent.
+                self.pace.heard(0 if first else max(0, held - before), time.monotonic())
+                first, before = False, held
+                self._step(m.Moved(held, len(package)))
+        except RefusedError:
+            identity = await self.line.identity()
+            if identity.last == TORN_FRAME:
+                return self._step(m.Silent())
+            return self._step(m.Refused(WHY.get(identity.last, f"core result -{identity.last}")))
+        return self._step(m.Sent())
+
+    def _record(self) -> None:
+        state, entry = self.state, self.selected.entry if self.selected else None
+        identity = state.identity
+        self.stock.record(
+            {
+                "at": time.time(),
+                "station": self.name,
+                "terminal": identity.id if identity else "",
+                "model": identity.model if identity else "",
+                "why": identity.why.name.lower() if identity else "",
+                "verdict": state.verdict.value,
+                "reason": state.reason,
+                "version": entry.version if entry else "",
+                "envelope": entry.envelope_digest if entry else "",
+                "image": entry.image if entry else "",
+                "size": entry.size if entry else 0,
+                "chosen": self.selected.reason if self.selected else "",
+                "bytes": self.pace.sent,
+                "seconds": round(self.pace.seconds, 3),
+            }
+        )
+
+    async def _unplugged(self) -> None:
+        """Waits at a terminal that is done until it is taken away; nothing is asked of it but who it is."""
+        if self.state.step is not Step.UNPLUG:
+            return
+        missed = 0
+        while missed < 3:
+            await asyncio.sleep(LOOK)
+            try:
+                if not self.line.present:
+                    break
+                await self.line.identity()
+                missed = 0
+            except LinkError:
+                missed += 1
+            except ConnectionError:
+                break
+        self.selected, self.pace = None, Pace()
+        for action in self._step(m.Pulled()):
+            await self._do(action)
+
+
+def good(state: Machine) -> bool:
+    """The work ended as it should: restored, or nothing to restore."""
+    return state.verdict in (Verdict.RESTORED, Verdict.HEALTHY)

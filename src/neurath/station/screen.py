@@ -1,0 +1,101 @@
+"""The technician's screen as text: six steps, one huge word, progress, and always the answer to "is it safe to unplug now?".
+It knows how a state reads; it must never change one."""
+
+from __future__ import annotations
+
+from neurath.station.machine import Machine, Step, Unplug, Verdict
+from neurath.station.run import Pace
+
+WIDTH = 72
+_WORD = {
+    Step.CONNECT: "PLUG IN",
+    Step.IDENTIFY: "WHO IS IT",
+    Step.CHOOSE: "CHOOSING",
+    Step.WRITE: "WRITING",
+    Step.JUDGE: "JUDGING",
+}
+_ENDED = {
+    Verdict.RESTORED: "RESTORED",
+    Verdict.HEALTHY: "HEALTHY",
+    Verdict.REFUSED: "REFUSED",
+    Verdict.NO_RELEASE: "NO RELEASE",
+    Verdict.NO_IDENTITY: "NO NAME",
+    Verdict.FAILED: "FAILED",
+}
+#: Background of the whole line on a colour terminal; the word says the same without it.
+_COLOUR = {Verdict.RESTORED: 42, Verdict.HEALTHY: 42, Verdict.NONE: 44}
+_ENROL = (
+    "this terminal lost its birth record; it cannot tell who it is or whom to trust",
+    "  1. read its id from the label",
+    "  2. neurath station enrol --port PORT --id ID --model MODEL.toml --release-key PUB.pem",
+    "  3. unplug it, plug it in again: this screen goes on",
+)
+
+
+def word(state: Machine) -> str:
+    """The one huge word."""
+    return _ENDED.get(state.verdict, "DONE") if state.step is Step.UNPLUG else _WORD[state.step]
+
+
+def steps(state: Machine) -> str:
+    """The six steps, the current one in brackets, those behind it ticked."""
+    return "  ".join(
+        f"[{one.name.title()}]" if one is state.step else f"{'x' if one.value < state.step.value else ' '} {one.name.title()}"
+        for one in Step
+    )
+
+
+def unplug(state: Machine) -> str:
+    """The answer that is always on the screen."""
+    match state.unplug:
+        case Unplug.YES:
+            return "YES"
+        case Unplug.WAIT:
+            return "WAIT  one moment, it is not known yet"
+    if state.step is Step.CONNECT:
+        return "NO    it was unplugged before it was done: plug it in again and it goes on"
+    if state.step is Step.WRITE:
+        return "NO    if it is pulled now, nothing is lost: plug it in again and it goes on"
+    return "NO    the terminal holds no software that runs; it has to be restored"
+
+
+def progress(state: Machine, pace: Pace) -> str:
+    """Phase, bytes and time left by the measured rate. 100 % only with the verdict."""
+    if not state.total or state.step not in (Step.WRITE, Step.JUDGE):
+        return ""
+    share = min(state.held / state.total, 1.0) * 0.99
+    bar = "#" * int(share * 40)
+    left = f"{(state.total - state.held) / pace.rate:.0f} s left" if pace.rate else "measuring"
+    speed = f"{pace.rate / 1000:.1f} kB/s  {left}"
+    return f"{state.step.name.lower()} |{bar:40}| {int(share * 100)} %  {state.held:,} of {state.total:,} bytes  {speed}"
+
+
+def facts(state: Machine) -> list[str]:
+    """Who it is, what it gets and why, what is wrong."""
+    lines = []
+    identity, choice = state.identity, state.choice
+    if identity is not None and identity.enrolled:
+        lines.append(f"terminal  {identity.id}   model {identity.model}   {identity.why.name.lower()}")
+    if choice is not None:
+        lines.append(f"release   {choice.version}   {choice.reason}")
+    if state.reason:
+        lines.append(f"because   {state.reason}")
+    return lines + (list(_ENROL) if state.verdict is Verdict.NO_IDENTITY else [])
+
+
+def text(state: Machine, pace: Pace, *, colour: bool = False) -> str:
+    """The whole screen."""
+    huge = " ".join(word(state)).center(WIDTH)
+    band = [" " * WIDTH, huge, " " * WIDTH]
+    if colour:
+        code = _COLOUR.get(state.verdict, 41)
+        band = [f"\x1b[1;97;{code}m{line}\x1b[0m" for line in band]
+    body = [steps(state), "", *band, "", *facts(state)]
+    moving = progress(state, pace)
+    return "\n".join([*body, *([moving] if moving else []), "", f"Safe to unplug now?  {unplug(state)}"])
+
+
+def line(state: Machine, pace: Pace) -> str:
+    """The state in one line, for a log."""
+    parts = (f"{state.step.name.lower()}: {word(state).lower()}", progress(state, pace), state.reason)
+    return "  ".join([*filter(None, parts), f"safe to unplug: {state.unplug.value}"])

@@ -1,0 +1,121 @@
+"""Stock and records between a real station and a real server, over HTTP on loopback."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import uvicorn
+
+from neurath.cli.main import main
+from neurath.errors import LinkError
+from neurath.flash.geometry import Model, model_to_toml, simple_layout
+from neurath.ids import ModelName, TerminalId
+from neurath.server import access, catalog
+from neurath.server.access import Enrolment
+from neurath.server.app import Server, application, open_server
+from neurath.server.catalog import Upload
+from neurath.station.stock import Stock
+from neurath.station.sync import sync
+from neurath.wire import keys, manifest, package
+
+KEY = keys.from_seed(bytes(range(32)))
+MODEL = Model(ModelName("phone"), simple_layout(8192, sector=1024, group=2048, leaf=1024), ram=65536)
+IMAGES = {n: bytes([n]) * 5000 for n in (1, 2)}
+
+
+def envelope(n: int) -> bytes:
+    return manifest.sign(manifest.contents_of(IMAGES[n], MODEL, sequence=n), KEY)
+
+
+def fill(server: Server) -> None:
+    now = time.time()
+    with server.store.write() as db:
+        catalog.add_model(db, model_to_toml(MODEL), [keys.public_pem(KEY.public).decode()], now)
+        access.register(db, Enrolment("t-1", "phone"), now)
+    for n, image in IMAGES.items():
+        catalog.add(server.store, Upload(image, "phone", f"1.{n}", envelope=envelope(n)), now)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[str, Server]]:
+    opened = open_server(tmp_path / "data")
+    fill(opened)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    running = uvicorn.Server(uvicorn.Config(application(opened), port=port, log_level="warning"))
+    thread = threading.Thread(target=running.run, daemon=True)
+    thread.start()
+    while not running.started:
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{port}", opened
+    running.should_exit = True
+    thread.join(10)
+
+
+def test_a_synchronised_stock_is_whole_and_works_without_the_server(server: tuple[str, Server], tmp_path: Path) -> None:
+    url, _ = server
+    stock = Stock(tmp_path / "stock")
+    assert (sync(stock, url).fetched, sync(stock, url).fetched) == (2, 0)
+    entries = {e.version: e for e in stock.index().entries}
+    assert package.read(stock.package(entries["1.2"])).image == IMAGES[2]
+
+
+def test_records_reach_the_server_once_and_show_on_the_terminals_timeline(server: tuple[str, Server], tmp_path: Path) -> None:
+    url, opened = server
+    stock = Stock(tmp_path / "stock")
+    fields: dict[str, object] = {"at": 5.0, "terminal": "t-1", "verdict": "restored", "version": "1.2", "station": "desk"}
+    path = stock.record(fields)
+    stock.record({**fields, "at": 6.0, "terminal": "nobody"})
+    copy = path.read_bytes()
+    assert sync(stock, url).records == 2
+    path.write_bytes(copy)  # the answer got lost: it is sent again
+    assert sync(stock, url).records == 1
+    with opened.store.read() as db:
+        terminal = access.find(db, TerminalId("t-1"))
+        from neurath.server import progress
+
+        seen = [e for e in progress.timeline(db, terminal.n) if e.kind == "wire"]
+    assert [("restored: 1.2" in e.text, e.at) for e in seen] == [(True, 5.0)]
+    assert len(list((tmp_path / "data" / "restorations").glob("*.json"))) == 2
+
+
+def test_a_dead_server_loses_no_record_and_says_so(tmp_path: Path) -> None:
+    stock = Stock(tmp_path / "stock")
+    stock.record({"at": 1.0, "terminal": "t", "verdict": "restored"})
+    with pytest.raises(LinkError):
+        sync(stock, "http://127.0.0.1:9")
+    assert len(stock.queued()) == 1
+
+
+def test_a_file_that_is_no_release_is_not_handed_out(server: tuple[str, Server]) -> None:
+    import httpx
+
+    url, _ = server
+    assert httpx.get(f"{url}/api/v1/stock/files/{'0' * 64}").status_code == 404
+    assert httpx.get(f"{url}/api/v1/stock/files/..%2F..%2Fneurath.db").status_code == 404
+
+
+def test_the_verbs_answer_with_the_right_codes(
+    server: tuple[str, Server], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, _ = server
+    stock = str(tmp_path / "stock")
+    assert main(["station", "list", "--stock", stock]) == 4
+    assert main(["station", "sync", "--server", url, "--stock", stock]) == 0
+    assert main(["station", "list", "--stock", stock, "--json"]) == 0
+    assert '"version": "1.2"' in capsys.readouterr().out
+    assert main(["station", "sync", "--server", "http://127.0.0.1:9", "--stock", stock]) == 6
+    assert main(["station", "run", "--port", str(tmp_path / "none"), "--stock", stock, "--once"]) == 6
+    assert main(["station", "run", "--port", "x", "--stock", stock, "--release", "1.1"]) == 2
+    (tmp_path / "i").write_bytes(IMAGES[1])
+    (tmp_path / "e").write_bytes(envelope(1))
+    out = tmp_path / "p.nrp"
+    assert main(["station", "package", str(tmp_path / "i"), str(tmp_path / "e"), "-o", str(out), "--leaf", "1024"]) == 0
+    assert package.read(out.read_bytes()).image == IMAGES[1]
+    assert main(["station", "package", str(tmp_path / "none"), str(tmp_path / "e"), "-o", str(out)]) == 4
