@@ -31,7 +31,7 @@ setup: $(STAMP)
 core: $(CORE_STAMP)
 
 demo: $(CORE_STAMP)
-	@$(BIN)/python -m neurath.cli.main sim fleet --demo $(if $(OLD),--old $(OLD)) $(if $(NEW),--new $(NEW)) $(if $(ONCE),--once) $(ARGS)
+	@$(BIN)/python -m neurath.cli.main sim fleet --dir $(OUT)/demo $(if $(OLD),--old $(OLD)) $(if $(NEW),--new $(NEW)) $(if $(ONCE),--once) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 check: $(CORE_STAMP)
 	@$(BIN)/python tools/check.py

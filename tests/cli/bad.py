@@ -9,7 +9,7 @@ import resource
 import socket
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 COMMAND = (sys.executable, "-m", "neurath.cli.main")
@@ -26,7 +26,7 @@ class Case:
     words: str
     code: int
     disk: int | None = None
-    show: str = field(default="")
+    leaves: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

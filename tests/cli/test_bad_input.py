@@ -33,6 +33,39 @@ CASES = [
     Case("key: disk full", "key create fresh -o {keys}", 1, disk=0),
     Case("key show: absent", "key show {absent}", 4),
     Case("key show: not a key", "key show {wrong}", 1),
+    Case("serve: busy port", "serve --data {data} --port {busy}", 1),
+    Case("serve: not a port", "serve --data {data} --port 99999", 2),
+    Case("serve: data is a file", "serve --data {wrong} --port 0", 1),
+    Case("serve: disk full", "serve --data {fresh} --port 0", 1, disk=0, leaves=("fresh/neurath.db",)),
+    Case("model: absent", "model add {absent} --data {data}", 4),
+    Case("model: not a model", "model add {wrong} --data {data}", 1),
+    Case("model: key absent", "model add {model} --release-key {absent} --data {data}", 4),
+    Case("model: not a key", "model add {model} --release-key {wrong} --data {data}", 1),
+    Case("model: disk full", "model add {model2} --data {data}", 1, disk=0),
+    Case("model: unknown", "model show nothing --data {data}", 4),
+    Case("model: no store", "model list --data {absent}", 4),
+    Case("model: a store that is not one", "model list --data {hollow}", 1),
+    Case("image: absent", "image add {absent} --model lamp --version 2 --data {data}", 4),
+    Case("image: empty", "image add {empty} --model lamp --version 2 --data {data}", 1),
+    Case("image: unknown model", "image add {other} --model nothing --version 2 --data {data}", 4),
+    Case(
+        "image: another image's envelope", "image add {other} --model lamp --version 2 --envelope {envelope} --data {data}", 7
+    ),
+    Case("image: not an envelope", "image add {other} --model lamp --version 2 --envelope {wrong} --data {data}", 1),
+    Case("image: disk full", "image add {other} --model lamp --version 2 --data {data}", 1, disk=4096),
+    Case("image: same version, other contents", "image add {other} --model lamp --version 1 --data {data}", 5),
+    Case("image: unknown", "image show lamp/9 --data {data}", 4),
+    Case("terminal: unknown model", "terminal add t-2 --model nothing --data {data}", 4),
+    Case("terminal: already there", "terminal add t-1 --model lamp --data {data}", 5),
+    Case("terminal: not a name", "terminal add a/b --model lamp --data {data}", 1),
+    Case("terminal: list absent", "terminal import {absent} --data {data}", 4),
+    Case("terminal: not a list", "terminal import {wrong} --data {data}", 1),
+    Case("terminal: disk full", "terminal add t-2 --model lamp --data {data}", 1, disk=0),
+    Case("terminal: unknown", "terminal why nobody --data {data}", 4),
+    Case("rollout: unknown release", "rollout create --release lamp/9 --all --data {data}", 4),
+    Case("rollout: unknown terminal", "rollout create --release lamp/1 --terminals nobody --data {data}", 4),
+    Case("rollout: unknown", "rollout start 99 --data {data}", 4),
+    Case("rollout: to whom", "rollout create --release lamp/1 --data {data}", 2),
 ]
 
 
@@ -46,9 +79,10 @@ def first_world(tmp_path_factory: pytest.TempPathFactory) -> World:
         "other": rng.randbytes(20_000),
         "wrong": b"neither a key nor a model = [\n",
         "empty": b"",
+        "model2": model_to_toml(Model(ModelName("torch"), simple_layout(32_768), ram=65_536)).encode(),
         "model": model_to_toml(Model(ModelName("lamp"), simple_layout(32_768), ram=65_536)).encode(),
     }
-    names = {"model": "lamp.toml"}
+    names = {"model": "lamp.toml", "model2": "torch.toml"}
     for name, data in files.items():
         (folder / names.get(name, f"{name}.bin")).write_bytes(data)
 
@@ -61,6 +95,11 @@ def first_world(tmp_path_factory: pytest.TempPathFactory) -> World:
     verb(
         *"sign image.bin --model lamp.toml --version 1 --sequence 1 --key keys/release.pem -o image.env".split(),
     )
+    verb(*"model add lamp.toml --release-key keys/release.pub.pem --data data".split())
+    verb(*"image add image.bin --model lamp --version 1 --envelope image.env --data data".split())
+    verb(*"terminal add t-1 --model lamp --data data".split())
+    (folder / "hollow").mkdir()
+    (folder / "hollow" / "neurath.db").write_bytes(b"no database at all, only words" * 40)
     return World(folder, {})
 
 
@@ -72,6 +111,7 @@ def world(first_world: World, tmp_path: Path) -> Iterator[World]:
         "image": "image.bin", "other": "other.bin", "wrong": "wrong.bin", "empty": "empty.bin", "model": "lamp.toml",
         "key": "keys/release.pem", "public": "keys/release.pub.pem", "foreign": "keys/foreign.pub.pem", "keys": "keys",
         "ticket": "keys/ticket.pem", "envelope": "image.env", "new": "new.out", "absent": "absent.bin", "data": "data",
+        "model2": "torch.toml", "fresh": "fresh", "hollow": "hollow",
     }  # fmt: skip
     held, port = busy_port()
     things |= {"busy": str(port), "dead": f"http://127.0.0.1:{dead_port()}"}
@@ -85,5 +125,5 @@ def test_bad_input_is_answered_in_three_lines_and_loses_nothing(world: World, ca
     done = world.run(world.words(case.words), case.disk)
     assert refused(done, case.code) == ""
     assert {name: digest for name, digest in world.held().items() if name in before} == before
-    # Nothing half-made is left behind either.
-    assert [name for name in world.held() if name not in before] == []
+    # Nothing half-made is left behind either; an empty database is made anew by the next start.
+    assert [name for name in world.held() if name not in (*before, *case.leaves)] == []

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Row, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from neurath.errors import DataError, NotFound, NothingToDo, RefusedError
+from neurath.errors import DataError, NotFound, NothingToDo, RefusedError, TrustError
 from neurath.flash.geometry import Model, model_from_toml
 from neurath.ids import FIRMWARE, ComponentName, ModelName, Version, checked_name, digest
 from neurath.server.store import Store
@@ -169,6 +169,7 @@ def add(store: Store, upload: Upload, now: float) -> Release:
     with store.read() as db:
         model = find_model(db, upload.model)
         sealed = _sealed(db, upload, model)
+    check_upload(store, upload)
     # The file goes first: a row never names a file that is not there.
     name = store.files.put(upload.data).hex()
     with store.write() as db:
@@ -223,9 +224,9 @@ def _sealed(db: Connection, upload: Upload, model: Model | None) -> Envelope | N
         )
     leaves = leaf_digest(leaf_list(upload.data, model.layout.leaf))
     if (sealed.image, sealed.image_size) != (digest(upload.data), len(upload.data)):
-        raise DataError("this envelope is for another image", "digest or size differ", "sign this image", id="NRT-262")
+        raise TrustError("this envelope is for another image", "digest or size differ", "sign this image", id="NRT-268")
     if (sealed.leaf, sealed.leaves) != (model.layout.leaf, leaves):
-        raise DataError("this envelope has other leaves", "its leaf list is not this image's", "sign it again", id="NRT-262")
+        raise TrustError("this envelope has other leaves", "its leaf list is not this image's", "sign it again", id="NRT-268")
     return sealed
 
 

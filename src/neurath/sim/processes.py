@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from neurath.errors import LinkError, NeurathError
+from neurath.errors import NeurathError
 
 COMMAND = (sys.executable, "-m", "neurath.cli.main")
 #: Seconds that one short verb may take.
@@ -117,20 +117,8 @@ def was_killed(code: int | None) -> bool:
     return code == -signal.SIGKILL
 
 
-def free_port() -> int:
-    """A TCP port on loopback that nobody listens on at this moment."""
+def dead_port() -> int:
+    """A TCP port on loopback on which nothing listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def wait_for_port(port: int, process: Running, seconds: float) -> None:
-    """Returns when something accepts connections on the port; LinkError when the process ends or time is up."""
-    pause = threading.Event()
-    for _ in range(int(seconds * 20)):
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
-        if not process.alive:
-            raise LinkError("the server ended at once", process.last_words(), f"see {process.log}")
-        pause.wait(0.05)
-    raise LinkError(f"the server did not answer within {seconds:.0f} s", process.last_words(), f"see {process.log}")
