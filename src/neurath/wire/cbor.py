@@ -18,8 +18,10 @@ MAX_MESSAGE = 16384
 
 
 def pack(fields: Mapping[int, object]) -> bytes:
-    """One canonical map; keys whose value is None are left out."""
-    return cbor2.dumps({k: v for k, v in fields.items() if v is not None}, canonical=True)
+    """One deterministic map of numbers, strings and lists; keys whose value is None are left out."""
+    # cbor2's "canonical" is the older, length-first order of RFC 7049; RFC 8949 4.2.1 orders keys bytewise.
+    given = {key: fields[key] for key in sorted(fields, key=cbor2.dumps) if fields[key] is not None}
+    return cbor2.dumps(given)
 
 
 def unpack(data: bytes, what: str) -> Fields:
@@ -64,6 +66,12 @@ def demand_numbers(what: str, *numbers: int) -> None:
     """DataError unless each fits the 32 bits that a message has for it."""
     if not all(type(n) is int and 0 <= n <= MAX_NUMBER for n in numbers):
         raise malformed(what, "a number is negative or above 32 bits")
+
+
+def demand_texts(what: str, limit: int, *texts: str) -> None:
+    """DataError unless each is one printable line (no control characters, no lone surrogates) of at most `limit`."""
+    if not all(len(text) <= limit and text.isprintable() for text in texts):
+        raise malformed(what, f"a text is longer than {limit} characters or not printable")
 
 
 class Fields:

@@ -50,8 +50,8 @@ class Check:
             raise malformed("check", "bank is 32 bytes, nonce is 8")
         if any(len(d) not in (0, 16) for d in (self.envelope, self.open_file, self.staged)):
             raise malformed("check", "envelope, open and staged file are named by 16 bytes")
-        if len(self.version) > 64 or len(self.state) > 32:
-            raise malformed("check", "version has at most 64 characters, state 32")
+        cbor.demand_texts("check", 64, self.version)
+        cbor.demand_texts("check", 32, self.state)
         numbers = (self.bank_size, self.ram, self.stage, self.link, self.staged_bytes)
         cbor.demand_numbers("check", *numbers, self.floor.epoch, self.floor.sequence)
 

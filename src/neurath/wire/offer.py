@@ -49,8 +49,7 @@ class Offer:
             raise malformed("offer", "file is 32 bytes, blocks a multiple of 16")
         if len(self.envelope) > MAX_ENVELOPE or len(self.ticket) > MAX_TICKET:
             raise malformed("offer", "envelope or ticket too long")
-        if len(self.version) > 64 or len(self.action) > 64:
-            raise malformed("offer", "version and action have at most 64 characters")
+        cbor.demand_texts("offer", 64, self.version, self.action)
         cbor.demand_numbers("offer", self.size, self.need)
 
 

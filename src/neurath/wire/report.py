@@ -62,11 +62,11 @@ class Report:
     def __post_init__(self) -> None:
         if len(self.bank) not in (0, 32):
             raise malformed("report", "bank is 32 bytes or absent")
-        if len(self.action) > 64:
-            raise malformed("report", "action has at most 64 characters")
+        cbor.demand_texts("report", 64, self.action)
         cbor.demand_numbers("report", self.done, self.total, self.secured)
         # One line of bounded length: whatever a failure says, the report of it can be sent.
-        object.__setattr__(self, "reason", " ".join(self.reason.split())[:MAX_REASON].strip())
+        line = " ".join("".join(c if c.isprintable() else " " for c in self.reason).split())
+        object.__setattr__(self, "reason", line[:MAX_REASON].strip())
 
 
 def encode(report: Report) -> bytes:
