@@ -77,11 +77,3 @@ __attribute__((weak)) uint32_t nrt_plan_room(const struct nrt_layout *l, uint32_
     (void)image_size;
     return 0;
 }
-
-__attribute__((weak)) int nrt_sector_of(const struct nrt_layout *l, uint32_t addr, struct nrt_span *sector)
-{
-    (void)l;
-    (void)addr;
-    (void)sector;
-    return NRT_E_ARG;
-}

@@ -247,17 +247,20 @@ int nrt_birth_write(const struct nrt_layout *l, const struct nrt_port *p, const 
 /* Erases the sectors of the area. */
 static int clear(const struct nrt_layout *l, const struct nrt_port *p)
 {
-    struct nrt_span sector;
-    uint32_t at;
-    int result = NRT_OK;
+    uint32_t r, i;
 
-    for (at = l->birth.base; result == NRT_OK && at < l->birth.base + l->birth.len; at = sector.base + sector.len) {
-        result = nrt_sector_of(l, at, &sector);
-        if (result == NRT_OK) {
-            result = p->erase(p->ctx, sector.base);
+    for (r = 0; r < l->n_regions; r++) {
+        for (i = 0; i < l->region[r].count; i++) {
+            uint32_t sector = l->region[r].base + i * l->region[r].size;
+            int inside = sector >= l->birth.base && sector - l->birth.base < l->birth.len;
+            int result = inside ? p->erase(p->ctx, sector) : NRT_OK;
+
+            if (result != NRT_OK) {
+                return result;
+            }
         }
     }
-    return result;
+    return NRT_OK;
 }
 
 /* NRT_OK where a record is no more than remains: torn or rotten. */

@@ -100,9 +100,10 @@ def test_a_client_that_is_not_ours_has_no_check_in() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"bank": bytes(31)}, {"nonce": bytes(9)}, {"model": ""}, {"model": "../x"}, {"component": "a b"}, {"envelope": bytes(8)},
-        {"open_file": bytes(32)}, {"staged": bytes(1)}, {"version": "v" * 65}, {"version": "\ud800"}, {"state": "a\nb"}, {"state": "s" * 33}, {"ram": -1},
-        {"link": 1 << 32}, {"floor": Floor(1 << 32, 0)}, {"bank_size": 1 << 32},
+        {"bank": bytes(31)}, {"nonce": bytes(9)}, {"model": ""}, {"model": "../x"}, {"component": "a b"},
+        {"envelope": bytes(8)}, {"open_file": bytes(32)}, {"staged": bytes(1)}, {"version": "v" * 65},
+        {"version": "\ud800"}, {"state": "a\nb"}, {"state": "s" * 33}, {"ram": -1}, {"link": 1 << 32},
+        {"floor": Floor(1 << 32, 0)}, {"bank_size": 1 << 32},
     ],
 )  # fmt: skip
 def test_a_check_in_out_of_bounds_cannot_be_made(change: dict[str, object]) -> None:
