@@ -13,6 +13,7 @@ import pytest
 
 from neurath.flash.geometry import Model, model_to_toml, simple_layout
 from neurath.ids import ModelName
+from neurath.station.stock import Index, Stock
 from tests.cli.bad import COMMAND, Case, World, busy_port, dead_port, refused
 
 CASES = [
@@ -66,6 +67,17 @@ CASES = [
     Case("rollout: unknown terminal", "rollout create --release lamp/1 --terminals nobody --data {data}", 4),
     Case("rollout: unknown", "rollout start 99 --data {data}", 4),
     Case("rollout: to whom", "rollout create --release lamp/1 --data {data}", 2),
+    Case("station sync: dead server", "station sync --server {dead} --stock {stock}", 6),
+    Case("station sync: not an address", "station sync --server nowhere --stock {stock}", 1),
+    Case("station run: no port", "station run --port {absent} --stock {stock} --once", 6),
+    Case("station run: no stock", "station run --port {absent} --stock {absent} --once", 4),
+    Case("station identify: no port", "station identify --port {absent}", 6),
+    Case("station identify: not a port", "station identify --port {wrong}", 6),
+    Case("station list: no stock", "station list --stock {absent}", 4),
+    Case("station package: absent", "station package {absent} {envelope} -o {new}", 4),
+    Case("station package: not an envelope", "station package {image} {wrong} -o {new}", 1),
+    Case("station package: another image", "station package {other} {envelope} --key {public} -o {new}", 7),
+    Case("station package: disk full", "station package {image} {envelope} -o {new}", 1, disk=0, leaves=("new.out",)),
 ]
 
 
@@ -98,6 +110,7 @@ def first_world(tmp_path_factory: pytest.TempPathFactory) -> World:
     verb(*"model add lamp.toml --release-key keys/release.pub.pem --data data".split())
     verb(*"image add image.bin --model lamp --version 1 --envelope image.env --data data".split())
     verb(*"terminal add t-1 --model lamp --data data".split())
+    Stock(folder / "stock").keep(Index())
     (folder / "hollow").mkdir()
     (folder / "hollow" / "neurath.db").write_bytes(b"no database at all, only words" * 40)
     return World(folder, {})
@@ -111,7 +124,7 @@ def world(first_world: World, tmp_path: Path) -> Iterator[World]:
         "image": "image.bin", "other": "other.bin", "wrong": "wrong.bin", "empty": "empty.bin", "model": "lamp.toml",
         "key": "keys/release.pem", "public": "keys/release.pub.pem", "foreign": "keys/foreign.pub.pem", "keys": "keys",
         "ticket": "keys/ticket.pem", "envelope": "image.env", "new": "new.out", "absent": "absent.bin", "data": "data",
-        "model2": "torch.toml", "fresh": "fresh", "hollow": "hollow",
+        "model2": "torch.toml", "fresh": "fresh", "hollow": "hollow", "stock": "stock",
     }  # fmt: skip
     held, port = busy_port()
     things |= {"busy": str(port), "dead": f"http://127.0.0.1:{dead_port()}"}

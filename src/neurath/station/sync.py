@@ -60,7 +60,11 @@ def _fetch(stock: Stock, base: str, index: Index) -> int:
 
 
 def _get(url: str) -> bytes:
-    return _ask(urllib.request.Request(url))
+    try:
+        request = urllib.request.Request(url)
+    except ValueError as fault:
+        raise DataError(f"{url!r} is no address", str(fault), "say http://HOST:PORT") from None
+    return _ask(request)
 
 
 def _ask(request: urllib.request.Request) -> bytes:
