@@ -199,11 +199,24 @@ enum nrt_reset { NRT_RESET_POWER = 0, NRT_RESET_FAULT = 1 /* watchdog, fault, or
 
 /* ---- the core ------------------------------------------------------------------------------------------------------ */
 
+#define NRT_LOG_RECORD 160   /* largest record of the state log, padding included */
+
+/* Where the state log stands. Private to the core. */
 struct nrt_log {
     uint32_t active;      /* 0 or 1: which of layout.log is live */
-    uint32_t generation;  /* of the live sector, modulo 3 */
-    uint32_t next;        /* offset of the first free slot */
-    uint32_t sequence;    /* of the next record */
+    uint32_t generation;  /* of the live span: the sealed span with the higher one is the truth */
+    uint32_t next;        /* offset of the first place never written to, as far as can be read */
+    uint32_t sequence;    /* of the last effective record */
+    uint8_t mounted;      /* 1: a sealed span was found */
+    uint8_t settled;      /* 1: since this power-up nothing that may be torn is relied on */
+    uint8_t doubt;        /* 1: the other span is not certainly older */
+    uint8_t parts;        /* of the open commit: sectors finished */
+    uint16_t units;       /* of the open plan: positions up to and including the last that changes a sector */
+    uint16_t unit;        /* of the open commit: commit unit, first scratch sector, changed sectors */
+    uint16_t first;
+    uint32_t mask;
+    uint32_t tail_len;    /* the last effective record, as it was read */
+    uint8_t tail[NRT_LOG_RECORD];
 };
 
 /* Everything the core keeps in RAM between calls. The caller allocates it and never looks inside except at `facts`. */

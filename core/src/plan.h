@@ -2,13 +2,14 @@
  * commit units are rewritten in which order, the proven leaves, and what is old, new and saved at the position reached.
  * It never knows how a group is coded.
  *
- *   plan.c      nrt_plan_open, nrt_plan_mark, nrt_old, scratch places
+ *   old.c       nrt_plan_open, nrt_plan_mark, nrt_plan_budget, nrt_old
  *   rehearse.c  nrt_rehearse, nrt_prove (the container's side)
  *   rewrite.c   nrt_rewrite, nrt_resume
  */
 #ifndef NRT_PLAN_H
 #define NRT_PLAN_H
 
+#include "layout.h"
 #include "unpack.h"
 
 #define NRT_NOT_PLANNED 0xFFFFu
@@ -26,6 +27,9 @@ struct nrt_plan {
     uint32_t from;               /* first position still to be rewritten (0, or facts.done in nrt_resume()) */
     uint32_t position;           /* plan position being decoded: nrt_old() answers for this moment */
     uint32_t n_changed;          /* sectors that get new content from `from` on */
+    uint32_t ring;               /* scratch sectors of the redo log; those above hold the saves, one each */
+    struct nrt_span near;        /* unit nrt_old() looked at last, and its number */
+    uint32_t near_unit;
     int proven;
 };
 

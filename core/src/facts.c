@@ -1,0 +1,314 @@
+/* facts.c - what the records of the state log mean. It knows which record sets which fact and which records make a whole
+ * set of facts; it must never touch flash but through nrt_log_append(). */
+#include <string.h>
+
+#include "statelog.h"
+
+#define IMAGE 60u
+
+static void put_le(uint8_t **p, uint32_t v, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        *(*p)++ = (uint8_t)(v >> (8 * i));
+}
+
+static uint32_t get_le(const uint8_t **p, uint32_t n)
+{
+    uint32_t v = 0;
+    for (uint32_t i = 0; i < n; i++)
+        v |= (uint32_t) * (*p)++ << (8 * i);
+    return v;
+}
+
+static void put_bytes(uint8_t **p, const uint8_t *from, uint32_t n)
+{
+    memcpy(*p, from, n);
+    *p += n;
+}
+
+static void get_bytes(const uint8_t **p, uint8_t *to, uint32_t n)
+{
+    memcpy(to, *p, n);
+    *p += n;
+}
+
+static void put_image(uint8_t **p, const struct nrt_image *i)
+{
+    put_bytes(p, i->envelope, NRT_SHORT);
+    put_bytes(p, i->image, NRT_DIGEST);
+    put_le(p, i->size, 4);
+    put_le(p, i->sequence, 4);
+    put_le(p, i->epoch, 4);
+}
+
+static void get_image(const uint8_t **p, struct nrt_image *i)
+{
+    get_bytes(p, i->envelope, NRT_SHORT);
+    get_bytes(p, i->image, NRT_DIGEST);
+    i->size = get_le(p, 4);
+    i->sequence = get_le(p, 4);
+    i->epoch = get_le(p, 4);
+}
+
+static void put_target(uint8_t **p, const struct nrt_target *t)
+{
+    put_bytes(p, t->envelope, NRT_SHORT);
+    put_bytes(p, t->image, NRT_DIGEST);
+    put_bytes(p, t->leaves, NRT_DIGEST);
+    put_le(p, t->image_size, 4);
+    put_le(p, t->sequence, 4);
+    put_le(p, t->epoch, 4);
+    put_bytes(p, t->file, NRT_SHORT);
+    put_le(p, t->file_size, 4);
+    put_le(p, t->serial, 4);
+}
+
+static void get_target(const uint8_t **p, struct nrt_target *t)
+{
+    get_bytes(p, t->envelope, NRT_SHORT);
+    get_bytes(p, t->image, NRT_DIGEST);
+    get_bytes(p, t->leaves, NRT_DIGEST);
+    t->image_size = get_le(p, 4);
+    t->sequence = get_le(p, 4);
+    t->epoch = get_le(p, 4);
+    get_bytes(p, t->file, NRT_SHORT);
+    t->file_size = get_le(p, 4);
+    t->serial = get_le(p, 4);
+}
+
+static uint32_t ones(uint32_t mask)
+{
+    uint32_t n = 0;
+    for (; mask != 0; mask &= mask - 1)
+        n++;
+    return n;
+}
+
+/* ---- records to facts ------------------------------------------------------------------------------------------------ */
+
+static void close_plan(struct nrt_core *c)
+{
+    struct nrt_facts *f = &c->facts;
+    memset(&f->target, 0, sizeof f->target);
+    f->commit = 0;
+    f->done = 0;
+    f->restoring = 0;
+    c->log.units = 0;
+    c->log.parts = 0;
+    c->log.mask = 0;
+}
+
+static void apply_installed(struct nrt_core *c, const uint8_t *p)
+{
+    struct nrt_facts *f = &c->facts;
+    get_image(&p, &f->installed);
+    f->installs = get_le(&p, 4);
+    f->candidate = *p;
+    if (!f->candidate)
+        f->confirmed = f->installed;
+    f->boots = 0;
+    f->broken = NRT_WHY_NONE;
+    close_plan(c);
+}
+
+static void apply_plan(struct nrt_core *c, const uint8_t *p)
+{
+    close_plan(c);
+    get_target(&p, &c->facts.target);
+    c->log.units = (uint16_t)get_le(&p, 2);
+    c->facts.restoring = *p;
+}
+
+static void apply_commit(struct nrt_core *c, const uint8_t *p)
+{
+    c->facts.commit = get_le(&p, 2) + 1;
+    c->log.unit = (uint16_t)get_le(&p, 2);
+    c->log.first = (uint16_t)get_le(&p, 2);
+    c->log.mask = get_le(&p, 4);
+    c->log.parts = 0;
+    /* From here on the plan says what the bank is; before, it was what had been broken. */
+    c->facts.broken = NRT_WHY_NONE;
+}
+
+void nrt_facts_apply(struct nrt_core *c, uint8_t type, const uint8_t *p)
+{
+    struct nrt_facts *f = &c->facts;
+    switch (type) {
+    case NRT_REC_INSTALLED:
+        apply_installed(c, p);
+        break;
+    case NRT_REC_CONFIRMED:
+        get_image(&p, &f->confirmed);
+        break;
+    case NRT_REC_CONFIRM:
+        f->confirmed = f->installed;
+        f->candidate = 0;
+        f->boots = 0;
+        break;
+    case NRT_REC_COUNTERS:
+        f->serial = get_le(&p, 4);
+        f->key_list = get_le(&p, 4);
+        break;
+    case NRT_REC_BOOTS:
+        f->boots = *p;
+        break;
+    case NRT_REC_FAILED:
+        get_bytes(&p, f->failed, NRT_SHORT);
+        f->failed_proofs = *p;
+        break;
+    case NRT_REC_PLAN:
+        apply_plan(c, p);
+        break;
+    case NRT_REC_COMMIT:
+        apply_commit(c, p);
+        break;
+    case NRT_REC_DONE:
+        c->log.parts = *p;
+        if (c->log.parts >= ones(c->log.mask))
+            f->done = f->commit;
+        break;
+    case NRT_REC_BROKEN:
+        f->broken = *p;
+        break;
+    default:
+        break;
+    }
+}
+
+/* ---- facts to records ------------------------------------------------------------------------------------------------ */
+
+static int is_open(const struct nrt_core *c)
+{
+    return c->facts.target.file_size != 0 || c->facts.restoring;
+}
+
+static void put_commit(uint8_t **p, const struct nrt_core *c)
+{
+    put_le(p, c->facts.commit - 1, 2);
+    put_le(p, c->log.unit, 2);
+    put_le(p, c->log.first, 2);
+    put_le(p, c->log.mask, 4);
+}
+
+/* Writes the payload of a live record; 0 when these facts do not need it. */
+static int live(const struct nrt_core *c, uint8_t type, uint8_t *p)
+{
+    const struct nrt_facts *f = &c->facts;
+    switch (type) {
+    case NRT_REC_INSTALLED:
+        put_image(&p, &f->installed);
+        put_le(&p, f->installs, 4);
+        *p = f->candidate;
+        return 1;
+    case NRT_REC_CONFIRMED:
+        put_image(&p, &f->confirmed);
+        return f->candidate && f->confirmed.size != 0;
+    case NRT_REC_COUNTERS:
+        put_le(&p, f->serial, 4);
+        put_le(&p, f->key_list, 4);
+        return 1;
+    case NRT_REC_BOOTS:
+        *p = f->boots;
+        return f->boots != 0;
+    case NRT_REC_FAILED:
+        put_bytes(&p, f->failed, NRT_SHORT);
+        *p = (uint8_t)f->failed_proofs;
+        return f->failed_proofs != 0;
+    case NRT_REC_PLAN:
+        put_target(&p, &f->target);
+        put_le(&p, c->log.units, 2);
+        *p = f->restoring;
+        return is_open(c);
+    case NRT_REC_COMMIT:
+        put_commit(&p, c);
+        return is_open(c) && f->commit != 0;
+    case NRT_REC_DONE:
+        *p = c->log.parts;
+        return is_open(c) && c->log.parts != 0;
+    default:
+        *p = f->broken;
+        return f->broken != NRT_WHY_NONE;
+    }
+}
+
+uint8_t nrt_facts_live(const struct nrt_core *c, uint32_t i, uint8_t *payload)
+{
+    static const uint8_t order[] = {NRT_REC_INSTALLED, NRT_REC_CONFIRMED, NRT_REC_COUNTERS, NRT_REC_BOOTS,
+                                    NRT_REC_FAILED,    NRT_REC_PLAN,      NRT_REC_COMMIT,   NRT_REC_DONE,
+                                    NRT_REC_BROKEN};
+    for (uint32_t k = 0; k < sizeof order; k++)
+        if (live(c, order[k], payload) && i-- == 0)
+            return order[k];
+    return 0;
+}
+
+/* ---- appends --------------------------------------------------------------------------------------------------------- */
+
+int nrt_log_plan(struct nrt_core *c, const struct nrt_target *t, uint32_t units, int restoring)
+{
+    uint8_t payload[NRT_LOG_RECORD];
+    uint8_t *p = payload;
+    put_target(&p, t);
+    put_le(&p, units, 2);
+    *p = (uint8_t)restoring;
+    return nrt_log_append(c, NRT_REC_PLAN, payload);
+}
+
+int nrt_log_commit(struct nrt_core *c, uint32_t position, uint32_t unit, uint32_t first, uint32_t mask)
+{
+    uint8_t payload[NRT_LOG_RECORD];
+    uint8_t *p = payload;
+    put_le(&p, position, 2);
+    put_le(&p, unit, 2);
+    put_le(&p, first, 2);
+    put_le(&p, mask, 4);
+    return nrt_log_append(c, NRT_REC_COMMIT, payload);
+}
+
+int nrt_log_done(struct nrt_core *c, uint32_t parts)
+{
+    uint8_t payload[1] = {(uint8_t)parts};
+    return nrt_log_append(c, NRT_REC_DONE, payload);
+}
+
+int nrt_log_installed(struct nrt_core *c, const struct nrt_image *image, int candidate)
+{
+    uint8_t payload[NRT_LOG_RECORD];
+    uint8_t *p = payload;
+    put_image(&p, image);
+    put_le(&p, c->facts.installs + 1, 4);
+    *p = (uint8_t)candidate;
+    return nrt_log_append(c, NRT_REC_INSTALLED, payload);
+}
+
+int nrt_log_broken(struct nrt_core *c, int why)
+{
+    uint8_t payload[1] = {(uint8_t)why};
+    return nrt_log_append(c, NRT_REC_BROKEN, payload);
+}
+
+int nrt_log_boots(struct nrt_core *c, uint32_t boots)
+{
+    uint8_t payload[1] = {(uint8_t)boots};
+    return nrt_log_append(c, NRT_REC_BOOTS, payload);
+}
+
+int nrt_log_failed(struct nrt_core *c, const uint8_t envelope[NRT_SHORT])
+{
+    uint8_t payload[NRT_SHORT + 1];
+    uint32_t count = memcmp(envelope, c->facts.failed, NRT_SHORT) == 0 ? c->facts.failed_proofs + 1 : 1;
+    memcpy(payload, envelope, NRT_SHORT);
+    payload[NRT_SHORT] = (uint8_t)(count > 255 ? 255 : count);
+    return nrt_log_append(c, NRT_REC_FAILED, payload);
+}
+
+int nrt_accept_serial(struct nrt_core *c, uint32_t serial)
+{
+    uint8_t payload[8];
+    uint8_t *p = payload;
+    if (serial <= c->facts.serial)
+        return NRT_E_TRUST;
+    put_le(&p, serial, 4);
+    put_le(&p, c->facts.key_list, 4);
+    return nrt_log_append(c, NRT_REC_COUNTERS, payload);
+}

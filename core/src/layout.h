@@ -1,0 +1,24 @@
+/* layout.h - geometry as the other files of the core need it: units by offset, sectors of a unit, slots of scratch. */
+#ifndef NRT_LAYOUT_H
+#define NRT_LAYOUT_H
+
+#include "nrt.h"
+
+#define NRT_UNIT_SECTORS 32   /* a COMMIT record names changed sectors in one 32-bit mask */
+#define NRT_LOG_LEAST 1024    /* bytes of a state-log span: the live set fits its half (docs/spec/statelog.md 5) */
+
+/* Scratch as slots: each holds one bank sector, `per` of them lie in one scratch sector. */
+struct nrt_scratch {
+    uint32_t slot;     /* bytes: the largest bank sector */
+    uint32_t sector;   /* bytes of a scratch sector */
+    uint32_t count;    /* scratch sectors */
+    uint32_t per;      /* slots in a scratch sector */
+};
+int nrt_scratch_of(const struct nrt_layout *l, struct nrt_scratch *s);
+
+/* The commit unit that holds an image offset. */
+int nrt_unit_of(const struct nrt_layout *l, uint32_t image_off, uint32_t *unit, struct nrt_span *image);
+/* Image offsets of the i-th sector of a unit; NRT_E_ARG past its last. */
+int nrt_unit_sector(const struct nrt_layout *l, const struct nrt_span *image, uint32_t i, struct nrt_span *part);
+
+#endif

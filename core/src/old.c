@@ -1,0 +1,246 @@
+/* old.c - the plan in RAM, and the only way to old bytes (docs/spec/layout.md 4). It knows which units are gone at the
+ * position reached; it must never write flash. */
+#include <string.h>
+
+#include "medium.h"
+#include "plan.h"
+
+#define ALIGNED(n) (((n) + 7u) & ~(uint32_t)7u)
+#define PLAN_ROOM 384u   /* the same on every machine, whatever its pointers are */
+#define CHUNK 64u
+
+_Static_assert(sizeof(struct nrt_plan) <= PLAN_ROOM, "PLAN_ROOM is too small");
+
+static struct nrt_plan *plan_of(const struct nrt_core *c)
+{
+    return (struct nrt_plan *)c->plan;
+}
+
+uint32_t nrt_plan_room(const struct nrt_layout *l, uint32_t image_size)
+{
+    uint32_t units = nrt_unit_count(l);
+    uint32_t leaves = nrt_leaf_count(image_size, l->leaf);
+    return 8u + PLAN_ROOM + ALIGNED(leaves * NRT_SHORT) + ALIGNED(units * 4u) + ALIGNED(units * 2u);
+}
+
+/* ---- opening ------------------------------------------------------------------------------------------------------- */
+
+static int lay_out(struct nrt_core *c, const struct nrt_target *t, struct nrt_ram ram)
+{
+    const struct nrt_layout *l = c->layout;
+    uint32_t room = nrt_plan_room(l, t->image_size);
+    uint32_t slack = (uint32_t)(-(uintptr_t)ram.mem & 7u);
+    if (t->image_size == 0 || t->image_size > nrt_bank_size(l) || ram.len < room)
+        return NRT_E_SPACE;
+    uint8_t *at = ram.mem + slack;
+    struct nrt_plan *p = (struct nrt_plan *)(void *)at;
+    memset(p, 0, sizeof *p);
+    p->target = *t;
+    p->n_leaves = nrt_leaf_count(t->image_size, l->leaf);
+    p->n_units = nrt_unit_count(l);
+    p->leaves = at + PLAN_ROOM;
+    p->changed = (uint32_t *)(void *)(p->leaves + ALIGNED(p->n_leaves * NRT_SHORT));
+    p->place = (uint16_t *)(void *)((uint8_t *)p->changed + ALIGNED(p->n_units * 4u));
+    p->workspace.mem = ram.mem + room;
+    p->workspace.len = ram.len - room;
+    memset(p->changed, 0, p->n_units * 4u);
+    memset(p->place, 0xFF, p->n_units * 2u);
+    c->plan = p;
+    return NRT_OK;
+}
+
+static int take_order(struct nrt_core *c, struct nrt_plan *p)
+{
+    for (uint32_t k = 0; k < p->header.n_order; k++) {
+        struct nrt_span image;
+        uint32_t u;
+        int rc = nrt_unpack_order(p->unpack, k, &u);
+        if (rc < 0)
+            return rc;
+        if (u >= p->n_units || p->place[u] != NRT_NOT_PLANNED)
+            return NRT_E_FORMAT;
+        rc = nrt_unit_span(c->layout, u, &image);
+        if (rc < 0 || image.base >= p->target.image_size)
+            return NRT_E_FORMAT;
+        p->place[u] = (uint16_t)k;
+    }
+    return NRT_OK;
+}
+
+/* A save copies a whole sector while it is still there. */
+static int check_saves(struct nrt_core *c, struct nrt_plan *p)
+{
+    struct nrt_scratch s;
+    int rc = nrt_scratch_of(c->layout, &s);
+    if (rc < 0)
+        return rc;
+    if (p->header.n_saves >= s.count)
+        return NRT_E_SPACE;
+    p->ring = s.count - p->header.n_saves;
+    for (uint32_t i = 0; i < p->header.n_saves; i++) {
+        struct nrt_save save;
+        struct nrt_span unit;
+        struct nrt_span part = {0, 0};
+        uint32_t u;
+        if ((rc = nrt_unpack_save(p->unpack, i, &save)) < 0)
+            return rc;
+        if (nrt_unit_of(c->layout, save.image_off, &u, &unit) < 0 || p->place[u] == NRT_NOT_PLANNED ||
+            save.before > p->place[u] || save.before >= p->header.n_order)
+            return NRT_E_FORMAT;
+        for (uint32_t j = 0; part.base != save.image_off || part.len == 0; j++)
+            if (nrt_unit_sector(c->layout, &unit, j, &part) < 0)
+                return NRT_E_FORMAT;
+    }
+    return NRT_OK;
+}
+
+int nrt_plan_open(struct nrt_core *c, const struct nrt_file *f, const struct nrt_target *t, struct nrt_ram ram, uint32_t from)
+{
+    c->plan = NULL;
+    int rc = lay_out(c, t, ram);
+    if (rc < 0)
+        return rc;
+    struct nrt_plan *p = plan_of(c);
+    rc = nrt_unpack_open(&p->unpack, c->layout, f, p->workspace);
+    if (rc < 0)
+        return rc;
+    p->header = *nrt_unpack_info(p->unpack);
+    p->from = from;
+    p->position = from;
+    if (p->header.new_size != t->image_size || p->header.old_size > nrt_bank_size(c->layout) || from > p->header.n_order)
+        return NRT_E_FORMAT;
+    rc = take_order(c, p);
+    return rc < 0 ? rc : check_saves(c, p);
+}
+
+/* ---- old bytes ------------------------------------------------------------------------------------------------------- */
+
+static int unit_near(const struct nrt_layout *l, struct nrt_plan *p, uint32_t off)
+{
+    if (off - p->near.base < p->near.len)
+        return NRT_OK;
+    return nrt_unit_of(l, off, &p->near_unit, &p->near);
+}
+
+/* Where the save of the sector that starts at image offset `sector` lies, if it was made by now. */
+static int saved_at(const struct nrt_core *c, const struct nrt_plan *p, uint32_t sector, uint32_t *addr)
+{
+    struct nrt_scratch s;
+    if (nrt_scratch_of(c->layout, &s) < 0)
+        return NRT_E_GONE;
+    for (uint32_t i = 0; i < p->header.n_saves; i++) {
+        struct nrt_save save;
+        if (nrt_unpack_save(p->unpack, i, &save) == NRT_OK && save.image_off == sector && save.before <= p->position) {
+            *addr = c->layout->scratch.base + (p->ring + i) * s.sector;
+            return NRT_OK;
+        }
+    }
+    return NRT_E_GONE;
+}
+
+int nrt_old(struct nrt_core *c, uint32_t image_off, uint8_t *buf, uint32_t len)
+{
+    struct nrt_plan *p = plan_of(c);
+    if (p == NULL)
+        return NRT_E_STATE;
+    if (image_off > p->header.old_size || len > p->header.old_size - image_off)
+        return NRT_E_GONE;
+    while (len > 0) {
+        struct nrt_span sector;
+        uint32_t addr;
+        uint32_t run;
+        int rc = unit_near(c->layout, p, image_off);
+        if (rc == NRT_OK)
+            rc = nrt_image_addr(c->layout, image_off, &addr, &run);
+        if (rc < 0)
+            return rc;
+        uint32_t place = p->place[p->near_unit];
+        if (place != NRT_NOT_PLANNED && place < p->position) {
+            if (nrt_sector_of(c->layout, addr, &sector) < 0)
+                return NRT_E_ARG;
+            uint32_t within = addr - sector.base;
+            rc = saved_at(c, p, image_off - within, &addr);
+            if (rc < 0)
+                return rc;
+            addr += within;
+        }
+        uint32_t n = run < len ? run : len;
+        rc = nrt_flash_read(c, addr, buf, n);
+        if (rc < 0)
+            return rc;
+        image_off += n;
+        buf += n;
+        len -= n;
+    }
+    return NRT_OK;
+}
+
+/* ---- what changes ---------------------------------------------------------------------------------------------------- */
+
+/* 1 when the bank differs from `data`, or cannot be read. */
+static int differs(const struct nrt_core *c, uint32_t addr, const uint8_t *data, uint32_t len)
+{
+    uint8_t have[CHUNK];
+    for (uint32_t i = 0; i < len; i += CHUNK) {
+        uint32_t n = len - i < CHUNK ? len - i : CHUNK;
+        if (nrt_flash_read(c, addr + i, have, n) < 0 || memcmp(have, data + i, n) != 0)
+            return 1;
+    }
+    return 0;
+}
+
+int nrt_plan_mark(struct nrt_core *c, uint32_t off, const uint8_t *data, uint32_t len)
+{
+    struct nrt_plan *p = plan_of(c);
+    int rc = unit_near(c->layout, p, off);
+    if (rc < 0)
+        return rc;
+    uint32_t *mask = &p->changed[p->near_unit];
+    struct nrt_span part;
+    for (uint32_t i = 0; len > 0; i++) {
+        uint32_t addr;
+        uint32_t run;
+        if ((rc = nrt_unit_sector(c->layout, &p->near, i, &part)) < 0)
+            return rc;
+        if (off - part.base >= part.len)
+            continue;
+        if ((rc = nrt_image_addr(c->layout, off, &addr, &run)) < 0)
+            return rc;
+        uint32_t n = run < len ? run : len;
+        if ((*mask & 1u << i) == 0 && differs(c, addr, data, n))
+            *mask |= 1u << i;
+        off += n;
+        data += n;
+        len -= n;
+    }
+    return NRT_OK;
+}
+
+static uint32_t ones(uint32_t mask)
+{
+    uint32_t n = 0;
+    for (; mask != 0; mask &= mask - 1)
+        n++;
+    return n;
+}
+
+int nrt_plan_budget(struct nrt_core *c)
+{
+    struct nrt_plan *p = plan_of(c);
+    struct nrt_scratch s;
+    uint32_t erases = p->header.n_saves;
+    int rc = nrt_scratch_of(c->layout, &s);
+    if (rc < 0)
+        return rc;
+    p->n_changed = 0;
+    for (uint32_t u = 0; u < p->n_units; u++) {
+        uint32_t n = p->place[u] == NRT_NOT_PLANNED || p->place[u] < p->from ? 0 : ones(p->changed[u]);
+        uint32_t sectors = (n + s.per - 1) / s.per;
+        if (sectors > p->ring)
+            return NRT_E_SPACE;
+        p->n_changed += n;
+        erases += sectors;
+    }
+    /* After a cut only the rest is rewritten: the whole was within the budget when the plan was taken. */
+    return p->from == 0 && erases > p->n_changed && p->header.n_saves > 0 ? NRT_E_SPACE : NRT_OK;
+}

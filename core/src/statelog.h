@@ -1,0 +1,64 @@
+/* statelog.h - the state log: append-only records in two spans (docs/spec/statelog.md). statelog.c knows spans, seals and
+ * torn tails; facts.c knows what the records mean. */
+#ifndef NRT_STATELOG_H
+#define NRT_STATELOG_H
+
+#include "layout.h"
+
+enum nrt_record {
+    NRT_REC_SEAL = 0x21,       /* generation u32 */
+    NRT_REC_INSTALLED = 0x22,  /* image 60, installs u32, candidate u8: closes the plan */
+    NRT_REC_CONFIRMED = 0x23,  /* image 60: last confirmed one, where it is not the installed one */
+    NRT_REC_CONFIRM = 0x24,    /* the installed image is confirmed */
+    NRT_REC_COUNTERS = 0x25,   /* serial u32, key list u32 */
+    NRT_REC_BOOTS = 0x26,      /* u8 */
+    NRT_REC_FAILED = 0x27,     /* envelope 16, count u8 */
+    NRT_REC_PLAN = 0x28,       /* target 116, units u16, restoring u8 */
+    NRT_REC_COMMIT = 0x29,     /* position u16, unit u16, first u16, mask u32 */
+    NRT_REC_DONE = 0x2A,       /* parts u8 */
+    NRT_REC_BROKEN = 0x2B      /* why u8 */
+};
+
+/* ---- statelog.c ---------------------------------------------------------------------------------------------------- */
+
+/* Payload length of a record type, or -1 for what is no type. */
+int nrt_record_len(uint8_t type);
+/* Reads both spans, takes the sealed one with the higher generation, sets c->log and c->facts. NRT_E_STATE: none is sealed.
+ * Writes nothing. */
+int nrt_log_mount(struct nrt_core *c);
+/* Writes flash, once a power-up. Everything read by nrt_log_mount() is made stable: to be called before the first erase or
+ * program that relies on it. */
+int nrt_log_settle(struct nrt_core *c);
+/* Writes flash. Settles, appends and applies one record. */
+int nrt_log_append(struct nrt_core *c, uint8_t type, const uint8_t *payload);
+/* Writes flash: a first log that says what c->facts says. */
+int nrt_log_create(struct nrt_core *c);
+
+/* ---- facts.c ------------------------------------------------------------------------------------------------------- */
+
+/* What a record changes in facts and open unit. Idempotent: the same record twice is the same as once. */
+void nrt_facts_apply(struct nrt_core *c, uint8_t type, const uint8_t *payload);
+/* The i-th record of the live set: its type, payload filled; 0 past the last. */
+uint8_t nrt_facts_live(const struct nrt_core *c, uint32_t i, uint8_t *payload);
+
+/* Writes flash, all of these. */
+int nrt_log_plan(struct nrt_core *c, const struct nrt_target *t, uint32_t units, int restoring);
+int nrt_log_commit(struct nrt_core *c, uint32_t position, uint32_t unit, uint32_t first, uint32_t mask);
+int nrt_log_done(struct nrt_core *c, uint32_t parts);
+int nrt_log_installed(struct nrt_core *c, const struct nrt_image *image, int candidate);
+int nrt_log_broken(struct nrt_core *c, int why);
+int nrt_log_boots(struct nrt_core *c, uint32_t boots);
+/* A rehearsal of this envelope failed once more; three in a row are counted, then they stay three. */
+int nrt_log_failed(struct nrt_core *c, const uint8_t envelope[NRT_SHORT]);
+
+/* ---- judge.c ------------------------------------------------------------------------------------------------------- */
+
+/* Writes flash. The digest of what the bank holds against the open plan's target: INSTALLED as a candidate, or BROKEN. */
+int nrt_judge(struct nrt_core *c);
+
+/* ---- rewrite.c ----------------------------------------------------------------------------------------------------- */
+
+/* Writes flash. R2: erases and programs the sectors of the open commit that are not done, from scratch. */
+int nrt_finish_unit(struct nrt_core *c);
+
+#endif
