@@ -12,6 +12,11 @@ uint32_t nrt_bank_size(const struct nrt_layout *l)
     return size;
 }
 
+uint32_t nrt_leaf_count(uint32_t image_size, uint32_t leaf)
+{
+    return leaf == 0 ? 0 : image_size / leaf + (image_size % leaf != 0);
+}
+
 int nrt_sector_of(const struct nrt_layout *l, uint32_t addr, struct nrt_span *sector)
 {
     for (uint32_t i = 0; i < l->n_regions; i++) {

@@ -107,6 +107,7 @@ int nrt_plan_open(struct nrt_core *c, const struct nrt_file *f, const struct nrt
     p->header = *nrt_unpack_info(p->unpack);
     p->from = from;
     p->position = from;
+    p->saved = from;
     if (p->header.new_size != t->image_size || p->header.old_size > nrt_bank_size(c->layout) || from > p->header.n_order)
         return NRT_E_FORMAT;
     rc = take_order(c, p);
@@ -122,7 +123,8 @@ static int unit_near(const struct nrt_layout *l, struct nrt_plan *p, uint32_t of
     return nrt_unit_of(l, off, &p->near_unit, &p->near);
 }
 
-/* Where the save of the sector that starts at image offset `sector` lies, if it was made by now. */
+/* Where the old content of the sector that starts at image offset `sector` lies, given that the plan has erased it by now:
+ * in its save, or, while that is only rehearsed, still in the bank (then *addr stays). */
 static int saved_at(const struct nrt_core *c, const struct nrt_plan *p, uint32_t sector, uint32_t *addr)
 {
     struct nrt_scratch s;
@@ -131,7 +133,8 @@ static int saved_at(const struct nrt_core *c, const struct nrt_plan *p, uint32_t
     for (uint32_t i = 0; i < p->header.n_saves; i++) {
         struct nrt_save save;
         if (nrt_unpack_save(p->unpack, i, &save) == NRT_OK && save.image_off == sector && save.before <= p->position) {
-            *addr = c->layout->scratch.base + (p->ring + i) * s.sector;
+            if (save.before < p->saved)
+                *addr = c->layout->scratch.base + (p->ring + i) * s.sector;
             return NRT_OK;
         }
     }
@@ -159,6 +162,7 @@ int nrt_old(struct nrt_core *c, uint32_t image_off, uint8_t *buf, uint32_t len)
             if (nrt_sector_of(c->layout, addr, &sector) < 0)
                 return NRT_E_ARG;
             uint32_t within = addr - sector.base;
+            addr = sector.base;
             rc = saved_at(c, p, image_off - within, &addr);
             if (rc < 0)
                 return rc;

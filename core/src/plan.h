@@ -26,6 +26,7 @@ struct nrt_plan {
     uint32_t n_units;
     uint32_t from;               /* first position still to be rewritten (0, or facts.done in nrt_resume()) */
     uint32_t position;           /* plan position being decoded: nrt_old() answers for this moment */
+    uint32_t saved;              /* saves with `before` below this lie in scratch; until then the bank still holds them */
     uint32_t n_changed;          /* sectors that get new content from `from` on */
     uint32_t ring;               /* scratch sectors of the redo log; those above hold the saves, one each */
     struct nrt_span near;        /* unit nrt_old() looked at last, and its number */

@@ -61,9 +61,13 @@ static int recover_plan(struct nrt_core *c)
 }
 
 /* R5: only boots that ended by a fault count. */
-static int count_boot(struct nrt_core *c)
+static int count_boot(struct nrt_core *c, int reset)
 {
-    int rc = nrt_log_boots(c, c->facts.boots + 1u);
+    int rc = NRT_OK;
+    if (!c->facts.candidate || c->facts.broken || c->facts.commit != 0)
+        return NRT_OK;
+    if (reset == NRT_RESET_FAULT && c->facts.boots < NRT_MAX_BOOTS)
+        rc = nrt_log_boots(c, c->facts.boots + 1u);
     if (rc == NRT_OK && c->facts.boots >= NRT_MAX_BOOTS)
         rc = nrt_log_broken(c, NRT_WHY_UNCONFIRMED);
     return rc;
@@ -91,8 +95,8 @@ int nrt_power_up(struct nrt_core *c, const struct nrt_layout *l, const struct nr
     }
     if (rc == NRT_OK && !c->facts.restoring && c->facts.target.file_size != 0)
         rc = recover_plan(c);
-    if (rc == NRT_OK && reset == NRT_RESET_FAULT && c->facts.candidate && !c->facts.broken && c->facts.commit == 0)
-        rc = count_boot(c);
+    if (rc == NRT_OK)
+        rc = count_boot(c, reset);
     if (rc == NRT_OK)
         *fate = fate_of(c);
     return rc;

@@ -177,6 +177,7 @@ static int make_saves(struct nrt_core *c, struct nrt_plan *p)
         if (rc == NRT_OK)
             rc = nrt_flash_copy(c, from, to, run);
     }
+    p->saved = p->position + 1;
     return rc;
 }
 

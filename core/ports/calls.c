@@ -1,0 +1,85 @@
+/* calls.c - the core's calls with the power in a host's hands: where the cut falls, the call is left at once and gives
+ * NRT_CUT. It must never run anything but the core between setjmp and return. */
+#include <string.h>
+
+#include "norstate.h"
+
+/* A staged file in memory. */
+struct staged {
+    const uint8_t *data;
+    uint32_t size;
+};
+
+static int staged_read(void *ctx, uint32_t off, uint8_t *buf, uint32_t len)
+{
+    const struct staged *s = ctx;
+    if (off > s->size || len > s->size - off)
+        return NRT_E_READ;
+    memcpy(buf, s->data + off, len);
+    return NRT_OK;
+}
+
+int nrt_host_provision(struct nrt_core *c, struct nrt_nor *n, const struct nrt_image *now)
+{
+    if (setjmp(n->jump))
+        return NRT_CUT;
+    return nrt_provision(c, &n->layout, &n->port, now);
+}
+
+int nrt_host_power_up(struct nrt_core *c, struct nrt_nor *n, int reset, int *fate)
+{
+    if (setjmp(n->jump))
+        return NRT_CUT;
+    return nrt_power_up(c, &n->layout, &n->port, reset, fate);
+}
+
+int nrt_host_prove(struct nrt_core *c, struct nrt_nor *n, const uint8_t *file, uint32_t size, const struct nrt_target *t,
+                   struct nrt_ram ram)
+{
+    struct staged s = {file, size};
+    struct nrt_file f = {&s, size, staged_read};
+    if (setjmp(n->jump))
+        return NRT_CUT;
+    return nrt_prove(c, &f, t, ram);
+}
+
+int nrt_host_rewrite(struct nrt_core *c, struct nrt_nor *n, const uint8_t *file, uint32_t size, const struct nrt_target *t,
+                     struct nrt_ram ram)
+{
+    struct staged s = {file, size};
+    struct nrt_file f = {&s, size, staged_read};
+    if (setjmp(n->jump))
+        return NRT_CUT;
+    int rc = nrt_prove(c, &f, t, ram);
+    return rc < 0 ? rc : nrt_rewrite(c, &f, t, ram);
+}
+
+int nrt_host_resume(struct nrt_core *c, struct nrt_nor *n, const uint8_t *file, uint32_t size, struct nrt_ram ram)
+{
+    struct staged s = {file, size};
+    struct nrt_file f = {&s, size, staged_read};
+    if (setjmp(n->jump))
+        return NRT_CUT;
+    return nrt_resume(c, &f, ram);
+}
+
+int nrt_host_confirm(struct nrt_core *c, struct nrt_nor *n)
+{
+    if (setjmp(n->jump))
+        return NRT_CUT;
+    return nrt_confirm(c);
+}
+
+int nrt_host_give_up(struct nrt_core *c, struct nrt_nor *n, int why)
+{
+    if (setjmp(n->jump))
+        return NRT_CUT;
+    return nrt_give_up(c, why);
+}
+
+int nrt_host_accept_serial(struct nrt_core *c, struct nrt_nor *n, uint32_t serial)
+{
+    if (setjmp(n->jump))
+        return NRT_CUT;
+    return nrt_accept_serial(c, serial);
+}

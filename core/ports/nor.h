@@ -1,0 +1,64 @@
+/* nor.h - NOR flash as a host keeps it: in memory or in a file, with the tears a power cut leaves. Host code. */
+#ifndef NRT_NOR_H
+#define NRT_NOR_H
+
+#include "nrt.h"
+
+#define NRT_CUT (-100)   /* what an nrt_host call gives when the power was cut inside it */
+
+/* How an operation ends when power fails in it. */
+enum nrt_cut_kind {
+    NRT_CUT_NONE = 0,
+    NRT_CUT_BEFORE = 1,   /* nothing happened */
+    NRT_CUT_EARLY = 2,    /* the first part is done, the unit at the edge is torn */
+    NRT_CUT_LATE = 3,     /* all but some bits at the end */
+    NRT_CUT_AFTER = 4,    /* all of it */
+    NRT_CUT_RANDOM = 5,   /* every bit by chance */
+    NRT_CUT_WEAK = 6,     /* reads as erased now, later not: a weak erase, an invisible program */
+    NRT_CUT_META = 7      /* reads as finished (program) or as untouched (erase) now, later not */
+};
+#define NRT_CUT_KINDS 7
+
+enum nrt_fault { NRT_FAULT_NONE = 0, NRT_FAULT_LOUD = 1 /* the chip says so */, NRT_FAULT_SILENT = 2 /* a bit stays */ };
+
+struct nrt_nor;
+
+/* `path` NULL: in memory. Otherwise the file holds the whole flash, from the lowest region up; `create` makes it, erased.
+ * The layout is copied. NULL: no memory, no file, wrong size. */
+struct nrt_nor *nrt_nor_open(const struct nrt_layout *l, const char *path, int create, int ecc);
+void nrt_nor_close(struct nrt_nor *n);
+/* The port: erase and program obey the rules of NOR and count what breaks them. */
+const struct nrt_port *nrt_nor_port(struct nrt_nor *n);
+const struct nrt_layout *nrt_nor_layout(const struct nrt_nor *n);
+/* A host may give `verify` and `ready` of the port. */
+void nrt_nor_set_verify(struct nrt_nor *n, void *ctx, int (*verify)(void *ctx, int alg, const uint8_t *key, uint32_t key_len,
+                        const uint8_t *msg, uint32_t msg_len, const uint8_t *sig));
+/* The world's hands: no flash rules, no cut. Written bytes count as programmed unless they are the erased value. */
+int nrt_nor_peek(const struct nrt_nor *n, uint32_t addr, uint8_t *buf, uint32_t len);
+int nrt_nor_poke(struct nrt_nor *n, uint32_t addr, const uint8_t *data, uint32_t len);
+/* The operation `after` ones from now (0: the next) is torn in this way: the call it is part of gives NRT_CUT, or, with
+ * `kill`, the process ends by SIGKILL. NRT_CUT_NONE takes the order back. */
+void nrt_nor_cut(struct nrt_nor *n, uint64_t after, int kind, uint32_t seed, int kill);
+/* Power comes back: what was torn may read differently. `how` 0: as it did; 1: the other way; else by chance with this
+ * seed. */
+void nrt_nor_power(struct nrt_nor *n, uint32_t how);
+void nrt_nor_fault(struct nrt_nor *n, uint32_t sector, int fault);
+uint64_t nrt_nor_operations(const struct nrt_nor *n);
+uint64_t nrt_nor_violations(const struct nrt_nor *n);   /* twice programmed, off the grid, outside bank, log and scratch */
+uint32_t nrt_nor_erases(const struct nrt_nor *n, uint32_t addr);
+void nrt_nor_forget(struct nrt_nor *n);                  /* all counters to 0 */
+uint32_t nrt_nor_programs(const struct nrt_nor *n, uint32_t addr);
+
+/* The calls of nrt.h that write flash, each ending in NRT_CUT where the cut falls. */
+int nrt_host_provision(struct nrt_core *c, struct nrt_nor *n, const struct nrt_image *now);
+int nrt_host_power_up(struct nrt_core *c, struct nrt_nor *n, int reset, int *fate);
+int nrt_host_prove(struct nrt_core *c, struct nrt_nor *n, const uint8_t *file, uint32_t size, const struct nrt_target *t,
+                   struct nrt_ram ram);
+int nrt_host_rewrite(struct nrt_core *c, struct nrt_nor *n, const uint8_t *file, uint32_t size, const struct nrt_target *t,
+                     struct nrt_ram ram);
+int nrt_host_resume(struct nrt_core *c, struct nrt_nor *n, const uint8_t *file, uint32_t size, struct nrt_ram ram);
+int nrt_host_confirm(struct nrt_core *c, struct nrt_nor *n);
+int nrt_host_give_up(struct nrt_core *c, struct nrt_nor *n, int why);
+int nrt_host_accept_serial(struct nrt_core *c, struct nrt_nor *n, uint32_t serial);
+
+#endif

@@ -1,0 +1,42 @@
+/* norstate.h - what a NOR flash is made of on a host: for nor.c, and for the enumerator, which copies whole states. */
+#ifndef NRT_NORSTATE_H
+#define NRT_NORSTATE_H
+
+#include <setjmp.h>
+
+#include "nor.h"
+
+/* Marks of a write unit. */
+#define NOR_PROGRAMMED 1u   /* since its last erase, wholly or in part */
+#define NOR_TORN 2u         /* an ECC chip cannot correct what it reads */
+#define NOR_META 4u         /* may read as `other` after the next power-up */
+#define NOR_OTHER_TORN 8u   /* and `other` is not correctable */
+
+struct nrt_nor {
+    struct nrt_layout layout;
+    struct nrt_port port;
+    uint8_t *mem;
+    uint8_t *other;
+    uint8_t *mark;
+    uint8_t *work;
+    uint32_t *erases;
+    uint32_t *programs;
+    uint32_t base;
+    uint32_t size;
+    uint32_t sectors;
+    uint32_t largest;
+    uint64_t operations;
+    uint64_t violations;
+    uint64_t due;
+    int kind;
+    uint32_t seed;
+    int kill;
+    uint32_t random;
+    uint32_t faulty;
+    int fault;
+    int ecc;
+    int fd;
+    jmp_buf jump;
+};
+
+#endif

@@ -1,0 +1,382 @@
+"""The C core and a NOR flash as Python objects. It knows how values become C structures and results become errors; it must
+never hold a rule of its own: every decision is made in core/src."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+from neurath.errors import DataError, FlashError, LinkError, NeurathError, RefusedError, TrustError
+from neurath.flash._core import ffi, lib
+from neurath.flash.bank import MAX_BOOTS, Facts, Fate, ImageRecord, Reset, Target, Why
+from neurath.flash.geometry import Layout
+from neurath.flash.trust import Birth, birth_value, c_birth, signature_holds, verify_callback
+
+__all__ = [
+    "MAX_BOOTS",
+    "Birth",
+    "Core",
+    "Facts",
+    "Fate",
+    "ImageRecord",
+    "Nor",
+    "PowerCut",
+    "Reset",
+    "Target",
+    "Why",
+    "bank_size",
+    "check_layout",
+    "need",
+    "unit_spans",
+]
+
+#: How a torn operation may end (enum nrt_cut_kind).
+KINDS = {"before": 1, "early": 2, "late": 3, "after": 4, "random": 5, "weak": 6, "meta": 7}
+
+
+class PowerCut(Exception):  # noqa: N818 (an event of the world, not an error of ours)
+    """Power failed in this call. The object that made it is dead: make a new Core and power_up()."""
+
+
+def c_layout(layout: Layout) -> Any:
+    """The layout as `struct nrt_layout *`."""
+    out = ffi.new("struct nrt_layout *")
+    out.n_regions, out.n_bank = len(layout.regions), len(layout.bank)
+    for place, region in zip(out.region, layout.regions, strict=False):
+        place.base, place.size, place.count = region.base, region.size, region.count
+    spans = [(out.bank[i], s) for i, s in enumerate(layout.bank)]
+    spans += [(out.log[0], layout.log[0]), (out.log[1], layout.log[1])]
+    spans += [(out.birth, layout.birth), (out.scratch, layout.scratch), (out.stage, layout.stage)]
+    for spot, span in spans:
+        spot.base, spot.len = span.base, span.length
+    out.write_unit, out.page, out.group, out.leaf = layout.write_unit, layout.page, layout.group, layout.leaf
+    out.erased = layout.erased
+    return out
+
+
+def check_layout(layout: Layout) -> None:
+    """DataError when the core cannot keep its promises on this map."""
+    demand(lib.nrt_layout_check(c_layout(layout)), "this memory map cannot be updated in place")
+
+
+def bank_size(layout: Layout) -> int:
+    """Bytes of image the bank can hold, as the core counts."""
+    return int(lib.nrt_bank_size(c_layout(layout)))
+
+
+def unit_spans(layout: Layout) -> list[tuple[int, int]]:
+    """(image offset, length) of every commit unit, in image order."""
+    raw, span = c_layout(layout), ffi.new("struct nrt_span *")
+    spans = []
+    for unit in range(lib.nrt_unit_count(raw)):
+        demand(lib.nrt_unit_span(raw, unit, span), "the memory map has no such unit")
+        spans.append((span.base, span.len))
+    return spans
+
+
+def need(layout: Layout, image_size: int, file_size: int, workspace: int, staged_in_ram: bool) -> int:
+    """RAM in bytes that an update takes (docs/spec/need.md), 0xFFFFFFFF when the layout cannot take it at all."""
+    return int(lib.nrt_need(c_layout(layout), image_size, file_size, workspace, staged_in_ram))
+
+
+# ---- flash -------------------------------------------------------------------------------------------------------------
+
+
+class Nor:
+    """NOR flash in memory or in one file that holds the whole of it; obeys the chip's rules and tears where told to.
+
+    Addresses are flash addresses. `violations` counts what no chip allows (a second program, a write off the grid or
+    outside bank, log and scratch) and is 0 at all times.
+    """
+
+    def __init__(self, layout: Layout, raw: Any) -> None:
+        self.layout = layout
+        self.raw = raw
+
+    @classmethod
+    def memory(cls, layout: Layout, *, ecc: bool = False) -> Self:
+        """A blank chip in memory; with `ecc`, torn units cannot be read."""
+        return cls(layout, _opened(lib.nrt_nor_open(c_layout(layout), ffi.NULL, 0, ecc), "memory"))
+
+    @classmethod
+    def file(cls, layout: Layout, path: Path | str, *, create: bool = False) -> Self:
+        """The chip in a file; with `create` a new blank one. FileExistsError, FileNotFoundError, DataError (wrong size)."""
+        path = Path(path)
+        if create and path.exists():
+            raise FileExistsError(17, "File exists", str(path))
+        if not create and not path.exists():
+            raise FileNotFoundError(2, "No such file or directory", str(path))
+        return cls(layout, _opened(lib.nrt_nor_open(c_layout(layout), str(path).encode(), create, 0), str(path)))
+
+    def close(self) -> None:
+        """Gives memory or file back; the object is of no use afterwards."""
+        self.raw = None
+
+    def read_raw(self, addr: int, count: int) -> bytes:
+        """What the cells hold, past every rule."""
+        out = ffi.new("uint8_t[]", max(count, 1))
+        demand(lib.nrt_nor_peek(self.raw, addr, out, count), f"no flash at 0x{addr:x}")
+        return bytes(ffi.buffer(out, count))
+
+    def write_raw(self, addr: int, data: bytes) -> None:
+        """Puts bytes there, past every rule: the hands of the factory, or of a test."""
+        demand(lib.nrt_nor_poke(self.raw, addr, data, len(data)), f"no flash at 0x{addr:x}")
+
+    @property
+    def operations(self) -> int:
+        """Erases and programs so far."""
+        return int(lib.nrt_nor_operations(self.raw))
+
+    @property
+    def violations(self) -> int:
+        """Operations that no chip allows."""
+        return int(lib.nrt_nor_violations(self.raw))
+
+    def erases(self, addr: int) -> int:
+        """Erases so far of the sector that holds this address."""
+        return int(lib.nrt_nor_erases(self.raw, addr))
+
+    def programs(self, addr: int) -> int:
+        """Program operations so far in the sector that holds this address."""
+        return int(lib.nrt_nor_programs(self.raw, addr))
+
+    def forget(self) -> None:
+        """Sets all counters to 0."""
+        lib.nrt_nor_forget(self.raw)
+
+    def cut_at(self, after: int, kind: str = "before", seed: int = 0) -> None:
+        """The operation `after` ones from now (0: the next) is torn: the call it is part of raises PowerCut."""
+        lib.nrt_nor_cut(self.raw, after, KINDS[kind], seed, 0)
+
+    def kill_at(self, after: int, kind: str = "early", seed: int = 0) -> None:
+        """The operation `after` ones from now is torn and this process ends by SIGKILL; for a flash in a file."""
+        lib.nrt_nor_cut(self.raw, after, KINDS[kind], seed, 1)
+
+    def no_cut(self) -> None:
+        """Takes an ordered cut back."""
+        lib.nrt_nor_cut(self.raw, 0, 0, 0, 0)
+
+    def power(self, how: int = 0) -> None:
+        """Power comes back; 0: torn units read as before, 1: the other way, else by chance with this seed."""
+        lib.nrt_nor_power(self.raw, how)
+
+    def fault(self, addr: int, *, silent: bool = False) -> None:
+        """From now on this sector fails: loudly (an error) or silently (a bit does not take)."""
+        lib.nrt_nor_fault(self.raw, addr, lib.NRT_FAULT_SILENT if silent else lib.NRT_FAULT_LOUD)
+
+
+def _opened(raw: Any, name: str) -> Any:
+    if raw == ffi.NULL:
+        raise DataError(
+            f"cannot use {name} as flash", "its size is not that of the memory map", "check the model", id="NRT-222"
+        )
+    return ffi.gc(raw, lib.nrt_nor_close)
+
+
+# ---- the core ----------------------------------------------------------------------------------------------------------
+
+
+class Core:
+    """One power-up of one terminal. After PowerCut it is dead: make another one on the same Nor.
+
+    Results below 0 raise: TrustError, DataError (format, digest, base, bound, gone), RefusedError (space, state),
+    FlashError, LinkError (the staged file could not be read).
+    """
+
+    def __init__(self, layout: Layout, nor: Nor, verify: Callable[[int, bytes, bytes, bytes], bool] | None = None) -> None:
+        self.layout = layout
+        self.nor = nor
+        self.raw = ffi.new("struct nrt_core *")
+        self._verify = verify_callback(verify or signature_holds)
+        lib.nrt_nor_set_verify(nor.raw, ffi.NULL, self._verify)
+
+    def provision(self, image: ImageRecord | None = None) -> None:
+        """Writes a first state log: it knows `image` as confirmed, or nothing."""
+        now = _c_image(image) if image else ffi.NULL
+        self._demand(lib.nrt_host_provision(self.raw, self.nor.raw, now), "the state log could not be made")
+
+    def power_up(self, reset: Reset = Reset.POWER) -> Fate:
+        """Mounts the log, recovers (R0 to R2), counts boots; afterwards `facts` is true."""
+        fate = ffi.new("int *")
+        self._demand(lib.nrt_host_power_up(self.raw, self.nor.raw, int(reset), fate), "power-up failed")
+        return Fate(fate[0])
+
+    @property
+    def facts(self) -> Facts:
+        """What the state log says now."""
+        raw = self.raw.facts
+        return Facts(
+            installed=_image(raw.installed),
+            confirmed=_image(raw.confirmed),
+            target=_target(raw.target),
+            installs=raw.installs,
+            serial=raw.serial,
+            key_list=raw.key_list,
+            commit=raw.commit,
+            done=raw.done,
+            failed_proofs=raw.failed_proofs,
+            failed=bytes(raw.failed),
+            boots=raw.boots,
+            candidate=bool(raw.candidate),
+            restoring=bool(raw.restoring),
+            broken=Why(raw.broken),
+        )
+
+    def prove(self, file: bytes, target: Target, ram: int) -> None:
+        """G4 and G5 in `ram` bytes; the bank is untouched."""
+        mem, lent = _ram(ram)
+        code = lib.nrt_host_prove(self.raw, self.nor.raw, file, len(file), _c_target(target), lent)
+        self.raw.plan = ffi.NULL
+        del mem
+        self._demand(code, "the update file was refused")
+
+    def rewrite(self, file: bytes, target: Target, ram: int) -> None:
+        """Proves, then rewrites the bank; afterwards it holds the target as a candidate."""
+        mem, lent = _ram(ram)
+        code = lib.nrt_host_rewrite(self.raw, self.nor.raw, file, len(file), _c_target(target), lent)
+        self.raw.plan = ffi.NULL
+        del mem
+        self._demand(code, "the rewrite stopped")
+
+    def resume(self, file: bytes, ram: int) -> None:
+        """Goes on with the open plan; `file` must be the very file it was begun with."""
+        mem, lent = _ram(ram)
+        code = lib.nrt_host_resume(self.raw, self.nor.raw, file, len(file), lent)
+        self.raw.plan = ffi.NULL
+        del mem
+        self._demand(code, "the rewrite could not go on")
+
+    def bank_digest(self, size: int) -> bytes:
+        """SHA-256 of the first `size` bytes of image in the bank, as they are now."""
+        self._open()
+        out = ffi.new("uint8_t[32]")
+        self._demand(lib.nrt_bank_digest(self.raw, size, out), "the bank could not be read")
+        return bytes(out)
+
+    def bank_bytes(self, size: int) -> bytes:
+        """The first `size` bytes of image in the bank, as they are now."""
+        parts, left = [], size
+        for span in self.layout.bank:
+            parts.append(self.nor.read_raw(span.base, min(left, span.length)))
+            left -= len(parts[-1])
+        if left:
+            raise DataError("the bank is not that large", f"{size} bytes were asked for", id="NRT-223")
+        return b"".join(parts)
+
+    def confirm(self) -> None:
+        """The running image works: candidate becomes confirmed, the floor rises."""
+        self._demand(lib.nrt_host_confirm(self.raw, self.nor.raw), "nothing can be confirmed now")
+
+    def give_up(self, why: Why) -> None:
+        """Restoration state, with this reason."""
+        self._demand(lib.nrt_host_give_up(self.raw, self.nor.raw, int(why)), "the reason could not be recorded")
+
+    def accept_serial(self, serial: int) -> None:
+        """This ticket serial is used; TrustError for the same or a lower one."""
+        self._demand(lib.nrt_host_accept_serial(self.raw, self.nor.raw, serial), "this ticket was used before")
+
+    def birth(self) -> Birth:
+        """The birth record; DataError where there is none."""
+        self._open()
+        out = ffi.new("struct nrt_birth *")
+        port = lib.nrt_nor_port(self.nor.raw)
+        self._demand(lib.nrt_birth_read(lib.nrt_nor_layout(self.nor.raw), port, out), "no birth record")
+        return birth_value(out)
+
+    def write_birth(self, birth: Birth) -> None:
+        """Writes the birth record, once: RefusedError where the area is not erased."""
+        port = lib.nrt_nor_port(self.nor.raw)
+        raw = c_birth(birth)
+        code = lib.nrt_birth_write(lib.nrt_nor_layout(self.nor.raw), port, raw)
+        self._demand(code, "the birth record could not be written")
+
+    def _open(self) -> None:
+        if self.raw.layout == ffi.NULL:
+            self.raw.layout = lib.nrt_nor_layout(self.nor.raw)
+            self.raw.port = lib.nrt_nor_port(self.nor.raw)
+
+    def _demand(self, code: int, what: str) -> None:
+        if code == lib.NRT_CUT:
+            raise PowerCut(what)
+        demand(code, what)
+
+
+def write_bank(nor: Nor, image: bytes) -> None:
+    """Puts an image into the bank with the factory's hands."""
+    if len(image) > nor.layout.bank_size:
+        raise DataError("the image does not fit the bank", f"{len(image)} bytes into {nor.layout.bank_size}", id="NRT-224")
+    at = 0
+    for span in nor.layout.bank:
+        part = image[at : at + span.length]
+        if part:
+            nor.write_raw(span.base, part)
+        at += len(part)
+
+
+# ---- values and errors -------------------------------------------------------------------------------------------------
+
+
+def _ram(count: int) -> tuple[Any, Any]:
+    mem = ffi.new("uint8_t[]", max(count, 1))
+    return mem, ffi.new("struct nrt_ram *", {"mem": mem, "len": count})[0]
+
+
+def _image(raw: Any) -> ImageRecord:
+    return ImageRecord(bytes(raw.image), raw.size, bytes(raw.envelope), raw.sequence, raw.epoch)
+
+
+def _c_image(image: ImageRecord) -> Any:
+    return ffi.new(
+        "struct nrt_image *",
+        {
+            "envelope": image.envelope,
+            "image": image.image,
+            "size": image.size,
+            "sequence": image.sequence,
+            "epoch": image.epoch,
+        },
+    )
+
+
+def _target(raw: Any) -> Target:
+    return Target(
+        image=bytes(raw.image),
+        image_size=raw.image_size,
+        leaves=bytes(raw.leaves),
+        file=bytes(raw.file),
+        file_size=raw.file_size,
+        envelope=bytes(raw.envelope),
+        sequence=raw.sequence,
+        epoch=raw.epoch,
+        serial=raw.serial,
+    )
+
+
+def _c_target(target: Target) -> Any:
+    fields = ("image", "image_size", "leaves", "file", "file_size", "envelope", "sequence", "epoch", "serial")
+    return ffi.new("struct nrt_target *", {name: getattr(target, name) for name in fields})
+
+
+_ERRORS: dict[int, tuple[type[NeurathError], str, str]] = {
+    -1: (DataError, "an argument breaks the core's contract", "NRT-230"),
+    -2: (DataError, "the bytes are not what they claim to be", "NRT-231"),
+    -3: (RefusedError, "RAM, scratch or state log is too small for this plan", "NRT-310"),
+    -4: (FlashError, "an erase or a program failed, or read back differently", "NRT-501"),
+    -5: (FlashError, "the flash reports an uncorrectable read", "NRT-502"),
+    -6: (DataError, "the plan reads bytes that it has erased by then", "NRT-232"),
+    -7: (DataError, "the content differs from its digest", "NRT-233"),
+    -8: (DataError, "the bank does not hold the base this file was made for", "NRT-234"),
+    -9: (TrustError, "signature, key, class, serial or floor says no", "NRT-252"),
+    -10: (RefusedError, "not allowed in this state", "NRT-311"),
+    -11: (DataError, "the file asks for more work than its size allows", "NRT-235"),
+    -12: (LinkError, "the staged file could not be read", "NRT-410"),
+}
+
+
+def demand(code: int, what: str) -> None:
+    """Nothing for a result >= 0, else the error it stands for."""
+    if code >= 0:
+        return
+    kind, why, name = _ERRORS.get(code, (FlashError, f"the core answers {code}", "NRT-500"))
+    raise kind(what, why, "docs/reference/errors.md", id=name)
