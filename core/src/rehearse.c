@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "plan.h"
+#include "statelog.h"
 
 #define CHUNK 128
 
@@ -210,11 +211,22 @@ int nrt_rehearse(struct nrt_core *c, const struct nrt_file *f, const struct nrt_
     return rc < 0 ? rc : rehearse(c, f, t, ram, from);
 }
 
+/* What the file itself is to blame for; too little RAM or a lost link says nothing about it. */
+static int is_fault_of_file(int rc)
+{
+    return rc == NRT_E_FORMAT || rc == NRT_E_GONE || rc == NRT_E_DIGEST || rc == NRT_E_BASE || rc == NRT_E_BOUND;
+}
+
 int nrt_prove(struct nrt_core *c, const struct nrt_file *f, const struct nrt_target *t, struct nrt_ram ram)
 {
     int rc;
     if (c->facts.target.file_size != 0)
         return NRT_E_STATE;   /* a plan is open: nrt_resume() */
     rc = check_file(f, t);
-    return rc < 0 ? rc : rehearse(c, f, t, ram, 0);
+    if (rc < 0)
+        return rc;
+    rc = rehearse(c, f, t, ram, 0);
+    if (is_fault_of_file(rc) && nrt_log_failed(c, t->envelope) == NRT_E_FLASH)
+        return NRT_E_FLASH;
+    return rc;
 }

@@ -43,16 +43,11 @@ static int read_bytes(struct nrt_reader *r, uint8_t *out, uint32_t len)
     return NRT_OK;
 }
 
-/* The layout's longest unit is group << shift; 7 says nothing about it (sectors of several sizes). */
+/* The layout's first unit is group << shift; 7 says nothing about it (units of several sizes). */
 static int units_are(const struct nrt_layout *l, uint32_t group, uint32_t shift)
 {
-    uint32_t longest = 0;
-    uint32_t u;
     struct nrt_span span;
-    for (u = 0; shift < 7 && u < nrt_unit_count(l); u++)
-        if (nrt_unit_span(l, u, &span) == NRT_OK && span.len > longest)
-            longest = span.len;
-    return shift == 7 || longest == group << shift;
+    return shift == 7 || (nrt_unit_span(l, 0, &span) == NRT_OK && span.len == group << shift);
 }
 
 /* Magic, profile, flags, address, sizes, CRC, group: everything before the order. */

@@ -35,8 +35,8 @@ class Head:
     """What stands before the frames, with the control table still coded.
 
     Sizes in bytes; `base` is the low half of the old image's CRC-32 (0 for a full image), `crc` the CRC-32 over old and
-    new image, one after the other; `order` are commit units in plan order; the longest unit of the memory map is
-    `group << unit_shift`, or IRREGULAR; `apart` says that old bytes never go away (not in place).
+    new image, one after the other; `order` are commit units in plan order; every unit of the memory map is
+    `group << unit_shift` long, or it is IRREGULAR; `apart` says that old bytes never go away (not in place).
     """
 
     profile: int

@@ -1,0 +1,234 @@
+"""`neurath delta`: makes, applies and shows update files. It knows files and options; it must never build or decode by itself,
+and never leaves a half-written file."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from pathlib import Path
+
+from neurath.cli.output import Output
+from neurath.errors import DataError, NotFound, RefusedError, TrustError, UsageError
+from neurath.flash.geometry import Layout
+
+EPILOG = """examples:
+  neurath delta create old.bin new.bin -o update.nru --sector 4096
+  neurath delta create old.bin new.bin -o update.nru --model hub.toml
+  neurath delta apply old.bin update.nru -o new.bin
+  neurath delta show update.nru
+
+exit codes: 0 done, 1 not an update file, 3 the images are the same, 4 no such file, 5 refused, 7 OLD is not the base"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """create, apply, show."""
+    parser.epilog = EPILOG
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    verbs = parser.add_subparsers(dest="action", required=True, metavar="create|apply|show")
+    create = verbs.add_parser("create", help="make an update file from OLD to NEW (raw images)", epilog=EPILOG)
+    create.add_argument("old", metavar="OLD")
+    create.add_argument("new", metavar="NEW")
+    create.add_argument("-o", "--output", required=True, metavar="FILE")
+    create.add_argument("--profile", choices=("large", "small", "tiny"), default="small", help="default: small")
+    create.add_argument("--in-place", action="store_true", help="for a terminal with one bank (the default)")
+    create.add_argument("--sequential", action="store_true", help="for an old image that stays whole elsewhere")
+    create.add_argument("--buffers", type=int, default=0, metavar="N", help="scratch mode: planner cache only; 0 is enough")
+    create.add_argument("--mode", choices=("scratch", "resume"), default="scratch")
+    create.add_argument("--dry-run", action="store_true", help="make it, try it, write nothing")
+    apply = verbs.add_parser("apply", help="turn OLD into NEW the way a terminal does", epilog=EPILOG)
+    apply.add_argument("old", metavar="OLD")
+    apply.add_argument("file", metavar="FILE")
+    apply.add_argument("-o", "--output", required=True, metavar="NEW")
+    apply.add_argument("--dry-run", action="store_true", help="do it in memory, write nothing")
+    show = verbs.add_parser("show", help="what an update file is", epilog=EPILOG)
+    show.add_argument("file", metavar="FILE")
+    for sub in (create, apply):
+        sub.add_argument("--model", metavar="FILE", help="memory map (TOML) of the terminals")
+    create.add_argument(
+        "--sector", type=int, default=None, metavar="BYTES", help="equal sectors of a plain chip, default 4096"
+    )
+    for sub in (create, apply, show):
+        sub.formatter_class = argparse.RawDescriptionHelpFormatter
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    return {"create": _create, "apply": _apply, "show": _show}[args.action](args, out)
+
+
+def _create(args: argparse.Namespace, out: Output) -> int:
+    from neurath.delta.build import Wish, build
+
+    _check_wish(args)
+    old, new = _read(args.old), _read(args.new)
+    model = _model(args.model)
+    layout = model.layout if model else _plain(max(len(old), len(new)), args.sector or 4096)
+    delta = build(old, new, layout, Wish(apart=args.sequential, address=model.address if model else 0))
+    if not args.dry_run:
+        _write(args.output, delta.data)
+    share = len(delta.data) / len(new)
+    out.data(
+        f"{args.output}: {len(delta.data)} B, {share:.1%} of the image; {delta.sectors} sectors get new content; "
+        f"a terminal lends {delta.ram_needed(layout)} B of RAM" + (" (dry run, not written)" if args.dry_run else ""),
+        file=args.output,
+        size=len(delta.data),
+        kind=delta.kind,
+        image_size=len(new),
+        sectors=delta.sectors,
+        workspace=delta.workspace,
+        ram=delta.ram_needed(layout),
+        lost=delta.lost,
+        in_place=not args.sequential,
+        written=not args.dry_run,
+    )
+    return 0
+
+
+def _check_wish(args: argparse.Namespace) -> None:
+    if args.in_place and args.sequential:
+        raise UsageError("--in-place and --sequential exclude each other", "one bank or two", "leave one of them out")
+    if args.model and args.sector:
+        raise UsageError("--model and --sector exclude each other", "a model names its own sectors", "leave --sector out")
+    if args.buffers < 0:
+        raise UsageError("--buffers is a number of sectors", f"{args.buffers} is below 0", "--buffers 0")
+    if args.profile != "small":
+        raise RefusedError(
+            f"the {args.profile} profile is not in this version",
+            "update files have the small one",
+            "--profile small",
+            id="NRT-322",
+        )
+    if args.mode == "resume":
+        least = max(1, -(-16384 // (args.sector or 4096)))
+        why = (
+            f"it needs at least one commit unit: {least} buffers"
+            if args.buffers < least
+            else "this version plans scratch only"
+        )
+        raise RefusedError("resume mode cannot be planned", why, "--mode scratch", id="NRT-323")
+
+
+def _apply(args: argparse.Namespace, out: Output) -> int:
+    from neurath.delta.format import parse
+
+    old, data = _read(args.old), _read(args.file)
+    head, _frames = parse(data)
+    model = _model(args.model)
+    layout = model.layout if model else _layout_of(head.group, head.unit_shift, max(head.old_size, head.new_size, 1))
+    new, operations = _applied(old, data, layout)
+    if not args.dry_run:
+        _write(args.output, new)
+    out.data(
+        f"{args.output}: {len(new)} B"
+        + (f", {operations} flash operations in place" if operations else "")
+        + (" (dry run, not written)" if args.dry_run else ""),
+        file=args.output,
+        size=len(new),
+        in_place=not head.apart,
+        operations=operations,
+        written=not args.dry_run,
+    )
+    return 0
+
+
+def _applied(old: bytes, data: bytes, layout: Layout) -> tuple[bytes, int]:
+    """The new image and the flash operations it took; none where the file is not for one bank."""
+    import zlib
+
+    from neurath.delta import native, simulate
+
+    head = native.header(data, layout)
+    tag = zlib.crc32(old) & 0xFFFF if old else 0
+    if len(old) != head.old_size or tag != head.base:
+        raise TrustError(
+            "this update file is made for another image",
+            f"its base has {head.old_size} B and tag {head.base:04x}, OLD has {len(old)} B and tag {tag:04x}",
+            "give the image the terminal runs",
+            id="NRT-251",
+        )
+    new = native.decode_apart(old, data, layout)
+    if zlib.crc32(new, zlib.crc32(old)) != head.crc:
+        raise DataError("this update file is damaged", "what it makes is not what it says", "fetch it again", id="NRT-233")
+    if head.apart:
+        return new, 0
+    return simulate.counted(old, new, layout, data)
+
+
+def _show(args: argparse.Namespace, out: Output) -> int:
+    from neurath.delta.format import PROFILES, parse
+
+    data = _read(args.file)
+    head, frames = parse(data)
+    place = "for an old image elsewhere" if head.apart else "in place"
+    text = (
+        f"{head.kind}, profile {head.profile} ({PROFILES[head.profile]}), {place}\n"
+        f"  file    {len(data)} B: {len(head.control)} B of control table, {sum(map(len, frames))} B in {len(frames)} groups\n"
+        f"  base    {head.old_size} B, tag {head.base:04x}\n"
+        f"  makes   {head.new_size} B\n"
+        f"  order   {' '.join(map(str, head.order)) or 'nothing changes'}\n"
+        f"  copies  {head.segments}"
+    )
+    out.data(
+        text,
+        kind=head.kind,
+        profile=head.profile,
+        in_place=not head.apart,
+        size=len(data),
+        old_size=head.old_size,
+        new_size=head.new_size,
+        base=head.base,
+        crc=head.crc,
+        group=head.group,
+        order=list(head.order),
+        segments=head.segments,
+        saves=len(head.saves),
+        groups=len(frames),
+    )
+    return 0
+
+
+def _plain(room: int, sector: int) -> Layout:
+    """A flat chip of equal sectors with room for the image, as `simple_layout` draws it."""
+    from neurath.flash.geometry import GROUP, simple_layout
+
+    if sector < 512 or sector & (sector - 1) or sector > 1 << 20:
+        raise UsageError("--sector is a power of two from 512 to 1048576", f"{sector} is not", "--sector 4096")
+    return simple_layout(room, sector=sector, scratch_sectors=max(8, 2 * GROUP // sector))
+
+
+def _layout_of(group: int, shift: int, room: int) -> Layout:
+    from neurath.delta.format import IRREGULAR
+    from neurath.flash.geometry import GROUP
+
+    if shift == IRREGULAR or group != GROUP:
+        raise UsageError("only the memory map tells how to apply this file", "its sectors are irregular", "--model FILE")
+    return _plain(room, (group << shift) if shift else 4096)
+
+
+def _model(path: str | None):  # type: ignore[no-untyped-def]
+    from neurath.flash.geometry import model_from_toml
+
+    return model_from_toml(_read(path).decode(errors="replace")) if path else None
+
+
+def _read(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        raise NotFound(f"no file {path}", "it does not exist", "check the path") from None
+
+
+def _write(path: str, data: bytes) -> None:
+    """All or nothing: a full disk leaves what was there."""
+    goal = Path(path)
+    handle, name = tempfile.mkstemp(prefix=f".{goal.name}.", dir=goal.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, goal)
+    except BaseException:
+        os.unlink(name)
+        raise

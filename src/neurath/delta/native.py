@@ -1,0 +1,135 @@
+"""The core's view of an update file, from Python: header, commit units, decoding with the old image whole. It knows the C
+structures; it must never decode by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import neurath.flash._core as _core
+from neurath.delta.format import Kind
+from neurath.errors import DataError, NeurathError, RefusedError
+from neurath.flash.geometry import Layout
+
+_WHY = {
+    _core.lib.NRT_E_FORMAT: "a field in it is impossible, or it is made for another memory map",
+    _core.lib.NRT_E_SPACE: "its images do not fit this bank",
+    _core.lib.NRT_E_BOUND: "it asks for more than its size allows",
+    _core.lib.NRT_E_GONE: "it reads old bytes that are gone by then",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the core reads in a header, for one memory map. Sizes in bytes; `workspace` is the decoder's RAM."""
+
+    profile: int
+    old_size: int
+    new_size: int
+    base: int
+    crc: int
+    group: int
+    units: int
+    saves: int
+    segments: int
+    workspace: int
+    apart: bool
+
+    @property
+    def kind(self) -> Kind:
+        return "delta" if self.old_size else "full"
+
+
+def c_layout(layout: Layout) -> Any:
+    """struct nrt_layout of a memory map."""
+    c = _core.ffi.new("struct nrt_layout *")
+    c.n_regions, c.n_bank = len(layout.regions), len(layout.bank)
+    for i, region in enumerate(layout.regions):
+        c.region[i].base, c.region[i].size, c.region[i].count = region.base, region.size, region.count
+    for i, span in enumerate(layout.bank):
+        c.bank[i].base, c.bank[i].len = span.base, span.length
+    for i, span in enumerate(layout.log):
+        c.log[i].base, c.log[i].len = span.base, span.length
+    for name in ("birth", "scratch", "stage"):
+        span = getattr(layout, name)
+        getattr(c, name).base, getattr(c, name).len = span.base, span.length
+    for name in ("write_unit", "page", "group", "leaf", "erased"):
+        setattr(c, name, getattr(layout, name))
+    return c
+
+
+def units(layout: Layout) -> list[tuple[int, int]]:
+    """Image offsets (start, end) of every commit unit, in image order."""
+    c = c_layout(layout)
+    span = _core.ffi.new("struct nrt_span *")
+    out = []
+    for unit in range(_core.lib.nrt_unit_count(c)):
+        _checked(_core.lib.nrt_unit_span(c, unit, span))
+        out.append((span.base, span.base + span.len))
+    return out
+
+
+def header(data: bytes, layout: Layout) -> Header:
+    """The header of an update file, checked as the terminal checks it; DataError or RefusedError."""
+    c, (file, *_alive) = c_layout(layout), _file(data)
+    head = _core.ffi.new("struct nrt_header *")
+    _checked(_core.lib.nrt_unpack_header(c, file, head))
+    return Header(
+        profile=head.profile,
+        old_size=head.old_size,
+        new_size=head.new_size,
+        base=head.base,
+        crc=head.crc,
+        group=head.group,
+        units=head.n_order,
+        saves=head.n_saves,
+        segments=head.n_segments,
+        workspace=head.workspace,
+        apart=bool(head.apart),
+    )
+
+
+def need(layout: Layout, image_size: int, file_size: int, workspace: int, *, staged_in_ram: bool) -> int:
+    """nrt_need(): RAM in bytes an update takes; RefusedError where this memory map cannot take it at all."""
+    n = int(_core.lib.nrt_need(c_layout(layout), image_size, file_size, workspace, staged_in_ram))
+    if n == 0xFFFFFFFF:
+        raise RefusedError(
+            "this memory map cannot take the update",
+            f"an image of {image_size} B, a bank of {layout.bank_size} B, {layout.scratch.length} B of scratch flash",
+            "see docs/spec/need.md",
+            id="NRT-320",
+        )
+    return n
+
+
+def decode_apart(old: bytes, data: bytes, layout: Layout) -> bytes:
+    """The new image, decoded by the core with the old image whole: nothing in place, no digest checked."""
+    head = header(data, layout)
+    room = need(layout, head.new_size, len(data), head.workspace, staged_in_ram=False)
+    ram = _core.ffi.new("uint8_t[]", room)
+    before, after = _bytes(old), _bytes(data)
+    out = bytearray(old[: head.new_size].ljust(head.new_size, bytes((layout.erased,))))
+    target = _core.ffi.from_buffer(out, require_writable=True)
+    lent = _core.ffi.new("struct nrt_ram *", {"mem": ram, "len": room})
+    _checked(_core.lib.nrt_decode_apart(c_layout(layout), before[0], after[0], lent[0], target, head.new_size))
+    return bytes(out)
+
+
+def _bytes(data: bytes) -> tuple[Any, Any]:
+    """struct nrt_bytes over `data`, and what keeps it alive."""
+    view = _core.ffi.from_buffer(data)
+    return _core.ffi.new("struct nrt_bytes *", {"data": _core.ffi.cast("uint8_t *", view), "size": len(data)}), view
+
+
+def _file(data: bytes) -> tuple[Any, Any, Any]:
+    held, view = _bytes(data)
+    read = _core.ffi.addressof(_core.lib, "nrt_bytes_read")
+    return _core.ffi.new("struct nrt_file *", {"ctx": held, "size": len(data), "read": read}), held, view
+
+
+def _checked(result: int) -> None:
+    if result >= 0:
+        return
+    kind: type[NeurathError] = RefusedError if result == _core.lib.NRT_E_SPACE else DataError
+    hint = "fetch it again, or make it for this memory map with `neurath delta create`"
+    raise kind("this update file cannot be used here", _WHY.get(result, f"the core says {result}"), hint, id="NRT-231")
