@@ -96,7 +96,7 @@ def _check_wish(args: argparse.Namespace) -> None:
             f"the {args.profile} profile is not in this version",
             "update files have the small one",
             "--profile small",
-            id="NRT-322",
+            id="NRT-341",
         )
     if args.mode == "resume":
         least = max(1, -(-16384 // (args.sector or 4096)))
@@ -105,7 +105,7 @@ def _check_wish(args: argparse.Namespace) -> None:
             if args.buffers < least
             else "this version plans scratch only"
         )
-        raise RefusedError("resume mode cannot be planned", why, "--mode scratch", id="NRT-323")
+        raise RefusedError("resume mode cannot be planned", why, "--mode scratch", id="NRT-342")
 
 
 def _apply(args: argparse.Namespace, out: Output) -> int:
@@ -144,14 +144,14 @@ def _applied(old: bytes, data: bytes, layout: Layout) -> tuple[bytes, int]:
             "this update file is made for another image",
             f"its base has {head.old_size} B and tag {head.base:04x}, OLD has {len(old)} B and tag {tag:04x}",
             "give the image the terminal runs",
-            id="NRT-251",
+            id="NRT-256",
         )
     new = native.decode_apart(old, data, layout)
     if zlib.crc32(new, zlib.crc32(old)) != head.crc:
-        raise DataError("this update file is damaged", "what it makes is not what it says", "fetch it again", id="NRT-233")
+        raise DataError("this update file is damaged", "what it makes is not what it says", "fetch it again", id="NRT-273")
     if head.apart:
         return new, 0
-    return simulate.counted(old, new, layout, data)
+    return simulate.rewrite(old, new, layout, data)
 
 
 def _show(args: argparse.Namespace, out: Output) -> int:

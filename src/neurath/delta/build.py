@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from neurath.delta import code, native, simulate
 from neurath.delta.format import IRREGULAR, MAX_SEGMENTS, RAW, SIMPLE, Head, Kind, pack
-from neurath.delta.match import Bsdiff, Exact, Matcher, Segment, joined, worth
+from neurath.delta.match import COST_SEGMENT, Bsdiff, Exact, Matcher, Segment, worth
 from neurath.delta.plan import Plan, changed_units, plan
 from neurath.errors import NeurathError, NothingToDo, RefusedError
 from neurath.flash.geometry import Layout
@@ -94,7 +94,7 @@ def _check_room(old: bytes, new: bytes, layout: Layout) -> None:
                 f"the {name} image does not fit the bank",
                 f"{len(image)} B, the bank holds {layout.bank_size} B",
                 "give the memory map of this model with --model FILE",
-                id="NRT-321",
+                id="NRT-340",
             )
 
 
@@ -103,17 +103,23 @@ def _apart(old: bytes, new: bytes, units: Sequence[tuple[int, int]], found: Sequ
     return Plan(tuple(changed_units(old, new, units)), tuple(found), 0)
 
 
-def _best(old: bytes, new: bytes, segments: Sequence[Segment]) -> list[Segment]:
-    """At most MAX_SEGMENTS that pay for themselves, the most useful ones, in image order."""
-    useful = [s for s in segments if worth(old, new, s) > 0]
-    useful.sort(key=lambda s: worth(old, new, s), reverse=True)
-    return joined(sorted(useful[:MAX_SEGMENTS], key=lambda s: s.at))
+def _best(pair: Pair, segments: Sequence[Segment], profile: int) -> list[Segment]:
+    """At most MAX_SEGMENTS that pay for themselves, the most useful ones, in image order.
+
+    Nothing is joined here: between two pieces may lie one that the order cannot keep.
+    """
+
+    def gain(segment: Segment) -> int:
+        return segment.length * 8 - COST_SEGMENT if profile == RAW else worth(pair.old, pair.new, segment)
+
+    useful = sorted((s for s in segments if gain(s) > 0), key=gain, reverse=True)
+    return sorted(useful[:MAX_SEGMENTS], key=lambda s: s.at)
 
 
 def _assembled(pair: Pair, layout: Layout, wish: Wish, planned: Plan) -> bytes:
     old, new = pair.old, pair.new
     units = native.units(layout)
-    segments = _best(old, new, planned.segments)
+    segments = _best(pair, planned.segments, wish.profile)
     head = Head(
         profile=wish.profile,
         old_size=len(old),
@@ -151,11 +157,11 @@ def changed_sectors(old: bytes, new: bytes, layout: Layout) -> int:
 
 
 def _try(old: bytes, new: bytes, layout: Layout, delta: Delta, apart: bool) -> None:
-    made = native.decode_apart(old, delta.data, layout) if apart else simulate.rewrite(old, new, layout, delta.data)
+    made = native.decode_apart(old, delta.data, layout) if apart else simulate.rewrite(old, new, layout, delta.data)[0]
     if made != new:
         raise NeurathError(
             "the update file that was made does not work",
             "the core's trial ended on other bytes",
             "please report this",
-            id="NRT-232",
+            id="NRT-272",
         )

@@ -10,6 +10,8 @@ import neurath.flash._core as _core
 from neurath.delta.format import Kind
 from neurath.errors import DataError, NeurathError, RefusedError
 from neurath.flash.geometry import Layout
+from neurath.flash.native import c_layout, unit_spans
+from neurath.flash.native import need as core_need
 
 _WHY = {
     _core.lib.NRT_E_FORMAT: "a field in it is impossible, or it is made for another memory map",
@@ -40,33 +42,9 @@ class Header:
         return "delta" if self.old_size else "full"
 
 
-def c_layout(layout: Layout) -> Any:
-    """struct nrt_layout of a memory map."""
-    c = _core.ffi.new("struct nrt_layout *")
-    c.n_regions, c.n_bank = len(layout.regions), len(layout.bank)
-    for i, region in enumerate(layout.regions):
-        c.region[i].base, c.region[i].size, c.region[i].count = region.base, region.size, region.count
-    for i, span in enumerate(layout.bank):
-        c.bank[i].base, c.bank[i].len = span.base, span.length
-    for i, span in enumerate(layout.log):
-        c.log[i].base, c.log[i].len = span.base, span.length
-    for name in ("birth", "scratch", "stage"):
-        span = getattr(layout, name)
-        getattr(c, name).base, getattr(c, name).len = span.base, span.length
-    for name in ("write_unit", "page", "group", "leaf", "erased"):
-        setattr(c, name, getattr(layout, name))
-    return c
-
-
 def units(layout: Layout) -> list[tuple[int, int]]:
     """Image offsets (start, end) of every commit unit, in image order."""
-    c = c_layout(layout)
-    span = _core.ffi.new("struct nrt_span *")
-    out = []
-    for unit in range(_core.lib.nrt_unit_count(c)):
-        _checked(_core.lib.nrt_unit_span(c, unit, span))
-        out.append((span.base, span.base + span.len))
-    return out
+    return [(start, start + length) for start, length in unit_spans(layout)]
 
 
 def header(data: bytes, layout: Layout) -> Header:
@@ -91,13 +69,13 @@ def header(data: bytes, layout: Layout) -> Header:
 
 def need(layout: Layout, image_size: int, file_size: int, workspace: int, *, staged_in_ram: bool) -> int:
     """nrt_need(): RAM in bytes an update takes; RefusedError where this memory map cannot take it at all."""
-    n = int(_core.lib.nrt_need(c_layout(layout), image_size, file_size, workspace, staged_in_ram))
+    n = core_need(layout, image_size, file_size, workspace, staged_in_ram)
     if n == 0xFFFFFFFF:
         raise RefusedError(
             "this memory map cannot take the update",
             f"an image of {image_size} B, a bank of {layout.bank_size} B, {layout.scratch.length} B of scratch flash",
             "see docs/spec/need.md",
-            id="NRT-320",
+            id="NRT-343",
         )
     return n
 
@@ -132,4 +110,4 @@ def _checked(result: int) -> None:
         return
     kind: type[NeurathError] = RefusedError if result == _core.lib.NRT_E_SPACE else DataError
     hint = "fetch it again, or make it for this memory map with `neurath delta create`"
-    raise kind("this update file cannot be used here", _WHY.get(result, f"the core says {result}"), hint, id="NRT-231")
+    raise kind("this update file cannot be used here", _WHY.get(result, f"the core says {result}"), hint, id="NRT-271")

@@ -7,7 +7,7 @@ import hashlib
 
 from neurath.delta import native
 from neurath.flash.geometry import Layout
-from neurath.flash.native import Core, ImageRecord, Nor, Target
+from neurath.flash.native import Core, ImageRecord, Nor, Target, write_bank
 
 
 def target(new: bytes, data: bytes, layout: Layout, sequence: int = 1) -> Target:
@@ -33,25 +33,18 @@ def _leaf(part: bytes, size: int) -> bytes:
 def terminal(old: bytes, layout: Layout) -> tuple[Nor, Core]:
     """A terminal that runs `old`; one that runs nothing when it is empty."""
     nor = Nor.memory(layout)
-    at = 0
-    for span in layout.bank:
-        part = old[at : at + span.length]
-        if part:
-            nor.write_raw(span.base, part)
-        at += span.length
+    write_bank(nor, old)
     core = Core(layout, nor)
-    record = ImageRecord(envelope=bytes(16), image=hashlib.sha256(old).digest(), size=len(old), sequence=0, epoch=0)
-    core.provision(record if old else None)
+    core.provision(ImageRecord(image=hashlib.sha256(old).digest(), size=len(old)) if old else None)
     core.power_up()
+    nor.forget()
     return nor, core
 
 
-def rewrite(old: bytes, new: bytes, layout: Layout, data: bytes) -> bytes:
-    """What the bank holds after the update; the refusal of the core as it is."""
-    _nor, core = terminal(old, layout)
-    wanted = target(new, data, layout)
+def rewrite(old: bytes, new: bytes, layout: Layout, data: bytes) -> tuple[bytes, int]:
+    """What the bank holds after the update, and the flash operations it took; the refusal of the core as it is."""
+    nor, core = terminal(old, layout)
     head = native.header(data, layout)
     ram = native.need(layout, len(new), len(data), head.workspace, staged_in_ram=False)
-    core.prove(data, wanted, ram)
-    core.rewrite(data, wanted, ram)
-    return core.bank_bytes(len(new))
+    core.rewrite(data, target(new, data, layout), ram)
+    return core.bank_bytes(len(new)), nor.operations

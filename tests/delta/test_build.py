@@ -1,0 +1,115 @@
+"""Building: the file that is handed out was tried by the core, and small steps cost little."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from neurath.delta import Wish, build, full, header, simulate
+from neurath.delta import native as delta_native
+from neurath.delta.build import changed_sectors
+from neurath.delta.format import RAW, parse
+from neurath.errors import DataError, NeurathError, NothingToDo, RefusedError
+from neurath.flash.geometry import Layout, Region, Span, simple_layout
+from tests.delta.images import pair, small_layout
+
+
+@pytest.mark.parametrize("profile", [0, 1])
+def test_a_delta_turns_old_into_new_in_place(profile: int) -> None:
+    old, new = pair(11)
+    layout = small_layout(16384)
+    delta = build(old, new, layout, Wish(profile=profile))
+    made, operations = simulate.rewrite(old, new, layout, delta.data)
+    assert (made, delta.kind) == (new, "delta")
+    assert operations > 2 * delta.sectors
+    assert header(delta.data, layout).workspace == delta.workspace
+
+
+def test_a_full_image_needs_no_base() -> None:
+    _, new = pair(12)
+    layout = small_layout(16384)
+    delta = full(new, layout)
+    assert delta.kind == "full"
+    assert len(delta.data) < len(new)
+    assert simulate.rewrite(b"", new, layout, delta.data)[0] == new
+
+
+def test_a_restamped_build_costs_less_than_130_bytes() -> None:
+    old = random.Random(5).randbytes(1 << 18)
+    new = bytearray(old)
+    new[100_000:100_011] = b"Nov 21 2026"
+    delta = build(old, bytes(new), simple_layout(len(old)))
+    assert len(delta.data) < 130
+    assert delta.sectors == 1
+    assert delta.workspace <= 12288
+
+
+def test_identical_images_are_nothing_to_do() -> None:
+    old, _ = pair(13)
+    with pytest.raises(NothingToDo):
+        build(old, old, small_layout(16384))
+
+
+def test_an_image_that_does_not_fit_the_bank_is_refused() -> None:
+    old, new = pair(14)
+    with pytest.raises(RefusedError, match="does not fit"):
+        build(old, new + bytes(20000), small_layout(16384))
+    with pytest.raises(RefusedError, match="empty"):
+        build(old, b"", small_layout(16384))
+
+
+def test_a_shrinking_and_a_growing_image_work() -> None:
+    old, new = pair(15)
+    layout = small_layout(32768)
+    for before, after in ((old, new[:3000]), (old[:3000], new), (old, new + new[:5000])):
+        assert simulate.rewrite(before, after, layout, build(before, after, layout).data)[0] == after
+
+
+def test_a_file_for_an_image_elsewhere_is_smaller_and_never_rewritten_in_place() -> None:
+    old, new = pair(16)
+    layout = small_layout(16384)
+    delta = build(old, new, layout, Wish(apart=True))
+    assert len(delta.data) <= len(build(old, new, layout).data)
+    assert delta_native.decode_apart(old, delta.data, layout) == new
+    with pytest.raises(DataError):
+        simulate.rewrite(old, new, layout, delta.data)
+
+
+def test_sectors_of_several_sizes_and_a_hole_in_the_bank_work() -> None:
+    layout = Layout(
+        regions=(Region(0, 1024, 30), Region(30720, 4096, 6)),
+        birth=Span(0, 1024),
+        log=(Span(1024, 1024), Span(2048, 1024)),
+        scratch=Span(30720, 2 * 4096),
+        bank=(Span(10240, 4096), Span(16384, 4096), Span(38912, 12288)),
+        group=2048,
+        leaf=1024,
+    )
+    old, new = pair(17)
+    delta = build(old, new, layout)
+    assert parse(delta.data)[0].unit_shift == 7
+    assert simulate.rewrite(old, new, layout, delta.data)[0] == new
+    assert delta.sectors == changed_sectors(old, new, layout)
+
+
+def test_a_file_that_the_core_does_not_confirm_is_never_handed_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    from neurath.delta import code
+
+    old, new = pair(18)
+    honest = code.frames
+
+    def lying(*args: object) -> list[bytes]:
+        frames = honest(*args)  # type: ignore[arg-type]
+        return [*frames[:-1], bytes((frames[-1][0] ^ 0xFF,)) + frames[-1][1:]]
+
+    monkeypatch.setattr(code, "frames", lying)
+    for profile in (RAW, 1):
+        with pytest.raises(NeurathError):
+            build(old, new, small_layout(16384), Wish(profile=profile))
+
+
+def test_a_file_is_the_same_every_time() -> None:
+    old, new = pair(19)
+    layout = small_layout(16384)
+    assert build(old, new, layout) == build(old, new, layout)
