@@ -14,7 +14,7 @@ from neurath.ids import ModelName
 from neurath.wire import keys, manifest
 from neurath.wire.keys import Alg, PublicKey
 from neurath.wire.manifest import Contents, Envelope
-from tests.wire.vectors import cases
+from tests.wire.vectors import ROOT, cases
 
 MODEL = Model(ModelName("lamp"), simple_layout(65536), ram=32768)
 SIGNERS = {alg: keys.create(alg) for alg in Alg}
@@ -139,3 +139,12 @@ def test_one_of_several_keys_is_enough_and_none_is_not() -> None:
         manifest.verify(raw, others)
     with pytest.raises(TrustError):
         manifest.verify(raw, [])
+
+
+def test_the_sizes_on_the_page_are_true() -> None:
+    longest = manifest.contents_of(bytes(70000), MODEL, sequence=0xFFFF_FFFF, epoch=0xFFFF_FFFF, version="v" * 32)
+    longest = dataclasses.replace(longest, image_size=0xFFFF_FFFF, leaf=1 << 31)
+    page = (ROOT.parent / "docs/spec/envelope.md").read_text()
+    for signer in SIGNERS.values():
+        assert f"| longest possible | {len(manifest.sign(longest, signer))} |" in page
+    assert f"epoch 0 | {len(cases('envelope')[0]['envelope']) // 2} |" in page
