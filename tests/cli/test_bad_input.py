@@ -78,6 +78,9 @@ CASES = [
     Case("station package: not an envelope", "station package {image} {wrong} -o {new}", 1),
     Case("station package: another image", "station package {other} {envelope} --key {public} -o {new}", 7),
     Case("station package: disk full", "station package {image} {envelope} -o {new}", 1, disk=0, leaves=("new.out",)),
+    Case("sim fleet: absent", "sim fleet --old {absent} --new {image} --once", 4),
+    Case("sim fleet: one image", "sim fleet --old {image} --once", 2),
+    Case("sim fleet: a folder of mine", "sim fleet --old {image} --new {other} --once --dir {keys}", 2),
 ]
 
 

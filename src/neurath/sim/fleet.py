@@ -1,0 +1,197 @@
+"""A story told with real processes: a server, one agent process a terminal, power cuts that are SIGKILL, a station on a pty.
+It watches and says what it sees in plain lines; whether all went well is read from the bank files, never from reports."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from neurath.ids import TerminalId
+from neurath.sim.ground import Ground, Say
+from neurath.sim.processes import Running, Said, dead_port, verb, was_killed
+from neurath.sim.scenario import Actor, Fate, Scenario
+
+#: Seconds within which the whole story ends, well or badly.
+PATIENCE = 240.0
+#: Seconds between two lines about the same progress.
+LINE_EVERY = 5.0
+
+
+@dataclass(slots=True)
+class Part:
+    """How far one terminal is in its part of the story."""
+
+    actor: Actor
+    process: Running | None = None
+    lives: int = 0
+    phase: str = ""
+    said_at: float = 0.0
+    wire: str = ""
+    station: Running | None = None
+    done: bool = False
+    lost: str = ""
+
+
+class Fleet:
+    """Tells one scenario in one folder; ends every process it started."""
+
+    def __init__(self, scenario: Scenario, folder: Path, port: int | None, say: Say) -> None:
+        self.scenario = scenario
+        self.say = say
+        self.ground = Ground(scenario, folder, say)
+        self.parts = {actor.id: Part(actor) for actor in scenario.actors}
+        self._port = port
+        self._dead = dead_port()
+
+    def __enter__(self) -> Fleet:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, where: TracebackType | None) -> None:
+        for part in self.parts.values():
+            for process in (part.station, part.process):
+                if process is not None:
+                    process.end()
+        if self.ground.server is not None:
+            self.ground.server.end()
+
+    def tell(self) -> bool:
+        """The whole story; True when every bank holds the new software and every part went as the scenario says."""
+        self.ground.prepare(self._port)
+        pair = self.scenario.pair
+        verb(
+            "rollout",
+            "create",
+            "--release",
+            self.ground.release(pair.new_version),
+            "--all",
+            "--start",
+            "--data",
+            self.ground.data,
+        )
+        self.say(f"rollout of {self.ground.release(pair.new_version)} to all {len(self.parts)} terminals started")
+        for part in self.parts.values():
+            self._power_up(part)
+        end = time.monotonic() + PATIENCE
+        while not all(part.done or part.lost for part in self.parts.values()) and time.monotonic() < end:
+            try:
+                said = self.ground.heard.get(timeout=0.5)
+            except queue.Empty:
+                continue
+            self._hear(said)
+        return self._verdict()
+
+    def stay(self) -> None:
+        """Keeps server and terminals up until Ctrl-C."""
+        self.say(f"console: {self.ground.url}   everything lies in {self.ground.root}   Ctrl-C ends it")
+        try:
+            while True:
+                time.sleep(1)
+        except KeyboardInterrupt:
+            self.say("ended")
+
+    def _power_up(self, part: Part) -> None:
+        """A process that holds nothing but the bank file and how to reach the server."""
+        actor, ground = part.actor, self.ground
+        stranded = actor.fate is Fate.STRANDED and part.lives > 0
+        words = [
+            "agent", "run", "--bank", str(ground.bank(actor.id)), "--model", str(ground.vault / "model.toml"),
+            "--server", f"http://127.0.0.1:{self._dead}" if stranded else ground.url,
+            "--token", ground.tokens[actor.id], "--json",
+        ]  # fmt: skip
+        if part.lives == 0 and actor.kill_at:
+            words += ["--kill-at", str(actor.kill_at)]
+        if stranded:
+            words += ["--wire", str(ground.root / "terminals" / f"{actor.id}.wire")]
+        part.lives += 1
+        part.process = Running(actor.id, words, ground.log(f"{actor.id}-{part.lives}"), ground.heard)
+
+    def _hear(self, said: Said) -> None:
+        """One line or the end of one process."""
+        name = TerminalId(said.who.removeprefix("station of "))
+        part = self.parts[name]
+        if said.who != name:
+            self._hear_station(part, said)
+        elif said.ended is None:
+            self._hear_agent(part, said)
+        elif part.process is not None and not part.process.alive:
+            self._ended(part, said.ended)
+
+    def _hear_agent(self, part: Part, said: Said) -> None:
+        record = said.record
+        phase = str(record.get("phase", part.phase))
+        if phase != part.phase or time.monotonic() - part.said_at > LINE_EVERY:
+            part.phase, part.said_at = phase, time.monotonic()
+            self.say(f"{part.actor.id}: {phase}{_progress(record)}", terminal=part.actor.id, phase=phase)
+        if record.get("wire") and not part.station:
+            self._restore(part, str(record["wire"]))
+        if record.get("verdict") == "confirmed":
+            part.done = True
+
+    def _ended(self, part: Part, code: int) -> None:
+        """A process is gone: as by a power cut, or by itself."""
+        actor = part.actor
+        if was_killed(code) and part.lives == 1 and actor.kill_at:
+            self.say(f"{actor.id}: POWER CUT (SIGKILL) at flash operation {actor.kill_at}; {self._bank_state(actor)}")
+            if actor.fate is Fate.STRANDED:
+                self.say(f"{actor.id}: its link is dead too; it opens its wire and waits for the station")
+            else:
+                self.say(f"{actor.id}: power is back; a new process holds nothing but the bank file")
+            self._power_up(part)
+        elif not part.done:
+            words = part.process.last_words() if part.process else ""
+            part.lost = f"its process ended with {code}: {words}"
+
+    def _bank_state(self, actor: Actor) -> str:
+        ground = self.ground
+        if ground.runs_new(actor.id):
+            return "its bank already holds the new image"
+        old = ground.runs(actor.id, self.scenario.pair.old)
+        return "its bank still holds the old image" if old else "its bank now holds neither the old image nor the new one"
+
+    def _restore(self, part: Part, wire: str) -> None:
+        """The technician: takes stock from the server, plugs the cable in."""
+        ground = self.ground
+        stock = ground.root / "stock"
+        verb("station", "sync", "--server", ground.url, "--stock", stock)
+        self.say(f"station: stock taken from the server, then offline; plugged into {part.actor.id} at {wire}")
+        name = f"station of {part.actor.id}"
+        words = ["station", "run", "--port", wire, "--stock", str(stock), "--once", "--json"]
+        part.station = Running(name, words, ground.log("station"), ground.heard)
+
+    def _hear_station(self, part: Part, said: Said) -> None:
+        if said.ended is not None:
+            if said.ended != 0:
+                part.lost = f"the station ended with {said.ended}: {part.station.last_words() if part.station else ''}"
+            else:
+                self.say(f"station: {part.actor.id} is restored; it is safe to unplug")
+                part.done = True
+        elif said.record.get("event") == "task_progress":
+            step, held, total = (said.record.get(key) for key in ("step", "held", "total"))
+            self.say(f"station: {step} {held:,} of {total:,} bytes" if total else f"station: {step}")
+
+    def _verdict(self) -> bool:
+        """Reads every bank file and says what it holds."""
+        pair, whole = self.scenario.pair, True
+        for part in self.parts.values():
+            new = self.ground.runs_new(part.actor.id)
+            whole = whole and new and part.done and (not part.actor.kill_at or part.lives > 1)
+            held = (
+                f"holds {pair.new_version}, {len(pair.new):,} bytes, byte for byte" if new else "does NOT hold the new image"
+            )
+            self.say(
+                f"{part.actor.id}: its bank {held}{'; ' + part.lost if part.lost else ''}", terminal=part.actor.id, new=new
+            )
+        self.say(
+            "every bank holds the new software" if whole else f"NOT every terminal came through; logs: {self.ground.root}/logs"
+        )
+        return whole
+
+
+def _progress(record: Mapping[str, Any]) -> str:
+    done, total = record.get("done"), record.get("total")
+    return f", {done:,} of {total:,} bytes" if isinstance(done, int) and isinstance(total, int) and total else ""

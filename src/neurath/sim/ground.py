@@ -1,0 +1,116 @@
+"""The ground a story stands on: keys apart from the server, a running server, signed images, terminals on disk. Everything is
+made by the public verbs; the release key never lies where the server looks."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from neurath.errors import LinkError
+from neurath.flash.geometry import model_to_toml
+from neurath.ids import TerminalId
+from neurath.sim import factory
+from neurath.sim.processes import Running, Said, verb
+from neurath.sim.scenario import Scenario
+from neurath.wire import keys, manifest
+
+Say = Callable[..., None]
+#: Seconds a server may take until it answers.
+START_TIME = 30.0
+
+
+@dataclass(slots=True)
+class Ground:
+    """Folders and processes of one story. `vault` is where a release engineer sits; `data` is all the server has."""
+
+    scenario: Scenario
+    root: Path
+    say: Say
+    heard: queue.Queue[Said] = field(default_factory=queue.Queue)
+    tokens: dict[TerminalId, str] = field(default_factory=dict)
+    server: Running | None = None
+    url: str = ""
+
+    @property
+    def vault(self) -> Path:
+        return self.root / "vault"
+
+    @property
+    def data(self) -> Path:
+        return self.root / "server"
+
+    def bank(self, terminal: TerminalId) -> Path:
+        return self.root / "terminals" / f"{terminal}.bank"
+
+    def log(self, name: str) -> Path:
+        return self.root / "logs" / f"{name}.log"
+
+    def release(self, version: str) -> str:
+        return f"{self.scenario.model.name}/{version}"
+
+    def prepare(self, port: int | None) -> None:
+        """Everything up to the moment before the rollout."""
+        for folder in (self.vault, self.data, self.bank(TerminalId("x")).parent, self.log("x").parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        self._sign()
+        self._serve(port)
+        self._fill_store()
+        self._make_terminals()
+
+    def _sign(self) -> None:
+        pair, model = self.scenario.pair, self.scenario.model
+        verb("key", "create", "release", "-o", self.vault)
+        (self.vault / "model.toml").write_text(model_to_toml(model))
+        for sequence, (version, image) in enumerate(((pair.old_version, pair.old), (pair.new_version, pair.new)), 1):
+            (self.vault / f"{version}.bin").write_bytes(image)
+            verb(
+                "sign", self.vault / f"{version}.bin", "--model", self.vault / "model.toml", "--version", version,
+                "--sequence", str(sequence), "--key", self.vault / "release.pem", "-o", self.vault / f"{version}.env",
+            )  # fmt: skip
+        self.say(f"both images are signed in {self.vault}; the release key stays there, the server never sees it")
+
+    def _serve(self, port: int | None) -> None:
+        words = ["serve", "--data", str(self.data), "--port", str(port or 0), "--sleep", "1", "--json"]
+        own: queue.Queue[Said] = queue.Queue()
+        self.server = Running("server", words, self.log("server"), own)
+        try:
+            said = own.get(timeout=START_TIME)
+        except queue.Empty:
+            said = Said("server", {}, ended=1)
+        if said.ended is not None or "url" not in said.record:
+            raise LinkError("the server did not start", self.server.last_words(), f"see {self.server.log}", id="NRT-411")
+        self.url = str(said.record["url"])
+        self.say(f"server and console: {self.url}", url=self.url)
+
+    def _fill_store(self) -> None:
+        pair, model, data = self.scenario.pair, self.scenario.model, ("--data", self.data)
+        verb("model", "add", self.vault / "model.toml", "--release-key", self.vault / "release.pub.pem", *data)
+        for version in (pair.old_version, pair.new_version):
+            verb(
+                "image", "add", self.vault / f"{version}.bin", "--model", model.name, "--version", version,
+                "--envelope", self.vault / f"{version}.env", *data,
+            )  # fmt: skip
+        self.say(f"the software store holds {self.release(pair.old_version)} and {self.release(pair.new_version)}")
+
+    def _make_terminals(self) -> None:
+        pair, model = self.scenario.pair, self.scenario.model
+        release = keys.load_public(self.vault / "release.pub.pem")
+        ticket = keys.load_private(self.data / "ticket.pem").public
+        envelope = manifest.verify((self.vault / f"{pair.old_version}.env").read_bytes(), [release])
+        for actor in self.scenario.actors:
+            said = verb("terminal", "add", actor.id, "--model", model.name, "--data", self.data)
+            self.tokens[actor.id] = str(said[0]["token"])
+            birth = factory.birth_of(actor.id, model, release, ticket)
+            factory.make(self.bank(actor.id), model, birth, pair.old, envelope)
+        self.say(
+            f"{len(self.scenario.actors)} terminals, each ONE bank file in {self.root / 'terminals'}, run {pair.old_version}"
+        )
+
+    def runs(self, terminal: TerminalId, image: bytes) -> bool:
+        """Whether the bank file itself holds this image: nobody is asked."""
+        return factory.bank_of(self.bank(terminal), self.scenario.model.layout, len(image)) == image
+
+    def runs_new(self, terminal: TerminalId) -> bool:
+        return self.runs(terminal, self.scenario.pair.new)
