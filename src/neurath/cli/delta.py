@@ -191,8 +191,8 @@ def _plain(room: int, sector: int) -> Layout:
     """A flat chip of equal sectors with room for the image, as `simple_layout` draws it."""
     from neurath.flash.geometry import GROUP, simple_layout
 
-    if sector < 512 or sector & (sector - 1) or sector > 1 << 20:
-        raise UsageError("--sector is a power of two from 512 to 1048576", f"{sector} is not", "--sector 4096")
+    if sector < 1024 or sector & (sector - 1) or sector > 1 << 20:
+        raise UsageError("--sector is a power of two from 1024 to 1048576", f"{sector} is not", "--sector 4096")
     return simple_layout(room, sector=sector, scratch_sectors=max(8, 2 * GROUP // sector))
 
 
@@ -219,16 +219,28 @@ def _read(path: str) -> bytes:
 
 
 def _write(path: str, data: bytes) -> None:
-    """All or nothing: a full disk leaves what was there."""
+    """All or nothing: a full disk leaves what was there. What is no plain file (a pipe, a device) is written as it is."""
     goal = Path(path)
+    if not goal.parent.is_dir():
+        raise NotFound(f"no folder {goal.parent}", f"{goal.name} cannot be written there", "make the folder first")
+    try:
+        _put(goal, data)
+    except OSError as fault:
+        fault.filename = path
+        raise
+
+
+def _put(goal: Path, data: bytes) -> None:
+    if goal.exists() and not goal.is_file():
+        goal.write_bytes(data)
+        return
     handle, name = tempfile.mkstemp(prefix=f".{goal.name}.", dir=goal.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)
+        os.chmod(name, goal.stat().st_mode & 0o777 if goal.exists() else 0o644)
         os.replace(name, goal)
-    except BaseException:
-        os.unlink(name)
-        raise
+    finally:
+        Path(name).unlink(missing_ok=True)

@@ -1,0 +1,54 @@
+"""Writes vectors/delta anew (python -m tests.delta.make_vectors). To be run only with a new version of the container."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from pathlib import Path
+
+from neurath.delta import Wish, build, full, native
+from neurath.delta.format import parse
+from tests.delta.images import pair, small_layout
+
+FOLDER = Path(__file__).resolve().parents[2] / "vectors" / "delta"
+BANK = 8192
+
+
+def main() -> None:
+    layout = small_layout(BANK)
+    old, new = pair(2026, 20)
+    stamped = bytearray(old)
+    stamped[3000:3008] = b"20261121"
+    images = {"old.bin": old, "new.bin": new, "stamped.bin": bytes(stamped)}
+    wishes = {
+        "raw.nru": ("old.bin", "new.bin", Wish(profile=0)),
+        "simple.nru": ("old.bin", "new.bin", Wish(address=0x8000)),
+        "apart.nru": ("old.bin", "new.bin", Wish(apart=True)),
+        "stamped.nru": ("old.bin", "stamped.bin", Wish()),
+        "full.nru": ("", "new.bin", Wish()),
+    }
+    for name, data in images.items():
+        (FOLDER / name).write_bytes(data)
+    files = {}
+    for name, (base, goal, wish) in wishes.items():
+        made = build(images[base], images[goal], layout, wish) if base else full(images[goal], layout, wish)
+        (FOLDER / name).write_bytes(made.data)
+        head, frames = parse(made.data)
+        fields = {f: getattr(head, f) for f in ("profile", "old_size", "new_size", "base", "crc", "apart", "segments")}
+        files[name] = {"old": base, "new": goal, **fields, "order": list(head.order), "groups": len(frames)}
+        files[name]["workspace"] = native.header(made.data, layout).workspace
+    index = {"bank": BANK, "sector": 1024, "group": 2048, "leaf": 1024, "files": files}
+    (FOLDER / "index.json").write_text(json.dumps(index, indent=1) + "\n")
+    _parity()
+
+
+def _parity() -> None:
+    from tests.delta.test_parity import area
+
+    parity = area(bytes(i * 7 % 256 for i in range(1100)))
+    vector = {"size": 1100, "area": len(parity), "crc32": zlib.crc32(parity)}
+    (FOLDER / "parity.json").write_text(json.dumps(vector) + "\n")
+
+
+if __name__ == "__main__":
+    main()
