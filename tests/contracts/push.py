@@ -77,7 +77,7 @@ class PushContract:
                 opened.push.notify([TerminalId("t1")])
                 count = 0
                 try:
-                    while True:
+                    while count <= 10:
                         await asyncio.wait_for(anext(slow), 0.5)
                         count += 1
                 except TimeoutError:

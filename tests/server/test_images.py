@@ -166,6 +166,7 @@ REFUSED = {
     "only configuration": (hex_text({0x1000_1000: b"x"}), "no data for a bank"),
     "elf cut": (elf_file([(0x1000, b"firmware" * 8)])[:100], "cut short"),
     "elf headers only": (b"\x7fELF\x01\x01", "damaged or cut short"),
+    "elf table beyond 63 bits": (elf_file([(0x1000, b"x")], wide=True, order=">").replace(bytes(6), b"\xff" * 6), "cut short"),
     "elf class": (b"\x7fELF\x07\x01" + bytes(60), "damaged or cut short"),
     "elf overlap": (elf_file([(0x1000, b"firmware"), (0x1004, b"more")]), "both hold address 0x1004"),
     "object file": (elf_file([]), "nothing to load"),

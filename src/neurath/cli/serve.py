@@ -13,6 +13,7 @@ from neurath.errors import NeurathError, UsageError
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
+    from neurath.console.live import Live
     from neurath.server.app import Server
 
 PORT = 8642
@@ -33,6 +34,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
     import uvicorn
 
+    from neurath.console.live import Live
     from neurath.server.app import application, open_server
     from neurath.server.ddi import Policy
     from neurath.server.door import Door
@@ -44,7 +46,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
     server = open_server(args.data, Policy(args.sleep, args.plug_and_play))
     host, port = listener.getsockname()[:2]
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    app = application(server, _console(server))
+    live = Live(server.store)
+    app = application(server, _console(server, live))
     config = uvicorn.Config(
         app, http=Door, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=5, ws="none"
     )
@@ -59,6 +62,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             server.push.close()
+            live.close()
             await super().shutdown(sockets)
 
     asyncio.run(Running(config).serve(sockets=[listener]))
@@ -86,5 +90,7 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _console(server: Server) -> list[BaseRoute]:
-    return []
+def _console(server: Server, live: Live) -> list[BaseRoute]:
+    from neurath.console.pages import Desk, routes
+
+    return routes(Desk(server.store, server.delivery.why), live)

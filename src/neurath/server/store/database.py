@@ -7,7 +7,7 @@ import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -57,6 +57,19 @@ class Store:
             connection.begin(),
         ):
             yield connection
+
+    @contextmanager
+    def changes(self) -> Iterator[Callable[[], int]]:
+        """Gives a function whose number changes when anybody, in any process, has written since the last call."""
+        with self._engine.connect() as connection:
+
+            def number() -> int:
+                with _translated():
+                    found = int(connection.exec_driver_sql("PRAGMA data_version").scalar_one())
+                    connection.rollback()
+                    return found
+
+            yield number
 
     def close(self) -> None:
         self._engine.dispose()

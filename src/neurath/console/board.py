@@ -1,0 +1,193 @@
+"""What each page shows, read in one view of the store: the fleet on one sheet, one terminal on another. It knows which
+figures belong together; it must never know markup or language, and never write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection, select
+
+from neurath.console.shapes import Cell, cells
+from neurath.console.words import Speak, amount, moment
+from neurath.errors import NeurathError, NotFound
+from neurath.flash.geometry import Layout, Model
+from neurath.ids import FIRMWARE
+from neurath.server import access, catalog, figures, progress
+from neurath.server.access import Terminal
+from neurath.server.figures import Line, Rollout, Share, State, Wanted
+from neurath.server.progress import Event, Shown
+from neurath.server.store import Store
+from neurath.server.store.tables import action as actions
+from neurath.server.store.tables import event as events
+from neurath.server.store.tables import terminal as terminals
+from neurath.units import UnixTime
+from neurath.wire.report import Phase
+
+#: Says why a terminal's component has, or has not, been offered something (server.delivery).
+Why = Callable[[Terminal, str, float], str]
+#: States in which the ledger has no reason and a person wants one.
+_UNEXPLAINED = frozenset({State.OLDER, State.FOREIGN})
+REWRITING = frozenset({Phase.UPDATING.value, Phase.JUDGING.value})
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One restoration that took place."""
+
+    tenant: str
+    id: str
+    at: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The fleet: `total` terminals, `found` of them match, `lines` are one page of those."""
+
+    total: int
+    counts: dict[State, int]
+    lines: list[Line]
+    found: int
+    shares: list[Share]
+    rollouts: list[Rollout]
+    restorations: list[Line]
+    records: list[Record]
+    models: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class TerminalPage:
+    """One terminal: its line, why it stands there, what happened to it, its memory with the last rewrite marked."""
+
+    line: Line
+    why: str
+    events: list[Event]
+    shown: list[Shown]
+    terminal: Terminal
+    cells: list[Cell]
+    rewrite_known: bool
+    power: str
+
+    def identity(self, t: Speak) -> list[tuple[str, str]]:
+        """(word, value) of what is known about who it is."""
+        found = [("Model", self.line.model or t("unknown")), ("Registered", moment(self.terminal.registered))]
+        for one in self.shown[:1]:
+            found += [
+                ("Bank digest", f"{one.bank[:32]}…" if one.bank else t("unknown")),
+                ("Calls itself", one.word or "–"),
+                ("RAM it can lend", amount(one.ram)),
+            ]
+        link = self.terminal.link or (self.shown[0].link if self.shown else 0)
+        if link:
+            found.append(("Link speed", t("{amount} a second", amount=amount(link))))
+        if self.terminal.carrier:
+            found += [("Carrier", self.terminal.carrier), ("Address", self.terminal.address)]
+        return found
+
+
+def overview(store: Store, wanted: Wanted, why: Why, now: UnixTime) -> Overview:
+    """The whole first page."""
+    with store.read() as db:
+        counts = figures.states(db, now)
+        lines, found = figures.lines(db, wanted, now)
+        seen = Overview(
+            total=sum(counts.values()),
+            counts=counts,
+            lines=lines,
+            found=found,
+            shares=figures.shares(db),
+            rollouts=figures.rollouts(db),
+            restorations=figures.lines(db, Wanted(state=State.RESTORATION), now)[0],
+            records=_records(db),
+            models=catalog.list_models(db),
+        )
+        named = {(one.tenant, str(one.id)): one for one in _terminals(db, [x for x in lines if _unexplained(x)])}
+    explained = [replace(x, reason=why(named[x.tenant, x.id], str(FIRMWARE), now)) if _unexplained(x) else x for x in lines]
+    return replace(seen, lines=explained)
+
+
+def _unexplained(line: Line) -> bool:
+    return line.state in _UNEXPLAINED and not line.reason
+
+
+def _terminals(db: Connection, lines: list[Line]) -> list[Terminal]:
+    return [access.find(db, line.id, line.tenant) for line in lines]
+
+
+def _records(db: Connection) -> list[Record]:
+    """The last restorations that took place."""
+    query = select(terminals.c.tenant, terminals.c.id, events.c.at, events.c.text)
+    query = query.join(terminals, terminals.c.n == events.c.terminal).where(events.c.kind == "restored")
+    return [Record(r.tenant, r.id, r.at, r.text) for r in db.execute(query.order_by(events.c.id.desc()).limit(5))]
+
+
+def terminal(store: Store, named: tuple[str, str], why: Why, now: UnixTime) -> TerminalPage:
+    """One terminal's page; NotFound."""
+    tenant, name = named
+    with store.read() as db:
+        found = access.find(db, name, tenant)
+        lines, _ = figures.lines(db, Wanted(terminal=found.n), now)
+        if not lines:
+            raise NotFound(f"no terminal {name!r}", f"none is registered in {tenant}", "neurath terminal list", id="NRT-133")
+        model = catalog.find_model(db, found.model) if found.model else None
+        pair = _last_rewrite(db, found)
+        page = TerminalPage(
+            line=lines[0],
+            why="",
+            events=progress.timeline(db, found.n),
+            shown=progress.shown(db, found.n),
+            terminal=found,
+            cells=[],
+            rewrite_known=False,
+            power=_power(lines[0], model),
+        )
+    changed = _changed(store, model.layout, pair) if model and pair else None
+    return replace(
+        page,
+        why=why(found, str(FIRMWARE), now),
+        cells=cells(model.layout, changed or frozenset()) if model else [],
+        rewrite_known=changed is not None,
+    )
+
+
+def _power(line: Line, model: Model | None) -> str:
+    """What may be said about switching it off, only where it is true."""
+    if line.verdict != "pending" or not line.phase or model is None:
+        return ""
+    if line.phase in REWRITING and model.rescue == "wire":
+        return "If power fails now, the restoration station must finish it."
+    return "You may switch off at any time."
+
+
+def _last_rewrite(db: Connection, found: Terminal) -> tuple[str, str] | None:
+    """Digests of the images before and after the newest rewrite that was begun."""
+    begun = progress.entries(db, progress.Wanted(terminal=found.n))
+    numbers = [e.action for e in begun if e.action and (e.verdict == "confirmed" or e.phase in REWRITING)]
+    row = db.execute(select(actions).where(actions.c.id == max(numbers))).one_or_none() if numbers else None
+    if row is None or row.kind == "package" or not row.base:
+        return None
+    return str(row.base), catalog.find_release(db, str(row.release)).image
+
+
+def _changed(store: Store, layout: Layout, pair: tuple[str, str]) -> frozenset[int] | None:
+    """Addresses of the bank sectors in which two images differ; None when an image is not there any more."""
+    try:
+        old, new = (store.files.read(name) for name in pair)
+    except NeurathError:
+        return None
+    return differing(layout, old, new)
+
+
+def differing(layout: Layout, old: bytes, new: bytes) -> frozenset[int]:
+    """Addresses of the bank sectors that the new image changes: none beyond its end is touched."""
+    found, offset = set(), 0
+    for span in layout.bank:
+        for region in layout.regions:
+            for address in range(max(region.base, span.base), min(region.end, span.end), region.size):
+                at = offset + address - span.base
+                before, after = old[at : at + region.size], new[at : at + region.size]
+                if after and before != after:
+                    found.add(address)
+        offset += span.length
+    return frozenset(found)

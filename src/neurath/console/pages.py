@@ -1,0 +1,300 @@
+"""The console's pages and their JSON twins: a request in, figures read, a page out. It knows which figures a page shows; it
+must never hold state of its own, load anything from elsewhere, or show a figure that was not read for this very page."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from urllib.parse import quote, urlencode
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from neurath import __version__
+from neurath.console import board, shapes, upload, words
+from neurath.console.board import Overview, Why
+from neurath.console.live import Live
+from neurath.errors import NeurathError, NotFound, NothingToDo
+from neurath.server.access import DEFAULT_TENANT
+from neurath.server.figures import PAGE, Line, State, Wanted
+from neurath.server.store import Store
+from neurath.units import UnixTime
+
+POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "Vary": "Accept-Language, Cookie",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the console works with: the store, and who can say why a terminal has, or has not, been offered something."""
+
+    store: Store
+    why: Why
+    clock: Callable[[], float] = time.time
+
+
+def routes(desk: Desk, live: Live | None = None) -> list[BaseRoute]:
+    """The console's routes, to be mounted at the root."""
+    console = Console(desk, live or Live(desk.store))
+    return [
+        Route("/", console.shown(console.overview)),
+        Route("/index.json", console.told(console.overview_json)),
+        Route("/terminals/{id}", console.shown(console.terminal)),
+        Route("/terminals/{id}/index.json", console.told(console.terminal_json)),
+        Route("/software", console.add_software, methods=["POST"]),
+        Route("/live", console.stream),
+        Mount("/static", StaticFiles(packages=[("neurath.console", "static")])),
+    ]
+
+
+Page = Callable[[Request], Response]
+
+
+@functools.cache
+def _templates() -> Environment:
+    loader = PackageLoader("neurath.console")
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+
+
+@dataclass(slots=True)
+class Sheet:
+    """One page on its way out: the request, its language, the moment its figures are of."""
+
+    request: Request
+    now: UnixTime
+    language: str = "en"
+    values: dict[str, object] = field(default_factory=dict)
+
+    def t(self, text: str, **given: object) -> str:
+        return words.speaker(self.language)(text, **given)
+
+    def render(self, name: str, status: int = 200) -> Response:
+        t = self.t
+        shared = {
+            "twin": "",
+            "t": t,
+            "language": self.language,
+            "now": f"{self.now:.3f}",
+            "clock": words.moment(self.now)[11:19],
+            "root": self.request.scope.get("root_path", "").rstrip("/") + "/",
+            "version": __version__,
+            "query": _query(self.request),
+            "units": json.dumps([t("{n} s"), t("{n} min"), t("{n} h"), t("{n} days"), t("{span} ago")], ensure_ascii=False),
+            "amount": words.amount,
+            "moment": words.moment,
+            "span": lambda seconds: words.span(seconds, t),
+            "ago": lambda then: words.ago(then, self.now, t),
+            "badge": lambda state: shapes.badge(state, t),
+            "track": lambda line: shapes.track(line, t),
+            "bar": shapes.bar,
+            "phase": lambda line: t(shapes.PHASE_WORDS.get(line.phase, "waiting")),
+            "kind": lambda kind: t(shapes.kind_word(kind)),
+            "because": lambda line: words.because(line, t),
+            "address": self.address,
+        }
+        html = _templates().get_template(name).render(shared | self.values)
+        answer = HTMLResponse(html, status, HEADERS | {"Content-Language": self.language})
+        if self.request.query_params.get("lang") in words.LANGUAGES:
+            answer.set_cookie("lang", self.language, max_age=31_536_000, httponly=True, samesite="lax")
+        return answer
+
+    def address(self, one: Line | board.Record) -> str:
+        """The page of a terminal."""
+        tail = "" if one.tenant == DEFAULT_TENANT else "?" + urlencode({"tenant": one.tenant})
+        return f"{self.request.scope.get('root_path', '').rstrip('/')}/terminals/{quote(one.id, safe='')}{tail}"
+
+
+class Console:
+    """The pages of one desk. Reading happens in threads: a slow disk holds up no terminal."""
+
+    def __init__(self, desk: Desk, live: Live) -> None:
+        self.desk = desk
+        self.live = live
+
+    def shown(self, page: Page) -> Page:
+        """The page, or what stands against it as a page: not found, or a store that is busy."""
+
+        def answer(request: Request) -> Response:
+            try:
+                return page(request)
+            except NeurathError as fault:
+                return _message(self._sheet(request), fault, _status(fault))
+
+        return answer
+
+    def told(self, page: Page) -> Page:
+        """The same for a JSON twin."""
+
+        def answer(request: Request) -> Response:
+            try:
+                return page(request)
+            except NeurathError as fault:
+                said = {"error": fault.id, "what": fault.what, "why": fault.why, "try": fault.hint}
+                return _twin(said, _status(fault))
+
+        return answer
+
+    def overview(self, request: Request) -> Response:
+        sheet = self._sheet(request)
+        wanted = _wanted(request)
+        seen = board.overview(self.desk.store, wanted, self.desk.why, sheet.now)
+        software = [(model, list(group)) for model, group in itertools.groupby(seen.shares, key=lambda share: share.model)]
+        sheet.values = {
+            **{name: getattr(seen, name) for name in Overview.__slots__},
+            "title": sheet.t("Overview"),
+            "twin": f"index.json?{request.url.query}" if request.url.query else "index.json",
+            "wanted": wanted,
+            "headline": _headline(seen, sheet),
+            "notes": _notes(seen.counts, sheet),
+            "shares_bar": shapes.shares_bar(seen.counts, sheet.t),
+            "software": software,
+            "most": {model: max(s.count for s in group) for model, group in software},
+            "first": (max(1, wanted.page) - 1) * PAGE + 1,
+        }
+        return sheet.render("overview.html")
+
+    def overview_json(self, request: Request) -> Response:
+        now = self._sheet(request).now
+        seen = board.overview(self.desk.store, _wanted(request), self.desk.why, now)
+        return _twin({"now": now, **asdict(seen), "counts": {state.value: n for state, n in seen.counts.items()}})
+
+    def terminal(self, request: Request) -> Response:
+        sheet = self._sheet(request)
+        seen = board.terminal(self.desk.store, _named(request), self.desk.why, sheet.now)
+        tail = "" if seen.line.tenant == DEFAULT_TENANT else "?" + urlencode({"tenant": seen.line.tenant})
+        sheet.values = {
+            "title": seen.line.id,
+            "twin": f"{quote(seen.line.id, safe='')}/index.json{tail}",
+            "line": seen.line,
+            "why": seen.why,
+            "events": list(reversed(seen.events)),
+            "power": sheet.t(seen.power) if seen.power else "",
+            "identity": [(sheet.t(word), value) for word, value in seen.identity(sheet.t)],
+            **_map(seen, sheet),
+        }
+        return sheet.render("terminal.html")
+
+    def terminal_json(self, request: Request) -> Response:
+        now = self._sheet(request).now
+        seen = board.terminal(self.desk.store, _named(request), self.desk.why, now)
+        plain = asdict(seen)
+        plain["cells"] = [asdict(cell) for cell in seen.cells]
+        return _twin({"now": now, **plain})
+
+    async def add_software(self, request: Request) -> Response:
+        sheet = self._sheet(request)
+        try:
+            release = await upload.take(request, self.desk.store, sheet.now)
+        except NothingToDo as same:
+            return _message(sheet, None, 200, sheet.t("Nothing changed: {what}", what=same.what))
+        except NeurathError as refused:
+            return _message(sheet, refused, 403 if refused.id == "NRT-331" else 422)
+        return _message(sheet, None, 201, sheet.t("{name} is in the catalog", name=release.name))
+
+    async def stream(self, request: Request) -> Response:
+        return self.live.respond()
+
+    def _sheet(self, request: Request) -> Sheet:
+        asked = request.query_params.get("lang", "")
+        language = words.choose(asked, request.cookies.get("lang", ""), request.headers.get("accept-language", ""))
+        return Sheet(request, UnixTime(self.desk.clock()), language)
+
+
+def _status(fault: NeurathError) -> int:
+    return 404 if isinstance(fault, NotFound) else 503
+
+
+def _message(sheet: Sheet, error: NeurathError | None, status: int, headline: str = "") -> Response:
+    if not headline:
+        headline = sheet.t({404: "No such page", 503: "Not now"}.get(status, "Not added"))
+    sheet.values = {"title": headline, "headline": headline, "error": error, "tone": "bad" if error else "good"}
+    return sheet.render("message.html", status)
+
+
+def _twin(content: Mapping[str, object], status: int = 200) -> Response:
+    return JSONResponse(json.loads(json.dumps(content, default=_plain)), status, HEADERS)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, State):
+        return value.value
+    return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def _wanted(request: Request) -> Wanted:
+    asked = request.query_params
+    state = asked.get("state", "")
+    page = asked.get("page", "1")
+    return Wanted(
+        words=asked.get("q", "").strip()[:64],
+        state=State(state) if state in {s.value for s in State} else None,
+        page=int(page) if page.isascii() and page.isdigit() and 0 < len(page) < 7 else 1,
+    )
+
+
+def _named(request: Request) -> tuple[str, str]:
+    return request.query_params.get("tenant", DEFAULT_TENANT), str(request.path_params["id"])
+
+
+def _query(request: Request) -> str:
+    """What the page was asked with, for links that change one thing of it."""
+    kept = [(key, value) for key, value in request.query_params.multi_items() if key in ("q", "state", "tenant") and value]
+    return urlencode(kept) + "&" if kept else ""
+
+
+def _headline(seen: Overview, sheet: Sheet) -> str:
+    current = seen.counts.get(State.CURRENT, 0)
+    if not seen.total:
+        return sheet.t("No terminals yet")
+    if current == seen.total == 1:
+        return sheet.t("The one terminal runs the newest release")
+    if current == seen.total:
+        return sheet.t("All {all} terminals run the newest release", all=seen.total)
+    return sheet.t("{n} of {all} terminals run the newest release", n=current, all=seen.total)
+
+
+def _notes(counts: Mapping[State, int], sheet: Sheet) -> list[tuple[State, str]]:
+    said = {
+        State.RESTORATION: ("{n} needs a restoration station", "{n} need a restoration station"),
+        State.FAILED: ("{n} failed", "{n} failed"),
+        State.PEOPLE: ("{n} waits for people", "{n} wait for people"),
+        State.WORKING: ("{n} is being updated", "{n} are being updated"),
+        State.SILENT: ("{n} is silent", "{n} are silent"),
+    }
+    return [(state, sheet.t(text[counts[state] != 1], n=counts[state])) for state, text in said.items() if state in counts]
+
+
+def _map(seen: board.TerminalPage, sheet: Sheet) -> dict[str, object]:
+    roles = {cell.role for cell in seen.cells}
+    named = [
+        ("birth record", "birth"),
+        ("state log", "state"),
+        ("scratch", "scratch"),
+        ("staging", "staging"),
+        ("bank", "bank"),
+    ]
+    key = [(css, sheet.t(word)) for word, css in named if word in roles]
+    if "foreign" in roles:
+        key.append(("foreign", sheet.t("not ours, kept byte for byte")))
+    return {
+        "map": shapes.memory_map(seen.cells, sheet.t) if seen.cells else "",
+        "roles": key,
+        "changed_count": sum(cell.changed for cell in seen.cells) if seen.rewrite_known else None,
+        "bank_count": sum(cell.role == "bank" for cell in seen.cells),
+    }

@@ -1,0 +1,88 @@
+"""Software that a person adds through the console: the same way into the catalog as the command line's. It knows forms and
+where a request came from; it must never take one from another site, nor hold a signing key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.requests import Request
+
+from neurath.errors import DataError, RefusedError, UsageError
+from neurath.server import catalog
+from neurath.server.catalog import IMAGE, Release
+from neurath.server.images import MAX_SPAN
+from neurath.server.store import Store
+from neurath.server.upload import read_upload
+
+#: A form is at most an image as hex text, and an envelope.
+MAX_FORM = 4 * MAX_SPAN
+MAX_ENVELOPE = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What the form held."""
+
+    model: str
+    version: str
+    image: bytes
+    filename: str
+    envelope: bytes
+
+
+def same_origin(request: Request) -> None:
+    """RefusedError when another site's page sent this request. Browsers say where a form comes from; scripts need not."""
+    origin = request.headers.get("origin")
+    site = request.headers.get("sec-fetch-site", "same-origin")
+    if origin is None and site in ("same-origin", "none"):
+        return
+    if origin is not None and urlsplit(origin).netloc == request.headers.get("host", ""):
+        return
+    raise RefusedError(
+        "this form came from another site",
+        f"its page was opened from {(origin or 'elsewhere')[:80]}",
+        "open the console itself and send it again",
+        id="NRT-331",
+    )
+
+
+async def read_form(request: Request) -> Form:
+    """The form in the request, or UsageError."""
+    length = request.headers.get("content-length", "")
+    if not (length.isascii() and length.isdigit() and int(length[:12]) <= MAX_FORM):
+        raise DataError("this form is too large", f"at most {MAX_FORM:,} bytes", "neurath image add FILE", id="NRT-232")
+    try:
+        async with request.form(max_files=2, max_fields=8) as form:
+            image, envelope = form.get("image"), form.get("envelope")
+            if not isinstance(image, UploadFile) or not image.filename:
+                raise UsageError("no image was chosen", "the form has no file in it", "choose the image file")
+            signed = await envelope.read(MAX_ENVELOPE + 1) if isinstance(envelope, UploadFile) else b""
+            return Form(
+                model=str(form.get("model", "")),
+                version=str(form.get("version", "")).strip()[:65],
+                image=await image.read(),
+                filename=image.filename[:200],
+                envelope=signed,
+            )
+    except (MultiPartException, HTTPException) as fault:  # the second is what Starlette makes of the first inside an app
+        raise UsageError("this is not a form of ours", str(fault)[:200], "send multipart/form-data") from None
+
+
+async def take(request: Request, store: Store, now: float) -> Release:
+    """Adds what the request's form holds to the catalog."""
+    same_origin(request)
+    form = await read_form(request)
+    return await run_in_threadpool(_add, form, store, now)
+
+
+def _add(form: Form, store: Store, now: float) -> Release:
+    with store.read() as db:
+        model = catalog.find_model(db, form.model)
+    taken = read_upload(form.image, form.filename, model)
+    envelope = form.envelope if taken.kind == IMAGE else b""
+    return catalog.add(store, replace(taken, model=form.model, version=form.version, envelope=envelope), now)

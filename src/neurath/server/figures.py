@@ -1,0 +1,342 @@
+"""What screens show of the fleet: plain values read from the store in a few queries. It knows how a terminal's state is told
+from what was heard and written; it must never change anything, and never guess: what is not known is empty."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Subquery, and_, case, exists, false, func, literal, or_, select
+
+from neurath.ids import FIRMWARE
+from neurath.server.catalog import IMAGE, Release, list_releases
+from neurath.server.pace import TIME_LIMIT
+from neurath.server.store.tables import action, component, delta, event, ledger, rollout, rollout_terminal
+from neurath.server.store.tables import release as releases
+from neurath.server.store.tables import terminal as terminals
+from neurath.units import Bytes, BytesPerSecond, Seconds, UnixTime
+from neurath.wire.report import Phase
+
+#: Nothing heard for so long: the terminal is shown as silent, whatever it last said.
+SILENT_AFTER = Seconds(900.0)
+PAGE = 50
+
+
+class State(Enum):
+    """How a terminal is, in the order in which people want to see them."""
+
+    RESTORATION = "restoration"
+    FAILED = "failed"
+    REFUSED = "refused"
+    PEOPLE = "people"
+    WORKING = "working"
+    WAITING = "waiting"
+    SILENT = "silent"
+    OLDER = "older"
+    FOREIGN = "foreign"
+    UNHEARD = "unheard"
+    CURRENT = "current"
+
+
+_WORKING = tuple(p.value for p in (Phase.DOWNLOADING, Phase.DOWNLOADED, Phase.UPDATING, Phase.JUDGING))
+_PEOPLE = (Phase.WAITING_FOR_USER.value, Phase.WAITING_FOR_USE_END.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What rule A5 went by for the newest offer: the link's speed (0: unknown), the seconds a transfer may take, the bytes
+    of the full update file (0: never built), whether the server has the image the terminal runs."""
+
+    speed: BytesPerSecond
+    limit: Seconds
+    full: Bytes
+    based: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One terminal. `installed` is the version its bank's digest stands for ("" unknown); `word` what it calls itself;
+    `wanted`, `kind`, `phase`, `verdict`, `done` of `size` speak of its newest offer ("" and 0: none yet)."""
+
+    tenant: str
+    id: str
+    model: str
+    state: State
+    installed: str
+    word: str
+    wanted: str
+    kind: str
+    phase: str
+    verdict: str
+    reason: str
+    done: Bytes
+    size: Bytes
+    whole: Bytes
+    rate: BytesPerSecond | None
+    left: Seconds | None
+    tries: int
+    heard: UnixTime | None
+    carrier: str
+    basis: Basis
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which terminals: words in their id or model, one state, which page of `PAGE` lines."""
+
+    words: str = ""
+    state: State | None = None
+    page: int = 1
+    terminal: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """So many terminals of a model have this version. `release` None: a content nobody put in here, or, where `known` is
+    false too, nothing heard."""
+
+    model: str
+    version: str
+    release: Release | None
+    count: int
+    newest: bool
+    known: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """One rollout: which release, how many terminals it is for, how many of them run it (whoever brought it), failed with
+    it, or are at it."""
+
+    id: int
+    model: str
+    version: str
+    state: str
+    targets: int
+    confirmed: int
+    failed: int
+    working: int
+    started: UnixTime | None
+    created: UnixTime | None
+
+
+def newest(found: Sequence[Release]) -> dict[tuple[str, str], Release]:
+    """(model, component) -> the newest release that can be offered; `found` is newest first within a model."""
+    best: dict[tuple[str, str], Release] = {}
+    for one in found:
+        if one.revoked is None and (one.envelope or one.kind != IMAGE):
+            best.setdefault((one.model, one.component), one)
+    return best
+
+
+def _last(model_newest: Sequence[Release], now: UnixTime) -> Subquery:
+    """One row a terminal: what is registered, what it last showed, its newest offer, and its state."""
+    rank = func.row_number().over(partition_by=ledger.c.terminal, order_by=func.coalesce(ledger.c.action, 0).desc())
+    ranked = select(ledger, rank.label("rank")).subquery()
+    offer = select(ranked).where(ranked.c.rank == 1).subquery()
+    state = _state(offer, model_newest, now).label("state")
+    target = releases.alias("target")
+    columns = [
+        terminals.c.n,
+        terminals.c.tenant,
+        terminals.c.id,
+        terminals.c.model,
+        terminals.c.heard,
+        terminals.c.carrier,
+        component.c.bank,
+        component.c.bank_size,
+        component.c.word,
+        *(offer.c[name] for name in ("release", "phase", "verdict", "reason", "size", "sync", "tries", "updated")),
+        action.c.kind,
+        func.coalesce(func.nullif(component.c.link, 0), terminals.c.link).label("speed"),
+        rollout.c.time_limit,
+        exists().where(releases.c.image == action.c.base).label("based"),
+        select(func.min(delta.c.size)).where(delta.c.old == "", delta.c.new == target.c.image).scalar_subquery().label("full"),
+        state,
+    ]
+    return (
+        select(*columns)
+        .outerjoin(component, and_(component.c.terminal == terminals.c.n, component.c.name == FIRMWARE))
+        .outerjoin(offer, offer.c.terminal == terminals.c.n)
+        .outerjoin(action, action.c.id == offer.c.action)
+        .outerjoin(rollout, rollout.c.id == action.c.rollout)
+        .outerjoin(target, target.c.id == offer.c.release)
+        .subquery()
+    )
+
+
+def _state(offer: Subquery, best: Sequence[Release], now: UnixTime) -> ColumnElement[str]:
+    images, numbers = [r.image for r in best], [r.id for r in best]
+    pending = offer.c.verdict == "pending"
+    return case(
+        (or_(offer.c.verdict == "restoration", component.c.state == Phase.RESTORING.value), State.RESTORATION.value),
+        (and_(terminals.c.heard.is_(None), component.c.checked.is_(None)), State.UNHEARD.value),
+        (terminals.c.heard < now - SILENT_AFTER, State.SILENT.value),
+        (offer.c.verdict == "failed", State.FAILED.value),
+        (offer.c.verdict == "refused", State.REFUSED.value),
+        (and_(pending, offer.c.phase.in_(_PEOPLE)), State.PEOPLE.value),
+        (and_(pending, offer.c.phase.in_(_WORKING)), State.WORKING.value),
+        (pending, State.WAITING.value),
+        (component.c.bank.in_(images) if images else false(), State.CURRENT.value),
+        (and_(offer.c.verdict == "confirmed", offer.c.release.in_(numbers)), State.CURRENT.value),
+        (exists().where(releases.c.image == component.c.bank), State.OLDER.value),
+        (offer.c.verdict == "confirmed", State.OLDER.value),
+        else_=literal(State.FOREIGN.value),
+    )
+
+
+def states(db: Connection, now: UnixTime) -> dict[State, int]:
+    """How many terminals are in each state; states of nobody are left out."""
+    fleet = _last(list(newest(list_releases(db)).values()), now)
+    rows = db.execute(select(fleet.c.state, func.count()).group_by(fleet.c.state)).all()
+    found = {State(str(word)): int(count) for word, count in rows}
+    return {state: found[state] for state in State if state in found}
+
+
+def lines(db: Connection, wanted: Wanted, now: UnixTime) -> tuple[list[Line], int]:
+    """One page of terminals, those that need people first, and how many there are in all."""
+    known = list_releases(db)
+    fleet = _last(list(newest(known).values()), now)
+    query = select(fleet)
+    if wanted.words:
+        query = query.where(
+            or_(fleet.c.id.contains(wanted.words, autoescape=True), fleet.c.model.contains(wanted.words, autoescape=True))
+        )
+    if wanted.state is not None:
+        query = query.where(fleet.c.state == wanted.state.value)
+    if wanted.terminal is not None:
+        query = query.where(fleet.c.n == wanted.terminal)
+    total = db.scalar(select(func.count()).select_from(query.subquery())) or 0
+    order = case({state.value: rank for rank, state in enumerate(State)}, value=fleet.c.state)
+    query = query.order_by(order, fleet.c.tenant, fleet.c.id).limit(PAGE).offset((max(1, wanted.page) - 1) * PAGE)
+    by_image = {r.image: r for r in reversed(known)}
+    by_number = {r.id: r for r in known}
+    rows = db.execute(query).all()
+    began = _receiving_since(db, [row.n for row in rows if row.phase == Phase.DOWNLOADING.value])
+    return [_line(row, began.get(row.n), by_image, by_number) for row in rows], int(total)
+
+
+def _receiving_since(db: Connection, numbers: list[int]) -> dict[int, float]:
+    """When each terminal's newest transfer began: what went before was waiting, and is no part of its speed."""
+    query = select(event.c.terminal, func.max(event.c.at).label("began"))
+    query = query.where(event.c.kind == Phase.DOWNLOADING.value, event.c.terminal.in_(numbers)).group_by(event.c.terminal)
+    return {row.terminal: row.began for row in db.execute(query)} if numbers else {}
+
+
+def _line(row: Any, began: float | None, by_image: dict[str, Release], by_number: dict[int, Release]) -> Line:
+    installed = by_image.get(row.bank or "")
+    target = by_number.get(row.release or 0)
+    if installed is None and target is not None and target.kind != IMAGE and row.verdict == "confirmed":
+        installed = target
+    rate, left = _pace(row, began)
+    return Line(
+        tenant=row.tenant,
+        id=row.id,
+        model=row.model or "",
+        state=State(row.state),
+        installed=installed.version if installed else "",
+        word=row.word or "",
+        wanted=target.version if target else "",
+        kind=row.kind or "",
+        phase=row.phase or "",
+        verdict=row.verdict or "",
+        reason=row.reason or "",
+        done=Bytes(row.sync or 0),
+        size=Bytes(row.size or 0),
+        whole=Bytes(target.size if target else 0),
+        rate=rate,
+        left=left,
+        tries=row.tries or 0,
+        heard=row.heard,
+        carrier=row.carrier or "",
+        basis=Basis(
+            speed=BytesPerSecond(row.speed or 0),
+            limit=Seconds(TIME_LIMIT if row.time_limit is None else row.time_limit),
+            full=Bytes(row.full or 0),
+            based=bool(row.based),
+        ),
+    )
+
+
+def _pace(row: Any, began: float | None) -> tuple[BytesPerSecond | None, Seconds | None]:
+    """Measured rate since receiving began, and the time left at that rate; None while not receiving."""
+    if row.phase != Phase.DOWNLOADING.value or row.verdict != "pending" or not row.sync or began is None:
+        return None, None
+    took = (row.updated or 0.0) - began
+    if took <= 0.0:
+        return None, None
+    rate = row.sync / took
+    return BytesPerSecond(rate), Seconds((row.size - row.sync) / rate)
+
+
+def shares(db: Connection) -> list[Share]:
+    """The version histogram: every release, newest first within a model, and what banks hold that no release is."""
+    known = list_releases(db)
+    best = newest(known)
+    banks = select(terminals.c.model, component.c.bank, func.count().label("number"))
+    banks = banks.outerjoin(component, and_(component.c.terminal == terminals.c.n, component.c.name == FIRMWARE))
+    counts = {
+        (r.model or "", r.bank or ""): int(r.number) for r in db.execute(banks.group_by(terminals.c.model, component.c.bank))
+    }
+    packages = select(ledger.c.release, func.count()).where(ledger.c.verdict == "confirmed").group_by(ledger.c.release)
+    confirmed = {int(number): int(count) for number, count in db.execute(packages)}
+    found = []
+    for one in known:
+        had = counts.pop((one.model, one.image), 0) if one.kind == IMAGE else confirmed.get(one.id, 0)
+        found.append(Share(one.model, one.version, one, had, best.get((one.model, one.component)) is one))
+    plain = {one.model for one in known if one.kind != IMAGE}
+    for model in sorted({model for model, _ in counts} - {""}):
+        strange = sum(n for (name, bank), n in counts.items() if name == model and bank)
+        unheard = 0 if model in plain else counts.get((model, ""), 0)
+        found += [Share(model, "", None, strange, False)] if strange else []
+        found += [Share(model, "", None, unheard, False, known=False)] if unheard else []
+    return sorted(found, key=lambda share: share.model)
+
+
+def rollouts(db: Connection, limit: int = 20) -> list[Rollout]:
+    """The newest rollouts, running ones first."""
+    running = case((rollout.c.state == "running", 0), (rollout.c.state == "paused", 1), else_=2)
+    named = (
+        select(func.count())
+        .select_from(rollout_terminal)
+        .where(rollout_terminal.c.rollout == rollout.c.id)
+        .scalar_subquery()
+        .label("named")
+    )
+    all_of_model = (
+        select(func.count())
+        .select_from(terminals)
+        .where(terminals.c.model == releases.c.model)
+        .correlate(releases)
+        .scalar_subquery()
+        .label("all_of_model")
+    )
+    query = select(rollout, releases.c.model, releases.c.version, releases.c.image, named, all_of_model)
+    query = query.join(releases, releases.c.id == rollout.c.release).order_by(running, rollout.c.id.desc()).limit(limit)
+    return [_rollout(db, row) for row in db.execute(query).all()]
+
+
+def _rollout(db: Connection, row: Any) -> Rollout:
+    mine = select(terminals.c.n).where(terminals.c.model == row.model)
+    if not row.everyone:
+        mine = select(rollout_terminal.c.terminal).where(rollout_terminal.c.rollout == row.id)
+    query = select(ledger.c.verdict, ledger.c.phase, func.count().label("number")).where(ledger.c.release == row.release)
+    stand = db.execute(query.where(ledger.c.terminal.in_(mine)).group_by(ledger.c.verdict, ledger.c.phase)).all()
+    holding = select(component.c.terminal).where(component.c.bank == row.image, component.c.terminal.in_(mine))
+    said = select(ledger.c.terminal).where(
+        ledger.c.release == row.release, ledger.c.verdict == "confirmed", ledger.c.terminal.in_(mine)
+    )
+    return Rollout(
+        id=row.id,
+        model=row.model,
+        version=row.version,
+        state=row.state,
+        targets=row.all_of_model if row.everyone else row.named,
+        confirmed=db.scalar(select(func.count()).select_from(holding.union(said).subquery())) or 0,
+        failed=sum(s.number for s in stand if s.verdict in ("failed", "refused", "restoration")),
+        working=sum(s.number for s in stand if s.verdict == "pending" and s.phase != Phase.OFFERED.value),
+        started=row.started,
+        created=row.created,
+    )
