@@ -187,7 +187,7 @@ class Http:
                 f"{self._place.url} does not answer",
                 f"{what} failed after {time.monotonic() - began:.1f} s: {why}",
                 "is `neurath serve` running there?",
-                id="NRT-401",
+                id="NRT-420",
             ) from None
         finally:
             timer.cancel()
@@ -203,7 +203,7 @@ def _skip(answer: http.client.HTTPResponse, offset: int) -> int:
             "the server sent another range",
             f"asked from byte {offset}, got {answer.getheader('Content-Range', 'none')!r}",
             "it is fetched anew",
-            id="NRT-236",
+            id="NRT-276",
         )
     return 0
 
@@ -219,15 +219,15 @@ def _refuse(answer: http.client.HTTPResponse, data: bytes, path: str) -> None:
             "the server does not know this terminal by this token",
             f"{status} {why}",
             "neurath terminal add ID --model M  prints a token; give it with --token",
-            id="NRT-310",
+            id="NRT-340",
         )
     if status == 409:
-        raise RefusedError("the server refuses the transfer for now", why, "report secured memory first", id="NRT-311")
+        raise RefusedError("the server refuses the transfer for now", why, "report secured memory first", id="NRT-341")
     if status in (404, 410, 416):
-        raise NotFound(f"the server has nothing at {path[:80]}", f"{status} {why}", "check in again", id="NRT-131")
+        raise NotFound(f"the server has nothing at {path[:80]}", f"{status} {why}", "check in again", id="NRT-145")
     if status in (408, 425, 429) or status >= 500:
-        raise LinkError("the server asks to try later", f"{status} {why}", "it is tried again", id="NRT-402")
-    raise RefusedError("the server refuses the message", f"{status} {why}", "is it a Neurath or hawkBit server?", id="NRT-312")
+        raise LinkError("the server asks to try later", f"{status} {why}", "it is tried again", id="NRT-421")
+    raise RefusedError("the server refuses the message", f"{status} {why}", "is it a Neurath or hawkBit server?", id="NRT-342")
 
 
 def _why(data: bytes) -> str:

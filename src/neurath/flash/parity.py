@@ -24,6 +24,6 @@ def mend(file: bytearray | memoryview, parity: bytes | bytearray | memoryview) -
     area = ffi.from_buffer("uint8_t[]", file, require_writable=True)
     if lib.nrt_parity_mend(area, len(file), ffi.from_buffer("uint8_t[]", parity), mended) != 0:
         raise DataError(
-            "the staged file is damaged", "more than one block differs from its parity", "it is fetched anew", id="NRT-232"
+            "the staged file is damaged", "more than one block differs from its parity", "it is fetched anew", id="NRT-272"
         )
     return int(mended[0])

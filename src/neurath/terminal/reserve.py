@@ -205,7 +205,7 @@ def _sound(size: int, tenants: tuple[Tenant, ...]) -> None:
     names = {t.name for t in tenants}
     for t in sorted(tenants, key=lambda t: t.base):
         if t.base < end or t.length <= 0 or not 0 <= t.least <= t.length:
-            raise DataError(f"tenant {t.name!r} does not fit the arena", "tenants lie side by side", id="NRT-230")
+            raise DataError(f"tenant {t.name!r} does not fit the arena", "tenants lie side by side", id="NRT-270")
         end = t.base + t.length
     if end > size or len(names) != len(tenants):
-        raise DataError("the arena is too small for its tenants", f"{end} of {size} bytes, names unique", id="NRT-230")
+        raise DataError("the arena is too small for its tenants", f"{end} of {size} bytes, names unique", id="NRT-270")

@@ -107,6 +107,8 @@ def _receiving(m: Machine, event: ev.Event, now: float) -> tuple[Machine, Action
             return replace(m, held=held, tries=0), ()
         case ev.Complete():
             return replace(m, step=Step.CHECKING_FILE, tries=0), (Do.CHECK_FILE,)
+        case ev.FileBad():
+            return HANDLERS[Step.CHECKING_FILE](m, event, now)
         case ev.LinkLost() if m.rescue is None and m.tries >= m.policy.most_tries:
             return idle(m, now + m.policy.retry_most), (Do.CLOSE_LINK, Do.RETURN_MEMORY)
         case ev.LinkLost():

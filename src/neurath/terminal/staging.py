@@ -74,7 +74,7 @@ class Staging:
 
     def __init__(self, file: bytes, size: int, backend: Backend, *, piece: int = PIECE, sync_every: int = SYNC_EVERY) -> None:
         if size <= 0 or piece <= 0 or len(file) not in (16, 32):
-            raise DataError("this file cannot be staged", f"{size} bytes in pieces of {piece}", id="NRT-231")
+            raise DataError("this file cannot be staged", f"{size} bytes in pieces of {piece}", id="NRT-271")
         self.file = file
         self.size = size
         self.piece = piece
@@ -118,7 +118,7 @@ class Staging:
         start, missing = self.gap()
         expected = start + len(self._tail)
         if offset != expected or offset + len(data) > start + missing:
-            raise DataError("bytes at the wrong place", f"offset {offset}, wanted {expected}", "ask again", id="NRT-233")
+            raise DataError("bytes at the wrong place", f"offset {offset}, wanted {expected}", "ask again", id="NRT-273")
         self._tail += data
         end = start + missing
         while self._tail:
@@ -133,10 +133,10 @@ class Staging:
         """A piece from any carrier, in any order, as often as it comes; whether it was new. DataError for a piece of
         another file, of another length, or off its place."""
         if piece.file != self.file[:4]:
-            raise DataError("a piece of another file", piece.file.hex(), "it is dropped", id="NRT-234")
+            raise DataError("a piece of another file", piece.file.hex(), "it is dropped", id="NRT-274")
         index, off = divmod(piece.offset, self.piece)
         if off or index >= self.count or len(piece.data) != min(self.piece, self.size - piece.offset):
-            raise DataError("a piece off its place", f"offset {piece.offset}, {len(piece.data)} bytes", id="NRT-233")
+            raise DataError("a piece off its place", f"offset {piece.offset}, {len(piece.data)} bytes", id="NRT-273")
         return self._store(index, piece.data)
 
     def link_lost(self) -> None:
@@ -174,7 +174,7 @@ class Staging:
                 "the file is not the one that was offered",
                 f"digest {found.hex()[:16]}, {self.held} of {self.size} bytes",
                 "it is fetched anew",
-                id="NRT-235",
+                id="NRT-275",
             )
         self._parity = bytearray(parity.size(self.size))
         parity.make(data, self._parity)

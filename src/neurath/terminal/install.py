@@ -1,0 +1,220 @@
+"""How one component of a terminal is installed: weighed, proven, rewritten, judged, confirmed. The single bank is the first
+installer; packages and data files come later behind the same protocol. It knows gates G1, G2, G5, G6 and the core; it must
+never decide the order of things (the machine does), and every failure it meets is an event. Contract:
+tests/contracts/installer.py."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Protocol
+
+from neurath.errors import FlashError, NeurathError, RefusedError
+from neurath.flash import gates
+from neurath.flash.bank import Facts, Reset, Target, Why
+from neurath.flash.geometry import Model
+from neurath.flash.native import Core, Nor, need
+from neurath.flash.trust import Birth, Envelope, Ticket, read_envelope, read_ticket
+from neurath.ids import FIRMWARE, ComponentName
+from neurath.terminal import events as ev
+from neurath.terminal import judge
+from neurath.terminal.events import Weight
+from neurath.terminal.identity import Held, Lending, check_of
+from neurath.wire.check import Check
+from neurath.wire.offer import Offer
+
+_IMPOSSIBLE = 0xFFFF_FFFF
+
+
+class Installer(Protocol):
+    """One component. Each call answers with the event that the machine hears; none raises a NeurathError."""
+
+    component: ComponentName
+
+    def start(self, *, fault: bool = False) -> ev.PoweredUp: ...
+
+    def check(self, lending: Lending, state: str) -> Check: ...
+
+    def weigh(self, offer: Offer, *, in_ram: bool) -> ev.Weighed: ...
+
+    def prove(self, file: bytes, ram: int) -> ev.Proved | ev.NotProved: ...
+
+    def ready(self) -> ev.Ready | ev.NotReady: ...
+
+    def rewrite(self, file: bytes, ram: int) -> ev.Rewritten | ev.RewriteRefused | ev.RewriteFailed: ...
+
+    def resume(self, file: bytes, ram: int) -> ev.Rewritten | ev.RewriteRefused | ev.RewriteFailed: ...
+
+    def judge(self) -> ev.Judged: ...
+
+    def self_test(self) -> ev.SelfTested: ...
+
+    def confirm(self) -> ev.Confirmed | ev.NotConfirmed: ...
+
+    def give_up(self) -> None: ...
+
+
+class SingleBank:
+    """The firmware in the one bank of NOR flash, through the core. A power cut leaves it by PowerCut; `start` is then the
+    only way back in, and it needs nothing but the flash."""
+
+    component = ComponentName(FIRMWARE)
+
+    def __init__(
+        self,
+        model: Model,
+        nor: Nor,
+        *,
+        power_good: Callable[[], bool] = lambda: True,
+        self_test: judge.SelfTest = lambda: True,
+    ) -> None:
+        self.model = model
+        self.nor = nor
+        self._power_good = power_good
+        self._self_test = self_test
+        self._fate = ev.Fate.RESTORE
+        self.core = Core(model.layout, nor)
+        self.birth: Birth | None = None
+        self._target: Target | None = None
+
+    @property
+    def facts(self) -> Facts:
+        """What the state log says."""
+        return self.core.facts
+
+    def bank_digest(self, size: int) -> bytes:
+        return self.core.bank_digest(size)
+
+    def start(self, *, fault: bool = False) -> ev.PoweredUp:
+        """Power-up: everything is read from the flash anew."""
+        self.core = Core(self.model.layout, self.nor)
+        self._target = None
+        self._fate = ev.Fate(int(self.core.power_up(Reset.FAULT if fault else Reset.POWER)))
+        try:
+            self.birth = self.core.birth()
+        except NeurathError:
+            self.birth = None  # identity lost: only the wire can help (guided re-enrolment)
+            return ev.PoweredUp(ev.Fate.RESTORE)
+        facts = self.core.facts
+        plan = ev.OpenPlan(facts.target.file, facts.target.file_size) if self._fate is ev.Fate.FETCH else None
+        return ev.PoweredUp(self._fate, candidate=facts.candidate, plan=plan)
+
+    def check(self, lending: Lending, state: str) -> Check:
+        """The check-in of this moment; the bank is read for it."""
+        size = self.facts.installed.size or self.model.layout.bank_size
+        return check_of(self._known(), self.facts, Held(self.core.bank_digest(size), size), lending, state)
+
+    def weigh(self, offer: Offer, *, in_ram: bool) -> ev.Weighed:
+        """G1 and G2: who signed it, is it for this terminal now, does it fit."""
+        try:
+            birth = self._known()
+            envelope = read_envelope(offer.envelope, birth.release)
+            if self._installed(envelope):
+                return ev.Weighed(Weight.INSTALLED)
+            gates.gate_envelope(envelope, birth.vendor, birth.klass, self.facts)
+            ticket = self._ticket(offer, birth, envelope)
+            self._fits(offer, envelope, in_ram)
+        except NeurathError as refusal:
+            return ev.Weighed(Weight.REFUSED, f"{refusal.what}: {refusal.why}")
+        self._target = _target(offer, envelope, ticket)
+        return ev.Weighed(Weight.ACCEPTED)
+
+    def _installed(self, envelope: Envelope) -> bool:
+        facts = self.facts
+        return facts.installed.envelope == envelope.digest[:16] and not facts.candidate and judge.whole(self)
+
+    def _ticket(self, offer: Offer, birth: Birth, envelope: Envelope) -> Ticket:
+        if birth.ticket is None:
+            raise RefusedError("this terminal believes no server", "its birth record names no ticket key", "use the wire")
+        ticket = read_ticket(offer.ticket, [birth.ticket])
+        blocks = hashlib.sha256(offer.blocks).digest()[:16]
+        if ticket.file != offer.file[:16] or ticket.file_size != offer.size or (offer.blocks and ticket.blocks != blocks):
+            raise RefusedError("the offer is not the one the ticket was made for", "file, size or blocks", "check in again")
+        bank = self.core.bank_digest(self.facts.installed.size) if self.facts.installed.size else bytes(32)
+        gates.gate_ticket(ticket, envelope, birth, self.facts, bank)
+        return ticket
+
+    def _fits(self, offer: Offer, envelope: Envelope, in_ram: bool) -> None:
+        """The server's figure is believed only upwards: it knows what the decoder wants, the core knows the rest."""
+        layout = self.model.layout
+        least = need(layout, envelope.image_size, offer.size, 0, in_ram)
+        if least == _IMPOSSIBLE or envelope.leaf != layout.leaf:
+            raise RefusedError("this image does not fit the bank", f"{envelope.image_size} bytes, leaf {envelope.leaf}")
+        if offer.need < least:
+            raise RefusedError("the offer names too little memory", f"{offer.need} bytes, at least {least} are needed")
+
+    def prove(self, file: bytes, ram: int) -> ev.Proved | ev.NotProved:
+        """G5: the rehearsal. The bank is untouched in any case."""
+        assert self._target is not None
+        try:
+            self.core.prove(file, self._target, ram)
+        except NeurathError as refusal:
+            same = self.facts.failed == self._target.envelope
+            return ev.NotProved(max(1, self.facts.failed_proofs if same else 1), f"{refusal.what}: {refusal.why}")
+        return ev.Proved()
+
+    def ready(self) -> ev.Ready | ev.NotReady:
+        """G6, the host's part; the core asks for log room itself before the first erase."""
+        return ev.Ready() if self._power_good() else ev.NotReady("power is not good")
+
+    def rewrite(self, file: bytes, ram: int) -> ev.Rewritten | ev.RewriteRefused | ev.RewriteFailed:
+        assert self._target is not None
+        target = self._target
+        return _written(lambda: self.core.rewrite(file, target, ram))
+
+    def resume(self, file: bytes, ram: int) -> ev.Rewritten | ev.RewriteRefused | ev.RewriteFailed:
+        self._target = self.facts.target
+        return _written(lambda: self.core.resume(file, ram))
+
+    def judge(self) -> ev.Judged:
+        """The bank is read again, whole."""
+        assert self._target is not None
+        return judge.after_rewrite(self, self._target.image)
+
+    def self_test(self) -> ev.SelfTested:
+        return judge.first_boot(self, self._self_test)
+
+    def confirm(self) -> ev.Confirmed | ev.NotConfirmed:
+        try:
+            self.core.confirm()
+        except NeurathError as refusal:
+            return ev.NotConfirmed(refusal.what)
+        return ev.Confirmed()
+
+    def give_up(self) -> None:
+        """Restoration state, with the reason the flash itself shows."""
+        why = Why.UNCONFIRMED if judge.whole(self) else Why.DIGEST
+        try:
+            self.core.give_up(why)
+        except NeurathError:
+            return  # the log cannot take it: the next power-up finds the same by itself
+
+    def _known(self) -> Birth:
+        if self.birth is None:
+            raise RefusedError("this terminal has lost its identity", "no birth record", "re-enrol it over the wire")
+        return self.birth
+
+
+def _target(offer: Offer, envelope: Envelope, ticket: Ticket) -> Target:
+    return Target(
+        image=envelope.image,
+        image_size=envelope.image_size,
+        leaves=envelope.leaves,
+        file=offer.file[:16],
+        file_size=offer.size,
+        envelope=envelope.digest[:16],
+        sequence=envelope.sequence,
+        epoch=envelope.epoch,
+        serial=ticket.serial,
+    )
+
+
+def _written(write: Callable[[], None]) -> ev.Rewritten | ev.RewriteRefused | ev.RewriteFailed:
+    """Flash that failed leads to restoration; every other refusal came before an erase."""
+    try:
+        write()
+    except FlashError as failure:
+        return ev.RewriteFailed(f"{failure.what}: {failure.why}")
+    except NeurathError as refusal:
+        return ev.RewriteRefused(f"{refusal.what}: {refusal.why}")
+    return ev.Rewritten()
