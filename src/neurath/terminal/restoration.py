@@ -8,9 +8,18 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
-from neurath.carriers.serial import Line
 from neurath.errors import LinkError
 from neurath.terminal import events as ev
+
+
+class Line(Protocol):
+    """One end of a wire (neurath.carriers.serial has two). LinkError where it went away."""
+
+    def read(self, timeout: float) -> bytes: ...
+
+    def write(self, data: bytes) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class Responder(Protocol):
