@@ -1,0 +1,68 @@
+/* smp_enrol.c - a birth record for a terminal that has none (docs/spec/smp.md 5). It must never replace one that reads. */
+#include "smp_wire.h"
+
+#include <string.h>
+
+/* A key on the wire: one byte of enum nrt_alg, then 65 bytes (ES256) or 32 (Ed25519). */
+static int key(const uint8_t *data, uint32_t len, uint32_t *at, struct nrt_key *out)
+{
+    if (*at >= len)
+        return NRT_E_FORMAT;
+    out->alg = data[(*at)++];
+    out->len = out->alg == NRT_ES256 ? 65u : 32u;
+    if ((out->alg != NRT_ES256 && out->alg != NRT_ED25519) || out->len > len - *at)
+        return NRT_E_FORMAT;
+    memcpy(out->key, data + *at, out->len);
+    *at += out->len;
+    return NRT_OK;
+}
+
+static int keys(const struct nrt_field *release, const struct nrt_field *ticket, struct nrt_birth *b)
+{
+    uint32_t at = 0;
+    while (at < release->len) {
+        if (b->n_release == NRT_MAX_KEYS || key(release->data, release->len, &at, &b->release[b->n_release]) != NRT_OK)
+            return NRT_E_FORMAT;
+        b->n_release++;
+    }
+    at = 0;
+    if (ticket->len && (key(ticket->data, ticket->len, &at, &b->ticket) != NRT_OK || at != ticket->len))
+        return NRT_E_FORMAT;
+    return b->n_release ? NRT_OK : NRT_E_FORMAT;
+}
+
+static int name(const struct nrt_field *f, char *out)
+{
+    if (f->kind != NRT_FIELD_TEXT || f->len == 0 || f->len > NRT_MAX_NAME)
+        return NRT_E_FORMAT;
+    for (uint32_t i = 0; i < f->len; i++)
+        if (f->data[i] <= 0x20 || f->data[i] >= 0x7F)
+            return NRT_E_FORMAT;
+    memcpy(out, f->data, f->len);
+    out[f->len] = 0;
+    return NRT_OK;
+}
+
+static int octets(const struct nrt_field *f, uint8_t *out, uint32_t len)
+{
+    if (f->kind != NRT_FIELD_BYTES || f->len != len)
+        return NRT_E_FORMAT;
+    memcpy(out, f->data, len);
+    return NRT_OK;
+}
+
+int nrt_smp_enrol(struct nrt_smp *s, const struct nrt_request *q)
+{
+    struct nrt_field f[] = {{.name = "id"},  {.name = "model"},   {.name = "vendor"}, {.name = "klass"},
+                            {.name = "key"}, {.name = "release"}, {.name = "ticket"}};
+    struct nrt_birth b;
+    memset(&b, 0, sizeof b);
+    if (s->birth)
+        return NRT_E_STATE; /* it has an identity; the record is written once */
+    int bad = nrt_fields_read(q->body, q->len, f, 7) | name(&f[0], b.id) | name(&f[1], b.model) |
+              octets(&f[2], b.vendor, 16) | octets(&f[3], b.klass, 16) | octets(&f[4], b.device_key, 32);
+    if (bad || f[5].kind != NRT_FIELD_BYTES || (f[6].kind != NRT_FIELD_BYTES && f[6].kind != NRT_FIELD_ABSENT))
+        return NRT_E_FORMAT;
+    int r = keys(&f[5], &f[6], &b);
+    return r == NRT_OK ? nrt_birth_renew(s->core->layout, s->core->port, &b) : r;
+}

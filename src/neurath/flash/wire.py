@@ -1,0 +1,88 @@
+"""The restoration responder of the core on a host: bytes of the line in, bytes of the line out. It knows buffers and who owns
+them; everything that is decided is decided in C (docs/spec/smp.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from neurath.errors import DataError
+from neurath.flash._core import ffi, lib
+from neurath.flash.bank import Fate
+from neurath.flash.geometry import Layout
+from neurath.flash.native import Core, PowerCut, demand
+from neurath.flash.trust import Birth, c_birth
+
+#: What the fixed part and the longest envelope of a package take before its leaf list (docs/spec/restoration.md 3).
+_HEADER = 16 + 350
+
+
+def ram_needed(layout: Layout, image_size: int | None = None) -> int:
+    """RAM in bytes a restoration takes for an image of this size (default: the whole bank): leaf list and one leaf, or the
+    header while it is checked."""
+    leaves = 16 * -(-(layout.bank_size if image_size is None else image_size) // layout.leaf)
+    return leaves + max(_HEADER, layout.leaf)
+
+
+class SmpServer:
+    """One power-up of the responder. Feed it what comes on the line; answers leave through `put`, line by line.
+
+    `birth` None: the terminal has lost its identity; it identifies itself as nameless and takes an enrolment. `ram` is what
+    is lent to a restoration, `buffer` the longest frame (512 to 65535 bytes). After PowerCut it is dead, as its core is.
+    """
+
+    def __init__(  # noqa: PLR0913 (one call for one C call: nrt_smp_init)
+        self,
+        core: Core,
+        birth: Birth | None,
+        put: Callable[[bytes], None],
+        fate: Fate,
+        ram: int | None = None,
+        buffer: int = 1024,
+    ) -> None:
+        if not 512 <= buffer <= 65535:
+            raise DataError(f"a frame buffer of {buffer} bytes", "512 to 65535 are possible", "use 1024", id="NRT-268")
+        size = ram_needed(core.layout) if ram is None else ram
+        self.core = core
+        self._raw = ffi.new("struct nrt_smp *")
+        self._birth = c_birth(birth) if birth else ffi.NULL
+        self._memory = ffi.new("uint8_t[]", max(size, 1)), ffi.new("uint8_t[]", buffer)
+        self._put = ffi.callback(
+            "void(void *, const uint8_t *, uint32_t)", lambda _ctx, data, count: put(bytes(ffi.buffer(data, count)))
+        )
+        lib.nrt_smp_init(
+            self._raw,
+            core.raw,
+            self._birth,
+            _ram(self._memory[1], buffer),
+            _ram(self._memory[0], size),
+            int(fate),
+            self._put,
+            ffi.NULL,
+        )
+
+    def feed(self, data: bytes) -> None:
+        """Takes bytes of the line, answers what is whole; PowerCut where the power was cut."""
+        code = lib.nrt_host_smp_feed(self._raw, self.core.nor.raw, data, len(data))
+        if code == lib.NRT_CUT:
+            raise PowerCut("the power was cut while the wire was served")
+        demand(code, "the wire could not be served")
+
+    @property
+    def fate(self) -> Fate:
+        """What the terminal is to do now; BOOT after a finished restoration."""
+        return Fate(self._raw.fate)
+
+    @property
+    def reset(self) -> bool:
+        """The tool asked for a restart."""
+        return bool(self._raw.reset)
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """(bytes of the package taken, bytes of the package); (0, 0) where none is under way."""
+        return int(self._raw.restore.next), int(self._raw.restore.total)
+
+
+def _ram(memory: Any, size: int) -> Any:
+    return ffi.new("struct nrt_ram *", {"mem": memory, "len": size})[0]
