@@ -78,6 +78,16 @@ CASES = [
     Case("station package: not an envelope", "station package {image} {wrong} -o {new}", 1),
     Case("station package: another image", "station package {other} {envelope} --key {public} -o {new}", 7),
     Case("station package: disk full", "station package {image} {envelope} -o {new}", 1, disk=0, leaves=("new.out",)),
+    Case("delta create: absent", "delta create {absent} {other} -o {new}", 4),
+    Case("delta create: the same", "delta create {image} {image} -o {new}", 3),
+    Case("delta create: not a model", "delta create {image} {other} -o {new} --model {wrong}", 1),
+    Case("delta create: disk full", "delta create {image} {other} -o {delta}", 1, disk=0),
+    Case("delta apply: wrong base", "delta apply {other} {delta} -o {new}", 7),
+    Case("delta apply: not an update file", "delta apply {image} {wrong} -o {new}", 1),
+    Case("delta apply: absent", "delta apply {image} {absent} -o {new}", 4),
+    Case("delta apply: disk full", "delta apply {image} {delta} -o {envelope}", 1, disk=0),
+    Case("delta show: not an update file", "delta show {wrong}", 1),
+    Case("delta show: absent", "delta show {absent}", 4),
     Case("sim fleet: absent", "sim fleet --old {absent} --new {image} --once", 4),
     Case("sim fleet: one image", "sim fleet --old {image} --once", 2),
     Case("sim fleet: a folder of mine", "sim fleet --old {image} --new {other} --once --dir {keys}", 2),
@@ -113,6 +123,7 @@ def first_world(tmp_path_factory: pytest.TempPathFactory) -> World:
     verb(*"model add lamp.toml --release-key keys/release.pub.pem --data data".split())
     verb(*"image add image.bin --model lamp --version 1 --envelope image.env --data data".split())
     verb(*"terminal add t-1 --model lamp --data data".split())
+    verb(*"delta create image.bin other.bin -o image.nru".split())
     Stock(folder / "stock").keep(Index())
     (folder / "hollow").mkdir()
     (folder / "hollow" / "neurath.db").write_bytes(b"no database at all, only words" * 40)
@@ -127,7 +138,7 @@ def world(first_world: World, tmp_path: Path) -> Iterator[World]:
         "image": "image.bin", "other": "other.bin", "wrong": "wrong.bin", "empty": "empty.bin", "model": "lamp.toml",
         "key": "keys/release.pem", "public": "keys/release.pub.pem", "foreign": "keys/foreign.pub.pem", "keys": "keys",
         "ticket": "keys/ticket.pem", "envelope": "image.env", "new": "new.out", "absent": "absent.bin", "data": "data",
-        "model2": "torch.toml", "fresh": "fresh", "hollow": "hollow", "stock": "stock",
+        "model2": "torch.toml", "fresh": "fresh", "hollow": "hollow", "stock": "stock", "delta": "image.nru",
     }  # fmt: skip
     held, port = busy_port()
     things |= {"busy": str(port), "dead": f"http://127.0.0.1:{dead_port()}"}

@@ -15,6 +15,16 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """A request on its way to the server."""
+
+    method: str
+    path: str
+    body: bytes
+    headers: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Exchange:
     """One request and its answer; `probe` is what the test measured at the moment the request came."""
 
@@ -50,8 +60,9 @@ class Trace:
 
 
 @contextmanager
-def traced(upstream: str, probe: Callable[[], Any] = lambda: None) -> Iterator[tuple[str, Trace]]:
-    """A proxy before `upstream` ("127.0.0.1:port"): yields its own base URL and the trace it writes."""
+def traced(upstream: str, probe: Callable[[Asked], Any] = lambda asked: None) -> Iterator[tuple[str, Trace]]:
+    """A proxy before `upstream` ("127.0.0.1:port"): yields its own base URL and the trace it writes. `probe` runs before a
+    request is passed on; what it gives is kept with the exchange."""
     trace = Trace()
 
     class Forward(BaseHTTPRequestHandler):
@@ -72,8 +83,9 @@ def traced(upstream: str, probe: Callable[[], Any] = lambda: None) -> Iterator[t
             pass
 
         def forward(self) -> None:
-            began, seen = time.monotonic(), probe()
+            began = time.monotonic()
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            seen = probe(Asked(self.command, self.path, body, dict(self.headers.items())))
             link = http.client.HTTPConnection(upstream, timeout=60)
             kept = {k: v for k, v in self.headers.items() if k.lower() not in ("connection", "accept-encoding")}
             link.request(self.command, self.path, body=body or None, headers=kept)
