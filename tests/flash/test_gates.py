@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,36 +11,10 @@ from hypothesis import strategies as st
 
 from neurath.errors import DataError, TrustError
 from neurath.flash import gates
+from neurath.flash.bank import Facts, ImageRecord, Target, Why
 from neurath.flash.trust import Birth, Contents, Envelope, Ticket
 from neurath.ids import TerminalId
 from neurath.wire import ticket as tickets
-
-
-@dataclass(frozen=True)
-class Named:
-    envelope: bytes = bytes(16)
-    size: int = 0
-    sequence: int = 0
-    epoch: int = 0
-
-
-@dataclass(frozen=True)
-class Aim:
-    file_size: int = 0
-
-
-@dataclass(frozen=True)
-class Facts:
-    installed: Named = field(default_factory=Named)
-    confirmed: Named = field(default_factory=Named)
-    target: Aim = field(default_factory=Aim)
-    installs: int = 0
-    serial: int = 0
-    key_list: int = 0
-    candidate: bool = False
-    restoring: bool = False
-    broken: int = 0
-
 
 V, K = b"v" * 16, b"k" * 16
 
@@ -50,7 +24,7 @@ def release(sequence: int, epoch: int = 0, klass: bytes = K) -> Contents:
 
 
 def standing(sequence: int, epoch: int = 0, **more: Any) -> Facts:
-    image = Named(size=100, sequence=sequence, epoch=epoch)
+    image = ImageRecord(size=100, sequence=sequence, epoch=epoch)
     return Facts(installed=image, confirmed=image, **more)
 
 
@@ -75,7 +49,12 @@ def test_a_newer_release_passes_and_the_same_or_an_older_does_not() -> None:
     assert not passes(release(4), standing(5))
 
 
-BACK: list[dict[str, Any]] = [{"restoring": True}, {"candidate": True}, {"broken": 3}, {"target": Aim(100)}]
+BACK: list[dict[str, Any]] = [
+    {"restoring": True},
+    {"candidate": True},
+    {"broken": Why.DIGEST},
+    {"target": Target(file_size=100)},
+]
 
 
 @pytest.mark.parametrize("state", BACK)
@@ -94,7 +73,7 @@ def test_the_epoch_never_goes_down_and_a_new_one_ends_a_sequence_driven_up() -> 
 
 
 def test_a_candidate_raises_no_floor() -> None:
-    facts = replace(standing(5, candidate=True), installed=Named(size=100, sequence=9))
+    facts = replace(standing(5, candidate=True), installed=ImageRecord(size=100, sequence=9))
     assert passes(release(6), facts)
 
 
@@ -143,9 +122,16 @@ def test_a_ticket_of_another_terminal_time_release_or_key_list_is_refused(change
 
 
 def test_a_ticket_does_not_outlive_the_bank_it_was_made_for() -> None:
-    for facts in (replace(FACTS, installs=4), replace(FACTS, installed=Named(envelope=b"e" * 16, size=100))):
+    for facts in (replace(FACTS, installs=4), replace(FACTS, installed=ImageRecord(envelope=b"e" * 16, size=100))):
         with pytest.raises(TrustError):
             gates.gate_ticket(TICKET, ENVELOPE, BIRTH, facts, BANK)
+
+
+def test_what_passed_becomes_the_target() -> None:
+    target = gates.target_of(ENVELOPE, TICKET)
+    assert (target.envelope, target.file, target.serial) == (ENVELOPE.digest[:16], TICKET.file, TICKET.serial)
+    assert (target.image, target.leaves, target.image_size) == (ENVELOPE.image, ENVELOPE.leaves, ENVELOPE.image_size)
+    assert (target.sequence, target.epoch, target.file_size) == (ENVELOPE.sequence, ENVELOPE.epoch, TICKET.file_size)
 
 
 def test_a_delta_for_another_base_is_refused() -> None:

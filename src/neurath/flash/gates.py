@@ -3,55 +3,15 @@ how facts become C structures; it must never hold a rule of its own (core/src/ga
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 from neurath.errors import DataError, TrustError
 from neurath.flash._core import ffi, lib
+from neurath.flash.bank import Facts, Target
 from neurath.flash.trust import Birth, Contents, Envelope, Ticket, c_birth
 
 
-class _Named(Protocol):
-    """An image as the state log names it."""
-
-    @property
-    def envelope(self) -> bytes: ...
-    @property
-    def size(self) -> int: ...
-    @property
-    def sequence(self) -> int: ...
-    @property
-    def epoch(self) -> int: ...
-
-
-class _Aim(Protocol):
-    @property
-    def file_size(self) -> int: ...
-
-
-class Standing(Protocol):
-    """What the gates read of the core's facts."""
-
-    @property
-    def installed(self) -> _Named: ...
-    @property
-    def confirmed(self) -> _Named: ...
-    @property
-    def target(self) -> _Aim: ...
-    @property
-    def installs(self) -> int: ...
-    @property
-    def serial(self) -> int: ...
-    @property
-    def key_list(self) -> int: ...
-    @property
-    def candidate(self) -> bool: ...
-    @property
-    def restoring(self) -> bool: ...
-    @property
-    def broken(self) -> int: ...
-
-
-def gate_envelope(envelope: Contents, vendor: bytes, klass: bytes, facts: Standing) -> None:
+def gate_envelope(envelope: Contents, vendor: bytes, klass: bytes, facts: Facts) -> None:
     """G1: TrustError when this release is not for this kind of terminal, or is below its floor."""
     code = lib.nrt_gate_envelope(_c_envelope(envelope), vendor, klass, _c_facts(facts))
     if code != lib.NRT_OK:
@@ -67,7 +27,7 @@ def gate_envelope(envelope: Contents, vendor: bytes, klass: bytes, facts: Standi
         )
 
 
-def gate_ticket(ticket: Ticket, envelope: Envelope, birth: Birth, facts: Standing, bank: bytes) -> None:
+def gate_ticket(ticket: Ticket, envelope: Envelope, birth: Birth, facts: Facts, bank: bytes) -> None:
     """G2, the ticket's part: TrustError when the ticket is not for this terminal now, DataError when its delta was made
     for another base than the bank holds (`bank`: SHA-256 of what it holds)."""
     out = ffi.new("struct nrt_ticket *")
@@ -87,6 +47,21 @@ def gate_ticket(ticket: Ticket, envelope: Envelope, birth: Birth, facts: Standin
         )
 
 
+def target_of(envelope: Envelope, ticket: Ticket) -> Target:
+    """What the terminal is to become, once both have passed their gates."""
+    return Target(
+        image=envelope.image,
+        image_size=envelope.image_size,
+        leaves=envelope.leaves,
+        file=ticket.file,
+        file_size=ticket.file_size,
+        envelope=envelope.digest[:16],
+        sequence=envelope.sequence,
+        epoch=envelope.epoch,
+        serial=ticket.serial,
+    )
+
+
 def _c_envelope(envelope: Contents) -> Any:
     out = ffi.new("struct nrt_envelope *")
     out.vendor, out.klass = envelope.vendor, envelope.klass
@@ -96,7 +71,7 @@ def _c_envelope(envelope: Contents) -> Any:
     return out
 
 
-def _c_facts(facts: Standing) -> Any:
+def _c_facts(facts: Facts) -> Any:
     out = ffi.new("struct nrt_facts *")
     for place, image in ((out.installed, facts.installed), (out.confirmed, facts.confirmed)):
         place.envelope = image.envelope[:16].ljust(16, b"\0")
