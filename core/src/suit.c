@@ -18,13 +18,6 @@ enum { COMPONENTS = 2, SHARED = 4 };
 /* Parameters. Those below -255 are for private use (docs/spec/envelope.md 3). */
 enum { VENDOR = 1, CLASS = 2, IMAGE_DIGEST = 3, IMAGE_SIZE = 14, LEAVES = -256, LEAF = -257, EPOCH = -258, VERSION = -259 };
 
-/* Members that the manifest may name by digest: CoSWID, dependency resolution, payload fetch, candidate verification,
- * install, text. */
-static int severable(int key)
-{
-    return key == 14 || key == 15 || key == 16 || key == 18 || key == 20 || key == 23;
-}
-
 static int sha256_is(struct nrt_view v, const uint8_t digest[NRT_DIGEST])
 {
     struct nrt_sha256 s;
@@ -167,8 +160,7 @@ static int check_members(struct nrt_view manifest, struct nrt_cbor c, uint32_t m
     int key;
 
     for (; members > 0; members--) {
-        if (nrt_cbor_key(&c, &last, &key) != NRT_OK || !severable(key) ||
-            named_digest(manifest, key, digest) != NRT_OK) {
+        if (nrt_cbor_key(&c, &last, &key) != NRT_OK || named_digest(manifest, key, digest) != NRT_OK) {
             return NRT_E_FORMAT;
         }
         member.at = c.at;
@@ -339,7 +331,7 @@ int nrt_envelope_read(const struct nrt_port *p, const uint8_t *env, uint32_t len
     int r;
 
     memset(out, 0, sizeof *out);
-    if (len > NRT_MAX_ENVELOPE || take_apart(env, len, &e) != NRT_OK || e.members != 0) {
+    if (len > NRT_MAX_ENVELOPE || take_apart(env, len, &e) != NRT_OK) {
         return NRT_E_FORMAT;
     }
     r = authenticate(p, &e, keys, n);

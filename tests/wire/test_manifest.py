@@ -88,19 +88,24 @@ def test_contents_that_do_not_fit_are_not_signed(change: dict[str, object]) -> N
 
 def resigned(change: dict[int, object], shared: list[object] | None = None) -> bytes:
     """An envelope of ours with other manifest members, signed as it is: conforming, but not our profile."""
-    signer = SIGNERS[Alg.ED25519]
     members = cbor2.loads(manifest.manifest(manifest.contents_of(b"image", MODEL, sequence=1, version="1")))
     members = {**members, **change}
     if shared is not None:
         common = cbor2.loads(members[3])
         members[3] = cbor2.dumps({**common, 4: cbor2.dumps(shared, canonical=True)}, canonical=True)
-    statement = cbor2.dumps(members, canonical=True)
+    return sealed(cbor2.dumps(members, canonical=True))
+
+
+def sealed(statement: bytes) -> bytes:
+    """These bytes as the manifest of an envelope, truly signed."""
+    signer = SIGNERS[Alg.ED25519]
     named = cbor2.dumps([-16, hashlib.sha256(cbor2.dumps(statement)).digest()])
     wrapper = cbor2.dumps([named, manifest.sign1(named, signer, detached=True)])
     return cbor2.dumps(cbor2.CBORTag(107, {2: wrapper, 3: statement}))
 
 
 SHARED = cbor2.loads(cbor2.loads(cbor2.loads(manifest.manifest(manifest.contents_of(b"image", MODEL, sequence=1)))[3])[4])
+WITHOUT = {k: v for k, v in SHARED[1].items() if k != -256}
 
 
 @pytest.mark.parametrize(
@@ -112,7 +117,9 @@ SHARED = cbor2.loads(cbor2.loads(cbor2.loads(manifest.manifest(manifest.contents
         ("an install sequence", resigned({20: cbor2.dumps([3, 15])})),
         ("no class condition", resigned({}, [20, SHARED[1], 1, 15])),
         ("an unknown parameter", resigned({}, [20, {**SHARED[1], -300: 1}, 1, 15, 2, 15])),
-        ("no leaf list", resigned({}, [20, {k: v for k, v in SHARED[1].items() if k != -256}, 1, 15, 2, 15])),
+        ("no leaf list", resigned({}, [20, WITHOUT, 1, 15, 2, 15])),
+        ("a version instead of the leaf list", resigned({}, [20, {**WITHOUT, -259: "1"}, 1, 15, 2, 15])),
+        ("a version under another key", resigned({}, [20, {**SHARED[1], -300: "1"}, 1, 15, 2, 15])),
         ("an empty image", resigned({}, [20, {**SHARED[1], 14: 0}, 1, 15, 2, 15])),
         ("a leaf of no bytes", resigned({}, [20, {**SHARED[1], -257: 0}, 1, 15, 2, 15])),
         ("an empty version", resigned({}, [20, {**SHARED[1], -259: ""}, 1, 15, 2, 15])),
@@ -129,6 +136,32 @@ def test_a_conforming_envelope_of_another_profile_verifies_but_is_not_read(why: 
 def test_the_resigned_envelope_without_a_change_is_read() -> None:
     # The attacks above are refused for what they change, not for how they are made.
     assert manifest.verify(resigned({}), [SIGNERS[Alg.ED25519].public]).version == "1"
+
+
+OURS = manifest.manifest(manifest.contents_of(b"image", MODEL, sequence=1, version="1"))
+
+
+@pytest.mark.parametrize(
+    ("why", "statement"),
+    [
+        ("a byte follows", OURS + b"\0"),
+        ("keys out of order", cbor2.dumps(dict(reversed(cbor2.loads(OURS).items())))),
+        ("a sequence number in a longer form", OURS.replace(b"\xa5\x01\x01\x02\x01", b"\xa5\x01\x01\x02\x18\x01")),
+        ("another manifest version", OURS.replace(b"\xa5\x01\x01", b"\xa5\x01\x02")),
+        ("no common block", cbor2.dumps({1: 1, 2: 1, 9: b"", 10: b""})),
+        ("a float", cbor2.dumps({**cbor2.loads(OURS), 24: 1.5})),
+        ("a tag", cbor2.dumps({**cbor2.loads(OURS), 24: cbor2.CBORTag(1, 1)})),
+        ("a list", cbor2.dumps([1, 2, 3])),
+        ("nothing", b""),
+    ],
+)
+def test_a_signed_manifest_that_is_not_strict_is_refused(why: str, statement: bytes) -> None:
+    known = [SIGNERS[Alg.ED25519].public]
+    manifest.verify_any(sealed(OURS), known)
+    assert statement != OURS
+    for read in (manifest.verify, manifest.verify_any):
+        with pytest.raises(DataError, match="malformed"):
+            read(sealed(statement), known)
 
 
 def test_one_of_several_keys_is_enough_and_none_is_not() -> None:
