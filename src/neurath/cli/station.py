@@ -16,7 +16,7 @@ from neurath.errors import LinkError, RefusedError, TrustError, UsageError
 
 if TYPE_CHECKING:
     from neurath.station.machine import Machine
-    from neurath.station.run import Pace
+    from neurath.station.run import Bench, Pace
     from neurath.wire.smp import Identity
 
 #: Seconds between two lines where the screen is no terminal.
@@ -136,24 +136,26 @@ def _run(args: argparse.Namespace, out: Output) -> int:
         raise LinkError(f"no port {args.port}", "it does not exist", "plug the cable in, or name another --port")
     wish = Wish(Version(args.release), args.reason) if args.release else None
     bench = Bench(stock, Line(args.port, args.baud), _Screen(out).show, wish, args.name)
-    return _verdict(asyncio.run(bench.run(args.once)), bench.pace, out)
+    asyncio.run(bench.run(args.once))
+    return _verdict(bench, out)
 
 
-def _verdict(state: Machine, pace: Pace, out: Output) -> int:
+def _verdict(bench: Bench, out: Output) -> int:
     from neurath.station.machine import Step, Verdict
     from neurath.station.screen import word
 
+    state, pace = bench.state, bench.pace
     if state.step is not Step.UNPLUG:
         raise LinkError(
             "the terminal is gone", state.reason or "it does not answer", "plug it in again: it goes on where it was"
         )
-    identity, choice = state.identity, state.choice
+    identity = state.identity
     out.data(
         f"{word(state)}  {identity.id if identity else ''}  {state.reason}".rstrip(),
         verdict=state.verdict.value,
         terminal=identity.id if identity else "",
         model=identity.model if identity else "",
-        version=choice.version if choice else "",
+        version=bench.selected.entry.version if bench.selected else "",
         reason=state.reason,
         safe_to_unplug=state.unplug.value,
         bytes=pace.sent,

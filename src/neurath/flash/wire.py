@@ -15,6 +15,8 @@ from neurath.flash.trust import Birth, c_birth
 
 #: What the fixed part and the longest envelope of a package take before its leaf list (docs/spec/restoration.md 3).
 _HEADER = 16 + 350
+#: Phases of struct nrt_restore (core/src/restore.c).
+_IN_BODY, _WHOLE = 3, 4
 
 
 def ram_needed(layout: Layout, image_size: int | None = None) -> int:
@@ -77,6 +79,16 @@ class SmpServer:
     def reset(self) -> bool:
         """The tool asked for a restart."""
         return bool(self._raw.reset)
+
+    @property
+    def busy(self) -> bool:
+        """A restoration was begun over this wire and is not finished: its header held, the log says so."""
+        return int(self._raw.restore.phase) == _IN_BODY
+
+    @property
+    def restored(self) -> bool:
+        """A restoration over this wire ended with a whole, judged bank."""
+        return int(self._raw.restore.phase) == _WHOLE
 
     @property
     def progress(self) -> tuple[int, int]:
