@@ -3,6 +3,7 @@ figures belong together; it must never know markup or language, and never write.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -135,7 +136,7 @@ def terminal(store: Store, named: tuple[str, str], why: Why, now: UnixTime) -> T
         page = TerminalPage(
             line=lines[0],
             why="",
-            events=progress.timeline(db, found.n),
+            events=once(progress.timeline(db, found.n)),
             shown=progress.shown(db, found.n),
             terminal=found,
             cells=[],
@@ -149,6 +150,19 @@ def terminal(store: Store, named: tuple[str, str], why: Why, now: UnixTime) -> T
         cells=cells(model.layout, changed or frozenset()) if model else [],
         rewrite_known=changed is not None,
     )
+
+
+#: A report that ends an attempt is noted twice, as a phase and as a verdict; people need to read it once.
+_TWICE = {"updated": {"confirmed"}, "failed": {"failed", "refused"}, "restoring": {"restoration"}}
+
+
+def once(found: list[Event]) -> list[Event]:
+    """The timeline without the phases that their own verdict follows at the same moment."""
+    kept = []
+    for one, after in itertools.zip_longest(found, found[1:]):
+        doubled = after is not None and after.at == one.at and after.kind in _TWICE.get(one.kind, ())
+        kept += [] if doubled else [one]
+    return kept
 
 
 def _power(line: Line, model: Model | None) -> str:

@@ -1,0 +1,51 @@
+"""Takes the pictures in docs/img from the console itself, with a fleet in every state, in the browser that the tests use:
+`python tools/screenshots.py [--program chromium]`. It pretends a fleet; it must never be shown as a real one."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tests.console.browser import browser  # noqa: E402  (the repository's root is put on the path first)
+from tests.console.fleet import every_state  # noqa: E402
+from tests.console.serving import served  # noqa: E402
+
+#: name -> (path, width, height, dark)
+PICTURES = {
+    "console": ("", 1280, 1000, False),
+    "console-dark": ("", 1280, 1000, True),
+    "console-ja": ("?lang=ja", 1280, 1000, False),
+    "console-terminal": ("terminals/hub-01", 1280, 900, False),
+    "console-narrow": ("?lang=en", 400, 1000, False),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--program", default=shutil.which("chromium") or "chromium", help="the browser")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs/img", help="folder for the pictures")
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        fleet = every_state(Path(folder), time.time())
+        with served(fleet.store, fleet.delivery.why) as address, browser(args.program) as page:
+            for name, (path, width, height, dark) in PICTURES.items():
+                page.ask("Network.clearBrowserCookies")
+                page.look(width, height, dark=dark)
+                page.open(address + path)
+                page.until(lambda: page.run('document.getElementById("pulse").classList.contains("on")'))
+                page.picture(args.out / f"{name}.png", height=height)
+                print(args.out / f"{name}.png")
+        fleet.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
