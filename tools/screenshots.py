@@ -19,10 +19,10 @@ from tests.console.serving import served  # noqa: E402
 
 #: name -> (path, width, height, dark)
 PICTURES = {
-    "console": ("", 1280, 1000, False),
-    "console-dark": ("", 1280, 1000, True),
-    "console-ja": ("?lang=ja", 1280, 1000, False),
-    "console-terminal": ("terminals/hub-01", 1280, 900, False),
+    "console": ("", 1280, 900, False),
+    "console-dark": ("", 1280, 900, True),
+    "console-ja": ("?lang=ja", 1280, 900, False),
+    "console-terminal": ("terminals/hub-01", 1280, 760, False),
     "console-narrow": ("?lang=en", 400, 1000, False),
 }
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import html
+import importlib
 import json
 import re
+import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +14,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from neurath.cli.main import VERBS, Parser
 from neurath.console import japanese, words
 from neurath.console.board import differing
 from neurath.flash.geometry import simple_layout
@@ -112,10 +116,22 @@ def test_hostile_words_of_a_terminal_stay_words(tmp_path: Path) -> None:
 def test_an_empty_console_says_how_to_fill_it(tmp_path: Path) -> None:
     store = Store(tmp_path)
     text = TestClient(application(store)).get("/").text
-    for verb in ("terminal add", "model add", "sign", "image add", "rollout create", "rollout start", "station run"):
-        assert f"neurath {verb}" in text
-    assert "No terminals yet" in text
     store.close()
+    assert "No terminals yet" in text
+    shown = [shlex.split(line) for line in commands(text)]
+    assert {said[1] for said in shown} == {"terminal", "model", "sign", "image", "rollout", "station"}
+    for said in shown:
+        verb = importlib.import_module(f"neurath.cli.{VERBS[said[1]][0]}")
+        parser = Parser(prog=f"neurath {said[1]}")
+        parser.set_defaults(verb=said[1])
+        verb.configure(parser)
+        parser.parse_args(said[2:])  # UsageError: the page shows a command that is none
+
+
+def commands(page: str) -> list[str]:
+    """The command lines a page shows, continued lines joined."""
+    blocks = re.findall(r"<pre><code>(.*?)</code></pre>", page, re.DOTALL)
+    return [line for block in blocks for line in html.unescape(block).replace("\\\n", " ").splitlines()]
 
 
 def test_filters_and_words_narrow_the_list(client: TestClient) -> None:

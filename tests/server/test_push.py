@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx
+import pytest
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -19,7 +24,7 @@ from neurath.errors import LinkError
 from neurath.ids import TerminalId
 from neurath.server.push import StreamPush, follow
 from neurath.units import Seconds
-from tests.contracts.push import Opened, PushContract
+from tests.contracts.push import PATIENCE, Opened, PushContract
 
 
 class HttpEar:
@@ -143,6 +148,45 @@ def test_jitter_spreads_the_notices_of_one_call() -> None:
         assert max(times) - min(times) > 0.2
 
     asyncio.run(story())
+
+
+@pytest.mark.heavy
+def test_a_rollout_started_in_another_process_reaches_a_waiting_terminal(tmp_path: Path) -> None:
+    """The real server and the real verbs, three processes: promised within 1 s."""
+
+    def verb(*words: str) -> list[dict[str, str]]:
+        command = [sys.executable, "-m", "neurath.cli.main", *words, "--data", str(tmp_path / "data"), "--json"]
+        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    package = tmp_path / "update.swu"
+    head = b"".join(b"%08X" % n for n in (1, 0o100644, 0, 0, 1, 0, 12, 0, 0, 0, 0, 15, 0))
+    package.write_bytes(b"070701" + head + b"sw-description\0" + bytes(3) + b'version="1";' + b"070701TRAILER!!!\0")
+    verb("model", "add", "--plain", "router")
+    verb("image", "add", str(package), "--model", "router", "--version", "1")
+    token = verb("terminal", "add", "t1", "--model", "router")[0]["token"]
+    command = [sys.executable, "-m", "neurath.cli.main", "serve", "--data", str(tmp_path / "data"), "--port", "0", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            url = json.loads(server.stdout.readline())["url"]
+            headers = {"Authorization": f"TargetToken {token}"}
+            with (
+                httpx.Client(trust_env=False, timeout=10, headers=headers) as client,
+                client.stream("GET", f"{url}/DEFAULT/neurath/v1/t1/events") as answer,
+            ):
+                assert answer.status_code == 200
+                lines = (line for line in answer.iter_lines() if line.startswith("event:"))
+                assert next(lines) == "event: check"
+                verb("rollout", "create", "--release", "router/1", "--all", "--start")
+                begin = time.monotonic()
+                assert next(lines) == "event: check"
+                assert time.monotonic() - begin < PATIENCE
+            stranger = httpx.get(f"{url}/DEFAULT/neurath/v1/t1/events", trust_env=False, timeout=10)
+            assert stranger.status_code == 401
+        finally:
+            server.terminate()
+            server.wait(20)
 
 
 class Rows:

@@ -34,7 +34,7 @@ REWRITING = frozenset({Phase.UPDATING.value, Phase.JUDGING.value})
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One restoration that took place."""
+    """What a restoration station sent about one terminal."""
 
     tenant: str
     id: str
@@ -117,9 +117,9 @@ def _terminals(db: Connection, lines: list[Line]) -> list[Terminal]:
 
 
 def _records(db: Connection) -> list[Record]:
-    """The last restorations that took place."""
+    """What stations last sent; server.stock notes it on the terminal's timeline."""
     query = select(terminals.c.tenant, terminals.c.id, events.c.at, events.c.text)
-    query = query.join(terminals, terminals.c.n == events.c.terminal).where(events.c.kind == "restored")
+    query = query.join(terminals, terminals.c.n == events.c.terminal).where(events.c.kind == "wire")
     return [Record(r.tenant, r.id, r.at, r.text) for r in db.execute(query.order_by(events.c.id.desc()).limit(5))]
 
 

@@ -136,6 +136,7 @@ JAPANESE: dict[str, str] = {
     "try": "対処",
     # terminal page
     "Timeline": "経過",
+    "by wire": "有線",
     "Nothing has happened yet.": "まだ何も起きていません。",
     "Why": "理由",
     "Identity": "識別情報",

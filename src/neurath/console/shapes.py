@@ -53,7 +53,7 @@ _REACHED = {
 
 def kind_word(kind: str) -> str:
     """The word of a line of the timeline; what other parts noted in their own words stays as it is."""
-    return kind if kind == "offered" else PHASE_WORDS.get(kind, kind)
+    return {"offered": "offered", "wire": "by wire"}.get(kind) or PHASE_WORDS.get(kind, kind)
 
 
 def badge(state: State, t: Speak) -> Markup:

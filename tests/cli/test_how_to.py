@@ -1,0 +1,47 @@
+"""What the documents tell people to type are commands, and the files they show can be read."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from neurath.cli.main import VERBS, Parser
+from neurath.flash.geometry import model_from_toml
+
+ROOT = Path(__file__).resolve().parents[2]
+#: Verbs that pages name and that are still being written.
+COMING = ("neurath sim power",)
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs/how-to").glob("*.md"))]
+
+
+def commands(page: str) -> list[str]:
+    """Every `neurath VERB ...` line of the page's blocks, continued lines joined, remarks cut off."""
+    blocks = re.findall(r"^```[a-z]*\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    lines = [line.split(" #")[0].strip() for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    return [line.removesuffix("&").strip() for line in lines if line.startswith("neurath ") and not line.startswith(COMING)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_on_a_page_is_one(page: Path) -> None:
+    for line in commands(page.read_text()):
+        words = shlex.split(line)
+        assert words[1] in VERBS, line
+        verb = importlib.import_module(f"neurath.cli.{VERBS[words[1]][0]}")
+        parser = Parser(prog=f"neurath {words[1]}")
+        parser.set_defaults(verb=words[1])
+        verb.configure(parser)
+        parser.parse_args([word for word in words[2:] if word not in ("--json", "--debug")])
+
+
+def test_pages_with_commands_were_found() -> None:
+    assert sum(len(commands(page.read_text())) for page in PAGES) > 15
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_model_on_a_page_is_one(page: Path) -> None:
+    for text in re.findall(r"^```toml\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):
+        assert model_from_toml(text).layout.bank_size > 0
