@@ -90,38 +90,43 @@ class Deltas:
         Asking begins the building, once however many ask."""
         key = (old, new, layout_digest(layout), PROFILE)
         with self._lock:
-            if key in self._running:
-                return Pending()
-            kept = self._kept(key)
-            if kept is not None:
-                return kept
-            failed = self._failed.get(key)
-            if failed is not None and self.clock() - failed[0] < RETRY:
-                return Unbuilt(failed[1])
-            if self.idle:
-                return Pending()
+            known = self._known(key)
+            if known is not None:
+                return known
             try:
                 old_path = self.store.files.verified(old) if old else None
-                job = Job(old_path, self.store.files.verified(new), layout)
-                self._start(key, job)
+                future = self._start(key, Job(old_path, self.store.files.verified(new), layout))
             except (NeurathError, OSError, RuntimeError) as fault:
                 return self._note_failure(key, fault)
+        # Not under the lock: a future that is done already calls back at once, in this thread.
+        future.add_done_callback(lambda done: self._finished(key, done))
         return Pending()
+
+    def _known(self, key: Key) -> File | None:
+        """What is there to say without building; None: build it."""
+        if key in self._running:
+            return Pending()
+        kept = self._kept(key)
+        if kept is not None:
+            return kept
+        failed = self._failed.get(key)
+        if failed is not None and self.clock() - failed[0] < RETRY:
+            return Unbuilt(failed[1])
+        return Pending() if self.idle else None
 
     def close(self) -> None:
         """Ends the workers; unfinished builds begin again when they are next asked for."""
         if self.pool is not None:
             self.pool.shutdown(wait=False, cancel_futures=True)
 
-    def _start(self, key: Key, job: Job) -> None:
+    def _start(self, key: Key, job: Job) -> Future[Result]:
         if self.pool is None:
             # Not fork: the server has threads, and a forked child may inherit a held lock.
             context = multiprocessing.get_context("spawn")
             self.pool = ProcessPoolExecutor(WORKERS, mp_context=context)
         self.builds += 1
-        future = self.pool.submit(self.builder, job)
-        self._running[key] = future
-        future.add_done_callback(lambda done: self._finished(key, done))
+        future = self._running[key] = self.pool.submit(self.builder, job)
+        return future
 
     def _finished(self, key: Key, future: Future[Result]) -> None:
         try:

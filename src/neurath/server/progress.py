@@ -120,7 +120,8 @@ def reported(db: Connection, action: Action, report: Report, image: str, now: fl
     if row is None or row.action != action.id or Verdict(row.verdict) in FINAL:
         return verdict
     values: dict[str, object] = {"updated": now, "sync": max(row.sync, min(report.done, action.size))}
-    if RANK[report.phase] > RANK[Phase(row.phase)]:
+    # The last phases come with a verdict only: 100 % is never shown before it.
+    if RANK[Phase(row.phase)] < RANK[report.phase] < RANK[Phase.UPDATED]:
         values["phase"] = report.phase.value
         note(db, key, report.phase.value, report.reason, now)
     whole = values["sync"] == action.size or RANK[report.phase] >= RANK[Phase.DOWNLOADED]

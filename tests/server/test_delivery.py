@@ -1,0 +1,206 @@
+"""Delivery keeps its contract, called directly; and each of its answers has a reason that a person can read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from neurath.ids import Floor
+from neurath.server import actions, rollout, tickets
+from neurath.server.delivery import Sync
+from neurath.wire import ticket
+from neurath.wire.offer import Kind
+from neurath.wire.report import Phase, Report, Verdict
+from tests.contracts.delivery import NEW, OLD, DeliveryContract
+from tests.server.world import OVERHEAD, World, image
+
+
+class Directly:
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.terminal = world.terminal()
+        self.release = world.release
+        self.start = world.start
+
+    def check(self, check):
+        self.world.now += 1
+        return self.world.delivery.check(self.terminal, check, self.world.now)
+
+    def answer(self, file, offset, room):
+        return self.world.delivery.answer(self.terminal, Sync(file, offset), room, self.world.now)
+
+    def report(self, report):
+        with self.world.store.read() as db:
+            action = actions.of_terminal(db, self.terminal.n, report.action)
+        self.world.delivery.reported(action, report, self.world.now)
+
+    def says(self, bank, sequence, **more):
+        return self.world.says(bank, sequence, **more)
+
+    def stop(self, made):
+        self.world.move(made, "abort")
+
+
+class TestDirectly(DeliveryContract):
+    @pytest.fixture(autouse=True)
+    def _world(self, world: World) -> None:
+        self.world = world
+
+    def open(self) -> Directly:
+        return Directly(self.world)
+
+
+@pytest.fixture
+def phone(world):
+    """A world in which 1.0 runs and 1.1 is rolled out, and its terminal."""
+    world.release("1.0", OLD, 1)
+    new = world.release("1.1", NEW, 2)
+    hands = Directly(world)
+    hands.new, hands.rollout = new, world.start(new)
+    return hands
+
+
+def why(hands):
+    return hands.world.delivery.why(hands.terminal, "firmware", hands.world.now)
+
+
+def test_the_ticket_is_for_this_terminal_nonce_file_and_base(phone):
+    offer = phone.check(phone.says(OLD, 1))
+    key = phone.world.delivery.key.public
+    found = ticket.verify(offer.ticket, [key])
+    assert found.device == ticket.device_of("t1")
+    assert found.nonce == b"nonce---"
+    assert found.file == offer.file[:16]
+    assert found.file_size == offer.size
+    assert found.envelope.hex() == phone.new.envelope_digest[:32]
+    assert found.base == phone.says(OLD, 1).bank[:16]
+    assert found.serial >= phone.world.now
+
+
+def test_serials_grow_even_when_the_store_came_back_from_an_old_backup(phone):
+    key = phone.world.delivery.key.public
+    serials = [ticket.verify(phone.check(phone.says(OLD, 1)).ticket, [key]).serial for _ in range(3)]
+    assert serials == sorted(set(serials))
+    phone.world.now += 1000
+    assert ticket.verify(phone.check(phone.says(OLD, 1)).ticket, [key]).serial > serials[-1] + 900
+
+
+def test_the_ticket_key_is_made_once(tmp_path):
+    assert tickets.load_key(tmp_path).public == tickets.load_key(tmp_path).public
+    assert (tmp_path / "ticket.pem").stat().st_mode & 0o077 == 0
+    assert [p.name for p in tmp_path.iterdir()] == ["ticket.pem"]
+
+
+def test_an_unknown_bank_gets_the_full_image_or_the_reason(phone):
+    odd = image(99, 20_000)
+    assert phone.check(phone.says(odd, 1)).kind is Kind.FULL
+    phone.report(Report(str(phone.check(phone.says(odd, 1)).action), Phase.FAILED, Verdict.FAILED, reason="x"))
+    phone.world.now += 10_000
+    assert phone.check(phone.says(odd, 1, ram=6000)) is None
+    assert "not known here" in why(phone)
+    assert "cannot lend" in why(phone)
+
+
+def test_too_little_ram_says_by_how_much(phone):
+    offer = phone.check(phone.says(OLD, 1))
+    needed = offer.size + 1024 + OVERHEAD
+    assert offer.need == needed
+    fresh = Directly.__new__(Directly)
+    fresh.world, fresh.terminal = phone.world, phone.world.terminal("t2")
+    assert fresh.check(phone.says(OLD, 1, ram=needed - 1)) is None
+    assert why(fresh) == f"cannot lend {-(-needed // 1024)} KiB: needs {needed:,}, lends {needed - 1:,}"
+    assert fresh.check(phone.says(OLD, 1, ram=needed)) is not None
+
+
+def test_durable_staging_needs_no_ram_for_the_file(phone):
+    offer = phone.check(phone.says(OLD, 1, ram=6000, stage=1 << 20))
+    assert offer.need == 1024 + OVERHEAD
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"model": "other"}, "says it is a other"),
+        ({"floor": Floor(0, 9)}, "below its floor"),
+        ({"floor": Floor(1, 0)}, "below its floor"),
+    ],
+)
+def test_each_obstacle_has_its_words(phone, change, words):
+    assert phone.check(replace(phone.says(OLD, 1), **change)) is None
+    assert words in why(phone)
+
+
+def test_reasons_follow_the_story(phone):
+    assert "has not shown what its bank holds" in why(phone)
+    assert phone.check(phone.says(OLD, 1)) is not None
+    assert "offered as action" in why(phone)
+    assert phone.check(phone.says(NEW, 1)) is None
+    assert "not confirmed yet" in why(phone)
+    assert phone.check(phone.says(NEW, 2)) is None
+    assert why(phone) == "runs 1.1 already"
+    phone.stop(phone.rollout)
+    assert "no running rollout" in why(phone)
+
+
+def test_a_failure_backs_off_and_after_three_waits_for_a_person(phone):
+    for tries in range(1, 4):
+        offer = phone.check(phone.says(OLD, 1))
+        assert offer is not None, why(phone)
+        phone.report(Report(offer.action, Phase.FAILED, Verdict.FAILED, reason="rehearsal failed"))
+        assert phone.check(phone.says(OLD, 1)) is None
+        assert "rehearsal failed" in why(phone)
+        phone.world.now += 60 * 2**tries
+    assert phone.check(phone.says(OLD, 1)) is None
+    assert "failed 3 times" in why(phone)
+    with phone.world.store.write() as db:
+        rollout.pin(db, phone.terminal, phone.new, "firmware")
+    assert phone.check(phone.says(OLD, 1)) is not None
+
+
+def test_a_pin_beats_the_newest_and_none_gives_it_back(phone):
+    newer = phone.world.release("1.2", image(3, 20_000), 3)
+    phone.world.start(newer)
+    assert phone.check(phone.says(OLD, 1)).version == "1.2"
+    with phone.world.store.write() as db:
+        rollout.pin(db, phone.terminal, phone.new, "firmware")
+    assert phone.check(phone.says(OLD, 1)).version == "1.1"
+    with phone.world.store.write() as db:
+        rollout.pin(db, phone.terminal, None, "firmware")
+    assert phone.check(phone.says(OLD, 1)).version == "1.2"
+
+
+def test_files_stay_held_until_a_verdict(phone):
+    def held(offer):
+        with phone.world.store.read() as db:
+            return actions.held_file(db, offer.file.hex()[:32])
+
+    first = phone.check(phone.says(OLD, 1))
+    assert held(first) == first.file.hex()
+    phone.world.start(phone.world.release("1.2", image(3, 20_000), 3))
+    second = phone.check(phone.says(OLD, 1))
+    assert second.file != first.file
+    assert held(first) == first.file.hex()
+    phone.report(Report(second.action, Phase.FAILED, Verdict.FAILED, reason="x"))
+    assert held(first) is None
+    assert held(second) is None
+
+
+def test_another_terminals_file_is_not_answered(phone):
+    offer = phone.check(phone.says(OLD, 1))
+    phone.report(Report(offer.action, Phase.OFFERED, secured=offer.size))
+    other = phone.world.terminal("t2")
+    assert phone.world.delivery.answer(other, Sync(offer.file, 0), 300, 1.0) == b""
+
+
+def test_heard_is_written_in_batches_and_read_at_once(phone):
+    delivery = phone.world.delivery
+    delivery.heard(phone.terminal, "http", "127.0.0.1", 5.0)
+    delivery.heard(phone.terminal, "coap", "127.0.0.2", 6.0)
+    assert delivery.last_heard(phone.terminal) == 6.0
+    delivery.flush()
+    with phone.world.store.read() as db:
+        from neurath.server import access
+
+        found = access.find(db, "t1")
+    assert (found.heard, found.carrier, found.address) == (6.0, "coap", "127.0.0.2")
