@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount
 
 from neurath.errors import LinkError, NeurathError
-from neurath.flash.geometry import Layout
+from neurath.flash.native import need
 from neurath.ids import TerminalId
 from neurath.server import rollout, tickets
 from neurath.server.api import management
@@ -32,12 +31,6 @@ log = logging.getLogger(__name__)
 
 #: Who was heard is written so often, seconds.
 FLUSH = 2.0
-
-
-def core_need(layout: Layout, image_size: int, file_size: int, workspace: int, staged_in_ram: bool) -> int:
-    """RAM in bytes an update needs: the core's own nrt_need(), as the terminal computes it."""
-    core = importlib.import_module("neurath.flash.native")
-    return int(core.need(layout, image_size, file_size, workspace, staged_in_ram))
 
 
 @dataclass(slots=True)
@@ -62,13 +55,13 @@ def open_server(directory: Path, policy: Policy | None = None) -> Server:
     """A server on a data directory: migrations applied, ticket key made where there is none."""
     store = Store(directory)
     deltas = Deltas(store)
-    delivery = Delivery(store, deltas, tickets.load_key(directory), core_need)
+    delivery = Delivery(store, deltas, tickets.load_key(directory), need)
     return Server(store, deltas, delivery, StreamPush(), policy or Policy())
 
 
 def asking(store: Store) -> Delivery:
-    """Deliveries that build nothing, for a verb that asks what a server would do."""
-    return Delivery(store, Deltas(store, idle=True), tickets.load_key(store.directory), core_need)
+    """Deliveries for a verb that asks what a server would do; why() builds nothing."""
+    return Delivery(store, Deltas(store), tickets.load_key(store.directory), need)
 
 
 class Notices:

@@ -12,6 +12,7 @@ from typing import Literal
 from sqlalchemy import Connection, bindparam, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from neurath.flash.geometry import Layout
 from neurath.ids import Version
 from neurath.server import access, actions, catalog, pace, progress, rollout, standing, tickets
 from neurath.server.access import Terminal
@@ -190,7 +191,7 @@ class Delivery:
         if _continues(view):
             assert view.current is not None
             return Offered(view.current)
-        draft = self._choose(view)
+        draft = self._choose(view, self.deltas.get)
         if isinstance(draft, Draft):
             return self._open(view, draft, now)
         return draft
@@ -207,7 +208,7 @@ class Delivery:
             return reason
         if _continues(view) and view.current is not None and view.entry is not None:
             return f"offered as action {view.current.id}: {view.entry.phase}, {view.entry.sync:,} of {view.entry.size:,} bytes"
-        draft = self._choose(view)
+        draft = self._choose(view, self.deltas.peek)
         if isinstance(draft, Nothing):
             return draft.reason
         return "its update file is being built" if isinstance(draft, Building) else "will be offered at its next check-in"
@@ -288,7 +289,7 @@ class Delivery:
             else:
                 actions.end(db, current, "superseded", now)
 
-    def _choose(self, view: Standing) -> Draft | Building | Nothing:
+    def _choose(self, view: Standing, files: Callable[[str, str, Layout], File]) -> Draft | Building | Nothing:
         assert view.selected is not None
         release = view.selected.release
         package = Draft(
@@ -303,7 +304,7 @@ class Delivery:
         if release.kind != IMAGE:
             return package
         assert view.said is not None
-        match pace.choose(self._situation(view), self._asker(view), self.need):
+        match pace.choose(self._situation(view), _asker(view, files), self.need):
             case Wait():
                 return Building()
             case Refuse(reason=reason):
@@ -325,15 +326,6 @@ class Delivery:
             base=view.base is not None,
         )
 
-    def _asker(self, view: Standing) -> Callable[[Literal["full", "delta"]], File]:
-        def ask(kind: Literal["full", "delta"]) -> File:
-            assert view.selected is not None
-            assert view.model is not None
-            old = view.base.image if kind == "delta" and view.base is not None else ""
-            return self.deltas.get(old, view.selected.release.image, view.model.layout)
-
-        return ask
-
     def _open(self, view: Standing, draft: Draft, now: float) -> Decision:
         with self.store.write() as db:
             # Another poll of the same terminal may have been first, and a rollout may have been stopped meanwhile.
@@ -349,6 +341,16 @@ class Delivery:
             action = actions.open_action(db, draft, now)
             progress.offered(db, action, now)
         return Offered(action)
+
+
+def _asker(view: Standing, files: Callable[[str, str, Layout], File]) -> Callable[[Literal["full", "delta"]], File]:
+    def ask(kind: Literal["full", "delta"]) -> File:
+        assert view.selected is not None
+        assert view.model is not None
+        old = view.base.image if kind == "delta" and view.base is not None else ""
+        return files(old, view.selected.release.image, view.model.layout)
+
+    return ask
 
 
 def _continues(view: Standing) -> bool:

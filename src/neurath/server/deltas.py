@@ -4,7 +4,6 @@ keys, races and failures of the pool; it must never decide who gets a file."""
 from __future__ import annotations
 
 import hashlib
-import importlib
 import multiprocessing
 import threading
 import time
@@ -57,7 +56,8 @@ Key = tuple[str, str, str, int]
 
 def build(job: Job) -> Result:
     """Builds one update file and rehearses it with the core; runs in a worker process."""
-    delta = importlib.import_module("neurath.delta")  # only a worker needs the encoder
+    from neurath import delta  # only a worker needs the encoder
+
     began = time.monotonic()
     new = job.new.read_bytes()
     made = delta.full(new, job.layout) if job.old is None else delta.build(job.old.read_bytes(), new, job.layout)
@@ -71,14 +71,12 @@ def layout_digest(layout: Layout) -> str:
 
 @dataclass(slots=True)
 class Deltas:
-    """The update files of one store. `failures` counts builds that failed, the pool's own deaths included; with `idle` what
-    is not there is Pending and nothing is built."""
+    """The update files of one store. `failures` counts builds that failed, the pool's own deaths included."""
 
     store: Store
     builder: Builder = build
     clock: Callable[[], float] = time.time
     pool: Executor | None = None
-    idle: bool = False
     failures: int = 0
     builds: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -102,6 +100,11 @@ class Deltas:
         future.add_done_callback(lambda done: self._finished(key, done))
         return Pending()
 
+    def peek(self, old: str, new: str, layout: Layout) -> File:
+        """As get(), but builds nothing: what is not there is Pending."""
+        with self._lock:
+            return self._known((old, new, layout_digest(layout), PROFILE)) or Pending()
+
     def _known(self, key: Key) -> File | None:
         """What is there to say without building; None: build it."""
         if key in self._running:
@@ -112,7 +115,7 @@ class Deltas:
         failed = self._failed.get(key)
         if failed is not None and self.clock() - failed[0] < RETRY:
             return Unbuilt(failed[1])
-        return Pending() if self.idle else None
+        return None
 
     def close(self) -> None:
         """Ends the workers; unfinished builds begin again when they are next asked for."""
