@@ -40,23 +40,10 @@ def declarations(text: str) -> str:
     return "\n".join(kept)
 
 
-def defined(declared: str, code: str) -> str:
-    """Drops declared functions that no source defines yet: an extension that names them would not load.
-
-    Needed only while the core grows; once every function of the headers exists it drops nothing.
-    """
-
-    def keep(match: re.Match[str]) -> str:
-        return match[0] if re.search(rf"^[a-z][\w \t*]*\b{match[1]}\([^;{{]*\)\s*\{{", code, re.M) else ""
-
-    return re.sub(r"^[a-z][\w *]*?\b(nrt_\w+)\([^;{]*;", keep, declared, flags=re.M)
-
-
 def builder() -> cffi.FFI:
     ffi = cffi.FFI()
     sources = sorted([*(CORE / "src").glob("*.c"), *(CORE / "ports").glob("*.c")])
-    code = "\n".join(s.read_text() for s in sources)
-    ffi.cdef(defined("\n".join(declarations((CORE / h).read_text()) for h in HEADERS), code))
+    ffi.cdef("\n".join(declarations((CORE / h).read_text()) for h in HEADERS))
     ffi.set_source(
         "neurath.flash._core",
         QUIET + "\n".join(f'#include "{Path(h).name}"' for h in HEADERS),

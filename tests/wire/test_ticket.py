@@ -112,6 +112,25 @@ def test_a_signed_ticket_that_is_not_strict_is_refused(why: str, payload: bytes)
         ticket.verify(sign1(payload, signer, detached=False), [signer.public])
 
 
+@pytest.mark.parametrize(
+    ("why", "header", "unprotected"),
+    [
+        ("a byte follows the header", cbor2.dumps({1: -8}) + b"\0", {}),
+        ("a second header", cbor2.dumps({1: -8, 4: b"k"}), {}),
+        ("an algorithm in a longer form", b"\xa1\x01\x38\x07", {}),
+        ("an unknown algorithm", cbor2.dumps({1: -19}), {}),
+        ("no header", cbor2.dumps({}), {}),
+        ("an unprotected header", cbor2.dumps({1: -8}), {4: b"k"}),
+    ],
+)
+def test_a_true_signature_under_another_header_is_refused(why: str, header: bytes, unprotected: dict[int, bytes]) -> None:
+    signer, payload = SIGNERS[Alg.ED25519], cbor2.dumps(FIELDS)
+    signature = signer.sign(cbor2.dumps(["Signature1", header, b"", payload]))
+    raw = cbor2.dumps(cbor2.CBORTag(18, [header, unprotected, payload, signature]))
+    with pytest.raises(DataError, match="malformed"):
+        ticket.verify(raw, [signer.public])
+
+
 def test_a_ticket_is_not_an_envelope_and_detached_is_not_embedded() -> None:
     signer = SIGNERS[Alg.ES256]
     with pytest.raises(DataError):

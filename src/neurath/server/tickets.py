@@ -35,7 +35,7 @@ def load_key(directory: Path) -> SigningKey:
     if not path.exists():
         # Whole or not at all: another process may be at the same place.
         draft = directory / f".{KEY_FILE}.{secrets.token_hex(4)}"
-        keys.write_private(draft, keys.create(Alg.ED25519))
+        keys.write_private(draft, keys.create(Alg.ES256))  # what bare terminals verify
         with contextlib.suppress(FileExistsError):
             path.hardlink_to(draft)
         draft.unlink()
