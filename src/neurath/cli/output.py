@@ -15,7 +15,7 @@ class Output:
     def __init__(self, json_lines: bool) -> None:
         self.json = json_lines
 
-    def data(self, text: str, **fields: object) -> None:
+    def data(self, text: str, /, **fields: object) -> None:
         """A result: the text for people, the fields for machines."""
         if not self.json:
             print(text, flush=True)
@@ -27,7 +27,7 @@ class Output:
         if not self.json:
             print(text, file=sys.stderr, flush=True)
 
-    def event(self, kind: str, **fields: object) -> None:
+    def event(self, kind: str, /, **fields: object) -> None:
         """task_begin, task_progress, task_end or info: only with --json."""
         if self.json:
             print(json.dumps({"event": kind, **fields}, default=_plain), flush=True)

@@ -17,6 +17,8 @@ from neurath.wire import keys, ticket
 from neurath.wire.keys import Alg, SigningKey
 
 KEY_FILE = "ticket.pem"
+#: What a factory puts into birth records.
+PUBLIC_FILE = "ticket.pub.pem"
 BLOCK = 4096
 
 
@@ -30,7 +32,7 @@ class For:
 
 
 def load_key(directory: Path) -> SigningKey:
-    """The server's ticket key, made at the first start."""
+    """The server's ticket key, made at the first start; its public half lies beside it."""
     path = directory / KEY_FILE
     if not path.exists():
         # Whole or not at all: another process may be at the same place.
@@ -39,7 +41,13 @@ def load_key(directory: Path) -> SigningKey:
         with contextlib.suppress(FileExistsError):
             path.hardlink_to(draft)
         draft.unlink()
-    return keys.load_private(path)
+    key = keys.load_private(path)
+    shown = directory / PUBLIC_FILE
+    if not shown.exists():
+        part = directory / f".{PUBLIC_FILE}.{secrets.token_hex(4)}"
+        part.write_bytes(keys.public_pem(key.public))
+        part.replace(shown)
+    return key
 
 
 def issue(key: SigningKey, to: For, action: Action, release: Release, blocks: bytes) -> bytes:

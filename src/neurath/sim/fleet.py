@@ -97,7 +97,7 @@ class Fleet:
     def _power_up(self, part: Part) -> None:
         """A process that holds nothing but the bank file and how to reach the server."""
         actor, ground = part.actor, self.ground
-        stranded = actor.fate is Fate.STRANDED and part.lives > 0
+        stranded = actor.fate is Fate.STRANDED and part.lives == 1
         words = [
             "agent", "run", "--bank", str(ground.bank(actor.id)), "--model", str(ground.vault / "model.toml"),
             "--server", f"http://127.0.0.1:{self._dead}" if stranded else ground.url,
@@ -122,15 +122,17 @@ class Fleet:
             self._ended(part, said.ended)
 
     def _hear_agent(self, part: Part, said: Said) -> None:
-        record = said.record
-        phase = str(record.get("phase", part.phase))
-        if phase != part.phase or time.monotonic() - part.said_at > LINE_EVERY:
-            part.phase, part.said_at = phase, time.monotonic()
-            self.say(f"{part.actor.id}: {phase}{_progress(record)}", terminal=part.actor.id, phase=phase)
-        if record.get("wire") and not part.station:
+        record, name = said.record, part.actor.id
+        phase, verdict = str(record.get("phase", part.phase)), record.get("verdict")
+        if verdict:
+            self.say(f"{name}: {verdict}{_reason(record)}", terminal=name, verdict=verdict)
+            part.done = verdict == "confirmed"
+        elif phase != "idle" and (phase != part.phase or time.monotonic() - part.said_at > LINE_EVERY):
+            part.said_at = time.monotonic()
+            self.say(f"{name}: {phase}{_progress(record)}{_reason(record)}", terminal=name, phase=phase)
+        part.phase = phase
+        if record.get("wire") and part.station is None:
             self._restore(part, str(record["wire"]))
-        if record.get("verdict") == "confirmed":
-            part.done = True
 
     def _ended(self, part: Part, code: int) -> None:
         """A process is gone: as by a power cut, or by itself."""
@@ -142,7 +144,7 @@ class Fleet:
             else:
                 self.say(f"{actor.id}: power is back; a new process holds nothing but the bank file")
             self._power_up(part)
-        elif not part.done:
+        elif not part.done and part.station is None:
             words = part.process.last_words() if part.process else ""
             part.lost = f"its process ended with {code}: {words}"
 
@@ -168,11 +170,20 @@ class Fleet:
             if said.ended != 0:
                 part.lost = f"the station ended with {said.ended}: {part.station.last_words() if part.station else ''}"
             else:
-                self.say(f"station: {part.actor.id} is restored; it is safe to unplug")
-                part.done = True
+                self._mended(part)
         elif said.record.get("event") == "task_progress":
             step, held, total = (said.record.get(key) for key in ("step", "held", "total"))
             self.say(f"station: {step} {held:,} of {total:,} bytes" if total else f"station: {step}")
+
+    def _mended(self, part: Part) -> None:
+        """The cable is out again, the link is mended: the terminal confirms by itself, the station's record goes up."""
+        ground = self.ground
+        self.say(f"station: {part.actor.id} is restored; it is safe to unplug")
+        if part.process is not None:
+            part.process.end()
+        verb("station", "sync", "--server", ground.url, "--stock", ground.root / "stock")
+        self.say(f"station: its record is with the server; the link of {part.actor.id} is mended")
+        self._power_up(part)
 
     def _verdict(self) -> bool:
         """Reads every bank file and says what it holds."""
@@ -195,3 +206,7 @@ class Fleet:
 def _progress(record: Mapping[str, Any]) -> str:
     done, total = record.get("done"), record.get("total")
     return f", {done:,} of {total:,} bytes" if isinstance(done, int) and isinstance(total, int) and total else ""
+
+
+def _reason(record: Mapping[str, Any]) -> str:
+    return f" ({record['reason']})" if record.get("reason") else ""

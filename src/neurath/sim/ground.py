@@ -5,16 +5,16 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from neurath.errors import LinkError
 from neurath.flash.geometry import model_to_toml
+from neurath.flash.native import Nor
 from neurath.ids import TerminalId
-from neurath.sim import factory
 from neurath.sim.processes import Running, Said, verb
-from neurath.sim.scenario import Scenario
-from neurath.wire import keys, manifest
+from neurath.sim.scenario import Actor, Scenario
 
 Say = Callable[..., None]
 #: Seconds a server may take until it answers.
@@ -95,22 +95,35 @@ class Ground:
         self.say(f"the software store holds {self.release(pair.old_version)} and {self.release(pair.new_version)}")
 
     def _make_terminals(self) -> None:
+        """What a factory and an operator do: a bank file each, and a place in the server's books."""
         pair, model = self.scenario.pair, self.scenario.model
-        release = keys.load_public(self.vault / "release.pub.pem")
-        ticket = keys.load_private(self.data / "ticket.pem").public
-        envelope = manifest.verify((self.vault / f"{pair.old_version}.env").read_bytes(), [release])
-        for actor in self.scenario.actors:
-            said = verb("terminal", "add", actor.id, "--model", model.name, "--data", self.data)
-            self.tokens[actor.id] = str(said[0]["token"])
-            birth = factory.birth_of(actor.id, model, release, ticket)
-            factory.make(self.bank(actor.id), model, birth, pair.old, envelope)
+        listed = self.vault / "terminals.csv"
+        listed.write_text("id,model\n" + "".join(f"{actor.id},{model.name}\n" for actor in self.scenario.actors))
+        said = verb("terminal", "import", listed, "--data", self.data)
+        self.tokens |= {TerminalId(str(record["id"])): str(record["token"]) for record in said}
+
+        def provision(actor: Actor) -> None:
+            verb(
+                "agent", "provision", "--bank", self.bank(actor.id), "--model", self.vault / "model.toml", "--id", actor.id,
+                "--image", self.vault / f"{pair.old_version}.bin", "--envelope", self.vault / f"{pair.old_version}.env",
+                "--release-key", self.vault / "release.pub.pem", "--ticket-key", self.data / "ticket.pub.pem",
+            )  # fmt: skip
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(provision, self.scenario.actors))
         self.say(
             f"{len(self.scenario.actors)} terminals, each ONE bank file in {self.root / 'terminals'}, run {pair.old_version}"
         )
 
     def runs(self, terminal: TerminalId, image: bytes) -> bool:
         """Whether the bank file itself holds this image: nobody is asked."""
-        return factory.bank_of(self.bank(terminal), self.scenario.model.layout, len(image)) == image
+        layout = self.scenario.model.layout
+        nor = Nor.file(layout, self.bank(terminal))
+        try:
+            held = b"".join(nor.read_raw(span.base, span.length) for span in layout.bank)
+        finally:
+            nor.close()
+        return held[: len(image)] == image
 
     def runs_new(self, terminal: TerminalId) -> bool:
         return self.runs(terminal, self.scenario.pair.new)
