@@ -28,6 +28,7 @@ def started() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(started: Browser) -> Browser:
+    started.open("about:blank")  # a page left open asks its server again and again
     started.ask("Network.clearBrowserCookies")
     started.events.clear()
     return started
