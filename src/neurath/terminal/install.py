@@ -72,7 +72,7 @@ class SingleBank:
         self.nor = nor
         self._power_good = power_good
         self._self_test = self_test
-        self._fate = ev.Fate.RESTORE
+        self.fate = ev.Fate.RESTORE
         self.core = Core(model.layout, nor)
         self.birth: Birth | None = None
         self._target: Target | None = None
@@ -89,15 +89,23 @@ class SingleBank:
         """Power-up: everything is read from the flash anew."""
         self.core = Core(self.model.layout, self.nor)
         self._target = None
-        self._fate = ev.Fate(int(self.core.power_up(Reset.FAULT if fault else Reset.POWER)))
+        self.fate = ev.Fate(int(self.core.power_up(Reset.FAULT if fault else Reset.POWER)))
         try:
             self.birth = self.core.birth()
         except NeurathError:
             self.birth = None  # identity lost: only the wire can help (guided re-enrolment)
             return ev.PoweredUp(ev.Fate.RESTORE)
         facts = self.core.facts
-        plan = ev.OpenPlan(facts.target.file, facts.target.file_size) if self._fate is ev.Fate.FETCH else None
-        return ev.PoweredUp(self._fate, candidate=facts.candidate, plan=plan)
+        plan = ev.OpenPlan(facts.target.file, facts.target.file_size) if self.fate is ev.Fate.FETCH else None
+        return ev.PoweredUp(self.fate, candidate=facts.candidate, plan=plan)
+
+    def identify(self) -> Birth:
+        """The birth record, read now and without a power-up; RefusedError where it is lost."""
+        try:
+            self.birth = self.core.birth()
+        except NeurathError:
+            self.birth = None
+        return self._known()
 
     def check(self, lending: Lending, state: str) -> Check:
         """The check-in of this moment; the bank is read for it."""

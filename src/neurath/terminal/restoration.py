@@ -8,7 +8,8 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
-from neurath.errors import LinkError
+from neurath.errors import LinkError, NeurathError
+from neurath.flash.bank import Fate
 from neurath.terminal import events as ev
 
 
@@ -23,21 +24,19 @@ class Line(Protocol):
 
 
 class Responder(Protocol):
-    """The core's SMP server on one power-up."""
+    """The core's SMP server on one power-up (neurath.flash.wire)."""
 
     @property
-    def busy(self) -> bool:
-        """A restoration was begun over this wire and is not finished."""
-        ...
-
-    @property
-    def restored(self) -> bool:
-        """A restoration ended with a whole bank."""
-        ...
+    def fate(self) -> Fate: ...
 
     @property
     def reset(self) -> bool:
         """The tool asked for a restart."""
+        ...
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """(bytes of the package taken, bytes of the package); (0, 0) where none is under way."""
         ...
 
     def feed(self, data: bytes) -> None: ...
@@ -48,26 +47,28 @@ class Wire:
     of the core, here and elsewhere, holds `lock`."""
 
     def __init__(self, line: Line, lock: threading.RLock, look: float = 0.05) -> None:
+        self.heard: queue.Queue[ev.Event] = queue.Queue()
+        self.speaks = False
         self._line = line
         self._lock = lock
         self._look = look
         self._responder: Responder | None = None
         self._ended = threading.Event()
-        self.heard: queue.Queue[ev.Event] = queue.Queue()
         self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._said = False
         self._thread.start()
 
     def attach(self, make: Callable[[Callable[[bytes], None]], Responder]) -> None:
-        """A power-up: a new responder, given what it is to say its bytes with."""
+        """A power-up: a new responder, given what it says its bytes with. What was heard before is of no meaning now."""
         with self._lock:
-            self._said = False
+            self.speaks = False
             self._responder = make(self._line.write)
+            while not self.heard.empty():
+                self.heard.get_nowait()
 
     @property
-    def speaks(self) -> bool:
-        """Somebody restores this terminal over the wire just now."""
-        return self._said
+    def progress(self) -> tuple[int, int]:
+        """(bytes taken, bytes) of the restoration under way."""
+        return (0, 0) if self._responder is None else self._responder.progress
 
     def close(self) -> None:
         self._ended.set()
@@ -78,20 +79,22 @@ class Wire:
         while not self._ended.is_set():
             try:
                 data = self._line.read(self._look)
-            except LinkError:
-                return
-            if data:
-                self._take(data)
+                if data:
+                    self._take(data)
+            except NeurathError as fault:
+                self.heard.put(ev.LinkRefused(f"the wire: {fault.what}"))
+                if isinstance(fault, LinkError):
+                    return  # the line is gone
 
     def _take(self, data: bytes) -> None:
         with self._lock:
             responder = self._responder
             if responder is None:
                 return
+            before = responder.fate
             responder.feed(data)
-            if responder.busy and not self._said:
-                self._said = True
+            if not self.speaks and responder.progress[1] and before is not Fate.BOOT:
+                self.speaks = True
                 self.heard.put(ev.WireSpeaks())
-            if responder.restored or responder.reset:
-                self._responder = None
+            if responder.reset or (before is not Fate.BOOT and responder.fate is Fate.BOOT):
                 self.heard.put(ev.Restored())

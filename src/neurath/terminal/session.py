@@ -26,7 +26,9 @@ def _checking(m: Machine, event: ev.Event, now: float) -> tuple[Machine, Actions
             # The server gave no new file, but it has not heard yet how the last one ended.
             return replace(m, step=Step.TELLING), (Tell(Phase.UPDATED, Verdict.CONFIRMED, action=m.action),)
         case ev.NothingNewer(again_in=again):
-            return idle(m, now + (m.policy.poll if again is None else again), consent=b""), (Do.CLOSE_LINK,)
+            return idle(m, now + (m.policy.poll if again is None or m.policy.own_pace else again), consent=b""), (
+                Do.CLOSE_LINK,
+            )
         case ev.Offered(offer=offer) if offer.envelope == m.avoid and now < m.avoid_until:
             return idle(m, now + m.policy.poll), (Do.CLOSE_LINK,)
         case ev.Offered(offer=offer):

@@ -77,8 +77,8 @@ class Policy:
     """What an operator may choose. Times in seconds.
 
     `ask_last` asks gate G7; `go_when_silent` is what no answer to it means. `confirm_by_contact` confirms a new image
-    only after it has reached the server. `most_tries` bounds how often one transfer is taken up again before the memory
-    goes back to its owners.
+    only after it has reached the server. `own_pace` polls every `poll` seconds whatever the server wishes. `most_tries`
+    bounds how often one transfer is taken up again before the memory goes back to its owners.
     """
 
     poll: float = 300.0
@@ -90,6 +90,7 @@ class Policy:
     ask_last: bool = False
     go_when_silent: bool = True
     confirm_by_contact: bool = True
+    own_pace: bool = False
 
     def delay(self, tries: int) -> float:
         """Seconds before try number `tries` + 1: doubles, up to `retry_most`."""

@@ -1,0 +1,337 @@
+"""`neurath agent`: a terminal on this machine, its flash in one bank file. It knows options and how an agent is put together;
+what happens is the terminal's machine to say."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from neurath.cli.output import Output
+from neurath.errors import DataError, RefusedError, TrustError, UsageError
+
+if TYPE_CHECKING:
+    from neurath.flash.geometry import Model
+    from neurath.flash.native import Nor
+    from neurath.terminal.acts import Ending
+    from neurath.terminal.agent import Agent
+    from neurath.terminal.install import SingleBank
+    from neurath.terminal.restoration import Wire
+
+#: Seconds between two lines about the same phase.
+LINE_EVERY = 5.0
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (
+        "example: neurath agent run --server http://127.0.0.1:8642 --bank t1.bank --model phone.toml --token T --once"
+    )
+    verbs = parser.add_subparsers(dest="what", required=True, metavar="run|provision|status")
+    run_ = _sub(verbs, "run", "check in, update, go on after a power cut", parser.epilog.removeprefix("example: "))
+    _terminal(run_)
+    run_.add_argument("--server", required=True, metavar="URL")
+    run_.add_argument("--token", default=os.environ.get("NEURATH_TOKEN", ""), metavar="T", help="default: $NEURATH_TOKEN")
+    run_.add_argument("--tenant", default="DEFAULT")
+    run_.add_argument("--once", action="store_true", help="end after one session: 0 updated, 3 nothing newer, 5 refused")
+    run_.add_argument("--poll", type=float, metavar="S", help="seconds between check-ins (default: as the server wishes)")
+    run_.add_argument("--ram", type=int, metavar="N", help="bytes of RAM it can lend (default: the model's)")
+    run_.add_argument(
+        "--stage", default="ram", metavar="DIR|ram", help="where a file gathers: a directory survives power cuts"
+    )
+    run_.add_argument("--wire", type=Path, metavar="LINK", help="offer the restoration wire as a pty with this name")
+    run_.add_argument("--trace", type=Path, metavar="FILE", help="append what happens, one JSON object a line")
+    run_.add_argument("--confirm", choices=("contact", "boot"), default="contact", help="what confirms a new image")
+    run_.add_argument("--kill-at", type=int, metavar="N", help="end by SIGKILL in the N-th flash operation: a power cut")
+    run_.add_argument("--dry-run", action="store_true", help="check in, say what is offered, change nothing")
+    example = "neurath agent provision --bank B --model M --image app.bin --envelope app.env --id t1 --release-key r.pub.pem"
+    new = _sub(verbs, "provision", "what the factory does: birth record, image, state log", example)
+    _terminal(new)
+    new.add_argument("--image", required=True, type=Path, metavar="FILE.bin")
+    new.add_argument("--envelope", required=True, type=Path, metavar="FILE.env")
+    new.add_argument("--id", required=True)
+    new.add_argument("--release-key", required=True, type=Path, action="append", metavar="PUB.pem", help="one to four")
+    new.add_argument("--ticket-key", type=Path, metavar="PUB.pem", help="the server's; without it only the wire can update")
+    new.add_argument("--dry-run", action="store_true")
+    _terminal(_sub(verbs, "status", "what the bank file says, changing nothing", "neurath agent status --bank B --model M"))
+
+
+def _sub(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str, example: str
+) -> argparse.ArgumentParser:
+    return verbs.add_parser(name, help=text, description=text, epilog=f"example: {example}", allow_abbrev=False)
+
+
+def _terminal(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--bank", required=True, type=Path, metavar="FILE", help="the whole flash of the terminal")
+    parser.add_argument("--model", required=True, type=Path, metavar="MODEL.toml")
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    return {"run": _run, "provision": _provision, "status": _status}[args.what](args, out)
+
+
+# ---- run ---------------------------------------------------------------------------------------------------------------
+
+
+def _run(args: argparse.Namespace, out: Output) -> int:
+    if args.kill_at is not None and args.kill_at < 1:
+        raise UsageError("--kill-at counts from 1", str(args.kill_at), "--kill-at 1 is the first flash operation")
+    if args.dry_run:
+        return _ask_only(args, out)
+    model = _model(args.model)
+    nor = _flash(model, args.bank)
+    if args.kill_at is not None:
+        nor.kill_at(args.kill_at - 1)
+    agent, wire = _compose(args, model, nor, Progress(out))
+    if wire is not None:
+        out.data(f"wire: {args.wire}", wire=str(args.wire))
+    try:
+        ending = agent.run(once=args.once)
+    finally:
+        if wire is not None:
+            wire.close()
+        nor.close()
+    return _said(ending, out)
+
+
+def _compose(args: argparse.Namespace, model: Model, nor: Nor, watch: Progress) -> tuple[Agent, Wire | None]:
+    """Every part, put together; the one place where they meet."""
+    from neurath.carriers.http import Http, Place
+    from neurath.flash.bank import Fate
+    from neurath.terminal import tenants
+    from neurath.terminal.acts import Parts
+    from neurath.terminal.agent import Agent
+    from neurath.terminal.gate import Open
+    from neurath.terminal.install import SingleBank
+    from neurath.terminal.restoration import Wire
+    from neurath.terminal.state import Policy
+    from neurath.terminal.trace import Trace
+    from neurath.terminal.transfer import Transfer
+
+    ram = model.ram if args.ram is None else args.ram
+    folder = None if args.stage == "ram" else Path(args.stage)
+    lock = threading.RLock()
+    bank = SingleBank(model, nor)
+    try:
+        name = _name(bank, model)
+    except RefusedError:
+        if args.wire is None:
+            raise
+        name = "nameless"  # identity lost: the wire can give it a new one
+    carrier = Http(Place(args.server, name, args.token, args.tenant))
+    wire = None
+    if args.wire is not None:
+        from neurath.carriers.serial import Pty
+
+        wire = Wire(Pty(args.wire), lock)
+
+    def attach(fate: object) -> None:
+        if wire is not None:
+            from neurath.flash.wire import SmpServer
+
+            wire.attach(lambda put: SmpServer(bank.core, bank.birth, put, Fate(bank.fate.value)))
+
+    parts = Parts(
+        installer=bank,
+        carrier=carrier,
+        transfer=Transfer(tenants.arena(ram, running=False), folder),
+        arena=lambda running: tenants.arena(ram, running=running),
+        gate=Open(),
+        trace=Trace(args.trace, watch),
+        lock=lock,
+        wire=wire,
+        attach=attach,
+        stage_room=0 if folder is None else _room(folder),
+    )
+    policy = Policy(
+        poll=args.poll or Policy().poll, own_pace=args.poll is not None, confirm_by_contact=args.confirm == "contact"
+    )
+    return Agent(parts, policy), wire
+
+
+class Progress:
+    """Lines for people at each phase and every few seconds between; every word for machines."""
+
+    def __init__(self, out: Output) -> None:
+        self._out = out
+        self._phase = ""
+        self._at = 0.0
+
+    def __call__(self, kind: str, fields: dict[str, object]) -> None:
+        if self._out.json:
+            self._out.event(kind, **fields)
+            return
+        phase = str(fields.get("phase", ""))
+        spoken = fields.get("reason") or fields.get("verdict")
+        if phase == self._phase and not spoken and time.monotonic() - self._at < LINE_EVERY:
+            return
+        self._phase, self._at = phase, time.monotonic()
+        self._out.talk(_line(phase, fields))
+
+
+def _line(phase: str, fields: dict[str, object]) -> str:
+    words = [phase]
+    if "done" in fields:
+        words.append(f"{fields['done']:,} of {fields['total']:,} bytes")
+    if "rate" in fields:
+        words.append(f"{fields['rate']:,} bytes/s, {fields['left_s']} s left")
+    words += [str(fields[key]) for key in ("verdict", "reason", "try") if fields.get(key)]
+    return "  ".join(words)
+
+
+def _said(ending: Ending, out: Output) -> int:
+    if ending.code == 0:
+        out.data("updated and confirmed", result="confirmed")
+    else:
+        out.data(ending.reason, result="nothing newer" if ending.code == 3 else "failed", reason=ending.reason)
+    return ending.code
+
+
+def _ask_only(args: argparse.Namespace, out: Output) -> int:
+    """Checks in from a copy of the bank file and says what is offered."""
+    from neurath.carriers.http import Http, Place
+    from neurath.terminal.identity import Lending
+
+    model = _model(args.model)
+    with _copy(args.bank) as copy:
+        bank = _bank(model, _flash(model, copy))
+        bank.start()
+        check = bank.check(Lending(model.ram if args.ram is None else args.ram), "idle")
+        carrier = Http(Place(args.server, _name(bank, model), args.token, args.tenant))
+        offer = carrier.check(check).offer
+        carrier.close()
+    if offer is None:
+        out.data("nothing newer", result="nothing newer")
+        return 3
+    text = f"{offer.version} as a {offer.kind.name.lower()} of {offer.size:,} bytes, needs {offer.need:,} bytes of RAM"
+    out.data(text, result="offered", version=offer.version, kind=offer.kind.name.lower(), size=offer.size, need=offer.need)
+    return 0
+
+
+# ---- provision and status ----------------------------------------------------------------------------------------------
+
+
+def _provision(args: argparse.Namespace, out: Output) -> int:
+    from neurath.flash.bank import ImageRecord
+    from neurath.flash.native import Core, Nor, write_bank
+    from neurath.flash.trust import Birth, read_envelope
+    from neurath.ids import checked_name, digest
+    from neurath.wire import keys
+
+    model = _model(args.model)
+    image = args.image.read_bytes()
+    release = tuple(keys.load_public(path) for path in args.release_key)
+    ticket = None if args.ticket_key is None else keys.load_public(args.ticket_key)
+    envelope = read_envelope(args.envelope.read_bytes(), release)
+    if digest(image) != envelope.image or (envelope.vendor, envelope.klass) != (model.vendor, model.klass):
+        raise TrustError("the envelope is not for this image on this model", str(args.envelope), "neurath sign", id="NRT-256")
+    name = checked_name(args.id, "terminal id")
+    if args.bank.exists():
+        raise RefusedError(f"{args.bank} exists", "a factory never overwrites a terminal", "choose another file", id="NRT-343")
+    fields = {"id": name, "model": model.name, "image": envelope.image.hex(), "version": envelope.version}
+    if args.dry_run:
+        out.data(f"would make {args.bank}: {name}, {len(image):,} bytes of image", **fields, made=False)
+        return 0
+    birth = Birth(name, model.name, model.vendor, model.klass, os.urandom(32), release, ticket)
+    try:
+        nor = Nor.file(model.layout, args.bank, create=True)
+        write_bank(nor, image)
+        core = Core(model.layout, nor)
+        core.write_birth(birth)
+        core.provision(
+            ImageRecord(envelope.image, envelope.image_size, envelope.digest[:16], envelope.sequence, envelope.epoch)
+        )
+        nor.close()
+    except Exception:
+        args.bank.unlink(missing_ok=True)  # half a terminal is none
+        raise
+    out.data(f"{args.bank}: {name}, a {model.name} that runs {envelope.version or 'its first image'}", **fields, made=True)
+    return 0
+
+
+def _status(args: argparse.Namespace, out: Output) -> int:
+    from neurath.terminal import judge
+
+    model = _model(args.model)
+    with _copy(args.bank) as copy:
+        bank = _bank(model, _flash(model, copy))
+        woken = bank.start()
+        facts, birth, good = bank.facts, bank.birth, judge.whole(bank)
+    state = {"BOOT": "runs its image", "FETCH": "is in mid-rewrite and needs its file", "RESTORE": "needs the wire"}
+    words = [
+        f"id         {birth.id if birth else 'lost'}",
+        f"model      {birth.model if birth else model.name}",
+        f"state      {state[woken.fate.name]}{', not confirmed yet' if facts.candidate else ''}",
+        f"image      {facts.installed.image.hex()}  {facts.installed.size:,} bytes, {'whole' if good else 'NOT whole'}",
+        f"floor      {facts.confirmed.epoch}.{facts.confirmed.sequence}",
+        f"installs   {facts.installs}",
+    ]
+    out.data(
+        "\n".join(words), id=birth.id if birth else None, model=birth.model if birth else None, fate=woken.fate.name.lower(),
+        candidate=facts.candidate, image=facts.installed.image.hex(), size=facts.installed.size, whole=good,
+        epoch=facts.confirmed.epoch, sequence=facts.confirmed.sequence, installs=facts.installs,
+        open_file=facts.target.file.hex() if facts.target.file_size else None, commit=facts.commit, done=facts.done,
+    )  # fmt: skip
+    return 0
+
+
+# ---- inside ------------------------------------------------------------------------------------------------------------
+
+
+def _model(path: Path) -> Model:
+    from neurath.flash.geometry import model_from_toml
+
+    try:
+        return model_from_toml(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is no model file", "it is not text", "neurath model show prints one", id="NRT-221") from None
+
+
+def _flash(model: Model, path: Path) -> Nor:
+    from neurath.flash.native import Nor
+
+    return Nor.file(model.layout, path)
+
+
+def _bank(model: Model, nor: Nor) -> SingleBank:
+    from neurath.terminal.install import SingleBank
+
+    return SingleBank(model, nor)
+
+
+def _name(bank: SingleBank, model: Model) -> str:
+    """The terminal's id out of its birth record; RefusedError where it is lost, DataError for another model."""
+    birth = bank.identify()
+    if birth.model != model.name:
+        raise DataError(
+            "this bank file is another kind of terminal", f"a {birth.model}, not a {model.name}", "check --model", id="NRT-277"
+        )
+    return birth.id
+
+
+def _room(folder: Path) -> int:
+    """Bytes that may be staged there: never more than half of what is free."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return min(shutil.disk_usage(folder).free // 2, 0xFFFF_FFFF)
+
+
+class _copy:  # noqa: N801 (reads as the verb it is)
+    """A copy of a bank file to look at: a power-up writes, and looking must not."""
+
+    def __init__(self, bank: Path) -> None:
+        self._bank = bank
+        self._folder: Callable[[], None] = lambda: None
+
+    def __enter__(self) -> Path:
+        folder = tempfile.TemporaryDirectory(prefix="neurath-")
+        self._folder = folder.cleanup
+        return Path(shutil.copy(self._bank, folder.name))
+
+    def __exit__(self, *_: object) -> None:
+        self._folder()
