@@ -247,14 +247,14 @@ def explored(policy: Policy) -> dict[Node, set[Node]]:
 
 POLICIES = [
     Policy(
-        poll=4.0, retry=1.0, retry_most=2.0, back_off=16.0, ask_again=4.0, most_tries=2,
+        poll=4.0, retry=1.0, retry_most=2.0, back_off=16.0, ask_again=4.0, most_tries=1,
         ask_last=ask, go_when_silent=go, confirm_by_contact=contact,
     )
-    for ask, go, contact in ((False, True, True), (True, True, False), (True, False, True))
+    for ask, go, contact in ((False, True, True), (True, False, False))
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("policy", POLICIES, ids=["plain", "ask-last", "ask-and-wait"])
+@pytest.mark.parametrize("policy", POLICIES, ids=["plain", "ask-last"])
 def test_every_reachable_state_keeps_every_promise_at_every_event(policy: Policy) -> None:
     edges = explored(policy)
     met = {node.state.step for node in edges}

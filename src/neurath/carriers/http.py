@@ -105,7 +105,7 @@ class Http:
         with self._deadline(self._place.message_limit, method):
             answer = self._ask(method, path, headers, body)
             data = answer.read(ddi.MAX_DOCUMENT + 1)
-            if answer.length:
+            if answer.length or (method == "GET" and answer.status == 200 and not data):
                 raise http.client.IncompleteRead(data, answer.length)
             if answer.will_close:
                 self.close()
@@ -199,6 +199,8 @@ def _skip(answer: http.client.HTTPResponse, offset: int) -> int:
         return offset
     found = _RANGE.fullmatch(answer.getheader("Content-Range", ""))
     if not found or int(found[1]) != offset:
+        if not answer.read(1):
+            raise http.client.IncompleteRead(b"")  # a header cut in the middle reads like another one
         raise DataError(
             "the server sent another range",
             f"asked from byte {offset}, got {answer.getheader('Content-Range', 'none')!r}",

@@ -24,7 +24,9 @@ def _checking(m: Machine, event: ev.Event, now: float) -> tuple[Machine, Actions
     match event:
         case ev.NothingNewer(again_in=again) if m.action:
             # The server gave no new file, but it has not heard yet how the last one ended.
-            return replace(m, step=Step.TELLING), (Tell(Phase.UPDATED, Verdict.CONFIRMED, action=m.action),)
+            return replace(m, step=Step.TELLING, due=now + m.policy.retry), (
+                Tell(Phase.UPDATED, Verdict.CONFIRMED, action=m.action),
+            )
         case ev.NothingNewer(again_in=again):
             return idle(m, now + (m.policy.poll if again is None or m.policy.own_pace else again), consent=b""), (
                 Do.CLOSE_LINK,
@@ -45,9 +47,11 @@ def _weighing(m: Machine, event: ev.Event, now: float) -> tuple[Machine, Actions
         case ev.Weighed(weight=Weight.ACCEPTED):
             return replace(m, step=Step.RESERVING, action=""), (Do.RESERVE,)
         case ev.Weighed(weight=Weight.INSTALLED):
-            return replace(m, step=Step.TELLING), (Tell(Phase.UPDATED, Verdict.CONFIRMED),)
+            return replace(m, step=Step.TELLING, due=now + m.policy.retry), (Tell(Phase.UPDATED, Verdict.CONFIRMED),)
         case ev.Weighed(reason=reason):
-            return replace(m, step=Step.TELLING, action=""), (Tell(Phase.FAILED, Verdict.REFUSED, reason),)
+            return replace(m, step=Step.TELLING, due=now + m.policy.poll, action=""), (
+                Tell(Phase.FAILED, Verdict.REFUSED, reason),
+            )
         case ev.LinkLost():
             return idle(m, now + m.policy.delay(1)), (Do.CLOSE_LINK,)
     return m, ()
@@ -63,7 +67,7 @@ def _reserving(m: Machine, event: ev.Event, now: float) -> tuple[Machine, Action
             return replace(m, step=Step.RESTORING, due=now + m.policy.back_off), (Do.OPEN_WIRE,)
         case ev.Short(by=by):
             reason = f"cannot lend the memory: short by {by} bytes"
-            return replace(m, step=Step.TELLING), (Tell(Phase.FAILED, Verdict.REFUSED, reason),)
+            return replace(m, step=Step.TELLING, due=now + m.policy.poll), (Tell(Phase.FAILED, Verdict.REFUSED, reason),)
         case ev.LinkLost() if m.rescue is None:
             return idle(m, now + m.policy.delay(1)), (Do.CLOSE_LINK, Do.RETURN_MEMORY)
     return m, ()
@@ -136,7 +140,7 @@ def _parked(m: Machine, event: ev.Event, now: float) -> tuple[Machine, Actions]:
 def _telling(m: Machine, event: ev.Event, now: float) -> tuple[Machine, Actions]:
     match event:
         case ev.Told() | ev.LinkRefused():
-            return idle(m, now + m.policy.poll, action="", consent=b""), (Do.CLOSE_LINK, Do.RETURN_MEMORY)
+            return idle(m, m.due, action="", consent=b""), (Do.CLOSE_LINK, Do.RETURN_MEMORY)
         case ev.LinkLost():
             # A lost verdict is told at the next contact: the offer comes again, or `action` is still known.
             return idle(m, now + m.policy.delay(1)), (Do.CLOSE_LINK, Do.RETURN_MEMORY)

@@ -160,6 +160,8 @@ class Staging:
 
     def sync(self) -> None:
         """Makes what is here durable, where the back end can; only then the sync point moves."""
+        if not self._unsynced:
+            return
         self._backend.sync(bytes(self._map))
         self._unsynced = 0
         if self._backend.durable:

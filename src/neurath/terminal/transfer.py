@@ -100,6 +100,8 @@ class Transfer:
         except DataError as fault:
             staging.link_lost()
             return ev.FileBad(fault.what)
+        except OSError as fault:
+            return ev.LinkRefused(f"the file cannot be staged: {fault.strerror}")
         except NeurathError as refusal:
             staging.link_lost()
             return ev.LinkRefused(f"{refusal.what}: {refusal.why}")

@@ -34,7 +34,14 @@ def _proving(m: Machine, event: ev.Event, now: float) -> tuple[Machine, Actions]
         case ev.Proved():
             return replace(m, step=Step.READYING, tries=0), (Do.CHECK_READY,)
         case ev.NotProved(failures=failures, reason=reason) if failures >= MAX_PROOFS:
-            left = replace(m, step=Step.TELLING, secured=0, avoid=m.offer.envelope, avoid_until=now + m.policy.back_off)
+            left = replace(
+                m,
+                step=Step.TELLING,
+                due=now + m.policy.poll,
+                secured=0,
+                avoid=m.offer.envelope,
+                avoid_until=now + m.policy.back_off,
+            )
             return left, (Do.DROP_STAGED, Do.RETURN_MEMORY, Tell(Phase.FAILED, Verdict.REFUSED, reason))
         case ev.NotProved(reason=reason):
             told = (Do.DROP_STAGED, Do.RETURN_MEMORY, Tell(Phase.DOWNLOADED, reason=reason), Do.CLOSE_LINK)
@@ -68,7 +75,7 @@ def _last_word(m: Machine, event: ev.Event, now: float) -> tuple[Machine, Action
             waiting = replace(m, step=Step.READYING, tries=1, due=now + m.policy.retry_most)
             return waiting, (Do.CLOSE_LINK,)
         case ev.Stop(reason=reason):
-            stopped = replace(m, step=Step.TELLING, secured=0)
+            stopped = replace(m, step=Step.TELLING, due=now + m.policy.poll, secured=0)
             return stopped, (Do.DROP_STAGED, Do.RETURN_MEMORY, Tell(Phase.IDLE, Verdict.REFUSED, reason))
     return m, ()
 
@@ -82,7 +89,7 @@ def _rewriting(m: Machine, event: ev.Event, now: float) -> tuple[Machine, Action
             wired = replace(m, step=Step.RESTORING, secured=0, held=0, due=now + m.policy.back_off)
             return wired, (Do.DROP_STAGED, Do.RETURN_MEMORY, Do.OPEN_WIRE)
         case ev.RewriteRefused(reason=reason):
-            refused = replace(m, step=Step.TELLING, secured=0)
+            refused = replace(m, step=Step.TELLING, due=now + m.policy.poll, secured=0)
             return refused, (Do.DROP_STAGED, Do.RETURN_MEMORY, Tell(Phase.FAILED, Verdict.REFUSED, reason))
         case ev.RewriteFailed():
             failed = Machine(policy=m.policy, step=Step.RESTARTING)
@@ -130,7 +137,9 @@ def _confirming(m: Machine, event: ev.Event, now: float) -> tuple[Machine, Actio
         case ev.Confirmed() if m.offer is not None:
             return replace(m, step=Step.WEIGHING), (Do.WEIGH,)
         case ev.Confirmed() if m.action:
-            return replace(m, step=Step.TELLING), (Tell(Phase.UPDATED, Verdict.CONFIRMED, action=m.action),)
+            return replace(m, step=Step.TELLING, due=now + m.policy.retry), (
+                Tell(Phase.UPDATED, Verdict.CONFIRMED, action=m.action),
+            )
         case ev.Confirmed():
             # The server learns it from the next check-in, which is due at once.
             return idle(m, now), (Do.CLOSE_LINK,)
