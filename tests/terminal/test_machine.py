@@ -58,6 +58,7 @@ EVENTS: tuple[ev.Event, ...] = (
     ev.NoWord(),
     ev.Rewritten(),
     ev.RewriteRefused("log full"),
+    ev.RewriteStopped("a leaf differs"),
     ev.RewriteFailed("stuck bits"),
     ev.Judged(True),
     ev.Judged(False),
@@ -415,3 +416,13 @@ def test_every_phase_of_the_world_is_shown_by_some_step() -> None:
 def test_a_machine_meets_any_two_events_without_a_fault() -> None:
     for first, second in product(EVENTS, EVENTS):
         run(Machine(POLICIES[1]), ev.PoweredUp(Fate.BOOT), first, second)
+
+
+def test_a_torn_bank_is_never_left_running() -> None:
+    """Stopped between two commit units the machine restarts, which finds the open plan; it neither rests nor reports."""
+    for node in explored(POLICIES[0]):
+        if node.state.step is Step.REWRITING:
+            after, actions = node.state.handle(ev.RewriteStopped(), 0.0)
+            assert after.step is Step.RESTARTING
+            assert actions[-1] is Do.RESTART
+            assert Do.DROP_STAGED not in actions, "what is staged durably may still be whole"

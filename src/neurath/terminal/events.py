@@ -201,8 +201,16 @@ class RewriteRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class RewriteStopped:
+    """The core stopped between two commit units: the bank is neither old nor new, and the plan goes on after a restart
+    (say, a bit of the file flipped in RAM after the proof)."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RewriteFailed:
-    """The flash did not do what it was told."""
+    """The flash did not do what it was told, or the whole bank was judged and is not the target."""
 
     reason: str = ""
 
@@ -256,8 +264,8 @@ class Restored:
 Event = (
     PoweredUp | Tick | Notice | Offered | NothingNewer | LinkLost | LinkRefused | Weighed | Secured | Short | MayInstall
     | MayNot | Answered | UseEnded | Received | Complete | FileGood | FileBad | Proved | NotProved | Ready | NotReady | Go
-    | Stop | NoWord | Rewritten | RewriteRefused | RewriteFailed | Judged | SelfTested | Confirmed | NotConfirmed | Told
-    | Found | WireSpeaks | Restored
+    | Stop | NoWord | Rewritten | RewriteRefused | RewriteStopped | RewriteFailed | Judged | SelfTested
+    | Confirmed | NotConfirmed | Told | Found | WireSpeaks | Restored
 )  # fmt: skip
 
 

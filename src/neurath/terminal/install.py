@@ -25,6 +25,8 @@ from neurath.wire.offer import Offer
 
 _IMPOSSIBLE = 0xFFFF_FFFF
 
+Written = ev.Rewritten | ev.RewriteRefused | ev.RewriteStopped | ev.RewriteFailed
+
 
 class Installer(Protocol):
     """One component. Each call answers with the event that the machine hears; none raises a NeurathError."""
@@ -41,9 +43,9 @@ class Installer(Protocol):
 
     def ready(self) -> ev.Ready | ev.NotReady: ...
 
-    def rewrite(self, file: bytes, ram: int) -> ev.Rewritten | ev.RewriteRefused | ev.RewriteFailed: ...
+    def rewrite(self, file: bytes, ram: int) -> Written: ...
 
-    def resume(self, file: bytes, ram: int) -> ev.Rewritten | ev.RewriteRefused | ev.RewriteFailed: ...
+    def resume(self, file: bytes, ram: int) -> Written: ...
 
     def judge(self) -> ev.Judged: ...
 
@@ -165,14 +167,27 @@ class SingleBank:
         """G6, the host's part; the core asks for log room itself before the first erase."""
         return ev.Ready() if self._power_good() else ev.NotReady("power is not good")
 
-    def rewrite(self, file: bytes, ram: int) -> ev.Rewritten | ev.RewriteRefused | ev.RewriteFailed:
+    def rewrite(self, file: bytes, ram: int) -> Written:
         assert self._target is not None
         target = self._target
-        return _written(lambda: self.core.rewrite(file, target, ram))
+        return self._written(lambda: self.core.rewrite(file, target, ram))
 
-    def resume(self, file: bytes, ram: int) -> ev.Rewritten | ev.RewriteRefused | ev.RewriteFailed:
+    def resume(self, file: bytes, ram: int) -> Written:
         self._target = self.facts.target
-        return _written(lambda: self.core.resume(file, ram))
+        return self._written(lambda: self.core.resume(file, ram))
+
+    def _written(self, write: Callable[[], None]) -> Written:
+        """What a refusal means is read from the state log: nothing committed by this call, the bank is as it was; a unit
+        more, and it is torn between two images; given up, and only the wire is left."""
+        before = self.facts.commit
+        try:
+            write()
+        except NeurathError as stop:
+            reason = f"{stop.what}: {stop.why}"
+            if isinstance(stop, FlashError) or self.facts.broken:
+                return ev.RewriteFailed(reason)
+            return ev.RewriteRefused(reason) if self.facts.commit == before else ev.RewriteStopped(reason)
+        return ev.Rewritten()
 
     def judge(self) -> ev.Judged:
         """The bank is read again, whole."""
@@ -215,14 +230,3 @@ def _target(offer: Offer, envelope: Envelope, ticket: Ticket) -> Target:
         epoch=envelope.epoch,
         serial=ticket.serial,
     )
-
-
-def _written(write: Callable[[], None]) -> ev.Rewritten | ev.RewriteRefused | ev.RewriteFailed:
-    """Flash that failed leads to restoration; every other refusal came before an erase."""
-    try:
-        write()
-    except FlashError as failure:
-        return ev.RewriteFailed(f"{failure.what}: {failure.why}")
-    except NeurathError as refusal:
-        return ev.RewriteRefused(f"{refusal.what}: {refusal.why}")
-    return ev.Rewritten()

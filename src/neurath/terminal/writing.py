@@ -91,6 +91,9 @@ def _rewriting(m: Machine, event: ev.Event, now: float) -> tuple[Machine, Action
         case ev.RewriteRefused(reason=reason):
             refused = replace(m, step=Step.TELLING, due=now + m.policy.poll, secured=0)
             return refused, (Do.DROP_STAGED, Do.RETURN_MEMORY, Tell(Phase.FAILED, Verdict.REFUSED, reason))
+        case ev.RewriteStopped():
+            # Nothing may run from a torn bank: a restart finds the open plan and fetches the same file anew.
+            return Machine(policy=m.policy, step=Step.RESTARTING), (Do.RETURN_MEMORY, Do.RESTART)
         case ev.RewriteFailed():
             failed = Machine(policy=m.policy, step=Step.RESTARTING)
             return failed, (Do.GIVE_UP, Do.DROP_STAGED, Do.RETURN_MEMORY, Do.RESTART)
