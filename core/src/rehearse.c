@@ -191,8 +191,6 @@ static int rehearse(struct nrt_core *c, const struct nrt_file *f, const struct n
         return rc;
     if (h.new_size != t->image_size || h.apart)
         return NRT_E_FORMAT;
-    if (ram.len < nrt_need(c->layout, t->image_size, f->size, h.workspace, 0))
-        return NRT_E_SPACE;
     rc = nrt_plan_open(c, f, t, ram, from);
     if (rc < 0)
         return rc;

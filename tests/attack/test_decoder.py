@@ -184,7 +184,25 @@ def test_an_image_larger_than_the_bank_or_a_table_beyond_its_limit_is_refused() 
     for broken in (replace(head, new_size=1 << 31), replace(head, old_size=1 << 31)):
         victim.refuses(pack(broken, frames), kind=RefusedError)
     table = [Segment(i * 2, 0, 1) for i in range(513)]
-    victim.refuses(filed(headed(OLD, NEW, range(3), table), OLD, NEW, table))
+    data = filed(headed(OLD, NEW, range(3), table), OLD, NEW, table)
+    assert "asks for more" in victim.refuses(data).why
+
+
+@pytest.mark.parametrize("profile", [RAW, SIMPLE])
+def test_a_copy_that_leaves_either_image_is_refused_as_such(profile: int) -> None:
+    """Before a byte is decoded: `asks for more`, not what the decoder would stumble over later."""
+    size = len(OLD)
+    for segment in (Segment(0, size - 9, 10), Segment(0, -1, 10), Segment(size - 9, 0, 10), Segment(0, 0, 0)):
+        head = headed(OLD, OLD, (0,), [segment], profile)
+        data = pack(head, [b"\1"])
+        assert "asks for more" in Victim.running().refuses(data, OLD).why
+
+
+def test_an_order_beyond_bank_or_image_is_refused_as_such() -> None:
+    head, frames = parse(GOOD)
+    for unit in (7, 8, 4000):
+        data = pack(replace(head, order=(*head.order, unit)), [*frames, b""])
+        assert "asks for more" in Victim.running().refuses(data).why
 
 
 # ---- hazards: right on pristine flash, wrong in place ----------------------------------------------------------------
