@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, Select, exists, func, insert, or_, selec
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from neurath.errors import NotFound, NothingToDo, RefusedError
-from neurath.server import access, catalog
+from neurath.server import access, actions, catalog
 from neurath.server.access import Terminal
 from neurath.server.catalog import Release
 from neurath.server.pace import TIME_LIMIT
@@ -178,8 +178,10 @@ def select_release(db: Connection, terminal: Terminal, component: str) -> Select
 
 
 def components_of(db: Connection, terminal: Terminal) -> list[str]:
-    """The components of a terminal that it showed, is pinned for, or that a running rollout of its model is about."""
+    """The components of a terminal that it showed, is pinned for, has something open for, or that a running rollout of its
+    model is about."""
     own = set(db.scalars(select(components.c.name).where(components.c.terminal == terminal.n)))
+    own |= {one.component for one in actions.current_actions(db, terminal.n)}
     query = (
         select(releases.c.component)
         .join(rollouts, rollouts.c.release == releases.c.id)

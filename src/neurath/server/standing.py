@@ -120,6 +120,9 @@ def _image_obstacle(standing: Standing, release: Release) -> str:
     if (said.bank, said.bank_size) == (release.image, release.size):
         own = Floor(release.epoch, release.sequence)
         return f"runs {release.version} already" if said.floor >= own else f"runs {release.version}, not confirmed yet"
+    entry = standing.entry
+    if entry is not None and _confirmed(entry) and (entry.ended or 0.0) >= said.checked:
+        return f"runs {release.version} already"  # it said so after its last check-in
     if Floor(release.epoch, release.sequence) < said.floor:
         return f"{release.version} lies below its floor {said.floor.epoch}.{said.floor.sequence}"
     if standing.model is None:
