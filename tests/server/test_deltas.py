@@ -1,0 +1,167 @@
+"""Update files are built once however many ask, kept for ever, and a pool that dies is reported and replaced."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from neurath.errors import DataError
+from neurath.flash.geometry import simple_layout
+from neurath.server import catalog
+from neurath.server.deltas import Deltas, Result, layout_digest
+from neurath.server.pace import Built, Pending, Unbuilt
+from neurath.server.store import Store
+from tests.server.world import build, image
+
+LAYOUT = simple_layout(64 * 1024)
+
+
+@pytest.fixture
+def store(tmp_path):
+    opened = Store(tmp_path)
+    yield opened
+    opened.close()
+
+
+def keep(store, data):
+    name = store.files.put(data).hex()
+    with store.write() as db:
+        catalog.keep_file(db, name, data, 0.0)
+    return name
+
+
+def wait(deltas, *key, seconds=30.0):
+    deadline = time.monotonic() + seconds
+    while isinstance(found := deltas.get(*key), Pending) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return found
+
+
+def die(_job):
+    os._exit(9)
+
+
+def refuse(_job):
+    raise DataError("this pair cannot be built", "it is a test")
+
+
+def slow(job):
+    time.sleep(0.3)
+    return build(job)
+
+
+def differs(job):
+    return Result(random.randbytes(100), 1, 1, 0.0)
+
+
+def test_eight_threads_that_ask_for_the_same_pair_lead_to_one_build(store):
+    old, new = keep(store, image(1)), keep(store, image(2))
+    deltas = Deltas(store, builder=slow, pool=ThreadPoolExecutor(2))
+    begin = threading.Barrier(8)
+    found = []
+
+    def ask():
+        begin.wait()
+        found.append(wait(deltas, old, new, LAYOUT))
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert deltas.builds == 1
+    assert len({f.file for f in found}) == 1
+    deltas.close()
+
+
+def test_two_servers_on_one_directory_keep_the_file_of_the_first(store):
+    old, new = keep(store, image(1)), keep(store, image(2))
+    both = [Deltas(store, builder=differs, pool=ThreadPoolExecutor(1)) for _ in range(2)]
+    for one in both:
+        one.get(old, new, LAYOUT)
+    found = [wait(one, old, new, LAYOUT) for one in both]
+    assert found[0] == found[1]
+    for one in both:
+        one.close()
+
+
+def test_what_was_built_is_there_after_a_restart_and_not_built_again(store):
+    old, new = keep(store, image(1)), keep(store, image(2))
+    first = Deltas(store, builder=build, pool=ThreadPoolExecutor(1))
+    found = wait(first, old, new, LAYOUT)
+    assert isinstance(found, Built)
+    first.close()
+    again = Deltas(store, builder=die, pool=ThreadPoolExecutor(1))
+    assert again.get(old, new, LAYOUT) == found
+    assert again.peek(old, new, LAYOUT) == found
+    assert again.builds == 0
+
+
+def test_another_memory_map_or_direction_is_another_file(store):
+    old, new = keep(store, image(1)), keep(store, image(2))
+    deltas = Deltas(store, builder=build, pool=ThreadPoolExecutor(1))
+    wait(deltas, old, new, LAYOUT)
+    assert isinstance(deltas.peek(new, old, LAYOUT), Pending)
+    assert isinstance(deltas.peek(old, new, simple_layout(64 * 1024, page=128)), Pending)
+    assert isinstance(deltas.peek("", new, LAYOUT), Pending)
+    assert deltas.builds == 1
+    assert layout_digest(LAYOUT) == layout_digest(simple_layout(64 * 1024))
+    deltas.close()
+
+
+def test_a_builder_that_refuses_says_why_and_is_asked_again_later(store):
+    old, new = keep(store, image(1)), keep(store, image(2))
+    now = [0.0]
+    deltas = Deltas(store, builder=refuse, pool=ThreadPoolExecutor(1), clock=lambda: now[0])
+    found = wait(deltas, old, new, LAYOUT)
+    assert isinstance(found, Unbuilt)
+    assert "this pair cannot be built" in found.reason
+    assert (deltas.builds, deltas.failures) == (1, 1)
+    wait(deltas, old, new, LAYOUT)
+    assert deltas.builds == 1
+    now[0] += 61
+    wait(deltas, old, new, LAYOUT)
+    assert deltas.builds == 2
+    deltas.close()
+
+
+def test_a_rotten_base_is_found_before_the_build(store):
+    old, new = keep(store, image(1)), keep(store, image(2))
+    store.files.path(old).write_bytes(b"rotten")
+    deltas = Deltas(store, builder=build, pool=ThreadPoolExecutor(1))
+    found = deltas.get(old, new, LAYOUT)
+    assert isinstance(found, Unbuilt)
+    assert "damaged" in found.reason
+    assert deltas.builds == 0
+
+
+def test_a_worker_that_dies_is_reported_and_the_next_build_works(store):
+    old, new = keep(store, image(1)), keep(store, image(2))
+    now = [0.0]
+    deltas = Deltas(store, builder=die, clock=lambda: now[0])
+    found = wait(deltas, old, new, LAYOUT)
+    assert isinstance(found, Unbuilt)
+    assert "BrokenProcessPool" in found.reason
+    now[0] += 61
+    deltas.builder = build
+    assert isinstance(wait(deltas, old, new, LAYOUT), Built)
+    assert deltas.failures == 1
+    deltas.close()
+
+
+def test_the_real_engine_builds_in_a_process_of_its_own(store):
+    before = image(1, 40_000)
+    after = before[:20_000] + b"new words" + before[20_000:39_000]
+    old, new = keep(store, before), keep(store, after)
+    deltas = Deltas(store)
+    delta, full = wait(deltas, old, new, LAYOUT), wait(deltas, "", new, LAYOUT)
+    assert isinstance(delta, Built), delta
+    assert isinstance(full, Built), full
+    assert delta.size < full.size
+    assert delta.sectors > 0
+    deltas.close()
