@@ -48,6 +48,9 @@ def test_no_byte_string_crashes_the_reader_and_one_form_only_is_taken(data: byte
     [
         ("not a map", "8101"),
         ("number in a longer form", "a1011800"),
+        ("number in two bytes where one would do", "a1011900ff"),
+        ("number in four bytes where two would do", "a1011a0000ffff"),
+        ("length in two bytes where one would do", "a10159000101"),
         ("key in a longer form", "a1180100"),
         ("length in a longer form", "a101580101"),
         ("indefinite map", "bf0100ff"),
