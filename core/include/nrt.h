@@ -366,7 +366,8 @@ int nrt_birth_write(const struct nrt_layout *l, const struct nrt_port *p, const 
  * readable record stands: an identity that works is never replaced. */
 int nrt_birth_renew(const struct nrt_layout *l, const struct nrt_port *p, const struct nrt_birth *b);
 
-/* G2, the ticket's part: this terminal, this nonce, a serial never accepted, this envelope, this key list: NRT_E_TRUST;
+/* G2, the ticket's part: this terminal, this nonce, no serial below the highest accepted, this envelope, this key list:
+ * NRT_E_TRUST;
  * made for what the bank holds (`bank`: its digest now): NRT_E_BASE. */
 int nrt_gate_ticket(const struct nrt_ticket *t, const struct nrt_envelope *e, const struct nrt_birth *b,
                     const struct nrt_facts *facts, const uint8_t bank[NRT_DIGEST]);

@@ -42,7 +42,7 @@ static int for_this_terminal(const struct nrt_ticket *t, const struct nrt_birth 
 int nrt_gate_ticket(const struct nrt_ticket *t, const struct nrt_envelope *e, const struct nrt_birth *b,
                     const struct nrt_facts *facts, const uint8_t bank[NRT_DIGEST])
 {
-    if (!for_this_terminal(t, b, facts) || t->serial <= facts->serial || t->key_list != facts->key_list ||
+    if (!for_this_terminal(t, b, facts) || t->serial < facts->serial || t->key_list != facts->key_list ||
         memcmp(t->envelope, e->digest, NRT_SHORT) != 0) {
         return NRT_E_TRUST;
     }

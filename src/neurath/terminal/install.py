@@ -124,9 +124,11 @@ class SingleBank:
             gates.gate_envelope(envelope, birth.vendor, birth.klass, self.facts)
             ticket = self._ticket(offer, birth, envelope)
             self._fits(offer, envelope, in_ram)
+            if ticket.serial > self.facts.serial:
+                self.core.accept_serial(ticket.serial)  # an older one never counts again (docs/spec/ticket.md 3)
         except NeurathError as refusal:
             return ev.Weighed(Weight.REFUSED, f"{refusal.what}: {refusal.why}")
-        self._target = _target(offer, envelope, ticket)
+        self._target = gates.target_of(envelope, ticket)
         return ev.Weighed(Weight.ACCEPTED)
 
     def _installed(self, envelope: Envelope) -> bool:
@@ -138,8 +140,10 @@ class SingleBank:
             raise RefusedError("this terminal believes no server", "its birth record names no ticket key", "use the wire")
         ticket = read_ticket(offer.ticket, [birth.ticket])
         blocks = hashlib.sha256(offer.blocks).digest()[:16]
-        if ticket.file != offer.file[:16] or ticket.file_size != offer.size or (offer.blocks and ticket.blocks != blocks):
-            raise RefusedError("the offer is not the one the ticket was made for", "file, size or blocks", "check in again")
+        named = (ticket.file, ticket.file_size, ticket.kind)
+        if named != (offer.file[:16], offer.size, offer.kind.value) or (offer.blocks and ticket.blocks != blocks):
+            why = "file, size, kind or blocks differ"
+            raise RefusedError("the offer is not the one the ticket was made for", why, "check in again")
         bank = self.core.bank_digest(self.facts.installed.size) if self.facts.installed.size else bytes(32)
         gates.gate_ticket(ticket, envelope, birth, self.facts, bank)
         return ticket
@@ -216,17 +220,3 @@ class SingleBank:
         if self.birth is None:
             raise RefusedError("this terminal has lost its identity", "no birth record", "re-enrol it over the wire")
         return self.birth
-
-
-def _target(offer: Offer, envelope: Envelope, ticket: Ticket) -> Target:
-    return Target(
-        image=envelope.image,
-        image_size=envelope.image_size,
-        leaves=envelope.leaves,
-        file=offer.file[:16],
-        file_size=offer.size,
-        envelope=envelope.digest[:16],
-        sequence=envelope.sequence,
-        epoch=envelope.epoch,
-        serial=ticket.serial,
-    )
