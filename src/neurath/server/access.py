@@ -92,24 +92,26 @@ def renew_token(db: Connection, terminal: Terminal) -> str:
 
 def enrolments(text: str) -> list[Enrolment]:
     """The terminals in a CSV with the columns id, model and, if wanted, tenant, token, link; DataError names the line."""
-    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))
-    if not {"id", "model"} <= set(reader.fieldnames or ()):
-        raise DataError("this is not a list of terminals", "the first line names the columns id,model[,token,link,tenant]")
-    found = []
-    for number, row in enumerate(reader, start=2):
-        link = (row.get("link") or "0").strip()
-        if not (link.isascii() and link.isdigit()) or None in row:
-            raise DataError(f"line {number} of the list is malformed", "link is bytes a second; no more fields than columns")
-        found.append(
-            Enrolment(
-                id=(row["id"] or "").strip(),
-                model=(row["model"] or "").strip() or None,
-                tenant=(row.get("tenant") or DEFAULT_TENANT).strip(),
-                token=(row.get("token") or "").strip(),
-                link=int(link),
-            )
-        )
-    return found
+    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
+    try:
+        if not {"id", "model"} <= set(reader.fieldnames or ()):
+            raise DataError("this is not a list of terminals", "the first line names the columns id,model[,token,link,tenant]")
+        return [_enrolment(number, row) for number, row in enumerate(reader, start=2)]
+    except csv.Error as fault:
+        raise DataError("this is not a list of terminals", str(fault), "save it as CSV, UTF-8") from None
+
+
+def _enrolment(number: int, row: dict[str, str]) -> Enrolment:
+    link = (row.get("link") or "0").strip()
+    if not (link.isascii() and link.isdigit() and len(link) <= 10) or None in row:
+        raise DataError(f"line {number} of the list is malformed", "link is bytes a second; no more fields than columns")
+    return Enrolment(
+        id=(row["id"] or "").strip(),
+        model=(row["model"] or "").strip() or None,
+        tenant=(row.get("tenant") or DEFAULT_TENANT).strip(),
+        token=(row.get("token") or "").strip(),
+        link=int(link),
+    )
 
 
 def register_all(db: Connection, wanted: Iterable[Enrolment], now: float) -> list[tuple[str, str]]:
