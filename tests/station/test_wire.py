@@ -156,17 +156,20 @@ def test_a_healthy_terminal_is_left_alone(rig: Rigs, port: Path, stock: Stock) -
     assert stock.queued() == []
 
 
+@pytest.mark.parametrize("rate", [1e-5, pytest.param(1e-4, marks=pytest.mark.heavy)])
 def test_noise_on_the_line_is_outlasted(
-    rig: Rigs, port: Path, stock: Stock, seed: int, monkeypatch: pytest.MonkeyPatch
+    rig: Rigs, port: Path, stock: Stock, rate: float, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("neurath.station.line.ANSWER", 0.2)
-    monkeypatch.setattr("neurath.station.line.VERDICT", 1.0)
+    monkeypatch.setattr("neurath.station.line.QUICK", 0.1)
+    monkeypatch.setattr("neurath.station.line.SLOW", 0.3)
+    monkeypatch.setattr("neurath.station.line.VERDICT", 0.5)
     rng = random.Random(seed)
 
     def noise(data: bytes) -> bytes:
         out = bytearray(data)
         for at in range(len(out)):
-            if rng.random() < 8 * 1e-5:
+            if rng.random() < 8 * rate:
                 out[at] ^= 1 << rng.randrange(8)
         return bytes(out)
 
@@ -281,3 +284,27 @@ class _Nameless(Rig):
         except NeurathError:
             return SmpServer(core, None, line.write, fate)
         return SmpServer(core, birth, line.write, fate)
+
+
+def test_one_terminal_after_the_other_is_served_without_a_hand_on_the_keyboard(rig: Rigs, port: Path, stock: Stock) -> None:
+    ended: list[tuple[str, Verdict]] = []
+
+    def show(state: Machine, _pace: Pace) -> None:
+        if state.step is Step.UNPLUG and state.identity is not None:
+            ended.append((state.identity.id, state.verdict))
+
+    async def work() -> None:
+        bench = Bench(stock, Line(str(port)), show)
+        running = asyncio.create_task(bench.run())
+        for n in (1, 2, 3):
+            wire = rig(broken=n != 2)
+            while len(ended) < n:
+                await asyncio.sleep(0.01)
+            await asyncio.to_thread(wire.close)
+            while bench.state.step is not Step.CONNECT:
+                await asyncio.sleep(0.01)
+        running.cancel()
+
+    asyncio.run(asyncio.wait_for(work(), 60))
+    assert [verdict for _, verdict in ended] == [Verdict.RESTORED, Verdict.HEALTHY, Verdict.RESTORED]
+    assert len(stock.queued()) == 2

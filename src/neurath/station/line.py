@@ -4,7 +4,11 @@ failures means what to the machine; it must never decide what to send."""
 from __future__ import annotations
 
 import binascii
+import contextlib
+import logging
+import time
 from collections.abc import AsyncIterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,20 +16,29 @@ from smp import error as smp_error
 from smp import message as smp_message
 from smp.exceptions import SMPException
 from smpclient import SMPClient
-from smpclient.exceptions import SMPClientException, SMPUploadError
+from smpclient.exceptions import SMPClientException
 from smpclient.generics import error
+from smpclient.requests.image_management import ImageUploadWrite
 from smpclient.requests.os_management import ResetWrite
 from smpclient.transport import SMPTransportDisconnected
-from smpclient.transport.serial import SMPSerialTransport
+from smpclient.transport.serial import Auto, BufferSize, SMPSerialTransport
 
 from neurath.errors import DataError, LinkError, RefusedError
 from neurath.flash.trust import Birth, PublicKey
 from neurath.wire import smp
 from neurath.wire.smp import Identity
 
-#: Seconds to wait for one answer; the verdict of a whole bank takes longest.
+#: Seconds to wait for an answer; the verdict of a whole bank takes longest. Within an upload the measured pace decides,
+#: between QUICK and SLOW (the erase of a large sector).
 ANSWER = 2.5
 VERDICT = 40.0
+QUICK = 1.0
+SLOW = 10.0
+#: Times in a row that one piece is sent again before the machine is told.
+AGAIN = 6
+#: Every terminal takes frames of this many bytes; shorter than that the first one cannot be.
+LEAST_BUFFER = 512
+SHORTEST = 192
 #: Core results (docs/spec/smp.md 3) in words for people.
 WHY = {
     8: "a leaf, the leaf list or the bank differs from what was signed",
@@ -35,6 +48,8 @@ WHY = {
     9: "signature, class or floor says no",
     10: "the terminal runs its software and does not take another over the wire",
 }
+#: The library logs every lost frame; the machine tells the technician what it means.
+logging.getLogger("smpclient").setLevel(logging.CRITICAL)
 _DAMAGED = (TimeoutError, SMPException, binascii.Error, SMPClientException)
 
 
@@ -92,6 +107,7 @@ class Line:
     def __init__(self, port: str, baud: int = 115200) -> None:
         self.port = port
         self.baud = baud
+        self._frame = 0
         self._client: SMPClient | None = None
 
     @property
@@ -101,15 +117,28 @@ class Line:
     async def open(self) -> None:
         """Opens the port and asks for the terminal's buffer size; opening it again drops what was under way."""
         await self.close()
-        client = SMPClient(SMPSerialTransport(baudrate=self.baud), self.port, timeout_s=ANSWER)
+        strategy = BufferSize(self._frame) if self._frame else Auto()
+        transport = SMPSerialTransport(strategy, baudrate=self.baud)
+        client = SMPClient(transport, self.port, timeout_s=ANSWER)
         try:
-            await client.connect()
+            if self._frame:
+                await transport.connect(self.port, ANSWER)  # its buffer size is known or does not matter
+            else:
+                await client.connect()
         except (TimeoutError, OSError, SMPTransportDisconnected) as fault:
             raise ConnectionError(str(fault)) from None
         except (SMPException, SMPClientException, binascii.Error) as fault:
             await client.disconnect()
             raise LinkError(f"a damaged answer on {self.port}", str(fault), "check the cable and the speed") from None
         self._client = client
+
+    def shorten(self) -> None:
+        """The line is noisy: shorter frames from the next opening on, so that more of them come through whole."""
+        self._frame = max(SHORTEST, (self._frame or 2 * LEAST_BUFFER) // 2)
+
+    def lengthen(self) -> None:
+        """Another terminal: the longest frame it can take is asked for again."""
+        self._frame = 0
 
     async def close(self) -> None:
         client, self._client = self._client, None
@@ -125,17 +154,36 @@ class Line:
             raise LinkError(f"the device on {self.port} is no terminal of ours", str(fault), "check the cable") from None
 
     async def upload(self, package: bytes) -> AsyncIterator[int]:
-        """Sends a package and yields how far the terminal has taken it, bytes. RefusedError: it said no."""
+        """Sends a package and yields how far the terminal has taken it, bytes. RefusedError: it said no. A frame without an
+        answer is sent again, some times, in shorter pieces."""
+        off, slowest, lost, sha = -1, 0.0, 0, sha256(package).digest()
+        while off != len(package):
+            begun = time.monotonic()
+            try:
+                answer = await self._piece(package, off, sha, min(max(4 * slowest, QUICK), SLOW) if slowest else SLOW)
+            except LinkError:
+                lost += 1
+                if lost > AGAIN:
+                    raise
+                self.shorten()
+                with contextlib.suppress(LinkError):
+                    await self.open()
+                continue
+            lost, slowest = 0, max(slowest, time.monotonic() - begun)
+            if error(answer) or answer.off is None:
+                raise RefusedError("the terminal refused the package", str(answer), "see the record")
+            off = int(answer.off)
+            yield off
+
+    async def _piece(self, package: bytes, off: int, sha: bytes, timeout: float) -> Any:
+        """One request of an upload; off -1: the first, which names the whole."""
         client = self._open_client()
-        try:
-            async for held in client.upload(package, first_timeout_s=VERDICT, subsequent_timeout_s=VERDICT / 4):
-                yield held
-        except SMPUploadError as fault:
-            raise RefusedError("the terminal refused the package", str(fault), "see the record") from None
-        except _DAMAGED as fault:
-            raise LinkError(f"no answer on {self.port}", str(fault), "check the cable") from None
-        except (SMPTransportDisconnected, OSError) as fault:
-            raise ConnectionError(str(fault)) from None
+        names: dict[str, Any] = {"image": 0, "len": len(package), "sha": sha} if off <= 0 else {}
+        at = max(off, 0)
+        room = client.get_max_cbor_and_data_size(ImageUploadWrite(off=at, data=b"", **names))[1]
+        # The judge reads the whole bank before the last answer.
+        ends = at + room >= len(package)
+        return await self._ask(ImageUploadWrite(off=at, data=package[at : at + room], **names), VERDICT if ends else timeout)
 
     async def enrol(self, birth: Birth) -> None:
         """Writes a birth record; RefusedError where one is there already."""
@@ -158,9 +206,9 @@ class Line:
     async def reset(self) -> None:
         await self._ask(ResetWrite())
 
-    async def _ask(self, request: Any) -> Any:
+    async def _ask(self, request: Any, timeout: float | None = None) -> Any:
         try:
-            return await self._open_client().request(request)
+            return await self._open_client().request(request, timeout)
         except _DAMAGED as fault:
             raise LinkError(f"no answer on {self.port}", str(fault), "check the cable and the speed") from None
         except (SMPTransportDisconnected, OSError) as fault:

@@ -4,6 +4,7 @@ clock, stock and line; every decision is the machine's or the rule's in select."
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from neurath.wire.smp import Identity
 TORN_FRAME = 8
 #: Seconds between two looks at an empty port, and at a terminal that is done.
 LOOK = 0.3
+#: With `once`, seconds to wait for a port that can be opened.
+PATIENCE = 10.0
 
 
 @dataclass(slots=True)
@@ -60,22 +63,23 @@ class Bench:
         """Serves terminal after terminal; with `once`, until one is done or nobody answers. Ends with the state shown."""
         self.show(self.state, self.pace)
         while True:
-            await self._connect()
+            if not await self._connect(PATIENCE if once else None):
+                return self.state
             silent = await self._serve()
             if once and (silent or self.state.step is Step.UNPLUG):
                 return self.state
             await self._unplugged()
 
-    async def _connect(self) -> None:
-        while True:
+    async def _connect(self, patience: float | None) -> bool:
+        """Waits for a port that opens; False when there was none for `patience` seconds."""
+        begun = time.monotonic()
+        while patience is None or time.monotonic() - begun < patience:
             if self.line.present:
-                try:
+                with contextlib.suppress(LinkError, ConnectionError):
                     await self.line.open()
-                except (LinkError, ConnectionError):
-                    pass
-                else:
-                    return
+                    return True
             await asyncio.sleep(LOOK)
+        return False
 
     async def _serve(self) -> bool:
         """From plugging to the verdict; True when nobody answered or the cable went."""
@@ -111,12 +115,12 @@ class Bench:
 
     async def _silent(self) -> tuple[Do, ...]:
         """Whatever of a late answer is on its way would confuse the next question: the port is opened afresh."""
-        try:
-            await self.line.open()
-        except LinkError:
-            pass
-        except ConnectionError:
-            return self._step(m.Pulled())
+        self.line.shorten()
+        with contextlib.suppress(LinkError):
+            try:
+                await self.line.open()
+            except ConnectionError:
+                return self._step(m.Pulled())
         return self._step(m.Silent())
 
     def _select(self) -> Event:
@@ -193,6 +197,7 @@ class Bench:
             except ConnectionError:
                 break
         self.selected, self.pace = None, Pace()
+        self.line.lengthen()
         for action in self._step(m.Pulled()):
             await self._do(action)
 
