@@ -22,9 +22,10 @@ class DdiStub(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, far: Shelf) -> None:
+    def __init__(self, far: Shelf, terminal: str = "unit") -> None:
         super().__init__(("127.0.0.1", 0), _Routes)
         self.far = far
+        self.base = f"/DEFAULT/controller/v1/{terminal}"
         self.ignores_range = False
         self.shifts_range = 0
         self.requests: list[tuple[str, str]] = []
@@ -42,7 +43,7 @@ class DdiStub(ThreadingHTTPServer):
 class _Routes(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: DdiStub
-    base = "/DEFAULT/controller/v1/unit"
+    disable_nagle_algorithm = True
 
     def log_message(self, *words: Any) -> None:
         pass
@@ -66,11 +67,11 @@ class _Routes(BaseHTTPRequestHandler):
         offer = far.offer if far.open_actions() else None
         if not self.path.startswith("/DEFAULT/neurath/") and self.headers.get("Authorization") != f"TargetToken {TOKEN}":
             self.answer(401, b'{"message":"unknown terminal"}')
-        elif self.path == self.base:
-            link = f"{self.base}/deploymentBase/{offer.action}?c=1" if offer else ""
+        elif self.path == self.server.base:
+            link = f"{self.server.base}/deploymentBase/{offer.action}?c=1" if offer else ""
             self.document(ddi.poll_to(ddi.Poll(60, deployment=link)))
-        elif offer and self.path.startswith(f"{self.base}/deploymentBase/"):
-            self.document(ddi.deployment_to(_deployment(offer, self.base)))
+        elif offer and self.path.startswith(f"{self.server.base}/deploymentBase/"):
+            self.document(ddi.deployment_to(_deployment(offer, self.server.base)))
         else:
             self.file(self.path.rsplit("/", 1)[-1].removesuffix(".nru"))
 

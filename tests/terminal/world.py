@@ -82,7 +82,7 @@ class World:
     clock: Clock = field(default_factory=Clock)
     gate: Gate = field(default_factory=Open)
     policy: Policy = field(default_factory=Policy)
-    file: bytes = b""
+    ram: int = RAM
 
     def __post_init__(self) -> None:
         self.carrier = Memory(self.far)
@@ -99,9 +99,9 @@ class World:
 
     def arena(self, running: bool) -> Reserve:
         if not running:
-            return Reserve(RAM + PHONE, (), {})
-        self.programs = {tenant.name: Program(tenant) for tenant in demo(RAM)}
-        reserve = Reserve(RAM + PHONE, demo(RAM), self.programs)
+            return Reserve(self.ram + PHONE, (), {})
+        self.programs = {tenant.name: Program(tenant) for tenant in demo(self.ram)}
+        reserve = Reserve(self.ram + PHONE, demo(self.ram), self.programs)
         for program in self.programs.values():
             program.start(reserve.memory)
         return reserve
@@ -122,10 +122,12 @@ class World:
         self.agent = Agent(parts, self.policy, clock=self.clock, sleep=self.clock.sleep)
         return self.agent
 
-    def publish(self, data: bytes = NEW, sequence: int = 2, *, serial: int = 1, old: bytes = OLD) -> Offer:
-        """The far end offers this release, as a delta from `old`, with a true ticket."""
-        built = delta.build(old, data, MODEL.layout)
-        self.file = built.data
+    def publish(
+        self, data: bytes = NEW, sequence: int = 2, *, serial: int = 1, old: bytes = OLD, swapped: bytes = b""
+    ) -> Offer:
+        """The far end offers this release, as a delta from `old`, with a true ticket. `swapped`: a taken-over server puts
+        the delta to another image in its place."""
+        built = delta.build(old, swapped or data, MODEL.layout)
         check = self._identity()
         envelope = envelope_of(data, sequence)
         file = digest(built.data)

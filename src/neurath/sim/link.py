@@ -68,6 +68,8 @@ class CuttingLink:
                 near.close()
                 continue
             far.settimeout(None)
+            for end in (near, far):
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._lock:
                 self._open |= {near, far}
             threading.Thread(target=self._pump, args=(near, far, False), daemon=True).start()
