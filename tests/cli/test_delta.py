@@ -1,0 +1,138 @@
+"""`neurath delta` as scripts use it: exit codes, what is written, what is left alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from neurath.cli.main import main
+from neurath.flash.geometry import Model, model_to_toml
+from neurath.ids import ModelName
+from tests.delta.images import pair, small_layout
+
+OLD, NEW = pair(200)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "old.bin").write_bytes(OLD)
+    (tmp_path / "new.bin").write_bytes(NEW)
+    model = Model(name=ModelName("hub"), layout=small_layout(16384), ram=65536)
+    (tmp_path / "hub.toml").write_text(model_to_toml(model))
+    return tmp_path
+
+
+def run(words: str) -> int:
+    return main(["delta", *words.split()])
+
+
+@pytest.mark.parametrize(
+    "how", ["", "--model hub.toml", "--sector 1024", "--sector 65536", "--sequential", "--buffers 2 --in-place"]
+)
+def test_create_then_apply_gives_the_new_image(here: Path, how: str) -> None:
+    assert run(f"create old.bin new.bin -o u.nru {how}") == 0
+    again = "--model hub.toml" if "model" in how else ""
+    assert run(f"apply old.bin u.nru -o made.bin {again}") == 0
+    assert (here / "made.bin").read_bytes() == NEW
+
+
+def test_show_says_what_the_file_is(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("create old.bin new.bin -o u.nru")
+    capsys.readouterr()
+    assert run("show u.nru --json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["kind"], said["profile"], said["in_place"]) == ("delta", 1, True)
+    assert (said["old_size"], said["new_size"], said["size"]) == (len(OLD), len(NEW), (here / "u.nru").stat().st_size)
+
+
+def test_create_says_sizes_sectors_and_ram_as_json(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("create old.bin new.bin -o u.nru --json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["size"] == (here / "u.nru").stat().st_size
+    assert said["ram"] > said["workspace"] + said["size"]
+    assert said["sectors"] == sum(OLD[at : at + 4096] != NEW[at : at + 4096] for at in range(0, len(NEW), 4096))
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("create old.bin old.bin -o x", 3),
+        ("create absent new.bin -o x", 4),
+        ("create old.bin new.bin -o absent/x", 4),
+        ("create old.bin new.bin -o x --model absent", 4),
+        ("create old.bin new.bin -o x --model old.bin", 1),
+        ("create old.bin new.bin -o x --profile large", 5),
+        ("create old.bin new.bin -o x --profile tiny", 5),
+        ("create old.bin new.bin -o x --mode resume", 5),
+        ("create old.bin new.bin -o x --mode resume --buffers 8", 5),
+        ("create old.bin new.bin -o x --sector 3000", 2),
+        ("create old.bin new.bin -o x --in-place --sequential", 2),
+        ("create old.bin new.bin", 2),
+        ("create old.bin /dev/null -o x", 5),
+        ("create old.bin new.bin -o /dev/full", 1),
+        ("apply old.bin new.bin -o x", 1),
+        ("apply old.bin absent -o x", 4),
+        ("show old.bin", 1),
+        ("show absent", 4),
+        ("show /dev/null", 1),
+        ("", 2),
+    ],
+)
+def test_bad_input_is_told_in_three_lines_with_its_exit_code(
+    here: Path, capsys: pytest.CaptureFixture[str], words: str, code: int
+) -> None:
+    assert run(words) == code
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith("error NRT-")
+    assert not (here / "x").exists()
+
+
+def test_another_base_is_not_trusted(here: Path) -> None:
+    run("create old.bin new.bin -o u.nru")
+    flipped = bytearray(OLD)
+    flipped[1000] ^= 1
+    (here / "flipped.bin").write_bytes(flipped)
+    for wrong in ("new.bin", "flipped.bin", "u.nru"):
+        assert run(f"apply {wrong} u.nru -o x") == 7
+    assert not (here / "x").exists()
+
+
+def test_a_damaged_file_is_not_applied(here: Path) -> None:
+    run("create old.bin new.bin -o u.nru")
+    whole = (here / "u.nru").read_bytes()
+    for at in (len(whole) // 2, len(whole) - 1):
+        (here / "u.nru").write_bytes(whole[:at] + bytes((whole[at] ^ 0x40,)) + whole[at + 1 :])
+        assert run("apply old.bin u.nru -o x") == 1
+    (here / "u.nru").write_bytes(whole[:-5])
+    assert run("apply old.bin u.nru -o x") == 1
+    assert not (here / "x").exists()
+
+
+def test_a_dry_run_writes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("create old.bin new.bin -o u.nru --dry-run --json") == 0
+    assert json.loads(capsys.readouterr().out)["written"] is False
+    assert not (here / "u.nru").exists()
+
+
+def test_a_full_disk_loses_nothing(here: Path) -> None:
+    """No file may grow: the old update file is still there, whole, and no half of a new one."""
+    (here / "u.nru").write_bytes(b"what was there")
+
+    def full() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+
+    words = [sys.executable, "-m", "neurath.cli.main", "delta", "create", "old.bin", "new.bin", "-o", "u.nru"]
+    quiet = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(words, cwd=here, capture_output=True, text=True, preexec_fn=full, check=False, env=quiet)
+    assert done.returncode == 1
+    assert "u.nru" in done.stderr.splitlines()[0]
+    assert (here / "u.nru").read_bytes() == b"what was there"
+    assert sorted(p.name for p in here.iterdir()) == ["hub.toml", "new.bin", "old.bin", "u.nru"]

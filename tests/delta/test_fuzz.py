@@ -1,0 +1,29 @@
+"""The fuzz target of the decoder builds and finds nothing in a short run, under address and undefined-behaviour sanitizers."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.parts import ASSURANCE, absent, need
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.heavy
+def test_a_short_fuzz_of_the_decoder_finds_nothing(tmp_path: Path) -> None:
+    clang = need("clang")
+    library = subprocess.run(
+        [clang, "-print-file-name=libclang_rt.fuzzer-x86_64.a"], capture_output=True, text=True, check=False
+    )
+    runtime = subprocess.run([clang, "-print-runtime-dir"], capture_output=True, text=True, check=False).stdout.strip()
+    if not Path(library.stdout.strip()).is_absolute() and not list(Path(runtime or "/nowhere").glob("*fuzzer*")):
+        absent("clang has no fuzzer runtime here (apt: libclang-rt-14-dev)")
+    done = subprocess.run(
+        [str(ROOT / "core/fuzz/run.sh"), "300" if ASSURANCE else "10"],
+        capture_output=True, text=True, check=False, env={"FUZZ_WORK": str(tmp_path), "PATH": "/usr/bin:/bin"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "stat::number_of_executed_units" in done.stderr
