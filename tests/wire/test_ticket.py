@@ -148,6 +148,9 @@ def test_every_bit_flip_and_every_truncation_of_a_ticket_is_refused() -> None:
         for length in range(len(raw)):
             with pytest.raises(DataError):
                 ticket.verify(raw[:length], [signer.public])
+        for more in (b"\0", b"\xf6", raw):
+            with pytest.raises(DataError):
+                ticket.verify(raw + more[:20], [signer.public])
 
 
 def test_a_ticket_of_another_key_is_not_trusted() -> None:
