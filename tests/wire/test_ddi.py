@@ -1,6 +1,7 @@
 """DDI documents are values and back, and no document from outside crashes the reader."""
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from neurath.errors import DataError
 from neurath.ids import Version
-from neurath.wire import ddi, offer
+from neurath.wire import check, ddi, offer, report
 from neurath.wire.offer import Kind, Offer
 
 WORDS = st.text(alphabet="abcXYZ0189-._ ", min_size=1, max_size=20)
@@ -96,3 +97,31 @@ def test_attributes_merge_replace_and_remove():
     assert ddi.Attributes({"b": "3"}, "remove").onto(known) == {"a": "1"}
     with pytest.raises(DataError):
         ddi.Attributes({str(n): "x" for n in range(101)}).onto({})
+
+
+def test_the_vector_reads_as_the_page_says_and_is_written_again_byte_for_byte():
+    vector = json.loads((Path(__file__).parents[2] / "vectors/ddi.json").read_text())
+    poll = ddi.poll_from(vector["poll"])
+    assert (poll.sleep, poll.deployment.endswith("/DEFAULT/controller/v1/T-0001/deploymentBase/12")) == (300, True)
+    assert ddi.poll_from(vector["nothing"]) == ddi.Poll(300)
+    deployment = ddi.deployment_from(vector["deployment"])
+    found, artifact = ddi.offered(deployment)
+    assert (found.action, found.version, found.size, artifact.filename) == (
+        "12",
+        "1.4.1",
+        5000,
+        f"{bytes(range(32)).hex()}.nru",
+    )
+    said = check.from_attributes(ddi.attributes_from(vector["attributes"]).data)
+    assert (said.model, said.floor.sequence, said.link) == ("phone", 7, 1200)
+    feedback = ddi.feedback_from(vector["feedback"])
+    word = report.from_feedback("12", feedback.details)
+    assert (word.secured, word.done, word.total) == (5000, 1024, 5000)
+    again = {
+        "poll": ddi.poll_to(poll),
+        "nothing": ddi.poll_to(ddi.Poll(300)),
+        "deployment": ddi.deployment_to(deployment),
+        "attributes": ddi.attributes_to(ddi.Attributes(check.to_attributes(said))),
+        "feedback": report.to_feedback(word),
+    }
+    assert again == vector
