@@ -136,3 +136,11 @@ def test_a_full_disk_loses_nothing(here: Path) -> None:
     assert "u.nru" in done.stderr.splitlines()[0]
     assert (here / "u.nru").read_bytes() == b"what was there"
     assert sorted(p.name for p in here.iterdir()) == ["hub.toml", "new.bin", "old.bin", "u.nru"]
+
+
+@pytest.mark.parametrize("size", [1 << 29, (1 << 32) - 1])
+def test_a_header_that_promises_gigabytes_is_refused_at_once(here: Path, size: int) -> None:
+    from neurath.delta.format import Head, pack
+
+    (here / "huge.nru").write_bytes(pack(Head(1, 0, size, 0, 0, 16384, 0, (0,)), [b""]))
+    assert run("apply /dev/null huge.nru -o x") == 1

@@ -12,6 +12,9 @@ from neurath.cli.output import Output
 from neurath.errors import DataError, NotFound, RefusedError, TrustError, UsageError
 from neurath.flash.geometry import Layout
 
+#: Bytes of the largest bank `apply` draws by itself, without a model.
+LARGEST = 1 << 28
+
 EPILOG = """examples:
   neurath delta create old.bin new.bin -o update.nru --sector 4096
   neurath delta create old.bin new.bin -o update.nru --model hub.toml
@@ -200,6 +203,9 @@ def _layout_of(group: int, shift: int, room: int) -> Layout:
     from neurath.delta.format import IRREGULAR
     from neurath.flash.geometry import GROUP
 
+    if room > LARGEST:
+        why = f"its header speaks of {room} B, a bank holds at most {LARGEST} B"
+        raise DataError("this is not a whole update file", why, "fetch it again", id="NRT-274")
     if shift == IRREGULAR or group != GROUP:
         raise UsageError("only the memory map tells how to apply this file", "its sectors are irregular", "--model FILE")
     return _plain(room, (group << shift) if shift else 4096)

@@ -8,6 +8,7 @@ unit j works when i = j, when i is not rewritten, or when i comes after j.
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,25 +55,15 @@ def _pieces(
     pieces = []
     for segment in found:
         cuts = {segment.at, segment.end}
-        cuts |= {s for s in starts if segment.at < s < segment.end}
-        cuts |= {s - segment.diagonal for s in starts if segment.at < s - segment.diagonal < segment.end}
+        cuts |= set(starts[bisect_right(starts, segment.at) : bisect_left(starts, segment.end)])
+        read = starts[bisect_right(starts, segment.source) : bisect_left(starts, segment.source + segment.length)]
+        cuts |= {start - segment.diagonal for start in read}
         edges = sorted(cuts)
         for start, end in itertools.pairwise(edges):
-            unit = _unit_of(units, start)
+            unit = bisect_right(starts, start) - 1
             if unit in changed:
-                pieces.append((segment.part(start, end), unit, _unit_of(units, start + segment.diagonal)))
+                pieces.append((segment.part(start, end), unit, bisect_right(starts, start + segment.diagonal) - 1))
     return pieces
-
-
-def _unit_of(units: Sequence[tuple[int, int]], offset: int) -> int:
-    low, high = 0, len(units)
-    while low < high:
-        middle = (low + high) // 2
-        if units[middle][1] > offset:
-            high = middle
-        else:
-            low = middle + 1
-    return low
 
 
 Needs = dict[int, dict[int, int]]
