@@ -9,7 +9,15 @@ import cffi
 CORE = Path(__file__).resolve().parent
 ROOT = CORE.parent
 #: Headers whose declarations Python sees, in this order. Each is plain C that cffi's parser understands.
-HEADERS = ("include/nrt.h", "src/unpack.h", "ports/nor.h", "ports/host.h", "ports/encode.h", "ports/decode.h")
+HEADERS = (
+    "include/nrt.h",
+    "src/unpack.h",
+    "ports/nor.h",
+    "ports/closure.h",
+    "ports/host.h",
+    "ports/encode.h",
+    "ports/decode.h",
+)
 FLAGS = [
     "-std=c11",
     "-O2",

@@ -125,16 +125,17 @@ static void blur_unit(struct nrt_nor *n, uint32_t off, const uint8_t *now, const
     set_unit(n, off, now, later, (uint8_t)(NOR_PROGRAMMED | NOR_META | (n->ecc && later_torn ? NOR_OTHER_TORN : 0)));
 }
 
-/* Units of an operation that is cut: `to` holds what each would have become. */
-static void tear(struct nrt_nor *n, uint32_t off, const uint8_t *to, uint32_t len, int erase)
+void nrt_nor_tear(struct nrt_nor *n, uint32_t off, const uint8_t *to, uint32_t len, int erase, int kind, uint32_t seed)
 {
+    n->random = seed | 1u;
     uint32_t w = n->layout.write_unit;
     uint32_t units = len / w;
     uint8_t old[NRT_MAX_WRITE];
     uint8_t mixed[NRT_MAX_WRITE];
     for (uint32_t i = 0; i < units; i++, off += w, to += w) {
         memcpy(old, n->mem + off, w);
-        switch (n->kind) {
+        partly(n, old, to, 4, mixed);
+        switch (kind) {
         case NRT_CUT_EARLY:
             if (i < units / 2)
                 settle_unit(n, off, to, erase);
@@ -147,19 +148,17 @@ static void tear(struct nrt_nor *n, uint32_t off, const uint8_t *to, uint32_t le
             else
                 tear_unit(n, off, to, 7);
             break;
+        case NRT_CUT_AFTER:
+            settle_unit(n, off, to, erase);
+            break;
         case NRT_CUT_RANDOM:
             tear_unit(n, off, to, 4);
             break;
         case NRT_CUT_WEAK:
             /* Reads as erased: a weak erase shows its garbage later, an invisible program its data. */
-            partly(n, old, to, 4, mixed);
-            if (erase)
-                blur_unit(n, off, to, mixed, 1);
-            else
-                blur_unit(n, off, old, to, 0);
+            blur_unit(n, off, erase ? to : old, erase ? mixed : to, erase);
             break;
         case NRT_CUT_META:
-            partly(n, old, to, 4, mixed);
             if (erase)
                 blur_unit(n, off, old, mixed, 1);
             else if (i + 1 < units)
@@ -190,17 +189,14 @@ static void operate(struct nrt_nor *n, uint32_t off, const uint8_t *to, uint32_t
     uint32_t w = n->layout.write_unit;
     int due = n->kind != NRT_CUT_NONE && n->operations == n->due;
     n->operations++;
-    if (due && n->kind == NRT_CUT_BEFORE)
-        stop(n);
-    if (due && n->kind != NRT_CUT_AFTER) {
-        n->random = n->seed | 1u;
-        tear(n, off, to, len, erase);
+    if (n->watch != NULL)
+        n->watch(n, off, to, len, erase);
+    if (due) {
+        nrt_nor_tear(n, off, to, len, erase, n->kind, n->seed);
         stop(n);
     }
     for (uint32_t i = 0; i < len; i += w)
         settle_unit(n, off + i, to + i, erase);
-    if (due)
-        stop(n);
 }
 
 static int nor_read(void *ctx, uint32_t addr, uint8_t *buf, uint32_t len)

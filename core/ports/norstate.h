@@ -37,6 +37,12 @@ struct nrt_nor {
     int ecc;
     int fd;
     jmp_buf jump;
+    /* Called before each operation with what its units would become; NULL: nobody asks. */
+    void (*watch)(struct nrt_nor *n, uint32_t off, const uint8_t *to, uint32_t len, int erase);
+    void *watcher;
 };
+
+/* Leaves the units of an operation as a cut of this kind does. */
+void nrt_nor_tear(struct nrt_nor *n, uint32_t off, const uint8_t *to, uint32_t len, int erase, int kind, uint32_t seed);
 
 #endif

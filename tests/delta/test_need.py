@@ -19,7 +19,7 @@ def prove_and_rewrite(old: bytes, new: bytes, layout: Layout, data: bytes, room:
     nor, core = simulate.terminal(old, layout)
     memory = ffi.new("uint8_t[]", b"\xa5" * (room + shift + GUARD))
     ram = ffi.new("struct nrt_ram *", {"mem": memory + shift, "len": room})[0]
-    target = flash_native._c_target(simulate.target(new, data, layout))
+    target = flash_native.c_target(simulate.target(new, data, layout))
     code = lib.nrt_host_rewrite(core.raw, nor.raw, data, len(data), target, ram)
     whole = bytes(ffi.buffer(memory + shift + room, GUARD)) == b"\xa5" * GUARD
     if code == lib.NRT_OK:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from neurath.errors import DataError, FlashError, LinkError, NeurathError, RefusedError, TrustError
-from neurath.flash._core import ffi, lib
+from neurath.flash._core import ffi as ffi
+from neurath.flash._core import lib as lib
 from neurath.flash.bank import MAX_BOOTS, Facts, Fate, ImageRecord, Reset, Target, Why
 from neurath.flash.geometry import Layout
 from neurath.flash.trust import Birth, birth_value, c_birth, signature_holds, verify_callback
@@ -226,7 +227,7 @@ class Core:
     def prove(self, file: bytes, target: Target, ram: int) -> None:
         """G4 and G5 in `ram` bytes; the bank is untouched."""
         mem, lent = _ram(ram)
-        code = lib.nrt_host_prove(self.raw, self.nor.raw, file, len(file), _c_target(target), lent)
+        code = lib.nrt_host_prove(self.raw, self.nor.raw, file, len(file), c_target(target), lent)
         self.raw.plan = ffi.NULL
         del mem
         self._demand(code, "the update file was refused")
@@ -234,7 +235,7 @@ class Core:
     def rewrite(self, file: bytes, target: Target, ram: int) -> None:
         """Proves, then rewrites the bank; afterwards it holds the target as a candidate."""
         mem, lent = _ram(ram)
-        code = lib.nrt_host_rewrite(self.raw, self.nor.raw, file, len(file), _c_target(target), lent)
+        code = lib.nrt_host_rewrite(self.raw, self.nor.raw, file, len(file), c_target(target), lent)
         self.raw.plan = ffi.NULL
         del mem
         self._demand(code, "the rewrite stopped")
@@ -353,7 +354,7 @@ def _target(raw: Any) -> Target:
     )
 
 
-def _c_target(target: Target) -> Any:
+def c_target(target: Target) -> Any:
     fields = ("image", "image_size", "leaves", "file", "file_size", "envelope", "sequence", "epoch", "serial")
     return ffi.new("struct nrt_target *", {name: getattr(target, name) for name in fields})
 

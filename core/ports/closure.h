@@ -1,0 +1,57 @@
+/* closure.h - every power cut of a rewrite, as a graph of flash states (docs/assurance/power.md). Host code. */
+#ifndef NRT_CLOSURE_H
+#define NRT_CLOSURE_H
+
+#include "nrt.h"
+
+/* One update to be cut: the images, the file, what it aims at, and RAM for the core. */
+struct nrt_story {
+    const uint8_t *old_image;
+    uint32_t old_size;
+    const uint8_t *new_image;
+    uint32_t new_size;
+    const uint8_t *file;
+    uint32_t file_size;
+    const struct nrt_target *target;
+    struct nrt_ram ram;
+    int ecc;
+    uint32_t kinds;       /* bit k: cuts of enum nrt_cut_kind k */
+    uint32_t depth;       /* cuts in a row, 0: any number */
+    uint64_t most;        /* distinct states to look at, 0: all */
+    uint32_t seed;        /* of torn bits */
+    int keep_scratch;     /* 1: the file has saves, scratch matters between units too */
+    uint32_t stride;      /* look at every stride-th operation only, 0 and 1: all */
+};
+
+enum nrt_harm {
+    NRT_HARM_NONE = 0,
+    NRT_HARM_RESTORE = 1,    /* restoration state although nothing but power failed */
+    NRT_HARM_MIXED = 2,      /* booted what is neither old nor new */
+    NRT_HARM_STUCK = 3,      /* the same file could not bring it to new, or power-up failed */
+    NRT_HARM_RULES = 4,      /* a unit programmed twice, or a write where none is allowed */
+    NRT_HARM_FOREIGN = 5,    /* bytes outside bank, log and scratch changed */
+    NRT_HARM_FORGOT = 6      /* what was confirmed was not remembered, or a fate changed without a write */
+};
+
+struct nrt_closure {
+    uint64_t states;      /* distinct flash states a power-up may find */
+    uint64_t edges;       /* cuts: state x operation x kind */
+    uint64_t operations;  /* of the uncut update */
+    uint64_t old_boots;   /* states whose power-up boots the old image */
+    uint64_t new_boots;   /* states whose power-up boots the new image (unit finished from scratch included) */
+    uint64_t fetches;     /* states whose power-up asks for the same file, and goes on with it */
+    uint64_t bricks;
+    uint64_t deepest;     /* most cuts in a row on a path walked */
+    int closed;           /* 1: nothing was left out */
+    int harm;             /* of the first brick: enum nrt_harm, result, operation and kind that led there */
+    int result;
+    uint64_t harm_operation;
+    int harm_kind;
+    uint64_t harm_depth;
+};
+
+/* Walks the graph. NRT_OK when it ran (look at `bricks`), NRT_E_SPACE without memory, another result when the update does
+ * not even work uncut. Stops at the first brick when `out->closed` was given as -1. */
+int nrt_closure_walk(const struct nrt_layout *l, const struct nrt_story *s, struct nrt_closure *out);
+
+#endif

@@ -1,0 +1,129 @@
+"""Every power cut of one update: the enumerator of core/ports/closure.c with values around it. It knows how to ask and how to
+say what came out; it must never decide what counts as a brick (the C code compares flash with images)."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+from neurath.errors import FlashError
+from neurath.flash.bank import Target
+from neurath.flash.geometry import Layout
+from neurath.flash.native import KINDS, c_layout, c_target, ffi, lib
+
+ALL_KINDS = tuple(KINDS)
+
+
+class Harm(IntEnum):
+    """What a brick is (enum nrt_harm)."""
+
+    NONE = 0
+    RESTORE = 1
+    MIXED = 2
+    STUCK = 3
+    RULES = 4
+    FOREIGN = 5
+    FORGOT = 6
+
+
+#: Each harm in words.
+HARMS = {
+    Harm.NONE: "nothing",
+    Harm.RESTORE: "restoration state although nothing but power failed",
+    Harm.MIXED: "booted what is neither old nor new",
+    Harm.STUCK: "the same file could not bring it to new",
+    Harm.RULES: "flash written against its rules",
+    Harm.FOREIGN: "bytes changed that belong to nobody here",
+    Harm.FORGOT: "something recorded was not remembered",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One update to be cut. `kinds` are names of flash.native.KINDS; `depth` cuts in a row, 0 for any number; `most` distinct
+    states are looked at, 0 for all; every `stride`-th operation is cut."""
+
+    layout: Layout
+    old: bytes
+    new: bytes
+    file: bytes
+    target: Target
+    ram: int
+    ecc: bool = False
+    kinds: tuple[str, ...] = field(default=ALL_KINDS)
+    depth: int = 0
+    most: int = 0
+    seed: int = 1
+    stride: int = 1
+    keep_scratch: bool = False
+    first_brick_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cuts:
+    """What came out. `states` are distinct flash contents a power-up may find, `edges` cuts (state x operation x kind);
+    every state ended in the new image, confirmed, or counts as a brick. `closed`: nothing was left out."""
+
+    states: int
+    edges: int
+    operations: int
+    old: int
+    new: int
+    resumed: int
+    bricked: int
+    deepest: int
+    closed: bool
+    harm: Harm
+    result: int
+    where: str
+    seconds: float
+
+
+def walk(story: Story, library: Any = lib) -> Cuts:
+    """Cuts the update everywhere it was asked to; FlashError when there is no memory for it.
+
+    `library` is the compiled core to cut: another build than this one where a test has broken it on purpose.
+    """
+    mem = ffi.new("uint8_t[]", story.ram)
+    keep = [c_target(story.target), *(ffi.from_buffer(data) for data in (story.old, story.new, story.file))]
+    target, old, new, file = keep
+    raw = ffi.new("struct nrt_story *")
+    raw.old_image, raw.old_size = ffi.cast("uint8_t *", old), len(story.old)
+    raw.new_image, raw.new_size = ffi.cast("uint8_t *", new), len(story.new)
+    raw.file, raw.file_size = ffi.cast("uint8_t *", file), len(story.file)
+    raw.target, raw.ram.mem, raw.ram.len = target, mem, story.ram
+    raw.keep_scratch = story.keep_scratch
+    raw.ecc, raw.depth, raw.most, raw.seed, raw.stride = story.ecc, story.depth, story.most, story.seed, story.stride
+    raw.kinds = sum(1 << KINDS[name] for name in set(story.kinds))
+    out = ffi.new("struct nrt_closure *")
+    out.closed = -1 if story.first_brick_only else 0
+    begun = time.monotonic()
+    code = library.nrt_closure_walk(c_layout(story.layout), raw, out)
+    if code < 0:
+        raise FlashError("the cuts could not be walked", f"the core answers {code}", "check the memory map", id="NRT-510")
+    return _cuts(out, time.monotonic() - begun)
+
+
+def _cuts(out: Any, seconds: float) -> Cuts:
+    names = {number: name for name, number in KINDS.items()}
+    where = ""
+    if out.harm:
+        kind = names.get(out.harm_kind, "no cut")
+        where = f"operation {out.harm_operation} cut '{kind}' after {out.harm_depth} cuts in a row (result {out.result})"
+    return Cuts(
+        states=out.states,
+        edges=out.edges,
+        operations=out.operations,
+        old=out.old_boots,
+        new=out.new_boots,
+        resumed=out.fetches,
+        bricked=out.bricks,
+        deepest=out.deepest,
+        closed=bool(out.closed),
+        harm=Harm(out.harm),
+        result=out.result,
+        where=where,
+        seconds=seconds,
+    )
