@@ -20,13 +20,15 @@ LIVELY = ("-wal", "-shm", ".log", ".lock")
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One verb given one kind of bad input. Words in braces name things of the world; `disk` is what the disk still takes."""
+    """One verb given one kind of bad input. Words in braces name things of the world; `disk` is what the disk still takes.
+    `leaves` are files that may be left behind, `lives` files that a terminal at work may change."""
 
     name: str
     words: str
     code: int
     disk: int | None = None
     leaves: tuple[str, ...] = ()
+    lives: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class World:
     things: dict[str, str]
 
     def words(self, template: str) -> list[str]:
-        return [word.format_map(self.things) for word in template.split()]
+        return template.format_map(self.things).split()
 
     def run(self, words: list[str], disk: int | None = None, seconds: float = 60) -> subprocess.CompletedProcess[str]:
         """The verb, as a person would start it; with `disk`, no file may grow beyond so many bytes, as on a full disk."""

@@ -88,6 +88,18 @@ CASES = [
     Case("delta apply: disk full", "delta apply {image} {delta} -o {envelope}", 1, disk=0),
     Case("delta show: not an update file", "delta show {wrong}", 1),
     Case("delta show: absent", "delta show {absent}", 4),
+    Case("agent: no bank there", "agent run --bank {absent} --model {model} --server {dead} --once", 4),
+    Case("agent: not a bank", "agent run --bank {wrong} --model {model} --server {dead} --once", 1),
+    Case("agent: not a model", "agent run --bank {bank} --model {wrong} --server {dead} --once", 1),
+    Case("agent: dead server", "agent run --bank {bank} --model {model} --server {dead} --once", 6, lives=("t-1.bank",)),
+    Case("agent: not an address", "agent run --bank {bank} --model {model} --server nowhere --once", 2, lives=("t-1.bank",)),
+    Case("agent: no such operation", "agent run --bank {bank} --model {model} --server {dead} --kill-at 0", 2),
+    Case("agent provision: no image", "agent provision --bank {new} --model {model} --image {absent} {rest}", 4),
+    Case("agent provision: another image", "agent provision --bank {new} --model {model} --image {other} {rest}", 7),
+    Case("agent provision: a terminal is there", "agent provision --bank {bank} --model {model} --image {image} {rest}", 5),
+    Case("agent provision: disk full", "agent provision --bank {new} --model {model} --image {image} {rest}", 1, disk=4096),
+    Case("agent status: absent", "agent status --bank {absent} --model {model}", 4),
+    Case("agent status: not a bank", "agent status --bank {wrong} --model {model}", 1),
     Case("sim fleet: absent", "sim fleet --old {absent} --new {image} --once", 4),
     Case("sim fleet: one image", "sim fleet --old {image} --once", 2),
     Case("sim fleet: a folder of mine", "sim fleet --old {image} --new {other} --once --dir {keys}", 2),
@@ -123,6 +135,8 @@ def first_world(tmp_path_factory: pytest.TempPathFactory) -> World:
     verb(*"model add lamp.toml --release-key keys/release.pub.pem --data data".split())
     verb(*"image add image.bin --model lamp --version 1 --envelope image.env --data data".split())
     verb(*"terminal add t-1 --model lamp --data data".split())
+    rest = "--envelope image.env --id t-1 --release-key keys/release.pub.pem"
+    verb(*f"agent provision --bank t-1.bank --model lamp.toml --image image.bin {rest}".split())
     verb(*"delta create image.bin other.bin -o image.nru".split())
     Stock(folder / "stock").keep(Index())
     (folder / "hollow").mkdir()
@@ -139,6 +153,7 @@ def world(first_world: World, tmp_path: Path) -> Iterator[World]:
         "key": "keys/release.pem", "public": "keys/release.pub.pem", "foreign": "keys/foreign.pub.pem", "keys": "keys",
         "ticket": "keys/ticket.pem", "envelope": "image.env", "new": "new.out", "absent": "absent.bin", "data": "data",
         "model2": "torch.toml", "fresh": "fresh", "hollow": "hollow", "stock": "stock", "delta": "image.nru",
+        "bank": "t-1.bank", "rest": "--envelope image.env --id t-1 --release-key keys/release.pub.pem",
     }  # fmt: skip
     held, port = busy_port()
     things |= {"busy": str(port), "dead": f"http://127.0.0.1:{dead_port()}"}
@@ -151,6 +166,7 @@ def test_bad_input_is_answered_in_three_lines_and_loses_nothing(world: World, ca
     before = world.held()
     done = world.run(world.words(case.words), case.disk)
     assert refused(done, case.code) == ""
-    assert {name: digest for name, digest in world.held().items() if name in before} == before
+    kept = {name: digest for name, digest in before.items() if name not in case.lives}
+    assert {name: digest for name, digest in world.held().items() if name in kept} == kept
     # Nothing half-made is left behind either; an empty database is made anew by the next start.
     assert [name for name in world.held() if name not in (*before, *case.leaves)] == []

@@ -125,7 +125,8 @@ class Fleet:
         record, name = said.record, part.actor.id
         phase, verdict = str(record.get("phase", part.phase)), record.get("verdict")
         if verdict:
-            self.say(f"{name}: {verdict}{_reason(record)}", terminal=name, verdict=verdict)
+            if not part.done:
+                self.say(f"{name}: {verdict}{_reason(record)}", terminal=name, verdict=verdict)
             part.done = verdict == "confirmed"
         elif phase != "idle" and (phase != part.phase or time.monotonic() - part.said_at > LINE_EVERY):
             part.said_at = time.monotonic()
