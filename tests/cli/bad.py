@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 COMMAND = (sys.executable, "-m", "neurath.cli.main")
-THREE_LINES = re.compile(r"error NRT-\d{3}: .+\n  why   .+\n  try   .+\n")
+#: What a verb did until then may stand before it; the error itself is three lines, and the last ones.
+THREE_LINES = re.compile(r"((?!error|  why|  try).*\n)*error NRT-\d{3}: .+\n  why   .+\n  try   .+\n")
 #: Files that a server's store may change when it is only looked into.
 LIVELY = ("-wal", "-shm", ".log", ".lock")
 

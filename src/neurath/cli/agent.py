@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurath.cli.output import Output
-from neurath.errors import DataError, RefusedError, TrustError, UsageError
+from neurath.errors import DataError, LinkError, NeurathError, RefusedError, TrustError, UsageError
 
 if TYPE_CHECKING:
     from neurath.flash.geometry import Model
@@ -188,8 +188,12 @@ def _line(phase: str, fields: dict[str, object]) -> str:
 def _said(ending: Ending, out: Output) -> int:
     if ending.code == 0:
         out.data("updated and confirmed", result="confirmed")
+    elif ending.code == 3:
+        out.data(ending.reason, result="nothing newer", reason=ending.reason)
     else:
-        out.data(ending.reason, result="nothing newer" if ending.code == 3 else "failed", reason=ending.reason)
+        kinds = {5: RefusedError, 6: LinkError, 7: TrustError}
+        why = ending.why or "the old software keeps running, or the state log says how it goes on"
+        raise kinds.get(ending.code, NeurathError)(ending.reason, why, ending.hint or "neurath agent status shows its state")
     return ending.code
 
 

@@ -41,10 +41,12 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How the last session ended: an exit code and, where it is not 0, why."""
+    """How the last session ended: an exit code and, where it is not 0, what happened, why, and what to try."""
 
     code: int
     reason: str = ""
+    why: str = ""
+    hint: str = ""
 
 
 def wanted_of(m: Machine) -> Wanted | None:
@@ -142,7 +144,7 @@ class Acts:
         lost = isinstance(fault, LinkError)
         self.parts.trace.note("link lost" if lost else "link refused", what=fault.what, why=fault.why)
         self.word(reason=f"{fault.what}: {fault.why}", **{"try": fault.hint})
-        self.ending = Ending(fault.exit_code, fault.what)
+        self.ending = Ending(fault.exit_code, fault.what, fault.why, fault.hint)
         return ev.LinkLost() if lost else ev.LinkRefused(fault.what)
 
     def _close(self, m: Machine) -> None:
