@@ -51,6 +51,11 @@ def package_of(image: bytes, model: Model, sequence: int, **more: object) -> byt
     return package.build(envelope_of(image, model, sequence, **more), image, model.layout.leaf)  # type: ignore[arg-type]
 
 
+def named(raw: bytes) -> bytes:
+    """What the state log calls an envelope: the first 16 bytes of its digest."""
+    return manifest.verify(raw, [KEY.public]).digest[:16]
+
+
 def birth_of(model: Model, name: str = "lab-07") -> Birth:
     return Birth(name, model.name, model.vendor, model.klass, bytes(range(32)), (KEY.public,), None)
 
@@ -74,8 +79,7 @@ class Device:
         core.write_birth(birth_of(self.model))
         write_bank(self.nor, self.old)
         raw = envelope_of(self.old, self.model, 5)
-        named = manifest.verify(raw, [KEY.public]).digest[:16]
-        core.provision(ImageRecord(hashlib.sha256(self.old).digest(), len(self.old), named, 5, 0))
+        core.provision(ImageRecord(hashlib.sha256(self.old).digest(), len(self.old), named(raw), 5, 0))
         self.nor.forget()
         self.heard: list[Message] = []
         self.deframer = Deframer()
@@ -146,4 +150,16 @@ class Device:
         return self.core.bank_bytes(size)
 
 
-__all__ = ["HOLED", "KEY", "SMALL", "Device", "PowerCut", "Refused", "birth_of", "envelope_of", "image_of", "package_of"]
+__all__ = [
+    "HOLED",
+    "KEY",
+    "SMALL",
+    "Device",
+    "PowerCut",
+    "Refused",
+    "birth_of",
+    "envelope_of",
+    "image_of",
+    "named",
+    "package_of",
+]
