@@ -21,6 +21,7 @@ import uvicorn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from neurath.errors import NeurathError, RefusedError
 from neurath.server import access, actions
 from neurath.server.app import Server, application
 from neurath.server.catalog import Upload, add, add_plain_model
@@ -517,3 +518,28 @@ def test_an_action_of_a_removed_number_is_not_found(shared):
         assert phone.ask("GET", f"deploymentBase/{'%D9%A1' if number == '١' else number}").status == 404
     with shared.world.store.read() as db:
         assert actions.of_terminal(db, 1, "nonsense") is None
+
+
+def broken(*_given, **_more):
+    raise NeurathError("the store cannot be used", "database or disk is full", id="NRT-141")
+
+
+def busy(*_given, **_more):
+    raise RefusedError("the store is busy", "database is locked", id="NRT-310")
+
+
+@pytest.mark.parametrize("fault", [broken, busy])
+def test_check_ins_go_on_while_nothing_can_be_written(shared, monkeypatch, fault):
+    built = shared.enrol(f"before.{fault.__name__}")
+    built.checks_in(shared.world.says(OLD, 1))
+    assert built.link("deploymentBase")
+    phone = shared.enrol(f"full.{fault.__name__}")
+    phone.checks_in(shared.world.says(OLD, 1))
+    monkeypatch.setattr(shared.world.store, "write", fault)
+    answer = phone.ask("GET", "")
+    assert answer.status == 200
+    assert "_links" not in answer.json
+    late = phone.ask("PUT", "configData", {"data": {"a": "b"}})
+    assert (late.status, late.headers["retry-after"]) == (503, "10")
+    monkeypatch.undo()
+    assert phone.link("deploymentBase")

@@ -4,6 +4,7 @@ its own. It knows connections; it must never look into a request. Bodies have th
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from collections import Counter
 from typing import Any, ClassVar
 
@@ -83,17 +84,28 @@ class Guard:
         await self.app(scope, receive, send)
 
 
-_LOCAL = ("127.", "::1", "localhost")
-
-
 def _objection(scope: Any, headers: dict[bytes, str]) -> str:
     client = scope.get("client")
-    if client is None or not client[0].startswith(_LOCAL[:2]):
+    if client is None or not _is_local(client[0]):
         return "console and management answer this machine only"
     host = headers.get(b"host", "")
-    if not host.strip("[").startswith(_LOCAL):
+    if not _is_local(_without_port(host)):
         return "the address asked for is not this machine's"  # a foreign name that was made to point here
     origin = headers.get(b"origin")
     if scope["method"] not in ("GET", "HEAD") and origin is not None and origin.partition("://")[2] != host:
         return "the request comes from another origin"
     return ""
+
+
+def _without_port(host: str) -> str:
+    return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+
+
+def _is_local(name: str) -> bool:
+    """True for this machine's own address; names are compared whole, or 127.0.0.1.example would pass."""
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,99 @@
+"""The server's verbs from model to rollout, as a person types them, beside no server; dry runs change nothing."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from neurath.cli.main import main
+from neurath.flash.geometry import model_to_toml
+from neurath.wire import manifest
+from neurath.wire.keys import public_pem
+from tests.server.world import KEY, MODEL, image
+
+
+@pytest.fixture
+def run(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "phone.toml").write_text(model_to_toml(MODEL))
+    (tmp_path / "release.pub.pem").write_bytes(public_pem(KEY.public))
+    for number in (1, 2):
+        (tmp_path / f"{number}.bin").write_bytes(image(number))
+        contents = manifest.contents_of(image(number), MODEL, sequence=number)
+        (tmp_path / f"{number}.env").write_bytes(manifest.sign(contents, KEY))
+
+    def verb(words: str, code: int = 0):
+        """The objects a verb prints with --json."""
+        assert main([*words.split(), "--json"]) == code
+        said = capsys.readouterr()
+        return [json.loads(line) for line in (said.out if code == 0 else said.err).splitlines()]
+
+    return verb
+
+
+def prepare(run):
+    run("model add phone.toml --release-key release.pub.pem")
+    for number in (1, 2):
+        run(f"image add {number}.bin --model phone --version {number}.0 --envelope {number}.env")
+
+
+def test_from_model_to_a_running_rollout(run):
+    prepare(run)
+    assert [r["name"] for r in run("image list")] == ["phone/2.0", "phone/1.0"]
+    token = run("terminal add t1 --model phone")[0]["token"]
+    assert len(token) == 48
+    assert run("terminal why t1")[0]["why"] == "no running rollout and no pin names a release for it"
+    made = run("rollout create --release phone/2.0 --all --start")[0]
+    assert (made["state"], made["everyone"]) == ("running", True)
+    assert "has not shown" in run("terminal why t1")[0]["why"]
+    assert run("terminal show t1")[0]["model"] == "phone"
+    assert run("terminal timeline t1") == []
+    assert run(f"rollout pause {made['id']}")[0]["state"] == "paused"
+    assert run(f"rollout pause {made['id']}", 3)[0]["what"]
+    assert run(f"rollout abort {made['id']}")[0]["state"] == "aborted"
+    assert run(f"rollout start {made['id']}", 5)[0]["error"] == "NRT-300"
+    assert run("terminal pin t1 phone/1.0")[0]["pin"] == "phone/1.0"
+    assert run("terminal pin t1 --none")[0]["pin"] is None
+    assert [r["id"] for r in run("rollout show")] == [made["id"]]
+
+
+def test_a_list_of_terminals_is_imported_and_each_token_printed_once(run, tmp_path):
+    prepare(run)
+    (tmp_path / "list.csv").write_text("id,model,token\na1,phone,\na2,phone," + "z" * 40 + "\n")
+    made = run("terminal import list.csv")
+    assert [m["id"] for m in made] == ["a1", "a2"]
+    assert made[1]["token"] == "z" * 40
+    assert "token" not in run("terminal list")[0]
+    assert run("terminal import list.csv", 5)
+
+
+def test_dry_runs_change_nothing(run, tmp_path):
+    run("model add phone.toml --release-key release.pub.pem")
+    for words in (
+        "model add --plain lab --dry-run",
+        "image add 1.bin --model phone --version 1.0 --envelope 1.env --dry-run",
+        "terminal add t1 --model phone --dry-run",
+    ):
+        run(words)
+    assert [m["name"] for m in run("model list")] == ["phone"]
+    assert run("image list") == []
+    assert run("terminal list") == []
+    assert not any(p.is_file() for p in (tmp_path / "neurath-data/files").rglob("*"))
+    prepare(run)
+    assert run("rollout create --release phone/1.0 --all --start --dry-run")[0]["state"] == "running"
+    assert run("rollout show") == []
+
+
+def test_an_image_without_an_envelope_is_known_and_not_offered(run):
+    run("model add phone.toml --release-key release.pub.pem")
+    run("image add 1.bin --model phone --version 1.0")
+    assert run("rollout create --release phone/1.0 --all", 5)[0]["error"] == "NRT-326"
+    run("image add 1.bin --model phone --version 1.0 --envelope 1.env")
+    assert run("image add 1.bin --model phone --version 1.0 --envelope 1.env", 3)
+    assert run("rollout create --release phone/1.0 --all")[0]["state"] == "draft"
+
+
+def test_a_private_key_is_refused(run, tmp_path):
+    (tmp_path / "release.pem").write_bytes(KEY.pem())
+    assert run("model add phone.toml --release-key release.pem", 5)[0]["error"] == "NRT-321"
