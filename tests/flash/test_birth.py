@@ -116,6 +116,16 @@ def test_no_bytes_in_the_flash_crash_the_reader(data: bytes, dressed: bool) -> N
         assert bytes(ffi.buffer(out)) == bytes(ffi.sizeof("struct nrt_birth"))
 
 
+def test_a_record_longer_than_its_fields_is_refused() -> None:
+    chip = Chip(layout())
+    write(chip, ONE)
+    length = int.from_bytes(chip.memory[4:6], "big")
+    body = bytes(chip.memory[:4]) + (length + 3).to_bytes(2, "big") + bytes(chip.memory[6 : length - 4])
+    for record in (body + zlib.crc32(body).to_bytes(4, "big") + bytes(3), body + bytes(7)):
+        chip.memory[: len(record)] = record
+        assert read(chip)[0] == lib.NRT_E_FORMAT
+
+
 def test_a_record_that_does_not_fit_its_area_is_refused_before_a_byte_is_written() -> None:
     small = simple_layout(16384, sector=512, page=256, group=1024, leaf=512)
     chip = Chip(small)

@@ -107,7 +107,7 @@ def test_the_ticket_made_for_this_terminal_now_passes() -> None:
     gates.gate_ticket(TICKET, ENVELOPE, BIRTH, FACTS, BANK)
     gates.gate_ticket(replace(TICKET, serial=7), ENVELOPE, BIRTH, FACTS, BANK)  # shown again after a reset
     gates.gate_ticket(replace(TICKET, serial=0xFFFF_FFFF), ENVELOPE, BIRTH, FACTS, BANK)
-    gates.gate_ticket(replace(TICKET, kind=tickets.FULL, base=b""), ENVELOPE, BIRTH, FACTS, bytes(32))
+    gates.gate_ticket(replace(TICKET, kind=tickets.FULL, base=b""), ENVELOPE, BIRTH, FACTS, BANK)
 
 
 @pytest.mark.parametrize(
