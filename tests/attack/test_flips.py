@@ -33,7 +33,7 @@ class Proven:
         staged = ffi.new("struct nrt_file *", {"ctx": held, "size": len(DATA), "read": read})
         self.ram = ffi.new("uint8_t[]", ROOM)
         lent = ffi.new("struct nrt_ram *", {"mem": self.ram, "len": ROOM})
-        target = flash_native._c_target(TARGET)
+        target = flash_native.c_target(TARGET)
         self._alive = (held, lent, target, staged)
         self.words = (self.core.raw, staged, target, lent[0])
         assert lib.nrt_prove(*self.words) == lib.NRT_OK
