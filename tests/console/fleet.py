@@ -43,7 +43,7 @@ class Fleet:
 
     def __post_init__(self) -> None:
         self.store = Store(self.directory)
-        self.delivery = Delivery(self.store, Deltas(self.store, idle=True), load_key(self.directory), lambda *_: 20_000)
+        self.delivery = Delivery(self.store, Deltas(self.store), load_key(self.directory), lambda *_: 20_000)
 
     def model(self, name: str, room: int) -> Model:
         made = Model(ModelName(name), simple_layout(room), ram=96 * 1024)
