@@ -234,10 +234,10 @@ def _provision(args: argparse.Namespace, out: Output) -> int:
     ticket = None if args.ticket_key is None else keys.load_public(args.ticket_key)
     envelope = read_envelope(args.envelope.read_bytes(), release)
     if digest(image) != envelope.image or (envelope.vendor, envelope.klass) != (model.vendor, model.klass):
-        raise TrustError("the envelope is not for this image on this model", str(args.envelope), "neurath sign", id="NRT-256")
+        raise TrustError("the envelope is not for this image on this model", str(args.envelope), "neurath sign", id="NRT-287")
     name = checked_name(args.id, "terminal id")
     if args.bank.exists():
-        raise RefusedError(f"{args.bank} exists", "a factory never overwrites a terminal", "choose another file", id="NRT-343")
+        raise RefusedError(f"{args.bank} exists", "a factory never overwrites a terminal", "choose another file", id="NRT-384")
     fields = {"id": name, "model": model.name, "image": envelope.image.hex(), "version": envelope.version}
     if args.dry_run:
         out.data(f"would make {args.bank}: {name}, {len(image):,} bytes of image", **fields, made=False)

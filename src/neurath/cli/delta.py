@@ -99,7 +99,7 @@ def _check_wish(args: argparse.Namespace) -> None:
             f"the {args.profile} profile is not in this version",
             "update files have the small one",
             "--profile small",
-            id="NRT-341",
+            id="NRT-381",
         )
     if args.mode == "resume":
         least = max(1, -(-16384 // (args.sector or 4096)))
@@ -108,7 +108,7 @@ def _check_wish(args: argparse.Namespace) -> None:
             if args.buffers < least
             else "this version plans scratch only"
         )
-        raise RefusedError("resume mode cannot be planned", why, "--mode scratch", id="NRT-342")
+        raise RefusedError("resume mode cannot be planned", why, "--mode scratch", id="NRT-382")
 
 
 def _apply(args: argparse.Namespace, out: Output) -> int:
@@ -147,11 +147,11 @@ def _applied(old: bytes, data: bytes, layout: Layout) -> tuple[bytes, int]:
             "this update file is made for another image",
             f"its base has {head.old_size} B and tag {head.base:04x}, OLD has {len(old)} B and tag {tag:04x}",
             "give the image the terminal runs",
-            id="NRT-256",
+            id="NRT-286",
         )
     new = native.decode_apart(old, data, layout)
     if zlib.crc32(new, zlib.crc32(old)) != head.crc:
-        raise DataError("this update file is damaged", "what it makes is not what it says", "fetch it again", id="NRT-273")
+        raise DataError("this update file is damaged", "what it makes is not what it says", "fetch it again", id="NRT-283")
     if head.apart:
         return new, 0
     return simulate.rewrite(old, new, layout, data)
@@ -205,7 +205,7 @@ def _layout_of(group: int, shift: int, room: int) -> Layout:
 
     if room > LARGEST:
         why = f"its header speaks of {room} B, a bank holds at most {LARGEST} B"
-        raise DataError("this is not a whole update file", why, "fetch it again", id="NRT-274")
+        raise DataError("this is not a whole update file", why, "fetch it again", id="NRT-284")
     if shift == IRREGULAR or group != GROUP:
         raise UsageError("only the memory map tells how to apply this file", "its sectors are irregular", "--model FILE")
     return _plain(room, (group << shift) if shift else 4096)

@@ -94,7 +94,7 @@ def _check_room(old: bytes, new: bytes, layout: Layout) -> None:
                 f"the {name} image does not fit the bank",
                 f"{len(image)} B, the bank holds {layout.bank_size} B",
                 "give the memory map of this model with --model FILE",
-                id="NRT-340",
+                id="NRT-380",
             )
 
 
@@ -163,5 +163,5 @@ def _try(old: bytes, new: bytes, layout: Layout, delta: Delta, apart: bool) -> N
             "the update file that was made does not work",
             "the core's trial ended on other bytes",
             "please report this",
-            id="NRT-272",
+            id="NRT-282",
         )

@@ -235,5 +235,5 @@ def _read_saves(r: Reader, units: int) -> tuple[Save, ...]:
 
 def malformed(why: str) -> DataError:
     return DataError(
-        "this is not a whole update file", why, "fetch it again, or make it with `neurath delta create`", id="NRT-270"
+        "this is not a whole update file", why, "fetch it again, or make it with `neurath delta create`", id="NRT-280"
     )

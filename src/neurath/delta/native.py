@@ -75,7 +75,7 @@ def need(layout: Layout, image_size: int, file_size: int, workspace: int, *, sta
             "this memory map cannot take the update",
             f"an image of {image_size} B, a bank of {layout.bank_size} B, {layout.scratch.length} B of scratch flash",
             "see docs/spec/need.md",
-            id="NRT-343",
+            id="NRT-383",
         )
     return n
 
@@ -110,4 +110,4 @@ def _checked(result: int) -> None:
         return
     kind: type[NeurathError] = RefusedError if result == _core.lib.NRT_E_SPACE else DataError
     hint = "fetch it again, or make it for this memory map with `neurath delta create`"
-    raise kind("this update file cannot be used here", _WHY.get(result, f"the core says {result}"), hint, id="NRT-271")
+    raise kind("this update file cannot be used here", _WHY.get(result, f"the core says {result}"), hint, id="NRT-281")

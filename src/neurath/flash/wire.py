@@ -43,7 +43,7 @@ class SmpServer:
         buffer: int = 1024,
     ) -> None:
         if not 512 <= buffer <= 65535:
-            raise DataError(f"a frame buffer of {buffer} bytes", "512 to 65535 are possible", "use 1024", id="NRT-268")
+            raise DataError(f"a frame buffer of {buffer} bytes", "512 to 65535 are possible", "use 1024", id="NRT-295")
         size = ram_needed(core.layout) if ram is None else ram
         self.core = core
         self._raw = ffi.new("struct nrt_smp *")

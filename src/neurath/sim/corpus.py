@@ -121,7 +121,7 @@ def pair(name: str) -> Pair:
     """The two real images of this name. NotFound: no such pair; LinkError: no registry could be reached and the cache is
     empty; DataError: what came is not what was pinned."""
     if name not in SOURCES:
-        raise NotFound(f"no firmware pair {name!r}", "the pairs are: " + " ".join(SOURCES), "choose one of them", id="NRT-131")
+        raise NotFound(f"no firmware pair {name!r}", "the pairs are: " + " ".join(SOURCES), "choose one of them", id="NRT-149")
     source = SOURCES[name]
     (old_version, _), (new_version, _) = source.versions.items()
     return Pair(name, old_version, new_version, _image(name, old_version), _image(name, new_version), real=True)

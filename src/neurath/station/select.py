@@ -59,7 +59,7 @@ def select(identity: Identity, entries: Sequence[Entry], assigned: Version | Non
     choices = sound or allowed
     if not choices:
         why = "every release of it is below the floor of this terminal" if of_model else "the stock has no release of it"
-        raise NotFound(f"no release for model {identity.model}", why, "neurath station sync --server URL", id="NRT-137")
+        raise NotFound(f"no release for model {identity.model}", why, "neurath station sync --server URL", id="NRT-148")
     if identity.target is not None:
         wanted = identity.target.release.envelope.hex()
         found = [e for e in choices if e.envelope_digest.startswith(wanted)]
@@ -84,7 +84,7 @@ def _wished(wish: Wish, of_model: list[Entry], allowed: list[Entry], sound: list
     if not found:
         known = ", ".join(e.version for e in of_model) or "none"
         raise NotFound(
-            f"no release {wish.version} of this model", f"the stock has: {known}", "neurath station list", id="NRT-137"
+            f"no release {wish.version} of this model", f"the stock has: {known}", "neurath station list", id="NRT-148"
         )
     entry = found[0]
     if entry not in allowed:
@@ -99,6 +99,6 @@ def _wished(wish: Wish, of_model: list[Entry], allowed: list[Entry], sound: list
             f"release {wish.version} is revoked",
             f"{sound[0].version} is not, and fits",
             "choose one that is not revoked",
-            id="NRT-331",
+            id="NRT-391",
         )
     return Selected(entry, f"chosen by the technician: {wish.reason.strip()}")

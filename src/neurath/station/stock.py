@@ -51,7 +51,7 @@ def index_of(text: str) -> Index:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as fault:
         raise DataError(
-            "this is not a stock index", f"{type(fault).__name__}: {fault}", "docs/how-to/restore.md", id="NRT-262"
+            "this is not a stock index", f"{type(fault).__name__}: {fault}", "docs/how-to/restore.md", id="NRT-290"
         ) from None
 
 
@@ -112,7 +112,7 @@ class Stock:
             ) from None
         except UnicodeDecodeError:
             raise DataError(
-                f"{path} is damaged", "it is not text", "neurath station sync --server URL", id="NRT-262"
+                f"{path} is damaged", "it is not text", "neurath station sync --server URL", id="NRT-290"
             ) from None
 
     def keep(self, index: Index) -> None:
@@ -129,7 +129,7 @@ class Stock:
                 f"the server names a new release key for {strange[0]}",
                 "a stock keeps the keys it was first given",
                 "compare the key with its owner, then neurath station sync --accept-keys",
-                id="NRT-264",
+                id="NRT-292",
             )
         self.write(self.root / INDEX, index_text(index).encode())
 
@@ -153,7 +153,7 @@ class Stock:
                 f"{entry.version} arrived damaged",
                 "its digest is not the one the server named",
                 "synchronise again",
-                id="NRT-263",
+                id="NRT-291",
             )
         self.write(self.path(entry.image), image)
 
@@ -173,7 +173,7 @@ class Stock:
                 f"the image of {entry.version} is damaged",
                 "it rotted on the disk",
                 "neurath station sync --server URL",
-                id="NRT-263",
+                id="NRT-291",
             )
         return data
 
@@ -185,7 +185,7 @@ class Stock:
                 f"no release key for model {entry.model}",
                 "the envelope cannot be checked",
                 "neurath station sync",
-                id="NRT-265",
+                id="NRT-293",
             )
         signed = manifest.verify(entry.envelope, [public_from_pem(pem.encode()) for pem in pems])
         image = self.image(entry)

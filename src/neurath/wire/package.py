@@ -44,7 +44,7 @@ def build(envelope: bytes, image: bytes, leaf: int = LEAF) -> bytes:
             f"an envelope of {len(envelope)} bytes",
             f"1 to {MAX_ENVELOPE} bytes are possible",
             "sign the image again with `neurath sign`",
-            id="NRT-260",
+            id="NRT-294",
         )
     if not 0 < len(image) <= MAX_IMAGE or leaf <= 0:
         raise DataError(
