@@ -235,7 +235,8 @@ struct nrt_ram {
     uint32_t len;
 };
 
-/* RAM in bytes that an update needs: (file + parity, if staged in RAM) + leaves + map + decoder + buffers + stack.
+/* RAM in bytes that an update needs: (file + parity, if staged in RAM) + leaves + map + decoder + buffers. The call stack
+ * is the caller's own: less than 2 KiB (docs/decisions/0022-stack-is-the-callers.md).
  * `workspace` is what the update file's header asks for its decoder (nrt_unpack_need()). The one function both server
  * and terminal use (docs/spec/need.md). Returns 0xFFFFFFFF when the layout cannot take the update at all. */
 uint32_t nrt_need(const struct nrt_layout *l, uint32_t image_size, uint32_t file_size, uint32_t workspace,

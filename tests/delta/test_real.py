@@ -1,0 +1,35 @@
+"""Real firmware: update files small enough to be worth it, within the decoder's RAM, tried by the core in both directions."""
+
+from __future__ import annotations
+
+import lzma
+
+import bsdiff4
+import pytest
+
+from neurath.delta import Wish, build
+from neurath.flash.geometry import simple_layout
+from tests.parts import images
+
+PAIRS = ("microbit", "greatfet", "primehub", "movehub")
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_real_release_becomes_a_small_update_file_in_both_directions(name: str) -> None:
+    pair = images(name)
+    layout = simple_layout(max(len(pair.old), len(pair.new)))
+    for old, new in ((pair.old, pair.new), (pair.new, pair.old)):
+        delta = build(old, new, layout)
+        assert len(delta.data) < len(lzma.compress(new)) * 0.6
+        assert delta.workspace <= 12 * 1024
+        assert delta.ram_needed(layout, staged_in_ram=False) < 16 * 1024
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("name", PAIRS)
+def test_without_the_order_of_one_bank_the_first_coder_keeps_pace_with_bsdiff(name: str) -> None:
+    pair = images(name)
+    layout = simple_layout(max(len(pair.old), len(pair.new)))
+    apart = build(pair.old, pair.new, layout, Wish(apart=True))
+    assert len(apart.data) < len(bsdiff4.diff(pair.old, pair.new)) * 1.05
