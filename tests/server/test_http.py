@@ -543,3 +543,30 @@ def test_check_ins_go_on_while_nothing_can_be_written(shared, monkeypatch, fault
     assert (late.status, late.headers["retry-after"]) == (503, "10")
     monkeypatch.undo()
     assert phone.link("deploymentBase")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_server_that_is_told_to_stop_ends_well_though_a_stream_is_open(tmp_path, number):
+    world = open_world(tmp_path / "data")
+    world.release("1.0", OLD, 1)
+    world.start(world.release("1.1", NEW, 2))
+    with world.store.write() as db:
+        token = access.register(db, access.Enrolment("t1", "phone"), 0.0)
+    world.store.close()
+    verb = [sys.executable, "-m", "neurath.cli.main", "serve", "--data", str(tmp_path / "data"), "--port", "0", "--json"]
+    server = subprocess.Popen(verb, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert server.stdout is not None
+    port = json.loads(server.stdout.readline())["port"]
+    phone = Client(port, token, "t1")
+    phone.checks_in(world.says(OLD, 1))
+    deadline = time.monotonic() + 30
+    while not phone.link("deploymentBase") and time.monotonic() < deadline:  # the real engine, in its pool
+        time.sleep(0.1)
+    assert phone.link("deploymentBase")
+    link = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    link.request("GET", "/DEFAULT/neurath/v1/t1/events", headers={"Authorization": f"TargetToken {token}"})
+    assert link.getresponse().status == 200
+    server.send_signal(number)
+    _, said = server.communicate(timeout=20)
+    link.close()
+    assert (server.returncode, said) == (0, b"")

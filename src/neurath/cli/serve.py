@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import socket
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from neurath.cli import data
@@ -31,6 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, out: Output) -> int:
     import asyncio
     import logging
+    import signal
 
     import uvicorn
 
@@ -53,7 +56,14 @@ def run(args: argparse.Namespace, out: Output) -> int:
     )
 
     class Running(uvicorn.Server):
-        """Streams end first: a server that stops does not wait for them."""
+        """Streams end first: a server that stops does not wait for them. Being told to stop is no failure: exit code 0."""
+
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, self.handle_exit, number, None)
+            yield
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)

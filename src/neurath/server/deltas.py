@@ -120,7 +120,9 @@ class Deltas:
     def close(self) -> None:
         """Ends the workers; unfinished builds begin again when they are next asked for."""
         if self.pool is not None:
-            self.pool.shutdown(wait=False, cancel_futures=True)
+            # Idle workers are waited for, so that nothing of theirs is left behind; a build may take too long for that.
+            self.pool.shutdown(wait=not self._running, cancel_futures=True)
+            self.pool = None
 
     def _start(self, key: Key, job: Job) -> Future[Result]:
         if self.pool is None:
