@@ -113,7 +113,8 @@ static void watch(struct nrt_nor *n, uint32_t off, const uint8_t *to, uint32_t l
     if (asked && (w->story->depth == 0 || w->at.depth < w->story->depth)) {
         uint8_t *spare = malloc(2 * (size_t)len + len / wu);
         for (uint32_t kind = 1; spare != NULL && kind <= NRT_CUT_KINDS; kind++) {
-            if ((w->story->kinds & 1u << kind) == 0)
+            /* Two programs in a row that leave no trace cannot be told apart by any recovery (decision 0010). */
+            if ((w->story->kinds & 1u << kind) == 0 || (kind == NRT_CUT_GHOST && (erase || w->at.depth > 0)))
                 continue;
             memcpy(spare, n->mem + off, len);
             memcpy(spare + len, n->other + off, len);

@@ -155,8 +155,16 @@ void nrt_nor_tear(struct nrt_nor *n, uint32_t off, const uint8_t *to, uint32_t l
             tear_unit(n, off, to, 4);
             break;
         case NRT_CUT_WEAK:
-            /* Reads as erased: a weak erase shows its garbage later, an invisible program its data. */
-            blur_unit(n, off, erase ? to : old, erase ? mixed : to, erase);
+            if (erase)
+                blur_unit(n, off, to, mixed, 1);
+            else if (i + 1 < units)
+                settle_unit(n, off, to, 0);
+            else
+                set_unit(n, off, mixed, to, (uint8_t)(NOR_PROGRAMMED | NOR_META | (n->ecc ? NOR_TORN : 0)));
+            break;
+        case NRT_CUT_GHOST:
+            if (!erase)
+                blur_unit(n, off, old, to, 0);
             break;
         case NRT_CUT_META:
             if (erase)

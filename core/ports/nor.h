@@ -14,10 +14,11 @@ enum nrt_cut_kind {
     NRT_CUT_LATE = 3,     /* all but some bits at the end */
     NRT_CUT_AFTER = 4,    /* all of it */
     NRT_CUT_RANDOM = 5,   /* every bit by chance */
-    NRT_CUT_WEAK = 6,     /* reads as erased now, later not: a weak erase, an invisible program */
-    NRT_CUT_META = 7      /* reads as finished (program) or as untouched (erase) now, later not */
+    NRT_CUT_WEAK = 6,     /* erase: reads as erased now, later not; program: reads torn now, later as finished */
+    NRT_CUT_META = 7,     /* erase: reads as untouched now, later not; program: reads as finished now, later torn */
+    NRT_CUT_GHOST = 8     /* program: leaves no trace that can be read now, later reads as finished; erase: as BEFORE */
 };
-#define NRT_CUT_KINDS 7
+#define NRT_CUT_KINDS 8
 
 enum nrt_fault { NRT_FAULT_NONE = 0, NRT_FAULT_LOUD = 1 /* the chip says so */, NRT_FAULT_SILENT = 2 /* a bit stays */ };
 

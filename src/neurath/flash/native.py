@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 #: How a torn operation may end (enum nrt_cut_kind).
-KINDS = {"before": 1, "early": 2, "late": 3, "after": 4, "random": 5, "weak": 6, "meta": 7}
+KINDS = {"before": 1, "early": 2, "late": 3, "after": 4, "random": 5, "weak": 6, "meta": 7, "ghost": 8}
 
 
 class PowerCut(Exception):  # noqa: N818 (an event of the world, not an error of ours)

@@ -81,10 +81,10 @@ class Cuts:
     seconds: float
 
 
-def walk(story: Story, library: Any = lib) -> Cuts:
+def walk(story: Story, call: Any = lib.nrt_closure_walk) -> Cuts:
     """Cuts the update everywhere it was asked to; FlashError when there is no memory for it.
 
-    `library` is the compiled core to cut: another build than this one where a test has broken it on purpose.
+    `call` is nrt_closure_walk of the core to cut: of another build than this one where a test broke it on purpose.
     """
     mem = ffi.new("uint8_t[]", story.ram)
     keep = [c_target(story.target), *(ffi.from_buffer(data) for data in (story.old, story.new, story.file))]
@@ -100,7 +100,7 @@ def walk(story: Story, library: Any = lib) -> Cuts:
     out = ffi.new("struct nrt_closure *")
     out.closed = -1 if story.first_brick_only else 0
     begun = time.monotonic()
-    code = library.nrt_closure_walk(c_layout(story.layout), raw, out)
+    code = call(c_layout(story.layout), raw, out)
     if code < 0:
         raise FlashError("the cuts could not be walked", f"the core answers {code}", "check the memory map", id="NRT-510")
     return _cuts(out, time.monotonic() - begun)

@@ -1,0 +1,112 @@
+"""Cores broken on purpose: each mutant of mutants.toml built beside the real one, and the story they are made to live
+through. It must never touch the sources of the clone."""
+
+from __future__ import annotations
+
+import ctypes
+import random
+import subprocess
+import tomllib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from neurath.delta.match import Segment
+from neurath.flash.native import ffi
+from neurath.sim.power import Cuts, Story, walk
+from tests.flash.crafted import raw_file, small_layout, target_of
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+CORE = ROOT / "core"
+PORTS = ("nor.c", "pool.c", "canon.c", "closure.c")
+FLAGS = ["-std=c11", "-O1", "-fPIC", "-fno-strict-aliasing", "-w", "-I", str(CORE / "include"), "-I", str(CORE / "src")]
+FLAGS += ["-I", str(CORE / "ports")]
+SIGNATURE = "int(*)(const struct nrt_layout *, const struct nrt_story *, struct nrt_closure *)"
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One textual change of one file of the core."""
+
+    name: str
+    file: str
+    text: str
+
+
+def mutants() -> list[Mutant]:
+    """All mutants, each with the whole text of its broken file; AssertionError where the text to change is not unique."""
+    found = []
+    for raw in tomllib.loads((Path(__file__).parent / "mutants.toml").read_text())["mutant"]:
+        text = (CORE / raw["file"]).read_text()
+        for old, new in (("old", "new"), ("more_old", "more_new")):
+            if old in raw:
+                assert text.count(raw[old]) == 1, f"{raw['name']}: its text occurs {text.count(raw[old])} times"
+                text = text.replace(raw[old], raw[new])
+        found.append(Mutant(raw["name"], raw["file"], text))
+    return found
+
+
+def sources() -> list[Path]:
+    return [*sorted((CORE / "src").glob("*.c")), *(CORE / "ports" / name for name in PORTS)]
+
+
+def compile_all(folder: Path) -> dict[str, Path]:
+    """The sound core as objects, by path under core/."""
+    objects = {}
+    for source in sources():
+        name = str(source.relative_to(CORE))
+        objects[name] = folder / (name.replace("/", "_") + ".o")
+        subprocess.run(["gcc", *FLAGS, "-c", str(source), "-o", str(objects[name])], check=True)
+    return objects
+
+
+def build(mutant: Mutant, objects: dict[str, Path], folder: Path) -> Any:
+    """nrt_closure_walk of a core with this one file broken."""
+    stem = "".join(c if c.isalnum() else "_" for c in mutant.name)
+    source, target, library = folder / f"{stem}.c", folder / f"{stem}.o", folder / f"{stem}.so"
+    source.write_text(mutant.text)
+    subprocess.run(["gcc", *FLAGS, "-c", str(source), "-o", str(target)], check=True)
+    linked = [str(path) for name, path in objects.items() if name != mutant.file]
+    # Its own symbols first: the sound core may live in the same process.
+    subprocess.run(["gcc", "-shared", "-Wl,-Bsymbolic", *linked, str(target), "-o", str(library)], check=True)
+    loaded = ctypes.CDLL(str(library))
+    address = ctypes.cast(loaded.nrt_closure_walk, ctypes.c_void_p).value
+    return ffi.cast(SIGNATURE, address)
+
+
+def story(sector: int = 512, *, ecc: bool = False, erased: int = 0xFF, write_unit: int = 32) -> Story:
+    """An update of the small device: every sector but one changes, half of each is copied from its own old self, and the
+    first unit copies from the last one's."""
+    layout = small_layout(sector, erased=erased, write_unit=write_unit)
+    rng = random.Random(sector)
+    old = rng.randbytes(8 * sector - 40)
+    new = bytearray(rng.randbytes(8 * sector - 100))
+    segments = []
+    for at in range(0, 8 * sector, sector):
+        count = sector if at == 3 * sector else sector // 2
+        new[at : at + count] = old[at : at + count]
+        segments.append(Segment(at, at, count))
+        if at == 0:
+            source = 7 * sector + sector // 2
+            new[count : count + 64] = old[source : source + 64]
+            segments.append(Segment(count, source, 64))
+    file = raw_file(old, bytes(new), layout, segments=segments)
+    return Story(layout, old, bytes(new), file, target_of(bytes(new), file, layout), 1 << 16, ecc=ecc)
+
+
+#: Where mutants are looked for, in this order: cheap before dear.
+HUNTS: tuple[dict[str, Any], ...] = (
+    {"depth": 1, "keep_scratch": True},
+    {"depth": 2, "most": 6000},
+    {"most": 4000, "kinds": ("before", "early", "late", "weak", "meta", "ghost")},
+    {"most": 20000},
+)
+
+
+def hunt(call: Any) -> Cuts:
+    """Cuts a broken core until a brick is found."""
+    for limits in HUNTS:
+        cuts = walk(replace(story(), first_brick_only=True, **limits), call)
+        if cuts.bricked:
+            break
+    return cuts

@@ -1,0 +1,70 @@
+"""Any number of power cuts on a small device: samples of the graph of flash states, and the whole of it in the assurance
+tier."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from neurath.flash.native import Nor
+from neurath.sim.power import Cuts, walk
+from tests.flash.crafted import small_layout
+from tests.power.broken import story
+
+ASSURANCE = os.environ.get("NEURATH_ASSURANCE") == "1"
+DEVICES = list(itertools.product((512, 1024), (False, True), (0xFF, 0x00)))
+
+
+def line(sector: int, ecc: bool, erased: int, cuts: Cuts) -> str:
+    kind = "with ECC" if ecc else "without ECC"
+    return (
+        f"| 16 x {sector} B, {kind}, erased 0x{erased:02X} | {cuts.states:,} | {cuts.edges:,} | {cuts.old:,} | {cuts.new:,} "
+        f"| {cuts.resumed:,} | {cuts.bricked} | {'yes' if cuts.closed else 'no'} | {cuts.seconds:.0f} |"
+    )
+
+
+def test_the_small_device_is_what_it_claims() -> None:
+    for sector in (512, 1024):
+        layout = small_layout(sector)
+        nor = Nor.memory(layout)
+        assert layout.size == 16 * sector == len(nor.read_raw(0, layout.size))
+        assert (layout.group, layout.leaf, layout.bank_size) == (2 * sector, sector, 8 * sector)
+
+
+@pytest.mark.parametrize(("sector", "ecc", "erased"), DEVICES)
+def test_any_number_of_cuts_ends_in_the_new_image(sector: int, ecc: bool, erased: int, seed: int) -> None:
+    cuts = walk(replace(story(sector, ecc=ecc, erased=erased), most=1200, seed=seed))
+    assert cuts.bricked == 0, (cuts.harm, cuts.where)
+    assert cuts.states == 1200
+
+
+@pytest.mark.parametrize("write_unit", [1, 4, 8, 16])
+def test_two_cuts_in_a_row_with_narrow_write_units(write_unit: int, seed: int) -> None:
+    cuts = walk(replace(story(512, write_unit=write_unit), depth=2, most=1500, seed=seed))
+    assert cuts.bricked == 0, (cuts.harm, cuts.where)
+
+
+def test_cuts_that_touch_nothing_are_walked_to_closure() -> None:
+    cuts = walk(replace(story(512), kinds=("before",)))
+    assert cuts.closed
+    assert cuts.bricked == 0, (cuts.harm, cuts.where)
+    assert cuts.old > 0
+    assert cuts.resumed > 0
+    assert cuts.new > 0
+
+
+if ASSURANCE:
+    HEAD = "| device | states | cuts | boots old | boots new | goes on | bricks | closed | s |\n" + "|---" * 9 + "|\n"
+
+    @pytest.mark.heavy
+    @pytest.mark.parametrize(("sector", "ecc", "erased"), DEVICES)
+    def test_the_whole_graph_is_closed(sector: int, ecc: bool, erased: int, figures: Callable[[str, str], None]) -> None:
+        cuts = walk(story(sector, ecc=ecc, erased=erased))
+        kind = "ecc" if ecc else "plain"
+        figures(f"power-{sector}-{kind}-{erased:02x}", HEAD + line(sector, ecc, erased, cuts) + "\n")
+        assert cuts.closed
+        assert cuts.bricked == 0, (cuts.harm, cuts.where)

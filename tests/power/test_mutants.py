@@ -1,0 +1,39 @@
+"""The enumerator can fail: cores broken on purpose do not get past it."""
+
+from __future__ import annotations
+
+import os
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from neurath.flash.native import lib
+from neurath.sim.power import walk
+from tests.power.broken import HUNTS, build, compile_all, hunt, mutants, story
+
+ASSURANCE = os.environ.get("NEURATH_ASSURANCE") == "1"
+
+
+@pytest.fixture(scope="module")
+def objects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return compile_all(tmp_path_factory.mktemp("core"))
+
+
+def test_there_are_at_least_twenty_mutants_each_with_its_own_text() -> None:
+    found = mutants()
+    assert len(found) >= 20
+    assert len({m.text for m in found}) == len({m.name for m in found}) == len(found)
+
+
+def test_mutants_are_caught(objects: dict[str, Path], tmp_path: Path, seed: int) -> None:
+    """A seeded handful, and every one of them in the assurance tier."""
+    chosen = mutants() if ASSURANCE else random.Random(seed).sample(mutants(), 6)
+    alive = [m.name for m in chosen if not hunt(build(m, objects, tmp_path)).bricked]
+    assert alive == []
+
+
+def test_the_sound_core_gets_past_the_first_hunts() -> None:
+    for limits in HUNTS[:2]:
+        assert walk(replace(story(), **limits), lib.nrt_closure_walk).bricked == 0
