@@ -46,15 +46,31 @@ def ids(path: Path) -> list[tuple[str, str, str]]:
                 if isinstance(value, ast.Constant) and isinstance(value.value, str) and ID.fullmatch(value.value):
                     found.append((value.value, node.name, (ast.get_docstring(node) or "").split("\n")[0]))
         elif isinstance(node, ast.Call):
-            for word in node.keywords:
-                if isinstance(word.value, ast.Constant) and ID.fullmatch(str(word.value.value)):
+            for value in [*node.args, *(word.value for word in node.keywords)]:
+                if isinstance(value, ast.Constant) and ID.fullmatch(str(value.value)):
                     name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "?")
-                    found.append((word.value.value, name, spoken(node.args[0] if node.args else None)))
+                    # A module's own maker of errors says what went wrong in one of its arguments.
+                    said = node.args[0] if name[0].isupper() or len(node.args) < 2 else node.args[1]
+                    found.append((value.value, name if name[0].isupper() else "", spoken(said)))
     return found
 
 
 def shell_ids(path: Path) -> list[tuple[str, str, str]]:
     return [(m[0], "setup", m[1].strip('" ')) for m in re.findall(r"error (NRT-\d{3}): ([^\"]+)", path.read_text())]
+
+
+def shared() -> list[str]:
+    """Ids that stand for errors of different kinds, or that different rooms of the house use for different things."""
+    users: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for path in sorted((ROOT / "src/neurath").rglob("*.py")):
+        for name, kind, _ in ids(path):
+            users[name][path.parent.name].add(kind)
+    alike = {"console", "server", "store"}
+    return [
+        f"{name} is used by {', '.join(sorted(rooms))}: give each its own id"
+        for name, rooms in sorted(users.items())
+        if len({"server" if room in alike else room for room in rooms}) > 1
+    ]
 
 
 def page() -> str:
@@ -71,6 +87,8 @@ def page() -> str:
 
 def main() -> int:
     text = page()
+    for fault in (faults := shared()):
+        print(fault)
     if "--write" in sys.argv:
         PAGE.parent.mkdir(exist_ok=True)
         PAGE.write_text(text)
@@ -78,7 +96,7 @@ def main() -> int:
     if not PAGE.exists() or PAGE.read_text() != text:
         print(f"{PAGE.relative_to(ROOT)} is not in step with the source: make docs")
         return 1
-    return 0
+    return 1 if faults else 0
 
 
 if __name__ == "__main__":

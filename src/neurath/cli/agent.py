@@ -294,7 +294,7 @@ def _model(path: Path) -> Model:
     try:
         return model_from_toml(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError:
-        raise DataError(f"{path} is no model file", "it is not text", "neurath model show prints one", id="NRT-221") from None
+        raise DataError(f"{path} is no model file", "it is not text", "neurath model show prints one", id="NRT-288") from None
 
 
 def _flash(model: Model, path: Path) -> Nor:

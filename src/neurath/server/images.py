@@ -64,7 +64,7 @@ def read_image(data: bytes, name: str, model: Model | None = None) -> Firmware:
     what lies outside is left out. Raises DataError for anything that is not wholly what it claims to be.
     """
     if not data:
-        raise _bad(name, "the file is empty", "build or copy it again", "NRT-270")
+        raise _bad(name, "the file is empty", "build or copy it again", "NRT-610")
     if data.startswith(b"\x7fELF"):
         return _assembled(_elf_segments(data, name), name, "elf", model)
     if _HEX_START.match(data):
@@ -86,11 +86,11 @@ def _bad(name: str, why: str, hint: str, id: str) -> DataError:  # noqa: A002
 def _binary(data: bytes, name: str, model: Model | None) -> Firmware:
     for magic, (what, hint) in _FOREIGN.items():
         if data.startswith(magic):
-            raise _bad(name, f"it is {what}", hint, "NRT-271")
+            raise _bad(name, f"it is {what}", hint, "NRT-611")
     suffix = PurePath(name).suffix.lower()
     if suffix in (".hex", ".ihex", ".elf", ".axf", ".swu", ".raucb"):
         why = f"its name ends in {suffix} but its contents are not of that form"
-        raise _bad(name, why, "build or copy it again; name it .bin if it is a raw image", "NRT-271")
+        raise _bad(name, why, "build or copy it again; name it .bin if it is a raw image", "NRT-611")
     _check_room(len(data), name, model)
     return Firmware(bytes(data), model.address if model else None, "bin")
 
@@ -99,7 +99,7 @@ def _check_room(size: int, name: str, model: Model | None) -> None:
     room = min(MAX_SPAN, model.layout.bank_size) if model else MAX_SPAN
     if size > room:
         whose = f"the bank of model {model.name} holds" if model else "an image has at most"
-        raise _bad(name, f"it is {size} bytes; {whose} {room}", "check that this is the right file and model", "NRT-272")
+        raise _bad(name, f"it is {size} bytes; {whose} {room}", "check that this is the right file and model", "NRT-612")
 
 
 # --- segments to image ----------------------------------------------------------------------------------------------
@@ -111,17 +111,17 @@ def _assembled(segments: list[Segment], name: str, kind: ImageKind, model: Model
     for (base, content), (following, _) in itertools.pairwise(segments):
         if base + len(content) > following:
             why = f"two parts of it both hold address 0x{following:x}"
-            raise _bad(name, why, "link or merge it again; two files may have been joined", "NRT-273")
+            raise _bad(name, why, "link or merge it again; two files may have been joined", "NRT-613")
     if model is not None:
         return _in_bank(segments, name, kind, model)
     inside = [s for s in segments if not any(s[0] in area for area in CONFIGURATION)]
     outside = _length(segments) - _length(inside)
     if not inside:
-        raise _bad(name, "it holds no data for a bank", "build it again; check the linker's output format", "NRT-274")
+        raise _bad(name, "it holds no data for a bank", "build it again; check the linker's output format", "NRT-614")
     for (base, content), (following, _) in itertools.pairwise(inside):
         if following - base - len(content) > MAX_HOLE:
             why = f"nothing lies between 0x{base + len(content):x} and 0x{following:x}: these are two memories"
-            raise _bad(name, why, "name the model (--model M): its bank spans say which parts are the bank", "NRT-275")
+            raise _bad(name, why, "name the model (--model M): its bank spans say which parts are the bank", "NRT-615")
     start, end = inside[0][0], inside[-1][0] + len(inside[-1][1])
     _check_room(end - start, name, None)
     image = bytearray(b"\xff") * (end - start)
@@ -143,7 +143,7 @@ def _in_bank(segments: Sequence[Segment], name: str, kind: ImageKind, model: Mod
         offset += span.length
     if not placed:
         why = f"it has {_length(segments)} bytes, none of them inside the bank of model {model.name}"
-        raise _bad(name, why, "check the model's address and bank spans (neurath model show)", "NRT-276")
+        raise _bad(name, why, "check the model's address and bank spans (neurath model show)", "NRT-616")
     size = max(at + len(content) for at, content in placed)
     _check_room(size, name, model)
     image = bytearray([model.layout.erased]) * size
@@ -209,12 +209,12 @@ class _HexFile:
             self.runs.append((start, bytearray(content)))
 
     def refuse(self, number: int, why: str, hint: str) -> DataError:
-        return _bad(self.name, f"line {number}: {why}", hint, "NRT-277")
+        return _bad(self.name, f"line {number}: {why}", hint, "NRT-617")
 
 
 def _hex_segments(data: bytes, name: str) -> list[Segment]:
     if len(data) > 4 * MAX_SPAN:
-        raise _bad(name, f"{len(data)} bytes of hex are more than any image", "check that this is the right file", "NRT-272")
+        raise _bad(name, f"{len(data)} bytes of hex are more than any image", "check that this is the right file", "NRT-612")
     found = _HexFile(name, [])
     for number, line in _hex_lines(data):
         try:
@@ -227,11 +227,11 @@ def _hex_segments(data: bytes, name: str) -> list[Segment]:
             raise found.refuse(number, "the checksum is wrong", "the file is damaged: copy it again")
         found.take(number, record[3], int.from_bytes(record[1:3], "big"), record[4:-1])
     if not found.ended:
-        raise _bad(name, "it has no end record", "the file is cut short: copy it again", "NRT-277")
+        raise _bad(name, "it has no end record", "the file is cut short: copy it again", "NRT-617")
     if found.boards and not found.runs:
         boards = ", ".join(f"0x{b:04X}" for b in sorted(found.boards)[:4])
         why = f"it is a universal hex with sections for boards {boards} and none for micro:bit V1 (0x9900, 0x9901)"
-        raise _bad(name, why, "give the plain .hex of the one board (uflash or the build makes it)", "NRT-278")
+        raise _bad(name, why, "give the plain .hex of the one board (uflash or the build makes it)", "NRT-618")
     return [(base, bytes(content)) for base, content in found.runs]
 
 
@@ -252,14 +252,14 @@ def _elf_segments(data: bytes, name: str) -> list[Segment]:
         header = struct.unpack_from(order + ("HHIQQQIHHHHHH" if wide else "HHIIIIIHHHHHH"), data, 16)
         segments = list(_loads(data, header, order, wide))
     except (KeyError, IndexError, OverflowError, struct.error):
-        raise _bad(name, "its ELF headers are damaged or cut short", "build or copy it again", "NRT-279") from None
+        raise _bad(name, "its ELF headers are damaged or cut short", "build or copy it again", "NRT-619") from None
     if not segments:
         why = "this ELF file has nothing to load; it may be an object file"
-        raise _bad(name, why, "give the linked image", "NRT-274")
+        raise _bad(name, why, "give the linked image", "NRT-614")
     view = memoryview(data)
     for _, offset, size in segments:
         if offset + size > len(data):
-            raise _bad(name, "a segment lies beyond the end of the file", "the file is cut short: copy it again", "NRT-279")
+            raise _bad(name, "a segment lies beyond the end of the file", "the file is cut short: copy it again", "NRT-619")
     return [(address, view[offset : offset + size]) for address, offset, size in segments]
 
 
@@ -301,11 +301,11 @@ def _swu(data: bytes, name: str) -> Firmware:
     try:
         size, name_size = int(data[54:62], 16), int(data[94:102], 16)
     except ValueError:
-        raise _bad(name, "its cpio header is damaged", "build or copy it again", "NRT-279") from None
+        raise _bad(name, "its cpio header is damaged", "build or copy it again", "NRT-619") from None
     start = -(-(110 + name_size) // 4) * 4
     text = data[start : start + size]
     if len(text) != size or b"TRAILER!!!" not in data[-1024:]:
-        raise _bad(name, "the package is cut short", "build or copy it again", "NRT-279")
+        raise _bad(name, "the package is cut short", "build or copy it again", "NRT-619")
     words = text[:65536].decode("utf-8", "replace")
     version = re.search(r'^\s*version\s*[=:]\s*"([^"\n]{1,64})"', words, re.MULTILINE)
     boards = re.search(r"hardware-compatibility\s*[=:]\s*\[([^\]]{0,512})\]", words)
@@ -320,6 +320,6 @@ def _raucb(data: bytes, name: str) -> Firmware:
     signature = int.from_bytes(data[-8:], "big")
     if len(data) < 104 or not 96 <= used <= len(data) - 8 - signature or not signature:
         why = "it is a squashfs without the signature of a RAUC bundle behind it"
-        raise _bad(name, why, "give the .raucb that `rauc bundle` wrote; it may be cut short", "NRT-279")
+        raise _bad(name, why, "give the .raucb that `rauc bundle` wrote; it may be cut short", "NRT-619")
     _check_room(len(data), name, None)
     return Firmware(bytes(data), None, "raucb")
