@@ -99,7 +99,7 @@ def overview(store: Store, wanted: Wanted, why: Why, now: UnixTime) -> Overview:
             found=found,
             shares=figures.shares(db),
             rollouts=figures.rollouts(db),
-            restorations=figures.lines(db, Wanted(state=State.RESTORATION), now)[0],
+            restorations=figures.lines(db, Wanted(state=State.RESTORATION), now)[0] if State.RESTORATION in counts else [],
             records=_records(db),
             models=catalog.list_models(db),
         )
