@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import insert, select
 
-from neurath.errors import DataError, NeurathError, NotFound, RefusedError
+from neurath.errors import NeurathError, NotFound, RefusedError
 from neurath.ids import digest
 from neurath.server.store import Store, database
 from neurath.server.store.files import Files
@@ -97,8 +97,9 @@ def test_a_rotten_file_is_found_before_it_is_served_and_mended_by_putting_it_aga
         files.path(name).write_bytes(rotten)
         # The same length and, on a coarse clock, the same time: the check must not lean on luck.
         os.utime(files.path(name), ns=(1, position + 1))
-        with pytest.raises(DataError):
+        with pytest.raises(NeurathError) as caught:
             files.verified(name)
+        assert caught.value.id == "NRT-260"
     files.put(b"image of a phone")
     assert files.read(name) == b"image of a phone"
 

@@ -131,6 +131,10 @@ def admit(db: Connection, tenant: str, name: str, authorization: str) -> Termina
     return _terminal(row)
 
 
+def is_known(db: Connection, tenant: str, name: str) -> bool:
+    return _row(db, tenant, name) is not None
+
+
 def admit_anyone(db: Connection, tenant: str, name: str, authorization: str, now: float) -> Terminal:
     """Plug and play: an unknown terminal is registered without a token. One that has a token still needs it."""
     row = _row(db, tenant, name)

@@ -12,6 +12,7 @@ from functools import partial
 
 import anyio
 import msgspec
+from sqlalchemy import Connection
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -135,14 +136,19 @@ class DevicePlane:
         tenant, name = names["tenant"], names["id"]
         given = request.headers.get("authorization", "")
         now = time.time()
-        if self.policy.plug_and_play:
+        with self.store.read() as db:
+            fresh = self.policy.plug_and_play and not access.is_known(db, tenant, name)
+            terminal = None if fresh else self._known(db, tenant, name, given)
+        if terminal is None:
             with self.store.write() as db:
                 terminal = access.admit_anyone(db, tenant, name, given, now)
-        else:
-            with self.store.read() as db:
-                terminal = access.admit(db, tenant, name, given)
         self.delivery.heard(terminal, "http", request.client.host if request.client else "", now)
         return Ask(terminal, names, body, str(request.base_url).rstrip("/"), conditions(request), now)
+
+    def _known(self, db: Connection, tenant: str, name: str, given: str) -> Terminal:
+        if self.policy.plug_and_play:
+            return access.admit_anyone(db, tenant, name, given, 0.0)  # writes nothing for one that is known
+        return access.admit(db, tenant, name, given)
 
     # ---- DDI ---------------------------------------------------------------------------------------------------------
 

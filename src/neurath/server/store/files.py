@@ -8,7 +8,7 @@ import os
 import secrets
 from pathlib import Path
 
-from neurath.errors import DataError, NotFound
+from neurath.errors import NeurathError, NotFound
 from neurath.ids import Digest, digest
 
 
@@ -47,16 +47,17 @@ class Files:
         return found
 
     def read(self, name: str) -> bytes:
-        """The whole file, checked; NotFound or DataError."""
+        """The whole file, checked; NotFound or NeurathError."""
         return self.verified(name).read_bytes()
 
     def verified(self, name: str) -> Path:
-        """The path of a file whose content was compared with its name since it last changed; DataError when it rotted."""
+        """The path of a file whose content was compared with its name since it last changed; NeurathError when it rotted."""
         target = self.path(name)
         if not target.is_file():
             raise NotFound(f"no file {name[:16]}…", "the store does not hold it", "add the image again", id="NRT-131")
         if not self._is_sound(name):
-            raise DataError(
+            # Nobody who asks is at fault: this is our disk.
+            raise NeurathError(
                 f"file {name[:16]}… is damaged", f"{target} differs from its digest", "add the same image again", id="NRT-260"
             )
         return target
