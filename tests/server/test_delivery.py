@@ -7,13 +7,14 @@ from dataclasses import replace
 import pytest
 
 from neurath.ids import Floor
-from neurath.server import actions, rollout, tickets
+from neurath.server import actions, catalog, progress, rollout, tickets
+from neurath.server.catalog import Upload
 from neurath.server.delivery import Sync
-from neurath.wire import ticket
+from neurath.wire import manifest, ticket
 from neurath.wire.offer import Kind
 from neurath.wire.report import Phase, Report, Verdict
 from tests.contracts.delivery import NEW, OLD, DeliveryContract
-from tests.server.world import OVERHEAD, World, image
+from tests.server.world import KEY, MODEL, OVERHEAD, World, image
 
 
 class Directly:
@@ -204,3 +205,68 @@ def test_heard_is_written_in_batches_and_read_at_once(phone):
 
         found = access.find(db, "t1")
     assert (found.heard, found.carrier, found.address) == (6.0, "coap", "127.0.0.2")
+
+
+def test_both_outcomes_of_the_one_rule_follow_link_limit_and_ram(world):
+    """A5: measured speed before declared speed, the rollout's limit, and what the terminal lends."""
+    world.release("1.0", OLD, 1)
+    release = world.release("1.1", NEW, 2)  # its full file has 10,000 bytes, its delta 2,500
+    made = {}
+    for name, link, limit, more in (
+        ("fast", 1000, 10.0, {}),
+        ("slow", 999, 10.0, {}),
+        ("measured", 1000, 10.0, {"link": 999}),
+        ("tight", 1000, 10.0, {"ram": 10_000}),
+        ("unknown", 0, 10.0, {}),
+    ):
+        terminal = world.terminal(name, link=link)
+        world.start(release, terminal, limit=limit)
+        made[name] = world.delivery.check(terminal, world.says(OLD, 1, **more), 2000.0).kind
+    assert made == {
+        "fast": Kind.FULL,
+        "slow": Kind.DELTA,
+        "measured": Kind.DELTA,
+        "tight": Kind.DELTA,
+        "unknown": Kind.DELTA,
+    }
+
+
+def test_components_of_one_terminal_go_their_own_ways(world):
+    terminal = world.terminal()
+    world.release("1.0", OLD, 1)
+    firmware = world.release("1.1", NEW, 2)
+    radio_old, radio_new = image(7, 10_000), image(8, 10_000)
+    radio = [
+        catalog.add(
+            world.store,
+            Upload(data, "phone", version, component="radio", envelope=signed(data, number)),
+            world.now,
+        )
+        for number, (version, data) in enumerate((("r1", radio_old), ("r2", radio_new)), 1)
+    ]
+    world.start(firmware)
+    world.start(radio[1])
+    first = world.delivery.check(terminal, world.says(OLD, 1), 2000.0)
+    second = world.delivery.check(terminal, world.says(radio_old, 1, component="radio"), 2000.0)
+    assert (first.component, first.version) == ("firmware", "1.1")
+    assert (second.component, second.version) == ("radio", "r2")
+    assert first.action != second.action
+    with world.store.read() as db:
+        assert len(actions.current_actions(db, terminal.n)) == 2
+        assert sorted(e.component for e in progress.entries(db)) == ["firmware", "radio"]
+        assert rollout.components_of(db, terminal) == ["firmware", "radio"]
+
+
+def signed(data, sequence):
+    return manifest.sign(manifest.contents_of(data, MODEL, sequence=sequence), KEY)
+
+
+def test_asking_why_builds_and_opens_nothing(world):
+    terminal = world.terminal()
+    world.release("1.0", OLD, 1)
+    world.start(world.release("1.1", NEW, 2))
+    world.delivery.record(terminal, world.says(OLD, 1), 2000.0)
+    assert world.delivery.why(terminal, "firmware", 2000.0) == "its update file is not built yet"
+    assert world.delivery.deltas.builds == 0
+    with world.store.read() as db:
+        assert actions.current_actions(db, terminal.n) == []

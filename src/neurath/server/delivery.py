@@ -211,7 +211,7 @@ class Delivery:
         draft = self._choose(view, self.deltas.peek)
         if isinstance(draft, Nothing):
             return draft.reason
-        return "its update file is being built" if isinstance(draft, Building) else "will be offered at its next check-in"
+        return "its update file is not built yet" if isinstance(draft, Building) else "will be offered at its next check-in"
 
     def offer(self, terminal: Terminal, action: Action, now: float) -> Offer:
         """The offer of an action of ours, with a fresh ticket: a terminal takes a higher serial for the same file, never the
