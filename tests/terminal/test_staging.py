@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from neurath.errors import RefusedError
 from neurath.terminal.durable import Durable, anything
 from neurath.terminal.staging import Backend, Staging, Volatile
+from neurath.wire.piece import Piece
 from tests.contracts.staging import DIGEST, FILE, PIECE, StagingContract, pieces
 
 
@@ -53,6 +55,20 @@ class TestDurable(StagingContract):
         (self.place / "mine.txt").write_text("kept")
         Staging(b"o" * 32, 600, Durable(self.place, b"o" * 32, 600, PIECE), piece=PIECE)
         assert [p.name for p in self.place.iterdir()] == ["mine.txt"]
+
+
+def test_the_map_is_what_its_page_says(tmp_path: Path) -> None:
+    vector = json.loads((Path(__file__).parents[2] / "vectors" / "staging-map.json").read_text())
+    file = bytes(i % 251 for i in range(vector["size"]))
+    name = bytes.fromhex(vector["sha256"])
+    store = Durable(tmp_path, name, len(file), vector["piece"])
+    staging = Staging(name, len(file), store, piece=vector["piece"], sync_every=1)
+    for index in vector["pieces_held"]:
+        at = index * vector["piece"]
+        staging.feed(Piece(name[:4], at, file[at : at + vector["piece"]]))
+    assert (tmp_path / f"{name[:16].hex()}.map").read_bytes().hex() == vector["map"]
+    assert staging.sync_point == vector["sync_point"]
+    assert anything(tmp_path) == (name[:16], vector["sync_point"])
 
 
 class Cut(Exception):  # noqa: N818 (an event of the world, not a fault of ours)

@@ -8,7 +8,7 @@ import struct
 from pathlib import Path
 from typing import Protocol
 
-_HEAD = struct.Struct(">4sII32s")
+_HEAD = struct.Struct(">4sII16s")
 _MAGIC = b"NRM1"
 
 
