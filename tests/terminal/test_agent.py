@@ -264,3 +264,12 @@ def test_a_process_killed_in_the_rewrite_is_followed_by_one_that_holds_nothing_b
     after = World(Nor.file(MODEL.layout, tmp_path / "bank"), far=world.far)
     assert after.holds(NEW)
     assert verdicts(world)[-1] is Verdict.CONFIRMED
+
+
+def test_one_session_ends_even_where_a_candidate_cannot_reach_its_server() -> None:
+    world = World.fresh()
+    world.publish()
+    world.carrier.check = _after_first(world)  # type: ignore[method-assign]
+    assert world.agent.run(once=True).code == 6
+    assert world.holds(NEW)
+    assert world.power().run(once=True).code == 6

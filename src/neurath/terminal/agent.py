@@ -90,7 +90,8 @@ class Agent:
     def _rests(self) -> bool:
         waiting = self.machine.step in (Step.WAITING_FOR_USER, Step.WAITING_FOR_USE_END)
         wired = self.machine.step is Step.RESTORING and self.parts.wire is None
-        return self.machine.step is Step.IDLE or waiting or wired
+        # A new image that does not reach its server stays a candidate; the next run tries again.
+        return self.machine.step in (Step.IDLE, Step.CONTACTING) or waiting or wired
 
     def show(self, **more: object) -> None:
         """True progress: phase, bytes, time left by the measured rate."""
