@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -40,10 +41,16 @@ def test_the_newest_migration_is_the_one_the_store_expects():
     assert ScriptDirectory.from_config(config).get_heads() == [database.HEAD]
 
 
-def test_two_processes_that_open_a_new_directory_at_once_both_can(tmp_path):
-    code = "import sys; from pathlib import Path; from neurath.server.store import Store; Store(Path(sys.argv[1]))"
-    both = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "d")], stderr=subprocess.PIPE) for _ in range(2)]
-    assert [p.communicate()[1] for p in both] == [b"", b""]
+def test_processes_that_open_a_new_directory_at_once_all_can(tmp_path):
+    code = (
+        "import sys, time; from pathlib import Path; from neurath.server.store import Store; import alembic.command\n"
+        "while time.time() < float(sys.argv[2]): pass\n"
+        "Store(Path(sys.argv[1]))"
+    )
+    moment = str(time.time() + 2)
+    words = [sys.executable, "-c", code, str(tmp_path / "d"), moment]
+    every = [subprocess.Popen(words, stderr=subprocess.PIPE) for _ in range(4)]
+    assert [p.communicate()[1] for p in every] == [b""] * 4
 
 
 def test_a_write_is_all_or_nothing(store):
