@@ -21,6 +21,8 @@ from tests.contracts.carrier import CHECK, FILE, OFFER, CarrierContract, Site, s
 
 
 class HttpSite:
+    check = CHECK
+
     def __init__(self, server: DdiStub, link: CuttingLink, token: str = TOKEN) -> None:
         self.server = server
         self.far = server.far

@@ -8,10 +8,12 @@ from neurath.carriers.memory import Memory, Shelf
 from neurath.ids import digest
 from neurath.wire.offer import Offer
 from neurath.wire.report import Report
-from tests.contracts.carrier import FILE, OFFER, CarrierContract, Site
+from tests.contracts.carrier import CHECK, FILE, OFFER, CarrierContract, Site
 
 
 class MemorySite:
+    check = CHECK
+
     def __init__(self) -> None:
         self.far = Shelf()
         self.carrier = Memory(self.far)
