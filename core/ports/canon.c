@@ -215,7 +215,7 @@ static uint32_t compose(const struct nrt_layout *l, uint8_t type, uint32_t seque
 
 /* All that counts in a span without torn units is: what it says, its last record, and where it ends. So it is written again
  * as its live set, a seal, junk, and the last record; numbered from 0. Left alone where that does not fit. */
-static void restate(struct nrt_nor *n, const struct nrt_core *c)
+static void restate(struct nrt_nor *n, const struct nrt_core *c, int renumber)
 {
     static uint8_t span[MAX_CELLS * NRT_MAX_WRITE];
     uint8_t payload[NRT_LOG_RECORD];
@@ -224,8 +224,14 @@ static void restate(struct nrt_nor *n, const struct nrt_core *c)
     uint32_t base = l->log[c->log.active].base - n->base;
     uint32_t at = 0;
     uint32_t i = 0;
+    uint32_t first = 0;
+    /* Where something torn follows, the last record keeps its number and the others count down to it. */
+    while (!renumber && nrt_facts_live(c, i, payload) != 0)
+        i++;
+    first = renumber ? 0 : c->log.sequence - (i + 1);
+    i = 0;
     for (uint8_t type; (type = nrt_facts_live(c, i, payload)) != 0; i++) {
-        uint32_t len = compose(l, type, i, payload, record);
+        uint32_t len = compose(l, type, first + i, payload, record);
         if (at + len + c->log.tail_len > c->log.next)
             return;
         memcpy(span + at, record, len);
@@ -233,7 +239,7 @@ static void restate(struct nrt_nor *n, const struct nrt_core *c)
     }
     for (uint32_t k = 0; k < 4; k++)
         payload[k] = (uint8_t)(c->log.generation >> (8 * k));
-    uint32_t len = compose(l, NRT_REC_SEAL, i, payload, record);
+    uint32_t len = compose(l, NRT_REC_SEAL, first + i, payload, record);
     if (at + len + c->log.tail_len > c->log.next)
         return;
     memcpy(span + at, record, len);
@@ -242,22 +248,54 @@ static void restate(struct nrt_nor *n, const struct nrt_core *c)
     uint32_t n_tail = (uint32_t)nrt_record_len(c->log.tail[0]);
     for (uint32_t k = 0; k < n_tail; k++)
         payload[k] = (uint8_t)(c->log.tail[2 + k] ^ WHITE);
-    (void)compose(l, c->log.tail[0], i + 1, payload, span + c->log.next - c->log.tail_len);
+    (void)compose(l, c->log.tail[0], first + i + 1, payload, span + c->log.next - c->log.tail_len);
     memcpy(n->mem + base, span, c->log.next);
     memcpy(n->other + base, span, c->log.next);
     memset(n->mark + base / l->write_unit, NOR_PROGRAMMED, c->log.next / l->write_unit);
 }
 
-static void canon_active(struct nrt_nor *n, int keep_scratch)
+/* End of the last certain record before the first torn unit, as an offset in the span. */
+static uint32_t certain_part(const struct nrt_nor *n, const struct span_view *v)
+{
+    uint32_t end = 0;
+    uint32_t torn = 0;
+    while (torn < v->cells && (mark_of(n, v, torn) & NOR_META) == 0)
+        torn++;
+    for (uint32_t i = 0; i < v->n && v->found[i].at + v->found[i].cells <= torn; i++)
+        if (v->found[i].stable)
+            end = v->found[i].at + v->found[i].cells;
+    return end * v->cell;
+}
+
+/* Mounts what stands before offset `end` of a span alone. */
+static int mount_part(struct nrt_nor *n, uint32_t base, uint32_t len, uint32_t end, struct nrt_core *c)
+{
+    static uint8_t kept[MAX_CELLS * NRT_MAX_WRITE];
+    static uint8_t marks[MAX_CELLS];
+    uint32_t wu = n->layout.write_unit;
+    memcpy(kept, n->mem + base + end, len - end);
+    memcpy(marks, n->mark + (base + end) / wu, (len - end) / wu);
+    memset(n->mem + base + end, n->layout.erased, len - end);
+    memset(n->mark + (base + end) / wu, 0, (len - end) / wu);
+    memset(c, 0, sizeof *c);
+    c->layout = &n->layout;
+    c->port = &n->port;
+    int rc = nrt_log_mount(c);
+    memcpy(n->mem + base + end, kept, len - end);
+    memcpy(n->mark + (base + end) / wu, marks, (len - end) / wu);
+    return rc;
+}
+
+static void canon_active(struct nrt_nor *n, const struct span_view *v, uint32_t span, int keep_scratch)
 {
     struct nrt_core c;
-    memset(&c, 0, sizeof c);
-    c.layout = &n->layout;
-    c.port = &n->port;
-    if (nrt_log_mount(&c) != NRT_OK)
+    uint32_t len = v->cells * v->cell;
+    uint32_t end = v->metas ? certain_part(n, v) : len;
+    if (mount_part(n, v->base, len, end, &c) != NRT_OK || c.log.active != span)
         return;
-    restate(n, &c);
-    if (c.facts.commit == c.facts.done && !keep_scratch)
+    if (!v->metas || c.log.next == end)
+        restate(n, &c, !v->metas);
+    if (!v->metas && c.facts.commit == c.facts.done && !keep_scratch)
         junk(n, n->layout.scratch.base - n->base, n->layout.scratch.len);
 }
 
@@ -337,8 +375,7 @@ void nrt_canon(struct nrt_nor *n, int keep_scratch)
             if (g == 0 || highest(&v[1 - s], 0) >= g)
                 continue;
             older(n, &v[1 - s], g);
-            if (!v[s].metas)
-                canon_active(n, keep_scratch);
+            canon_active(n, &v[s], s, keep_scratch);
             break;
         }
     }
