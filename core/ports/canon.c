@@ -181,11 +181,32 @@ static void write_seal(struct nrt_nor *n, uint32_t off, uint32_t generation)
     memcpy(n->other + off, r, SEAL_LEN);
 }
 
+/* A span with torn units that no reading turns into a sealed one: it reads as blank or not, and may read the other way. */
+static void faint(struct nrt_nor *n, const struct span_view *v, int blank)
+{
+    uint32_t wu = n->layout.write_unit;
+    for (uint32_t i = 0; i < v->cells; i++)
+        if ((mark_of(n, v, i) & NOR_META) == 0 &&
+            !cell_is(n->mem + v->base + i * v->cell, n->layout.erased, v->cell)) {
+            junk(n, v->base, v->cells * v->cell);
+            return;
+        }
+    junk(n, v->base, v->cells * v->cell);
+    memset(n->mem + v->base, n->layout.erased, v->cells * v->cell);
+    memset(n->other + v->base, n->layout.erased, v->cells * v->cell);
+    memset((blank ? n->other : n->mem) + v->base, JUNK, v->cell);
+    n->mark[v->base / wu] = NOR_PROGRAMMED | NOR_META;
+}
+
 /* The span that can never be chosen again: all that matters is whether it reads as sealed, as blank or as neither. */
 static void older(struct nrt_nor *n, const struct span_view *v, uint32_t generation)
 {
     uint32_t len = v->cells * v->cell;
     int blank = cell_is(n->mem + v->base, n->layout.erased, len);
+    if (v->metas && highest(v, 0) == 0) {
+        faint(n, v, blank);
+        return;
+    }
     if (v->metas || blank)
         return;
     int sealed = highest(v, 1) != 0;

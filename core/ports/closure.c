@@ -310,6 +310,18 @@ static void visit(struct walk *w, uint32_t *scratch)
     nrt_pool_drop(w->pool, w->now, w->nor->sectors);
 }
 
+/* A sample looks everywhere, not only where the walk was last. */
+static void pick_for_a_sample(struct walk *w)
+{
+    if (w->story->most == 0)
+        return;
+    uint64_t i = (w->out->states * 0x9E3779B97F4A7C15u + w->story->seed * 0xD6E8FEB86659FD93u) >> 17;
+    struct node top = w->stack[w->used - 1];
+    i %= w->used;
+    w->stack[w->used - 1] = w->stack[i];
+    w->stack[i] = top;
+}
+
 static void walk_all(struct walk *w)
 {
     int first_only = w->out->closed < 0;
@@ -321,6 +333,7 @@ static void walk_all(struct walk *w)
             w->out->closed = 0;
             break;
         }
+        pick_for_a_sample(w);
         w->at = w->stack[--w->used];
         visit(w, scratch);
         if (w->out->states == 1 && w->out->operations == 0)
