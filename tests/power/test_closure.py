@@ -37,9 +37,9 @@ def test_the_small_device_is_what_it_claims() -> None:
 
 @pytest.mark.parametrize(("sector", "ecc", "erased"), DEVICES)
 def test_any_number_of_cuts_ends_in_the_new_image(sector: int, ecc: bool, erased: int, seed: int) -> None:
-    cuts = walk(replace(story(sector, ecc=ecc, erased=erased), most=1200, seed=seed))
+    cuts = walk(replace(story(sector, ecc=ecc, erased=erased), most=400, seed=seed))
     assert cuts.bricked == 0, (cuts.harm, cuts.where)
-    assert cuts.states == 1200
+    assert cuts.states == 400
 
 
 @pytest.mark.parametrize("write_unit", [1, 4, 8, 16])
