@@ -4,15 +4,18 @@ story itself is in neurath.sim."""
 from __future__ import annotations
 
 import argparse
+import os
 import secrets
 import shutil
+import signal
+import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurath.cli.output import Output
-from neurath.errors import UsageError
+from neurath.errors import RefusedError, UsageError
 
 if TYPE_CHECKING:
     from neurath.sim.corpus import Pair
@@ -63,6 +66,9 @@ def run(args: argparse.Namespace, out: Output) -> int:
     if args.dry_run:
         return 0
     folder = _folder(args.dir)
+    # A story that is ended from outside still ends its processes.
+    for word in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(word, lambda number, frame: sys.exit(128 + number))
     from neurath.sim.fleet import Fleet
 
     with Fleet(scenario, folder, args.port or None, say) as fleet:
@@ -80,10 +86,20 @@ def _folder(named: Path | None) -> Path:
     if named.exists() and any(named.iterdir()):
         if not mark.exists():
             raise UsageError(f"{named} is not empty", "and no earlier story lies in it", "name a new folder")
+        if _alive(mark.read_text()):
+            raise RefusedError(f"a story is being told in {named}", "its process is alive", "end it, or name another --dir")
         shutil.rmtree(named)
     named.mkdir(parents=True, exist_ok=True)
-    mark.touch()
+    mark.write_text(str(os.getpid()))
     return named
+
+
+def _alive(number: str) -> bool:
+    try:
+        os.kill(int(number), 0)
+    except (ValueError, OSError):
+        return False
+    return True
 
 
 def _pair(args: argparse.Namespace, say: object) -> Pair:
