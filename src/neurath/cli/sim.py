@@ -12,6 +12,7 @@ from neurath.cli.output import Output
 #: kind -> one line of help; the module is neurath.cli.sim_KIND with the usual configure() and run().
 KINDS = {
     "fleet": "a server and terminals as real processes, a real update, a power cut, a restoration",
+    "images": "real firmware to try things on, fetched by package name",
     "power": "cuts the rewrite of one image into another at every flash operation",
 }
 
