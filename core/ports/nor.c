@@ -196,6 +196,10 @@ static void operate(struct nrt_nor *n, uint32_t off, const uint8_t *to, uint32_t
 {
     uint32_t w = n->layout.write_unit;
     int due = n->kind != NRT_CUT_NONE && n->operations == n->due;
+    if (n->flip != NULL && n->operations == n->flip_due) {
+        *n->flip ^= n->flip_mask;
+        n->flip = NULL;
+    }
     n->operations++;
     if (n->watch != NULL)
         n->watch(n, off, to, len, erase);
@@ -311,6 +315,13 @@ void nrt_nor_cut(struct nrt_nor *n, uint64_t after, int kind, uint32_t seed, int
     n->kind = kind;
     n->seed = seed;
     n->kill = kill;
+}
+
+void nrt_nor_flip(struct nrt_nor *n, uint64_t after, uint8_t *at, uint8_t mask)
+{
+    n->flip_due = n->operations + after;
+    n->flip = at;
+    n->flip_mask = mask;
 }
 
 void nrt_nor_fault(struct nrt_nor *n, uint32_t sector, int fault)

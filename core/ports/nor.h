@@ -43,6 +43,8 @@ void nrt_nor_cut(struct nrt_nor *n, uint64_t after, int kind, uint32_t seed, int
 /* Power comes back: what was torn may read differently. `how` 0: as it did; 1: the other way; else by chance with this
  * seed. */
 void nrt_nor_power(struct nrt_nor *n, uint32_t how);
+/* Just before the operation `after` ones from now, the byte of RAM at `at` changes by `mask`: memory that forgets. */
+void nrt_nor_flip(struct nrt_nor *n, uint64_t after, uint8_t *at, uint8_t mask);
 void nrt_nor_fault(struct nrt_nor *n, uint32_t sector, int fault);
 uint64_t nrt_nor_operations(const struct nrt_nor *n);
 uint64_t nrt_nor_violations(const struct nrt_nor *n);   /* twice programmed, off the grid, outside bank, log and scratch */

@@ -36,6 +36,9 @@ struct nrt_nor {
     int fault;
     int ecc;
     int fd;
+    uint8_t *flip;            /* a byte of RAM that changes by `flip_mask` before operation number `flip_due` */
+    uint8_t flip_mask;
+    uint64_t flip_due;
     jmp_buf jump;
     /* Called before each operation with what its units would become; NULL: nobody asks. */
     void (*watch)(struct nrt_nor *n, uint32_t off, const uint8_t *to, uint32_t len, int erase);

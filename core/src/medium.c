@@ -71,3 +71,20 @@ int nrt_flash_copy(struct nrt_core *c, uint32_t from, uint32_t to, uint32_t len)
     }
     return NRT_OK;
 }
+
+int nrt_flash_same(const struct nrt_core *c, uint32_t one, uint32_t other, uint32_t len)
+{
+    uint8_t a[CHUNK];
+    uint8_t b[CHUNK];
+    for (uint32_t i = 0; i < len; i += CHUNK) {
+        uint32_t n = len - i < CHUNK ? len - i : CHUNK;
+        int rc = nrt_flash_read(c, one + i, a, n);
+        if (rc == NRT_OK)
+            rc = nrt_flash_read(c, other + i, b, n);
+        if (rc < 0)
+            return rc;
+        if (memcmp(a, b, n) != 0)
+            return NRT_E_FLASH;
+    }
+    return NRT_OK;
+}

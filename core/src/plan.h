@@ -3,6 +3,7 @@
  * It never knows how a group is coded.
  *
  *   old.c       nrt_plan_open, nrt_plan_mark, nrt_plan_budget, nrt_old
+ *   seal.c      nrt_plan_seal, nrt_plan_whole
  *   rehearse.c  nrt_rehearse, nrt_prove (the container's side)
  *   rewrite.c   nrt_rewrite, nrt_resume
  */
@@ -15,6 +16,7 @@
 #define NRT_NOT_PLANNED 0xFFFFu
 
 struct nrt_plan {
+    /* Sealed: what must not change between proof and rewrite. */
     struct nrt_target target;
     struct nrt_header header;
     struct nrt_unpack *unpack;   /* opened on `workspace` by nrt_plan_open() */
@@ -25,10 +27,13 @@ struct nrt_plan {
     uint16_t *place;             /* one a commit unit: position in plan order, NRT_NOT_PLANNED where it is kept */
     uint32_t n_units;
     uint32_t from;               /* first position still to be rewritten (0, or facts.done in nrt_resume()) */
-    uint32_t position;           /* plan position being decoded: nrt_old() answers for this moment */
-    uint32_t saved;              /* saves with `before` below this lie in scratch; until then the bank still holds them */
     uint32_t n_changed;          /* sectors that get new content from `from` on */
     uint32_t ring;               /* scratch sectors of the redo log; those above hold the saves, one each */
+    /* Not sealed: it moves on. */
+    uint32_t position;           /* plan position being decoded: nrt_old() answers for this moment */
+    uint32_t saved;              /* saves with `before` below this lie in scratch; until then the bank still holds them */
+    uint32_t head;               /* check of the figures above `position` */
+    uint32_t seal;               /* and of all the tables */
     struct nrt_span near;        /* unit nrt_old() looked at last, and its number */
     uint32_t near_unit;
     int proven;
@@ -50,6 +55,12 @@ int nrt_plan_mark(struct nrt_core *c, uint32_t off, const uint8_t *data, uint32_
 /* After the last unit was marked: the budget of scratch erases (redo and saves together at most one a changed sector).
  * NRT_E_SPACE over it. Sets n_changed. */
 int nrt_plan_budget(struct nrt_core *c);
+
+/* After the proof: the plan's tables, order and saves are as proven from here on. RAM may forget, so the rewrite asks for
+ * nrt_plan_whole() after it took a figure out of the plan and before it acts on its copy: NRT_E_DIGEST when anything that was
+ * sealed has changed. Nothing was erased for that figure then, and a restart proves the file anew. */
+void nrt_plan_seal(struct nrt_core *c);
+int nrt_plan_whole(const struct nrt_core *c);
 
 /* G4, G5 and, with `from` > 0, R3: file digest; plan opened; leaves of units that are kept or done (place < from) hashed
  * from the bank; units from `from` on decoded with nrt_plan_mark() on their output; exact sizes; hash of the leaf list

@@ -27,7 +27,7 @@ int nrt_provision(struct nrt_core *c, const struct nrt_layout *l, const struct n
 }
 
 /* R1: nothing was committed, so nothing was erased. The record stays where it is and means nothing. */
-static void drop_plan(struct nrt_core *c)
+void nrt_drop_plan(struct nrt_core *c)
 {
     memset(&c->facts.target, 0, sizeof c->facts.target);
     c->log.units = 0;
@@ -48,7 +48,7 @@ static int recover_plan(struct nrt_core *c)
 {
     int rc = NRT_OK;
     if (c->facts.commit == 0) {
-        drop_plan(c);
+        nrt_drop_plan(c);
         return NRT_OK;
     }
     if (c->facts.commit > c->facts.done)

@@ -199,7 +199,7 @@ static int rehearse(struct nrt_core *c, const struct nrt_file *f, const struct n
     if ((rc = prove_units(c, from)) < 0 || (rc = check_leaves(plan_of(c))) < 0 || (rc = nrt_plan_budget(c)) < 0)
         return rc;
     plan_of(c)->position = from;
-    plan_of(c)->proven = 1;
+    nrt_plan_seal(c);
     return NRT_OK;
 }
 

@@ -1,13 +1,13 @@
 /* rewrite.c - the rewrite itself, in scratch mode (docs/spec/statelog.md 6): decode a whole commit unit into scratch, check
  * its leaves, COMMIT, erase and program its sectors from scratch, DONE. It must never erase what the log has not committed,
- * and never trust RAM for anything a cut may need. */
+ * never trust RAM for anything a cut may need, and never act on a figure of the plan that is not as it was proven. */
 #include <string.h>
 
 #include "medium.h"
 #include "plan.h"
 #include "statelog.h"
 
-/* Takes a unit's decoded bytes: leaves are compared with those the rehearsal proved, changed sectors go to scratch. */
+/* Takes a unit's decoded bytes: changed sectors go to scratch. */
 struct spill {
     struct nrt_core *core;
     struct nrt_plan *plan;
@@ -19,7 +19,6 @@ struct spill {
     uint32_t mask;
     uint32_t off;             /* image offset of the next byte */
     uint32_t fill;            /* bytes in core->page */
-    struct nrt_sha256 leaf;
 };
 
 static uint32_t ones(uint32_t mask)
@@ -29,6 +28,13 @@ static uint32_t ones(uint32_t mask)
         n++;
     return n;
 }
+
+/* One unit's redo log: taken out of the plan once, checked, and acted on as it was then. */
+struct redo {
+    uint32_t unit;
+    uint32_t first;           /* scratch sector of the first slot */
+    uint32_t mask;            /* sectors of the unit that change */
+};
 
 /* Flash address of the i-th slot of a run of scratch sectors. */
 static uint32_t slot_addr(const struct nrt_layout *l, const struct nrt_scratch *s, uint32_t first, uint32_t i)
@@ -55,27 +61,12 @@ static int flush(struct spill *s, uint32_t at)
     return nrt_flash_program(c, slot_addr(l, &scratch, s->first, s->slot) + at, c->page, whole);
 }
 
-static int close_leaf(struct spill *s)
-{
-    const struct nrt_layout *l = s->core->layout;
-    static const uint8_t pad = 0xFF;
-    uint8_t digest[NRT_DIGEST];
-    uint32_t index = (s->off - 1) / l->leaf;
-    for (uint32_t i = s->off; i % l->leaf != 0; i++)
-        nrt_sha256_add(&s->leaf, &pad, 1);
-    nrt_sha256_end(&s->leaf, digest);
-    nrt_sha256_init(&s->leaf);
-    return memcmp(digest, s->plan->leaves + index * NRT_SHORT, NRT_SHORT) == 0 ? NRT_OK : NRT_E_DIGEST;
-}
-
-/* Bytes that end at the next page, sector or leaf boundary, whichever comes first. */
+/* Bytes that end at the next page or sector boundary, whichever comes first. */
 static uint32_t stretch(const struct spill *s, uint32_t len)
 {
     const struct nrt_layout *l = s->core->layout;
     uint32_t within = s->off - s->part.base;
     uint32_t n = l->page - within % l->page;
-    uint32_t leaf = l->leaf - s->off % l->leaf;
-    n = n < leaf ? n : leaf;
     n = n < s->part.len - within ? n : s->part.len - within;
     return n < len ? n : len;
 }
@@ -96,7 +87,6 @@ static int spill_some(struct spill *s, const uint8_t *data, uint32_t n)
     uint32_t within = s->off - s->part.base;
     int last = s->off + n == s->plan->target.image_size;
     int rc = NRT_OK;
-    nrt_sha256_add(&s->leaf, data, n);
     s->off += n;
     if (s->mask & 1u << s->index) {
         memcpy(s->core->page + s->fill, data, n);
@@ -107,8 +97,6 @@ static int spill_some(struct spill *s, const uint8_t *data, uint32_t n)
     } else {
         within += n;
     }
-    if (rc == NRT_OK && (s->off % l->leaf == 0 || last))
-        rc = close_leaf(s);
     if (rc == NRT_OK && within == s->part.len)
         rc = next_sector(s);
     return rc;
@@ -130,33 +118,100 @@ static int spill_put(void *ctx, const uint8_t *data, uint32_t len)
     return NRT_OK;
 }
 
-/* Redo log of one unit: everything its sectors will hold lies in scratch, checked. */
-static int decode_unit(struct nrt_core *c, struct nrt_plan *p, uint32_t u, uint32_t first)
+/* Everything the unit's sectors will hold is in scratch. */
+static int decode_unit(struct nrt_core *c, struct nrt_plan *p, const struct redo *r)
 {
     struct spill s;
     struct nrt_scratch scratch;
     memset(&s, 0, sizeof s);
     s.core = c;
     s.plan = p;
-    s.first = first;
-    s.mask = p->changed[u];
+    s.first = r->first;
+    s.mask = r->mask;
     int rc = nrt_scratch_of(c->layout, &scratch);
     if (rc == NRT_OK)
-        rc = nrt_unit_span(c->layout, u, &s.unit);
+        rc = nrt_unit_span(c->layout, r->unit, &s.unit);
     if (rc == NRT_OK)
         rc = nrt_unit_sector(c->layout, &s.unit, 0, &s.part);
     for (uint32_t i = 0; rc == NRT_OK && i * scratch.per < ones(s.mask); i++)
-        rc = nrt_flash_erase(c, slot_addr(c->layout, &scratch, first, i * scratch.per));
+        rc = nrt_flash_erase(c, slot_addr(c->layout, &scratch, r->first, i * scratch.per));
     if (rc < 0)
         return rc;
     s.off = s.unit.base;
-    nrt_sha256_init(&s.leaf);
     struct nrt_sink sink = {&s, spill_put};
     rc = nrt_unpack_unit(p->unpack, c, p->position, sink);
     if (rc < 0)
         return rc;
     uint32_t end = s.unit.base + s.unit.len;
     return s.off == (end < p->target.image_size ? end : p->target.image_size) ? NRT_OK : NRT_E_FORMAT;
+}
+
+/* ---- what lies in scratch is what was proven --------------------------------------------------------------------------- */
+
+/* Flash address that will be image offset `off` once the unit is copied: in scratch, or in the bank where nothing changes;
+ * *run is how many bytes follow there. */
+static int future_addr(const struct nrt_core *c, const struct redo *r, uint32_t off, uint32_t *addr, uint32_t *run)
+{
+    struct nrt_scratch s;
+    struct nrt_span unit;
+    struct nrt_span part = {0, 0};
+    uint32_t i = 0;
+    int rc = nrt_scratch_of(c->layout, &s);
+    if (rc == NRT_OK)
+        rc = nrt_unit_span(c->layout, r->unit, &unit);
+    for (; rc == NRT_OK; i++) {
+        rc = nrt_unit_sector(c->layout, &unit, i, &part);
+        if (rc == NRT_OK && off - part.base < part.len)
+            break;
+    }
+    if (rc < 0)
+        return rc;
+    if ((r->mask & 1u << i) == 0)
+        return nrt_image_addr(c->layout, off, addr, run);
+    *addr = slot_addr(c->layout, &s, r->first, ones(r->mask & ((1u << i) - 1u))) + (off - part.base);
+    *run = part.len - (off - part.base);
+    return NRT_OK;
+}
+
+/* The leaf from `off` on, `len` bytes of it inside the image, as it will be. */
+static int check_leaf(const struct nrt_core *c, const struct nrt_plan *p, const struct redo *r, uint32_t off, uint32_t len)
+{
+    struct nrt_sha256 leaf;
+    uint8_t digest[NRT_DIGEST];
+    uint8_t buf[64];
+    uint32_t index = off / c->layout->leaf;
+    nrt_sha256_init(&leaf);
+    for (uint32_t i = 0; i < c->layout->leaf;) {
+        uint32_t n = (uint32_t)sizeof buf < c->layout->leaf - i ? (uint32_t)sizeof buf : c->layout->leaf - i;
+        memset(buf, 0xFF, sizeof buf);
+        if (i < len) {
+            uint32_t addr, run;
+            int rc = future_addr(c, r, off + i, &addr, &run);
+            n = n < len - i ? n : len - i;
+            if (rc == NRT_OK) {
+                n = n < run ? n : run;
+                rc = nrt_flash_read(c, addr, buf, n);
+            }
+            if (rc < 0)
+                return rc;
+        }
+        nrt_sha256_add(&leaf, buf, n);
+        i += n;
+    }
+    nrt_sha256_end(&leaf, digest);
+    return memcmp(digest, p->leaves + index * NRT_SHORT, NRT_SHORT) == 0 ? NRT_OK : NRT_E_DIGEST;
+}
+
+/* Read back from flash: neither decoder nor page buffer has forgotten a bit, and no sector was left out. */
+static int check_unit(const struct nrt_core *c, const struct nrt_plan *p, const struct redo *r)
+{
+    struct nrt_span unit;
+    uint32_t size = p->target.image_size;
+    int rc = nrt_unit_span(c->layout, r->unit, &unit);
+    uint32_t end = rc == NRT_OK && unit.base + unit.len < size ? unit.base + unit.len : size;
+    for (uint32_t off = unit.base; rc == NRT_OK && off < end; off += c->layout->leaf)
+        rc = check_leaf(c, p, r, off, c->layout->leaf < end - off ? c->layout->leaf : end - off);
+    return rc;
 }
 
 static int make_saves(struct nrt_core *c, struct nrt_plan *p)
@@ -170,8 +225,10 @@ static int make_saves(struct nrt_core *c, struct nrt_plan *p)
         rc = nrt_unpack_save(p->unpack, i, &save);
         if (rc < 0 || save.before != p->position)
             continue;
+        rc = nrt_plan_whole(c);
         uint32_t to = c->layout->scratch.base + (p->ring + i) * s.sector;
-        rc = nrt_image_addr(c->layout, save.image_off, &from, &run);
+        if (rc == NRT_OK)
+            rc = nrt_image_addr(c->layout, save.image_off, &from, &run);
         if (rc == NRT_OK)
             rc = nrt_flash_erase(c, to);
         if (rc == NRT_OK)
@@ -192,7 +249,16 @@ static int copy_part(struct nrt_core *c, const struct nrt_span *part, uint32_t f
     int rc = nrt_image_addr(c->layout, part->base, &addr, &run);
     if (rc == NRT_OK)
         rc = nrt_flash_erase(c, addr);
-    return rc == NRT_OK ? nrt_flash_copy(c, from, addr, len) : rc;
+    if (rc == NRT_OK)
+        rc = nrt_flash_copy(c, from, addr, len);
+    return rc == NRT_OK ? nrt_flash_same(c, from, addr, len) : rc;
+}
+
+/* Once more where it fails: the write page may have forgotten a bit. What fails twice is the flash. */
+static int renew_part(struct nrt_core *c, const struct nrt_span *part, uint32_t from)
+{
+    int rc = copy_part(c, part, from);
+    return rc == NRT_E_FLASH ? copy_part(c, part, from) : rc;
 }
 
 int nrt_finish_unit(struct nrt_core *c)
@@ -210,7 +276,7 @@ int nrt_finish_unit(struct nrt_core *c)
             continue;
         if (slot++ < c->log.parts)
             continue;
-        rc = copy_part(c, &part, slot_addr(c->layout, &s, c->log.first, slot - 1));
+        rc = renew_part(c, &part, slot_addr(c->layout, &s, c->log.first, slot - 1));
         if (rc == NRT_OK)
             rc = nrt_log_done(c, slot);
     }
@@ -226,22 +292,34 @@ static uint32_t next_first(const struct nrt_core *c, const struct nrt_plan *p, c
     return first + sectors <= p->ring ? first : 0;
 }
 
-static int rewrite_unit(struct nrt_core *c, struct nrt_plan *p, uint32_t k)
+/* What the plan says about its k-th unit, as it was proven. */
+static int take_redo(struct nrt_core *c, const struct nrt_plan *p, uint32_t k, struct redo *r)
 {
     struct nrt_scratch s;
-    uint32_t u;
+    int rc = nrt_scratch_of(c->layout, &s);
+    if (rc == NRT_OK)
+        rc = nrt_unpack_order(p->unpack, k, &r->unit);
+    if (rc < 0 || r->unit >= p->n_units)
+        return rc < 0 ? rc : NRT_E_DIGEST;
+    r->mask = p->changed[r->unit];
+    r->first = next_first(c, p, &s, (ones(r->mask) + s.per - 1) / s.per);
+    return nrt_plan_whole(c);
+}
+
+static int rewrite_unit(struct nrt_core *c, struct nrt_plan *p, uint32_t k)
+{
+    struct redo r;
     p->position = k;
     int rc = make_saves(c, p);
     if (rc == NRT_OK)
-        rc = nrt_scratch_of(c->layout, &s);
-    if (rc == NRT_OK)
-        rc = nrt_unpack_order(p->unpack, k, &u);
-    if (rc < 0 || p->changed[u] == 0)
+        rc = take_redo(c, p, k, &r);
+    if (rc < 0 || r.mask == 0)
         return rc;
-    uint32_t first = next_first(c, p, &s, (ones(p->changed[u]) + s.per - 1) / s.per);
-    rc = decode_unit(c, p, u, first);
+    rc = decode_unit(c, p, &r);
     if (rc == NRT_OK)
-        rc = nrt_log_commit(c, k, u, first, p->changed[u]);
+        rc = check_unit(c, p, &r);
+    if (rc == NRT_OK)
+        rc = nrt_log_commit(c, k, r.unit, r.first, r.mask);
     if (rc < 0)
         return rc;
     rc = nrt_finish_unit(c);
@@ -285,7 +363,11 @@ int nrt_rewrite(struct nrt_core *c, const struct nrt_file *f, const struct nrt_t
     int rc = c->port->ready == NULL ? NRT_OK : c->port->ready(c->port->ctx);
     if (rc == NRT_OK)
         rc = nrt_log_plan(c, t, last_change(p), 0);
-    return rc == NRT_OK ? rewrite_from(c, p) : rc;
+    if (rc == NRT_OK)
+        rc = rewrite_from(c, p);
+    if (rc < 0 && c->facts.commit == 0)
+        nrt_drop_plan(c);
+    return rc;
 }
 
 int nrt_resume(struct nrt_core *c, const struct nrt_file *f, struct nrt_ram ram)

@@ -56,6 +56,11 @@ int nrt_log_failed(struct nrt_core *c, const uint8_t envelope[NRT_SHORT]);
 /* Writes flash. The digest of what the bank holds against the open plan's target: INSTALLED as a candidate, or BROKEN. */
 int nrt_judge(struct nrt_core *c);
 
+/* ---- recover.c ----------------------------------------------------------------------------------------------------- */
+
+/* R1: the plan is forgotten. Only where nothing was committed. */
+void nrt_drop_plan(struct nrt_core *c);
+
 /* ---- rewrite.c ----------------------------------------------------------------------------------------------------- */
 
 /* Writes flash. R2: erases and programs the sectors of the open commit that are not done, from scratch. */

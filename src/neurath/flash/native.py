@@ -158,6 +158,10 @@ class Nor:
         """Takes an ordered cut back."""
         lib.nrt_nor_cut(self.raw, 0, 0, 0, 0)
 
+    def flip_at(self, after: int, memory: Any, bit: int) -> None:
+        """Just before the operation `after` ones from now (0: the next), this bit of `memory` (uint8_t[]) changes."""
+        lib.nrt_nor_flip(self.raw, after, memory + bit // 8, 1 << bit % 8)
+
     def power(self, how: int = 0) -> None:
         """Power comes back; 0: torn units read as before, 1: the other way, else by chance with this seed."""
         lib.nrt_nor_power(self.raw, how)

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Callable
 from typing import Protocol
 
-from neurath.errors import FlashError, NeurathError, RefusedError
+from neurath.errors import NeurathError, RefusedError
 from neurath.flash import gates
 from neurath.flash.bank import Facts, Reset, Target, Why
 from neurath.flash.geometry import Model
@@ -182,13 +182,13 @@ class SingleBank:
 
     def _written(self, write: Callable[[], None]) -> Written:
         """What a refusal means is read from the state log: nothing committed by this call, the bank is as it was; a unit
-        more, and it is torn between two images; given up, and only the wire is left."""
+        more, and it is torn between two images; given up by the core, and only the wire is left."""
         before = self.facts.commit
         try:
             write()
         except NeurathError as stop:
             reason = f"{stop.what}: {stop.why}"
-            if isinstance(stop, FlashError) or self.facts.broken:
+            if self.facts.broken:
                 return ev.RewriteFailed(reason)
             return ev.RewriteRefused(reason) if self.facts.commit == before else ev.RewriteStopped(reason)
         return ev.Rewritten()
