@@ -113,7 +113,7 @@ def operations(name: str) -> int:
     return nor.operations
 
 
-class Torn(AssertionError):
+class Torn(AssertionError):  # noqa: N818 (what it is, not an error of ours)
     """A terminal that is neither old nor new nor resumable."""
 
 
