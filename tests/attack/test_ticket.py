@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from neurath.terminal.events import Weight
+from neurath.terminal.machine.events import Weight
 from neurath.wire import ticket
 from neurath.wire.offer import Offer
 from tests.terminal.world import NEW, OLD, TICKET, World, image

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from neurath.carriers.http import Http, Place
-from neurath.server import access
+from neurath.server.fleet import access
 from neurath.sim.link import CuttingLink
 from neurath.wire.offer import Offer
 from neurath.wire.report import Report

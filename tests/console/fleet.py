@@ -9,14 +9,15 @@ from pathlib import Path
 
 from neurath.flash.geometry import Model, model_to_toml, simple_layout
 from neurath.ids import Floor, ModelName
-from neurath.server import access, actions, catalog, progress, rollout
-from neurath.server.access import Enrolment, Terminal
-from neurath.server.actions import Action, Draft
-from neurath.server.catalog import Release, Upload
-from neurath.server.delivery import Delivery, Sighting
-from neurath.server.deltas import Deltas
+from neurath.server.delivery.calls import Delivery, Sighting
+from neurath.server.delivery.tickets import load_key
+from neurath.server.fleet import access, actions, progress, rollout
+from neurath.server.fleet.access import Enrolment, Terminal
+from neurath.server.fleet.actions import Action, Draft
+from neurath.server.software import catalog
+from neurath.server.software.catalog import Release, Upload
+from neurath.server.software.deltas import Deltas
 from neurath.server.store import Store
-from neurath.server.tickets import load_key
 from neurath.wire import keys, manifest
 from neurath.wire.check import Check
 from neurath.wire.report import Phase, Report, Verdict

@@ -18,8 +18,8 @@ from neurath.cli.main import VERBS, Parser
 from neurath.console import japanese, words
 from neurath.console.board import differing
 from neurath.flash.geometry import simple_layout
-from neurath.server.catalog import list_releases
-from neurath.server.figures import State
+from neurath.server.fleet.figures import State
+from neurath.server.software.catalog import list_releases
 from neurath.server.store import Store
 from neurath.wire import manifest
 from neurath.wire.report import Phase
@@ -146,7 +146,7 @@ def test_filters_and_words_narrow_the_list(client: TestClient) -> None:
 def test_a_thousand_terminals_are_paged(tmp_path: Path) -> None:
     fleet = Fleet(tmp_path, time.time())
     fleet.model("hub", 65536)
-    from neurath.server.access import Enrolment, register_all
+    from neurath.server.fleet.access import Enrolment, register_all
 
     with fleet.store.write() as db:
         register_all(db, [Enrolment(f"t{n:04}", "hub") for n in range(1000)], NOW)

@@ -7,8 +7,8 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from neurath.server.catalog import Release
-from neurath.server.rollout import Rollout
+from neurath.server.fleet.rollout import Rollout
+from neurath.server.software.catalog import Release
 from neurath.wire import piece
 from neurath.wire.check import Check
 from neurath.wire.offer import Kind, Offer

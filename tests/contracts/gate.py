@@ -7,8 +7,8 @@ import time
 import pytest
 
 from neurath.ids import FIRMWARE
-from neurath.terminal.events import MayInstall, MayNot
 from neurath.terminal.gate import Gate
+from neurath.terminal.machine.events import MayInstall, MayNot
 
 NOW = 1_700_000_000.0
 

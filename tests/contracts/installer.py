@@ -7,10 +7,10 @@ from typing import Protocol
 
 import pytest
 
-from neurath.terminal import events as ev
-from neurath.terminal.events import Fate, Weight
 from neurath.terminal.identity import Lending
 from neurath.terminal.install import Installer
+from neurath.terminal.machine import events as ev
+from neurath.terminal.machine.events import Fate, Weight
 from neurath.wire.offer import Offer
 
 

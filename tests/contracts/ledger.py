@@ -7,7 +7,7 @@ import random
 from dataclasses import replace
 from typing import Protocol
 
-from neurath.server.progress import RANK, Entry
+from neurath.server.fleet.progress import RANK, Entry
 from neurath.wire.report import Phase, Report, Verdict
 
 SIZE = 1000

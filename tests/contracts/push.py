@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from neurath.ids import TerminalId
-from neurath.server.push import Push
+from neurath.server.delivery.push import Push
 
 #: Promised is 1 s; a test machine under load is given ten.
 PATIENCE = 10.0

@@ -8,7 +8,7 @@ import pytest
 
 from neurath.errors import DataError
 from neurath.ids import digest
-from neurath.terminal.staging import Backend, Staging
+from neurath.terminal.staging.area import Backend, Staging
 from neurath.wire.piece import Piece
 
 FILE = random.Random(7).randbytes(10 * 1024 + 77)

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurath.errors import DataError, NeurathError, NotFound, RefusedError
-from neurath.server import access
-from neurath.server.access import Enrolment, Stranger
+from neurath.server.fleet import access
+from neurath.server.fleet.access import Enrolment, Stranger
 from neurath.server.store.tables import terminal
 
 

@@ -9,10 +9,10 @@ import pytest
 from neurath.errors import DataError, NeurathError, NotFound, NothingToDo, RefusedError, TrustError
 from neurath.flash.geometry import Model, model_to_toml, simple_layout
 from neurath.ids import ModelName, digest
-from neurath.server import catalog
-from neurath.server.catalog import Upload
-from neurath.server.rollout import Plan, create, move, select_release
-from neurath.server.upload import read_upload
+from neurath.server.fleet.rollout import Plan, create, move, select_release
+from neurath.server.software import catalog
+from neurath.server.software.catalog import Upload
+from neurath.server.software.upload import read_upload
 from neurath.wire import manifest
 from neurath.wire.keys import from_seed, public_pem
 from tests.server.world import KEY, MODEL, image

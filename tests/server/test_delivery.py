@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 
 from neurath.ids import Floor
-from neurath.server import actions, catalog, progress, rollout, tickets
-from neurath.server.catalog import Upload
-from neurath.server.delivery import Sync
+from neurath.server.delivery import tickets
+from neurath.server.delivery.calls import Sync
+from neurath.server.fleet import actions, progress, rollout
+from neurath.server.software import catalog
+from neurath.server.software.catalog import Upload
 from neurath.wire import manifest, ticket
 from neurath.wire.offer import Kind
 from neurath.wire.report import Phase, Report, Verdict
@@ -201,7 +203,7 @@ def test_heard_is_written_in_batches_and_read_at_once(phone):
     assert delivery.last_heard(phone.terminal) == 6.0
     delivery.flush()
     with phone.world.store.read() as db:
-        from neurath.server import access
+        from neurath.server.fleet import access
 
         found = access.find(db, "t1")
     assert (found.heard, found.carrier, found.address) == (6.0, "coap", "127.0.0.2")

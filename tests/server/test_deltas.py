@@ -12,9 +12,9 @@ import pytest
 
 from neurath.errors import DataError
 from neurath.flash.geometry import simple_layout
-from neurath.server import catalog
-from neurath.server.deltas import Deltas, Result, layout_digest
-from neurath.server.pace import Built, Pending, Unbuilt
+from neurath.server.delivery.pace import Built, Pending, Unbuilt
+from neurath.server.software import catalog
+from neurath.server.software.deltas import Deltas, Result, layout_digest
 from neurath.server.store import Store
 from tests.server.world import build, image
 

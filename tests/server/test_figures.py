@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from neurath.server import figures
-from neurath.server.figures import SILENT_AFTER, Line, State, Wanted
+from neurath.server.fleet import figures
+from neurath.server.fleet.figures import SILENT_AFTER, Line, State, Wanted
 from neurath.units import UnixTime
 from neurath.wire.report import Phase, Verdict
 from tests.console.fleet import Fleet

@@ -22,12 +22,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurath.errors import NeurathError, RefusedError
-from neurath.server import access, actions
 from neurath.server.app import Server, application
-from neurath.server.catalog import Upload, add, add_plain_model
 from neurath.server.ddi import Policy
+from neurath.server.delivery.push import StreamPush
 from neurath.server.door import Door
-from neurath.server.push import StreamPush
+from neurath.server.fleet import access, actions
+from neurath.server.software.catalog import Upload, add, add_plain_model
 from neurath.wire import check as checks
 from neurath.wire import ddi
 from neurath.wire import report as reports

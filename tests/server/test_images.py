@@ -15,7 +15,7 @@ from intelhex import IntelHex
 from neurath.errors import DataError
 from neurath.flash.geometry import Layout, Model, Region, Span, simple_layout
 from neurath.ids import ModelName
-from neurath.server.images import read_image
+from neurath.server.software.images import read_image
 
 
 def hex_text(segments: dict[int, bytes]) -> bytes:

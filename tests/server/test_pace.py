@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurath.flash.geometry import simple_layout
-from neurath.server.pace import IMPOSSIBLE, Built, Pending, Refuse, Situation, Take, Unbuilt, Wait, choose
+from neurath.server.delivery.pace import IMPOSSIBLE, Built, Pending, Refuse, Situation, Take, Unbuilt, Wait, choose
 
 LAYOUT = simple_layout(64 * 1024)
 FULL = Built("f" * 64, 30_000, 1000)

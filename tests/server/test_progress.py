@@ -7,9 +7,9 @@ import itertools
 import pytest
 from sqlalchemy import insert
 
-from neurath.server import actions, progress
-from neurath.server.actions import Draft
-from neurath.server.progress import Key
+from neurath.server.fleet import actions, progress
+from neurath.server.fleet.actions import Draft
+from neurath.server.fleet.progress import Key
 from neurath.server.store.tables import file
 from tests.contracts.ledger import IMAGE, SIZE, LedgerContract
 from tests.server.world import World, image

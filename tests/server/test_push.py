@@ -22,7 +22,7 @@ from starlette.routing import Route
 
 from neurath.errors import LinkError
 from neurath.ids import TerminalId
-from neurath.server.push import StreamPush, follow
+from neurath.server.delivery.push import StreamPush, follow
 from neurath.units import Seconds
 from tests.contracts.push import PATIENCE, Opened, PushContract
 

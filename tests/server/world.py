@@ -11,13 +11,15 @@ from pathlib import Path
 
 from neurath.flash.geometry import Layout, Model, model_to_toml, simple_layout
 from neurath.ids import Floor, ModelName
-from neurath.server import access, catalog, progress, rollout, tickets
-from neurath.server.access import Enrolment, Terminal
-from neurath.server.catalog import Release, Upload
-from neurath.server.delivery import Delivery
-from neurath.server.deltas import Deltas, Job, Result
-from neurath.server.pace import File, Pending
-from neurath.server.progress import Entry, Key
+from neurath.server.delivery import tickets
+from neurath.server.delivery.calls import Delivery
+from neurath.server.delivery.pace import File, Pending
+from neurath.server.fleet import access, progress, rollout
+from neurath.server.fleet.access import Enrolment, Terminal
+from neurath.server.fleet.progress import Entry, Key
+from neurath.server.software import catalog
+from neurath.server.software.catalog import Release, Upload
+from neurath.server.software.deltas import Deltas, Job, Result
 from neurath.server.store import Store
 from neurath.wire import manifest
 from neurath.wire.check import Check

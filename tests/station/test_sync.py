@@ -15,10 +15,11 @@ from neurath.cli.main import main
 from neurath.errors import LinkError
 from neurath.flash.geometry import Model, model_to_toml, simple_layout
 from neurath.ids import ModelName, TerminalId
-from neurath.server import access, catalog
-from neurath.server.access import Enrolment
 from neurath.server.app import Server, application, open_server
-from neurath.server.catalog import Upload
+from neurath.server.fleet import access
+from neurath.server.fleet.access import Enrolment
+from neurath.server.software import catalog
+from neurath.server.software.catalog import Upload
 from neurath.station.stock import Stock
 from neurath.station.sync import sync
 from neurath.wire import keys, manifest, package
@@ -78,7 +79,7 @@ def test_records_reach_the_server_once_and_show_on_the_terminals_timeline(server
     assert sync(stock, url).records == 1
     with opened.store.read() as db:
         terminal = access.find(db, TerminalId("t-1"))
-        from neurath.server import progress
+        from neurath.server.fleet import progress
 
         seen = [e for e in progress.timeline(db, terminal.n) if e.kind == "wire"]
     assert [("restored: 1.2" in e.text, e.at) for e in seen] == [(True, 5.0)]

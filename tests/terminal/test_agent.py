@@ -13,9 +13,9 @@ import pytest
 from neurath.errors import LinkError
 from neurath.flash.geometry import model_to_toml
 from neurath.flash.native import Nor, PowerCut
-from neurath.terminal import events as ev
 from neurath.terminal.gate import Closed
 from neurath.terminal.machine import Policy, Step
+from neurath.terminal.machine import events as ev
 from neurath.wire.report import Phase, Verdict
 from tests.carriers.ddi_stub import TOKEN, DdiStub
 from tests.terminal.world import MODEL, NAME, NEW, OLD, World, factory, image

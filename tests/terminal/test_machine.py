@@ -11,10 +11,10 @@ from itertools import product
 import pytest
 
 from neurath.ids import Version
-from neurath.terminal import events as ev
 from neurath.terminal import machine as machine_module
-from neurath.terminal.events import FLASH, OPENS, Do, Fate, Tell, Weight
 from neurath.terminal.machine import MAX_PROOFS, Machine, Policy, Step
+from neurath.terminal.machine import events as ev
+from neurath.terminal.machine.events import FLASH, OPENS, Do, Fate, Tell, Weight
 from neurath.wire.offer import Kind, Offer
 from neurath.wire.report import Phase, Verdict
 

@@ -8,7 +8,7 @@ from itertools import combinations
 import pytest
 
 from neurath.errors import DataError, RefusedError
-from neurath.terminal.reserve import (
+from neurath.terminal.memory.reserve import (
     Area,
     Choice,
     Part,

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from neurath.flash.bank import Fate
-from neurath.terminal import events as ev
+from neurath.terminal.machine import events as ev
 from neurath.terminal.restoration import Wire
 
 

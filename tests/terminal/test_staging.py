@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from neurath.errors import RefusedError
-from neurath.terminal.durable import Durable, anything
-from neurath.terminal.staging import Backend, Staging, Volatile
+from neurath.terminal.staging.area import Backend, Staging, Volatile
+from neurath.terminal.staging.durable import Durable, anything
 from neurath.wire.piece import Piece
 from tests.contracts.staging import DIGEST, FILE, PIECE, StagingContract, pieces
 

@@ -13,9 +13,9 @@ from neurath.carriers.memory import Line, Memory, Shelf
 from neurath.flash.native import Nor
 from neurath.ids import Version, digest
 from neurath.sim.link import CuttingLink
-from neurath.terminal import events as ev
-from neurath.terminal.reserve import Reserve
-from neurath.terminal.transfer import Transfer, Wanted
+from neurath.terminal.machine import events as ev
+from neurath.terminal.memory.reserve import Reserve
+from neurath.terminal.staging.transfer import Transfer, Wanted
 from neurath.wire.offer import Kind, Offer
 from neurath.wire.report import Phase, Report
 from tests.carriers.ddi_stub import TOKEN, DdiStub

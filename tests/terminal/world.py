@@ -20,10 +20,10 @@ from neurath.terminal.agent import Agent
 from neurath.terminal.gate import Gate, Open
 from neurath.terminal.install import SingleBank
 from neurath.terminal.machine import Policy
-from neurath.terminal.reserve import Reserve
-from neurath.terminal.tenants import PHONE, Program, demo
+from neurath.terminal.memory.reserve import Reserve
+from neurath.terminal.memory.tenants import PHONE, Program, demo
+from neurath.terminal.staging.transfer import Transfer
 from neurath.terminal.trace import Trace
-from neurath.terminal.transfer import Transfer
 from neurath.wire import keys, manifest, ticket
 from neurath.wire.offer import Kind, Offer
 

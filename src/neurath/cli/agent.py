@@ -104,15 +104,15 @@ def _compose(args: argparse.Namespace, model: Model, nor: Nor, watch: Progress) 
     """Every part, put together; the one place where they meet."""
     from neurath.carriers.http import Http, Place
     from neurath.flash.bank import Fate
-    from neurath.terminal import tenants
     from neurath.terminal.acts import Parts
     from neurath.terminal.agent import Agent
     from neurath.terminal.gate import Open
     from neurath.terminal.install import SingleBank
+    from neurath.terminal.machine.state import Policy
+    from neurath.terminal.memory import tenants
     from neurath.terminal.restoration import Wire
-    from neurath.terminal.state import Policy
+    from neurath.terminal.staging.transfer import Transfer
     from neurath.terminal.trace import Trace
-    from neurath.terminal.transfer import Transfer
 
     ram = model.ram if args.ram is None else args.ram
     folder = None if args.stage == "ram" else Path(args.stage)

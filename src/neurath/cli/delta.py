@@ -4,11 +4,10 @@ and never leaves a half-written file."""
 from __future__ import annotations
 
 import argparse
-import os
-import tempfile
 from pathlib import Path
 
 from neurath.cli.output import Output
+from neurath.disk import write_whole
 from neurath.errors import DataError, NotFound, RefusedError, TrustError, UsageError
 from neurath.flash.geometry import Layout
 
@@ -240,13 +239,4 @@ def _put(goal: Path, data: bytes) -> None:
     if goal.exists() and not goal.is_file():
         goal.write_bytes(data)
         return
-    handle, name = tempfile.mkstemp(prefix=f".{goal.name}.", dir=goal.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, goal.stat().st_mode & 0o777 if goal.exists() else 0o644)
-        os.replace(name, goal)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    write_whole(goal, data)

@@ -13,7 +13,7 @@ from neurath.cli import data
 from neurath.cli.output import Output
 
 if TYPE_CHECKING:
-    from neurath.server.catalog import Release
+    from neurath.server.software.catalog import Release
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     command = data.chosen(args)
     if command == "add":
         return _add(args, out)
-    from neurath.server import catalog
+    from neurath.server.software import catalog
 
     with data.store(args, create=False).read() as db:
         if command == "show":
@@ -52,8 +52,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 
 def _add(args: argparse.Namespace, out: Output) -> int:
-    from neurath.server import catalog
-    from neurath.server.upload import read_upload
+    from neurath.server.software import catalog
+    from neurath.server.software.upload import read_upload
 
     content = args.file.read_bytes()
     signed = args.envelope.read_bytes() if args.envelope else b""

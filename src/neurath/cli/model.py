@@ -31,7 +31,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
             return _add(args, out)
         case "show":
             return _show(args, out)
-    from neurath.server import catalog
+    from neurath.server.software import catalog
 
     with data.store(args, create=False).read() as db:
         for name in catalog.list_models(db):
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 def _add(args: argparse.Namespace, out: Output) -> int:
     from neurath.flash.geometry import model_from_toml
-    from neurath.server import catalog
+    from neurath.server.software import catalog
 
     if (args.file is None) == (args.plain is None):
         raise UsageError("a model file or --plain NAME is needed", "exactly one of them", "neurath model add FILE.toml")
@@ -66,7 +66,7 @@ def _add(args: argparse.Namespace, out: Output) -> int:
 
 
 def _show(args: argparse.Namespace, out: Output) -> int:
-    from neurath.server import catalog
+    from neurath.server.software import catalog
 
     with data.store(args, create=False).read() as db:
         about = catalog.describe_model(db, args.name)

@@ -14,7 +14,7 @@ from neurath.errors import UsageError
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from neurath.server.rollout import Rollout
+    from neurath.server.fleet.rollout import Rollout
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    from neurath.server import rollout
+    from neurath.server.fleet import rollout
 
     command = data.chosen(args)
     store = data.store(args, create=False)
@@ -66,7 +66,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 
 def _create(db: Connection, args: argparse.Namespace) -> Rollout:
-    from neurath.server import access, catalog, rollout
+    from neurath.server.fleet import access, rollout
+    from neurath.server.software import catalog
 
     if args.all == bool(args.terminals):
         raise UsageError("--all or --terminals ID... is needed", "exactly one of them", "neurath rollout create --help")
@@ -77,7 +78,8 @@ def _create(db: Connection, args: argparse.Namespace) -> Rollout:
 
 
 def _say(db: Connection, one: Rollout, out: Output, before: str = "") -> None:
-    from neurath.server import catalog, progress
+    from neurath.server.fleet import progress
+    from neurath.server.software import catalog
 
     name = catalog.find_release(db, str(one.release)).name
     phases = progress.counts(db, one.release)

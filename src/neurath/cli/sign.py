@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurath.cli.output import Output
+from neurath.disk import write_whole
 from neurath.errors import DataError, RefusedError, TrustError, UsageError
 
 if TYPE_CHECKING:
@@ -72,13 +73,7 @@ def _sign(args: argparse.Namespace, out: Output) -> int:
 def _write(path: Path, envelope: bytes, image: Path) -> None:
     if path.exists() and path.samefile(image):
         raise RefusedError(f"{path} is the image itself", "the envelope would replace it", "choose another -o")
-    # A full disk leaves the envelope that was there.
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_bytes(envelope)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(path, envelope)
 
 
 def _verify(args: argparse.Namespace, out: Output) -> int:
@@ -141,7 +136,7 @@ def _model(text: str) -> Model:
 
 
 def _image(path: Path, model: Model | None) -> bytes:
-    from neurath.server.images import read_image
+    from neurath.server.software.images import read_image
 
     return read_image(path.read_bytes(), path.name, model if model and model.ram else None).image
 

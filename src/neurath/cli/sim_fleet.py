@@ -103,7 +103,7 @@ def _alive(number: str) -> bool:
 
 
 def _pair(args: argparse.Namespace, say: object) -> Pair:
-    from neurath.server.images import read_image
+    from neurath.server.software.images import read_image
     from neurath.sim import corpus
 
     if (args.old is None) != (args.new is None):

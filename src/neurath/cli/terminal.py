@@ -14,7 +14,7 @@ from neurath.cli.output import Output
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from neurath.server.access import Terminal
+    from neurath.server.fleet.access import Terminal
     from neurath.server.store import Store
 
 
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     with store.read() as db:
         if command == "list":
             return _list(db, args, out)
-        from neurath.server import access
+        from neurath.server.fleet import access
 
         found = access.find(db, args.id, args.tenant)
         if command == "timeline":
@@ -65,8 +65,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 
 def _change(store: Store, command: str, args: argparse.Namespace, out: Output) -> int:
-    from neurath.server import access
-    from neurath.server.access import Enrolment
+    from neurath.server.fleet import access
+    from neurath.server.fleet.access import Enrolment
 
     said: list[tuple[str, dict[str, object]]] = []
     text = args.file.read_text(errors="replace") if command == "import" else ""
@@ -91,7 +91,8 @@ def _change(store: Store, command: str, args: argparse.Namespace, out: Output) -
 
 def _pin(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, object]]:
     from neurath.errors import UsageError
-    from neurath.server import access, catalog, rollout
+    from neurath.server.fleet import access, rollout
+    from neurath.server.software import catalog
 
     if args.none == bool(args.release):
         raise UsageError("a release or --none is needed", "exactly one of them", "neurath terminal pin ID MODEL/VERSION")
@@ -103,7 +104,7 @@ def _pin(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, objec
 
 
 def _list(db: Connection, args: argparse.Namespace, out: Output) -> int:
-    from neurath.server import access
+    from neurath.server.fleet import access
 
     for one in access.all_terminals(db, args.tenant):
         text = f"{one.id:32} {one.model or '-':16} heard {data.when(one.heard)}"
@@ -112,8 +113,9 @@ def _list(db: Connection, args: argparse.Namespace, out: Output) -> int:
 
 
 def _show(db: Connection, found: Terminal, out: Output) -> int:
-    from neurath.server import catalog, progress
-    from neurath.server.progress import Wanted
+    from neurath.server.fleet import progress
+    from neurath.server.fleet.progress import Wanted
+    from neurath.server.software import catalog
 
     said = progress.shown(db, found.n)
     lines = progress.entries(db, Wanted(terminal=found.n))
@@ -130,7 +132,7 @@ def _show(db: Connection, found: Terminal, out: Output) -> int:
 
 
 def _timeline(db: Connection, found: Terminal, out: Output) -> int:
-    from neurath.server import progress
+    from neurath.server.fleet import progress
 
     for one in progress.timeline(db, found.n):
         out.data(f"{data.when(one.at)}  {one.component:10} {one.kind:14} {one.text}".rstrip(), **dataclasses.asdict(one))

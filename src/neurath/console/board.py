@@ -14,10 +14,11 @@ from neurath.console.words import Speak, amount, moment
 from neurath.errors import NeurathError, NotFound
 from neurath.flash.geometry import Layout, Model
 from neurath.ids import FIRMWARE
-from neurath.server import access, catalog, figures, progress
-from neurath.server.access import Terminal
-from neurath.server.figures import Line, Rollout, Share, State, Wanted
-from neurath.server.progress import Event, Shown
+from neurath.server.fleet import access, figures, progress
+from neurath.server.fleet.access import Terminal
+from neurath.server.fleet.figures import Line, Rollout, Share, State, Wanted
+from neurath.server.fleet.progress import Event, Shown
+from neurath.server.software import catalog
 from neurath.server.store import Store
 from neurath.server.store.tables import action as actions
 from neurath.server.store.tables import event as events

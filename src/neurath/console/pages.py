@@ -22,8 +22,8 @@ from neurath.console import board, shapes, upload, words
 from neurath.console.board import Overview, Why
 from neurath.console.live import Live
 from neurath.errors import NeurathError, NotFound, NothingToDo
-from neurath.server.access import DEFAULT_TENANT
-from neurath.server.figures import PAGE, Line, State, Wanted
+from neurath.server.fleet.access import DEFAULT_TENANT
+from neurath.server.fleet.figures import PAGE, Line, State, Wanted
 from neurath.server.store import Store
 from neurath.units import UnixTime
 

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from neurath.console.words import Speak, amount
 from neurath.flash.geometry import Layout, Span
-from neurath.server.figures import Line, State
+from neurath.server.fleet.figures import Line, State
 from neurath.wire.report import Phase
 
 STATE_WORDS = {

@@ -13,11 +13,11 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
 from neurath.errors import DataError, RefusedError, UsageError
-from neurath.server import catalog
-from neurath.server.catalog import IMAGE, Release
-from neurath.server.images import MAX_SPAN
+from neurath.server.software import catalog
+from neurath.server.software.catalog import IMAGE, Release
+from neurath.server.software.images import MAX_SPAN
+from neurath.server.software.upload import read_upload
 from neurath.server.store import Store
-from neurath.server.upload import read_upload
 
 #: A form is at most an image as hex text, and an envelope.
 MAX_FORM = 4 * MAX_SPAN

@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Callable
 
 from neurath.console.japanese import JAPANESE
-from neurath.server.figures import Line
+from neurath.server.fleet.figures import Line
 
 LANGUAGES = ("en", "ja")
 Speak = Callable[..., str]

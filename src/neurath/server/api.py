@@ -13,13 +13,14 @@ from pydantic import BaseModel
 
 from neurath.errors import DataError, NeurathError, NotFound, NothingToDo, RefusedError, TrustError, UsageError
 from neurath.ids import FIRMWARE
-from neurath.server import access, catalog, progress, rollout
-from neurath.server.access import DEFAULT_TENANT, Enrolment, Terminal
-from neurath.server.delivery import Delivery
-from neurath.server.progress import Wanted
+from neurath.server.delivery.calls import Delivery
+from neurath.server.fleet import access, progress, rollout
+from neurath.server.fleet.access import DEFAULT_TENANT, Enrolment, Terminal
+from neurath.server.fleet.progress import Wanted
+from neurath.server.software import catalog
+from neurath.server.software.upload import read_upload
 from neurath.server.stock import stock_routes
 from neurath.server.store import Store
-from neurath.server.upload import read_upload
 from neurath.wire import keys
 
 #: No upload is longer.

@@ -18,13 +18,14 @@ from starlette.routing import BaseRoute, Mount
 from neurath.errors import LinkError, NeurathError
 from neurath.flash.native import need
 from neurath.ids import TerminalId
-from neurath.server import rollout, tickets
 from neurath.server.api import management
 from neurath.server.ddi import DevicePlane, Policy, answer, channel
-from neurath.server.delivery import Delivery
-from neurath.server.deltas import Deltas
+from neurath.server.delivery import tickets
+from neurath.server.delivery.calls import Delivery
+from neurath.server.delivery.push import StreamPush, follow
 from neurath.server.door import Guard
-from neurath.server.push import StreamPush, follow
+from neurath.server.fleet import rollout
+from neurath.server.software.deltas import Deltas
 from neurath.server.store import Store
 
 log = logging.getLogger(__name__)

@@ -19,12 +19,13 @@ from starlette.routing import Route
 
 from neurath.errors import DataError, NeurathError, NotFound, RefusedError
 from neurath.ids import TerminalId
-from neurath.server import access, actions, catalog
-from neurath.server.access import Stranger, Terminal
-from neurath.server.actions import Action
-from neurath.server.delivery import Building, Delivery, Offered, components_for
-from neurath.server.push import StreamPush
+from neurath.server.delivery.calls import Building, Delivery, Offered, components_for
+from neurath.server.delivery.push import StreamPush
+from neurath.server.fleet import access, actions
+from neurath.server.fleet.access import Stranger, Terminal
+from neurath.server.fleet.actions import Action
 from neurath.server.serving import Conditions, Content, FileResponse
+from neurath.server.software import catalog
 from neurath.wire import check, ddi, offer, report
 from neurath.wire.ddi import Artifact, Attributes, Chunk, Deployment, Execution, Feedback, Finished, Poll
 from neurath.wire.report import Phase, Report, Verdict

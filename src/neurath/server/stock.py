@@ -4,9 +4,7 @@ that a station keeps (docs/how-to/restore.md); it must never hand out a file tha
 from __future__ import annotations
 
 import json
-import os
 import re
-import secrets
 import time
 from pathlib import Path
 from typing import Any
@@ -16,10 +14,12 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection, select
 
+from neurath.disk import write_whole
 from neurath.errors import DataError, NotFound
 from neurath.ids import FIRMWARE
-from neurath.server import access, catalog, progress
-from neurath.server.progress import Key
+from neurath.server.fleet import access, progress
+from neurath.server.fleet.progress import Key
+from neurath.server.software import catalog
 from neurath.server.store import Store
 from neurath.server.store.tables import component as components
 from neurath.server.store.tables import event as events
@@ -127,7 +127,7 @@ def keep(store: Store, given: Restoration) -> bool:
         return False
     with store.write() as db:
         _note(db, given)
-    _write(path, given.model_dump_json().encode())
+    write_whole(path, given.model_dump_json().encode())
     return True
 
 
@@ -145,16 +145,3 @@ def _note(db: Connection, given: Restoration) -> None:
 
 def _folder(store: Store) -> Path:
     return store.directory / "restorations"
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with draft.open("xb") as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neurath.errors import DataError, LinkError, NotFound
-from neurath.server.images import read_image
+from neurath.server.software.images import read_image
 
 #: Seconds for one package: a download, on a slow line.
 FETCH_TIME = 180

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from neurath.disk import write_whole
 from neurath.errors import DataError, NotFound, TrustError
 from neurath.ids import ComponentName, ModelName, TerminalId, Version, checked_name
 from neurath.station.select import Entry
@@ -131,13 +131,13 @@ class Stock:
                 "compare the key with its owner, then neurath station sync --accept-keys",
                 id="NRT-292",
             )
-        self.write(self.root / INDEX, index_text(index).encode())
+        write_whole(self.root / INDEX, index_text(index).encode())
 
     def forget_keys(self) -> None:
         """The next index may bring new keys: the technician compared them."""
         index = self.index()
         bare = Index(index.entries, (), index.assigned, index.at)
-        self.write(self.root / INDEX, index_text(bare).encode())
+        write_whole(self.root / INDEX, index_text(bare).encode())
 
     def path(self, image: str) -> Path:
         """Where the image with this digest (64 hex digits) lies or would lie."""
@@ -155,7 +155,7 @@ class Stock:
                 "synchronise again",
                 id="NRT-291",
             )
-        self.write(self.path(entry.image), image)
+        write_whole(self.path(entry.image), image)
 
     def image(self, entry: Entry) -> bytes:
         """The image, checked against its digest; NotFound or DataError."""
@@ -215,7 +215,7 @@ class Stock:
         """Queues the record of one restoration; it is on the disk when this returns."""
         name = f"{int(float(str(fields['at'])) * 1000):015d}-{secrets.token_hex(4)}.json"
         path = self.root / "records" / name
-        self.write(path, json.dumps(fields, sort_keys=True).encode())
+        write_whole(path, json.dumps(fields, sort_keys=True).encode())
         return path
 
     def queued(self) -> list[Path]:
@@ -227,16 +227,3 @@ class Stock:
         sent = record.parent / "sent"
         sent.mkdir(exist_ok=True)
         record.replace(sent / record.name)
-
-    def write(self, path: Path, data: bytes) -> None:
-        """A file that is there whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        try:
-            with draft.open("xb") as out:
-                out.write(data)
-                out.flush()
-                os.fsync(out.fileno())
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)

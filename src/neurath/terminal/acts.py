@@ -9,16 +9,16 @@ from dataclasses import dataclass, replace
 
 from neurath.carriers.base import Carrier
 from neurath.errors import LinkError, NeurathError
-from neurath.terminal import events as ev
-from neurath.terminal.events import Do, Fate, Tell
 from neurath.terminal.gate import Gate
 from neurath.terminal.identity import Lending
 from neurath.terminal.install import Installer
 from neurath.terminal.machine import Machine
-from neurath.terminal.reserve import Reserve
+from neurath.terminal.machine import events as ev
+from neurath.terminal.machine.events import Do, Fate, Tell
+from neurath.terminal.memory.reserve import Reserve
 from neurath.terminal.restoration import Wire
+from neurath.terminal.staging.transfer import Transfer, Wanted
 from neurath.terminal.trace import Trace
-from neurath.terminal.transfer import Transfer, Wanted
 from neurath.wire.report import Report, Verdict
 
 

@@ -7,9 +7,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from neurath.terminal import events as ev
 from neurath.terminal.acts import Acts, Ending, Parts, wanted_of
 from neurath.terminal.machine import Machine, Policy, Step
+from neurath.terminal.machine import events as ev
 
 #: Steps in which bytes of a file are what people want to see.
 _COUNTING = frozenset({Step.RECEIVING, Step.PARKED, Step.CHECKING_FILE})

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from neurath.ids import ComponentName
-from neurath.terminal.events import MayInstall, MayNot
+from neurath.terminal.machine.events import MayInstall, MayNot
 
 
 class Gate(Protocol):

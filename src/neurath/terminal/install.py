@@ -16,10 +16,10 @@ from neurath.flash.geometry import Model
 from neurath.flash.native import Core, Nor, need
 from neurath.flash.trust import Birth, Envelope, Ticket, read_envelope, read_ticket
 from neurath.ids import FIRMWARE, ComponentName
-from neurath.terminal import events as ev
 from neurath.terminal import judge
-from neurath.terminal.events import Weight
 from neurath.terminal.identity import Held, Lending, check_of
+from neurath.terminal.machine import events as ev
+from neurath.terminal.machine.events import Weight
 from neurath.wire.check import Check
 from neurath.wire.offer import Offer
 

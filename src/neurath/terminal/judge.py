@@ -8,7 +8,7 @@ from typing import Protocol
 
 from neurath.errors import NeurathError
 from neurath.flash.bank import Facts
-from neurath.terminal.events import Judged, SelfTested
+from neurath.terminal.machine.events import Judged, SelfTested
 
 #: What a new image does to see whether it works; True: it does.
 SelfTest = Callable[[], bool]

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from neurath.errors import LinkError, NeurathError
 from neurath.flash.bank import Fate
-from neurath.terminal import events as ev
+from neurath.terminal.machine import events as ev
 
 
 class Line(Protocol):

@@ -4,10 +4,9 @@ what was written; it must never overwrite a sound file, and never delete."""
 from __future__ import annotations
 
 import hashlib
-import os
-import secrets
 from pathlib import Path
 
+from neurath.disk import write_whole
 from neurath.errors import NeurathError, NotFound
 from neurath.ids import Digest, digest
 
@@ -32,17 +31,7 @@ class Files:
         target = self.path(name)
         if self._is_sound(name):
             return found
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft = target.with_name(f".{name}.{secrets.token_hex(4)}")
-        try:
-            with draft.open("xb") as out:
-                out.write(data)
-                out.flush()
-                os.fsync(out.fileno())
-            draft.replace(target)
-        finally:
-            draft.unlink(missing_ok=True)
-        _sync_directory(target.parent)
+        write_whole(target, data)
         self._sound.pop(name, None)
         return found
 
@@ -76,11 +65,3 @@ class Files:
             return False
         self._sound[name] = stamp
         return True
-
-
-def _sync_directory(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

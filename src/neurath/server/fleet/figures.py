@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, FromClause, Subquery, and_, case, exists, false, func, literal, or_, select
 
 from neurath.ids import FIRMWARE
-from neurath.server.catalog import IMAGE, Release, list_releases
-from neurath.server.pace import TIME_LIMIT
+from neurath.server.delivery.pace import TIME_LIMIT
+from neurath.server.software.catalog import IMAGE, Release, list_releases
 from neurath.server.store.tables import action, component, delta, event, ledger, rollout, rollout_terminal
 from neurath.server.store.tables import release as releases
 from neurath.server.store.tables import terminal as terminals

@@ -6,8 +6,8 @@ from __future__ import annotations
 from pathlib import PurePath
 
 from neurath.flash.geometry import Model
-from neurath.server.catalog import IMAGE, Upload
-from neurath.server.images import read_image
+from neurath.server.software.catalog import IMAGE, Upload
+from neurath.server.software.images import read_image
 
 #: Packages of other updaters, taken as they are.
 PACKAGES = ("swu", "raucb")

@@ -14,14 +14,16 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from neurath.flash.geometry import Layout
 from neurath.ids import Version
-from neurath.server import access, actions, catalog, pace, progress, rollout, standing, tickets
-from neurath.server.access import Terminal
-from neurath.server.actions import Action, Draft
-from neurath.server.catalog import IMAGE
-from neurath.server.deltas import Deltas
-from neurath.server.pace import File, Need, Refuse, Situation, Take, Wait
-from neurath.server.progress import FINAL, Key
-from neurath.server.standing import Standing
+from neurath.server.delivery import pace, tickets
+from neurath.server.delivery.pace import File, Need, Refuse, Situation, Take, Wait
+from neurath.server.fleet import access, actions, progress, rollout, standing
+from neurath.server.fleet.access import Terminal
+from neurath.server.fleet.actions import Action, Draft
+from neurath.server.fleet.progress import FINAL, Key
+from neurath.server.fleet.standing import Standing
+from neurath.server.software import catalog
+from neurath.server.software.catalog import IMAGE
+from neurath.server.software.deltas import Deltas
 from neurath.server.store import Store
 from neurath.server.store.tables import component as components
 from neurath.server.store.tables import terminal as terminals

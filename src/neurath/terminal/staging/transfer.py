@@ -11,10 +11,10 @@ from pathlib import Path
 from neurath.carriers.base import Carrier
 from neurath.errors import DataError, LinkError, NeurathError
 from neurath.flash import parity
-from neurath.terminal import durable
-from neurath.terminal import events as ev
-from neurath.terminal.reserve import Area, Reserve, Shortfall
-from neurath.terminal.staging import PIECE, Backend, Staging, Volatile
+from neurath.terminal.machine import events as ev
+from neurath.terminal.memory.reserve import Area, Reserve, Shortfall
+from neurath.terminal.staging import durable
+from neurath.terminal.staging.area import PIECE, Backend, Staging, Volatile
 
 #: Bytes staged between two words about progress.
 WORD_EVERY = 4096

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from neurath.terminal import events as ev
-from neurath.terminal.events import Do, Tell
-from neurath.terminal.state import HANDLERS, MAX_PROOFS, Actions, Machine, Step, idle, more
+from neurath.terminal.machine import events as ev
+from neurath.terminal.machine.events import Do, Tell
+from neurath.terminal.machine.state import HANDLERS, MAX_PROOFS, Actions, Machine, Step, idle, more
 from neurath.wire.report import Phase, Verdict
 
 

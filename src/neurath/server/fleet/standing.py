@@ -9,12 +9,13 @@ from sqlalchemy import Connection, select
 
 from neurath.flash.geometry import Model
 from neurath.ids import Floor
-from neurath.server import actions, catalog, progress, rollout
-from neurath.server.access import Terminal
-from neurath.server.actions import Action
-from neurath.server.catalog import IMAGE, Release
-from neurath.server.progress import Entry, Key
-from neurath.server.rollout import Selected
+from neurath.server.fleet import actions, progress, rollout
+from neurath.server.fleet.access import Terminal
+from neurath.server.fleet.actions import Action
+from neurath.server.fleet.progress import Entry, Key
+from neurath.server.fleet.rollout import Selected
+from neurath.server.software import catalog
+from neurath.server.software.catalog import IMAGE, Release
 from neurath.server.store.tables import component as components
 from neurath.wire.report import Verdict
 

@@ -3,7 +3,7 @@ else writes there. They know nothing of updates; they only come and go when aske
 
 from __future__ import annotations
 
-from neurath.terminal.reserve import Part, Reserve, Tenant
+from neurath.terminal.memory.reserve import Part, Reserve, Tenant
 
 #: RAM of the tenant that never leaves; it lies beside what a model can lend.
 PHONE = 16 * 1024

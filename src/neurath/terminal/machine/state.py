@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
-from neurath.terminal import events as ev
-from neurath.terminal.events import Do, Fate, Tell
+from neurath.terminal.machine import events as ev
+from neurath.terminal.machine.events import Do, Fate, Tell
 from neurath.wire.offer import Offer
 from neurath.wire.report import Phase
 

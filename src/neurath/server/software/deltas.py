@@ -18,8 +18,8 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from neurath.errors import NeurathError
 from neurath.flash.geometry import Layout
-from neurath.server import catalog
-from neurath.server.pace import Built, File, Pending, Unbuilt
+from neurath.server.delivery.pace import Built, File, Pending, Unbuilt
+from neurath.server.software import catalog
 from neurath.server.store import Store
 from neurath.server.store.tables import delta as deltas
 

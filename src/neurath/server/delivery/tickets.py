@@ -11,8 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from neurath.ids import TerminalId
-from neurath.server.actions import Action
-from neurath.server.catalog import Release
+from neurath.server.fleet.actions import Action
+from neurath.server.software.catalog import Release
 from neurath.wire import keys, ticket
 from neurath.wire.keys import Alg, SigningKey
 

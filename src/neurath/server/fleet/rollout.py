@@ -9,10 +9,11 @@ from sqlalchemy import Connection, Row, Select, exists, func, insert, or_, selec
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from neurath.errors import NotFound, NothingToDo, RefusedError
-from neurath.server import access, actions, catalog
-from neurath.server.access import Terminal
-from neurath.server.catalog import Release
-from neurath.server.pace import TIME_LIMIT
+from neurath.server.delivery.pace import TIME_LIMIT
+from neurath.server.fleet import access, actions
+from neurath.server.fleet.access import Terminal
+from neurath.server.software import catalog
+from neurath.server.software.catalog import Release
 from neurath.server.store.tables import component as components
 from neurath.server.store.tables import ledger
 from neurath.server.store.tables import notice as notices

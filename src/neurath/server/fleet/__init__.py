@@ -1,0 +1,1 @@
+"""Who is to have what: terminals and their tokens, rollouts, actions, and what became of each."""

@@ -1,0 +1,1 @@
+"""Where an update file is gathered, piece by piece, and how it comes there."""
