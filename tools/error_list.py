@@ -64,8 +64,8 @@ def shared() -> list[str]:
     users: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for path in sorted((ROOT / "src/neurath").rglob("*.py")):
         for name, kind, _ in ids(path):
-            users[name][path.parent.name].add(kind)
-    alike = {"console", "server", "store"}
+            users[name][path.relative_to(ROOT / "src/neurath").parts[0]].add(kind)
+    alike = {"console", "server"}
     return [
         f"{name} is used by {', '.join(sorted(rooms))}: give each its own id"
         for name, rooms in sorted(users.items())

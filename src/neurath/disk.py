@@ -10,8 +10,7 @@ from pathlib import Path
 
 def write_whole(path: Path, data: bytes) -> None:
     """Puts the bytes under this name, replacing what was there; after a crash or on a full disk (OSError) the old file is
-    as it was. Missing folders are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    as it was."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with draft.open("xb") as out:

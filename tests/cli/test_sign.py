@@ -148,14 +148,13 @@ def test_a_full_disk_leaves_the_envelope_that_was_there(bench: Path, monkeypatch
     sign()
     before = (bench / "app.env").read_bytes()
 
-    def full(path: Path, data: bytes) -> int:
-        path.touch()
-        raise OSError(28, "No space left on device", str(path))
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr("neurath.disk.os.fsync", full)
     assert sign(sequence="4") == 1
     assert (bench / "app.env").read_bytes() == before
-    assert not list(bench.glob("*.part"))
+    assert not list(bench.glob(".app.env*"))
 
 
 def test_show_tells_both_halves_of_a_pair_by_one_fingerprint(bench: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -127,6 +127,7 @@ def keep(store: Store, given: Restoration) -> bool:
         return False
     with store.write() as db:
         _note(db, given)
+    path.parent.mkdir(exist_ok=True)
     write_whole(path, given.model_dump_json().encode())
     return True
 

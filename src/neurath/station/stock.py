@@ -131,13 +131,13 @@ class Stock:
                 "compare the key with its owner, then neurath station sync --accept-keys",
                 id="NRT-292",
             )
-        write_whole(self.root / INDEX, index_text(index).encode())
+        self._keep(self.root / INDEX, index_text(index).encode())
 
     def forget_keys(self) -> None:
         """The next index may bring new keys: the technician compared them."""
         index = self.index()
         bare = Index(index.entries, (), index.assigned, index.at)
-        write_whole(self.root / INDEX, index_text(bare).encode())
+        self._keep(self.root / INDEX, index_text(bare).encode())
 
     def path(self, image: str) -> Path:
         """Where the image with this digest (64 hex digits) lies or would lie."""
@@ -155,7 +155,7 @@ class Stock:
                 "synchronise again",
                 id="NRT-291",
             )
-        write_whole(self.path(entry.image), image)
+        self._keep(self.path(entry.image), image)
 
     def image(self, entry: Entry) -> bytes:
         """The image, checked against its digest; NotFound or DataError."""
@@ -215,12 +215,16 @@ class Stock:
         """Queues the record of one restoration; it is on the disk when this returns."""
         name = f"{int(float(str(fields['at'])) * 1000):015d}-{secrets.token_hex(4)}.json"
         path = self.root / "records" / name
-        write_whole(path, json.dumps(fields, sort_keys=True).encode())
+        self._keep(path, json.dumps(fields, sort_keys=True).encode())
         return path
 
     def queued(self) -> list[Path]:
         """Records the server has not had yet, oldest first."""
         return sorted((self.root / "records").glob("*.json"))
+
+    def _keep(self, path: Path, data: bytes) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, data)
 
     def delivered(self, record: Path) -> None:
         """The server has this record: it moves to `records/sent`."""

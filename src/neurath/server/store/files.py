@@ -31,6 +31,7 @@ class Files:
         target = self.path(name)
         if self._is_sound(name):
             return found
+        target.parent.mkdir(parents=True, exist_ok=True)
         write_whole(target, data)
         self._sound.pop(name, None)
         return found
