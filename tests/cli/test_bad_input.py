@@ -106,6 +106,8 @@ CASES = [
     Case("sim power: no such tear", "sim power {image} {other} --kinds sideways", 2),
     Case("sim images: no such pair", "sim images nothing -o {new}", 4),
     Case("sim fleet: absent", "sim fleet --old {absent} --new {image} --once", 4),
+    Case("sim fleet: the same image twice", "sim fleet --old {image} --new {image} --once", 3),
+    Case("sim fleet: more than fits", "sim fleet --old {image} --new {other} --once --ram 1", 5),
     Case("sim fleet: one image", "sim fleet --old {image} --once", 2),
     Case("sim fleet: a folder of mine", "sim fleet --old {image} --new {other} --once --dir {keys}", 2),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -11,12 +12,13 @@ from typing import Any
 
 import pytest
 
+from neurath.errors import RefusedError
 from neurath.flash.native import Nor, write_bank
 from neurath.ids import TerminalId
 from neurath.sim import corpus
 from neurath.sim.fleet import Fleet
 from neurath.sim.processes import verb
-from neurath.sim.scenario import Fate, story
+from neurath.sim.scenario import Fate, rewrite_operations, story
 
 COMMAND = (sys.executable, "-m", "neurath.cli.main", "sim", "fleet", "--once", "--json")
 
@@ -82,6 +84,26 @@ def test_the_verdict_is_read_from_the_banks_and_not_from_what_was_said(tmp_path:
     bank.write_bytes(spoiled)
     assert not fleet._verdict()
     assert any("terminal-2: its bank does NOT hold the new image" in line for line in said)
+
+
+def test_power_goes_inside_the_rewrite_however_small_it_is() -> None:
+    pair = corpus.Pair("tiny", "1", "2", b"hello", b"hello2", real=True)
+    for seed in range(20):
+        told = story(pair, seed)
+        operations = rewrite_operations(pair, told.model)
+        assert [actor.kill_at for actor in told.actors if actor.fate is Fate.SMOOTH] == [0, 0, 0]
+        assert all(0 < actor.kill_at < operations for actor in told.actors if actor.fate is not Fate.SMOOTH)
+
+
+def test_an_update_that_does_not_fit_is_refused_with_what_it_takes() -> None:
+    rng = random.Random(1)
+    pair = corpus.Pair("odd", "1", "2", rng.randbytes(60_000), rng.randbytes(60_000), real=True)
+    with pytest.raises(RefusedError, match="does not fit") as refused:
+        story(pair, 1, ram=50_000)
+    enough = int(refused.value.hint.split()[1])
+    assert story(pair, 1, ram=enough * 1024).model.ram == enough * 1024
+    with pytest.raises(RefusedError):
+        story(pair, 1, ram=(enough - 1) * 1024)
 
 
 def test_the_same_seed_tells_the_same_story() -> None:

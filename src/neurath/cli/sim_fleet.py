@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurath.cli.output import Output
-from neurath.errors import RefusedError, UsageError
+from neurath.errors import NothingToDo, UsageError
 
 if TYPE_CHECKING:
     from neurath.sim.corpus import Pair
+    from neurath.sim.ground import Say
 
 #: Real firmware, the first that can be had.
 FIRST_CHOICE = ("microbit", "greatfet")
@@ -32,6 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--firmware", metavar="NAME", help="a real pair by name, fetched once: microbit, greatfet, primehub, ..."
     )
     parser.add_argument("--terminals", type=int, default=5, metavar="N", help="how many (3 to 50, default 5)")
+    parser.add_argument("--ram", type=int, default=192, metavar="KIB", help="RAM each terminal can lend (default 192)")
     parser.add_argument("--seed", type=int, metavar="S", help="tells the same story again")
     parser.add_argument("--port", type=int, default=0, metavar="N", help="port of server and console (default: a free one)")
     parser.add_argument(
@@ -55,7 +57,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     if not 3 <= args.terminals <= 50:
         raise UsageError("so many terminals make no story", f"{args.terminals} is not in 3 to 50", "--terminals 5")
     seed = secrets.randbelow(1_000_000) if args.seed is None else args.seed
-    scenario = story(pair, seed, args.terminals)
+    scenario = story(pair, seed, args.terminals, args.ram * 1024)
     say(
         f"{pair.name} {pair.old_version} ({len(pair.old):,} bytes) to {pair.new_version} "
         f"({len(pair.new):,} bytes); seed {seed}"
@@ -65,7 +67,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         say(f"{actor.id}: {actor.fate.value}{at}")
     if args.dry_run:
         return 0
-    folder = _folder(args.dir)
+    folder = _folder(args.dir, say)
     # A story that is ended from outside still ends its processes.
     for word in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(word, lambda number, frame: sys.exit(128 + number))
@@ -78,8 +80,9 @@ def run(args: argparse.Namespace, out: Output) -> int:
     return 0 if whole else 1
 
 
-def _folder(named: Path | None) -> Path:
-    """An empty folder for the story. A folder of an earlier story is emptied; any other is refused."""
+def _folder(named: Path | None, say: Say) -> Path:
+    """An empty folder for the story. A folder of an earlier story is emptied, beside one still being told there is a new
+    one; any other is refused."""
     if named is None:
         return Path(tempfile.mkdtemp(prefix="neurath-fleet-"))
     mark = named / ".neurath-fleet"
@@ -87,7 +90,9 @@ def _folder(named: Path | None) -> Path:
         if not mark.exists():
             raise UsageError(f"{named} is not empty", "and no earlier story lies in it", "name a new folder")
         if _alive(mark.read_text()):
-            raise RefusedError(f"a story is being told in {named}", "its process is alive", "end it, or name another --dir")
+            beside = Path(tempfile.mkdtemp(prefix=f"{named.name}-", dir=named.parent))
+            say(f"another story is being told in {named}; this one lies in {beside}")
+            return _folder(beside, say)
         shutil.rmtree(named)
     named.mkdir(parents=True, exist_ok=True)
     mark.write_text(str(os.getpid()))
@@ -102,21 +107,20 @@ def _alive(number: str) -> bool:
     return True
 
 
-def _pair(args: argparse.Namespace, say: object) -> Pair:
+def _pair(args: argparse.Namespace, say: Say) -> Pair:
     from neurath.server.software.images import read_image
     from neurath.sim import corpus
 
     if (args.old is None) != (args.new is None):
-        raise UsageError("an update needs two images", "only one was given", "--old OLD --new NEW")
+        raise UsageError("an update needs two images", "only one was given", "--old OLD --new NEW (make demo OLD=... NEW=...)")
     if args.old is not None:
         old = read_image(args.old.read_bytes(), args.old.name).image
         new = read_image(args.new.read_bytes(), args.new.name).image
         if old == new:
-            raise UsageError("both images are the same", "there is nothing to update", "--old OLD --new NEW")
+            raise NothingToDo("both images are the same", "there is nothing to update", "give two different images")
         return corpus.Pair(args.new.stem[:24], "old", "new", old, new, real=True)
     if args.firmware:
         return corpus.pair(args.firmware)
-    assert callable(say)
     pair = corpus.first_of(FIRST_CHOICE)
     if not pair.real:
         say("no package registry can be reached and no firmware is cached: a small BUILT-IN pair stands in for real firmware")

@@ -18,6 +18,8 @@ from neurath.sim.scenario import Actor, Fate, Scenario
 
 #: Seconds within which the whole story ends, well or badly.
 PATIENCE = 240.0
+#: Exit code of a station that found nothing to restore.
+NOTHING_TO_RESTORE = 3
 #: Seconds between two lines about the same progress.
 LINE_EVERY = 5.0
 
@@ -83,7 +85,15 @@ class Fleet:
             except queue.Empty:
                 continue
             self._hear(said)
+        self._ask_why()
         return self._verdict()
+
+    def _ask_why(self) -> None:
+        """What the server says of those that did not come through."""
+        for name, part in self.parts.items():
+            if not part.done and not part.lost:
+                said = verb("terminal", "why", name, "--data", self.ground.data)
+                part.lost = f"after {PATIENCE:.0f} s the server says: {said[0].get('why', said[0]) if said else 'nothing'}"
 
     def stay(self) -> None:
         """Keeps server and terminals up until Ctrl-C."""
@@ -168,22 +178,25 @@ class Fleet:
 
     def _hear_station(self, part: Part, said: Said) -> None:
         if said.ended is not None:
-            if said.ended != 0:
+            if said.ended not in (0, NOTHING_TO_RESTORE):
                 part.lost = f"the station ended with {said.ended}: {part.station.last_words() if part.station else ''}"
             else:
-                self._mended(part)
+                self._mended(part, by_itself=said.ended == NOTHING_TO_RESTORE)
         elif said.record.get("event") == "task_progress":
             step, held, total = (said.record.get(key) for key in ("step", "held", "total"))
             self.say(f"station: {step} {held:,} of {total:,} bytes" if total else f"station: {step}")
 
-    def _mended(self, part: Part) -> None:
+    def _mended(self, part: Part, by_itself: bool) -> None:
         """The cable is out again, the link is mended: the terminal confirms by itself, the station's record goes up."""
         ground = self.ground
-        self.say(f"station: {part.actor.id} is restored; it is safe to unplug")
+        if by_itself:
+            self.say(f"station: nothing to do; {part.actor.id} finished by itself from its scratch sectors")
+        else:
+            self.say(f"station: {part.actor.id} is restored; it is safe to unplug")
         if part.process is not None:
             part.process.end()
         verb("station", "sync", "--server", ground.url, "--stock", ground.root / "stock")
-        self.say(f"station: its record is with the server; the link of {part.actor.id} is mended")
+        self.say(f"{'' if by_itself else 'station: its record is with the server; '}the link of {part.actor.id} is mended")
         self._power_up(part)
 
     def _verdict(self) -> bool:
@@ -191,7 +204,9 @@ class Fleet:
         pair, whole = self.scenario.pair, True
         for part in self.parts.values():
             new = self.ground.runs_new(part.actor.id)
-            whole = whole and new and part.done and (not part.actor.kill_at or part.lives > 1)
+            whole = whole and new and part.done
+            if part.actor.kill_at and part.lives == 1 and not part.lost:
+                part.lost = f"its rewrite was over before flash operation {part.actor.kill_at}: it was not cut"
             held = (
                 f"holds {pair.new_version}, {len(pair.new):,} bytes, byte for byte" if new else "does NOT hold the new image"
             )

@@ -3,13 +3,21 @@ processes or files; the same seed tells the same story."""
 
 from __future__ import annotations
 
+import functools
 import random
 from dataclasses import dataclass
 from enum import Enum
 
+from neurath.delta.build import build
+from neurath.delta.simulate import target
+from neurath.errors import RefusedError
 from neurath.flash.geometry import Model, simple_layout
 from neurath.ids import ModelName, TerminalId
 from neurath.sim.corpus import Pair
+from neurath.sim.power import Story, walk
+
+#: Bytes of RAM a board can lend, where nothing else is said.
+RAM = 192 * 1024
 
 
 class Fate(Enum):
@@ -39,10 +47,11 @@ class Scenario:
     seed: int
 
 
-def story(pair: Pair, seed: int, terminals: int = 5) -> Scenario:
-    """Terminals of a board with this firmware: one is cut, one is stranded, the others are left in peace."""
+def story(pair: Pair, seed: int, terminals: int = 5, ram: int = RAM) -> Scenario:
+    """Terminals of a board with this firmware: one is cut, one is stranded, the others are left in peace. RefusedError when
+    the update does not fit `ram` bytes."""
     rng = random.Random(seed)
-    model = board(pair)
+    model = board(pair, ram)
     operations = rewrite_operations(pair, model)
     names = [TerminalId(f"terminal-{n}") for n in range(1, terminals + 1)]
     cut, stranded = rng.sample(range(terminals), 2)
@@ -51,21 +60,35 @@ def story(pair: Pair, seed: int, terminals: int = 5) -> Scenario:
     def actor(place: int, name: TerminalId) -> Actor:
         fate = fates.get(place, Fate.SMOOTH)
         # Well inside the rewrite: the first operations are records in the log, the last ones the verdict.
-        kill_at = 0 if fate is Fate.SMOOTH else rng.randrange(operations // 5 + 8, operations * 4 // 5 + 9)
+        kill_at = 0 if fate is Fate.SMOOTH else rng.randrange(operations // 5 + 1, operations * 4 // 5 + 2)
         return Actor(name, fate, kill_at)
 
     return Scenario(pair, model, tuple(actor(place, name) for place, name in enumerate(names)), seed)
 
 
-def board(pair: Pair) -> Model:
-    """A board whose one bank just holds the firmware, with 4 KiB sectors and 192 KiB of RAM that it can lend."""
+def board(pair: Pair, ram: int = RAM) -> Model:
+    """A board whose one bank just holds the firmware, with 4 KiB sectors and so many bytes of RAM that it can lend."""
     room = max(len(pair.old), len(pair.new))
-    return Model(ModelName("demo-board"), simple_layout(room, scratch_sectors=16), ram=192 * 1024)
+    return Model(ModelName("demo-board"), simple_layout(room, scratch_sectors=16), ram=ram)
 
 
+@functools.lru_cache(maxsize=4)
 def rewrite_operations(pair: Pair, model: Model) -> int:
-    """Erases and programs that the rewrite takes at least: each changed sector once into scratch and once into the bank."""
+    """Erases and programs of the whole rewrite, counted by doing it once in memory. RefusedError when the update file and
+    its decoder need more RAM than the board can lend."""
     layout = model.layout
-    sector, size = layout.regions[0].size, max(len(pair.old), len(pair.new))
-    changed = sum(pair.old[at : at + sector] != pair.new[at : at + sector] for at in range(0, size, sector))
-    return changed * 2 * (1 + sector // layout.page)
+    delta = build(pair.old, pair.new, layout)
+    need = delta.ram_needed(layout, staged_in_ram=True)
+    if need > model.ram:
+        raise RefusedError(
+            f"this update does not fit a board that lends {model.ram // 1024} KiB of RAM",
+            f"the update file ({len(delta.data):,} bytes) and its decoder need {need:,} bytes; the images share little",
+            f"--ram {-(-need // 1024)} lends more (make demo ... ARGS='--ram {-(-need // 1024)}')",
+            id="NRT-312",
+        )
+    workspace = delta.ram_needed(layout, staged_in_ram=False)
+    once = Story(
+        layout, pair.old, pair.new, delta.data, target(pair.new, delta.data, layout), workspace,
+        kinds=("before",), depth=1, stride=1 << 30,
+    )  # fmt: skip
+    return walk(once).operations
