@@ -13,7 +13,7 @@ from neurath.errors import LinkError
 from neurath.flash.geometry import model_to_toml
 from neurath.flash.native import Nor
 from neurath.ids import TerminalId
-from neurath.sim.processes import Running, Said, verb
+from neurath.sim.processes import Running, Said, failure, verb
 from neurath.sim.scenario import Actor, Scenario
 
 Say = Callable[..., None]
@@ -78,9 +78,10 @@ class Ground:
         try:
             said = own.get(timeout=START_TIME)
         except queue.Empty:
-            said = Said("server", {}, ended=1)
-        if said.ended is not None or "url" not in said.record:
-            raise LinkError("the server did not start", self.server.last_words(), f"see {self.server.log}", id="NRT-411")
+            why = f"it said nothing for {START_TIME:.0f} s"
+            raise LinkError("the server did not start", why, f"see {self.server.log}", id="NRT-411") from None
+        if said.ended is not None:
+            raise failure("serve", said.ended, self.server.log.read_text(errors="replace"))
         self.url = str(said.record["url"])
         self.say(f"server and console: {self.url}", url=self.url)
 

@@ -38,11 +38,12 @@ def verb(*words: str | Path) -> list[Mapping[str, Any]]:
     argv = [*COMMAND, *map(str, words), "--json"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=VERB_TIME, check=False)
     if done.returncode:
-        raise _failure(" ".join(map(str, words[:2])), done.returncode, done.stderr)
+        raise failure(" ".join(map(str, words[:2])), done.returncode, done.stderr)
     return [record for line in done.stdout.splitlines() if (record := _record(line)) is not None]
 
 
-def _failure(what: str, code: int, stderr: str) -> NeurathError:
+def failure(what: str, code: int, stderr: str) -> NeurathError:
+    """What a verb that ended with this code said, as an error of ours."""
     lines = stderr.strip().splitlines()
     said = _record(lines[-1]) if lines else None
     if said and "what" in said:
