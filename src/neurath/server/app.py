@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -23,6 +23,7 @@ from neurath.server.ddi import DevicePlane, Policy, answer, channel
 from neurath.server.delivery import tickets
 from neurath.server.delivery.calls import Delivery
 from neurath.server.delivery.push import StreamPush, follow
+from neurath.server.delivery.trickle import Trickle
 from neurath.server.door import Guard
 from neurath.server.fleet import rollout
 from neurath.server.software.deltas import Deltas
@@ -43,12 +44,21 @@ class Server:
     delivery: Delivery
     push: StreamPush
     policy: Policy
+    trickle: Trickle = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.trickle = Trickle(self.delivery)
+
+    def flush(self) -> None:
+        """Writes what is written in batches: who was heard, and what heartbeats confirmed."""
+        self.delivery.flush()
+        self.trickle.flush()
 
     def close(self) -> None:
         self.push.close()
         self.deltas.close()
         with contextlib.suppress(NeurathError):
-            self.delivery.flush()
+            self.flush()
         self.store.close()
 
 
@@ -86,7 +96,7 @@ def application(server: Server, console: Iterable[BaseRoute] = ()) -> Starlette:
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         beside = [
-            asyncio.create_task(_flush(server.delivery)),
+            asyncio.create_task(_flush(server)),
             asyncio.create_task(follow(Notices(server.store), server.push.notify)),
         ]
         try:
@@ -97,20 +107,20 @@ def application(server: Server, console: Iterable[BaseRoute] = ()) -> Starlette:
             await asyncio.gather(*beside, return_exceptions=True)
             await asyncio.to_thread(server.close)
 
-    plane = DevicePlane(server.delivery, server.push, server.policy)
+    plane = DevicePlane(server.trickle, server.push, server.policy)
     inside = Starlette(routes=[Mount("/api/v1", management(server.store, server.delivery)), *console])
     return Starlette(
         routes=[*plane.routes(), Mount("/", Guard(inside))], lifespan=lifespan, exception_handlers={Exception: _broken}
     )
 
 
-async def _flush(delivery: Delivery) -> None:
+async def _flush(server: Server) -> None:
     while True:
         await asyncio.sleep(FLUSH)
         try:
-            await asyncio.to_thread(delivery.flush)
+            await asyncio.to_thread(server.flush)
         except NeurathError as fault:
-            log.warning("last-seen times wait: %s (%s)", fault.what, fault.why)
+            log.warning("last-seen times and sync points wait: %s (%s)", fault.what, fault.why)
 
 
 async def _broken(_request: Request, fault: Exception) -> Response:

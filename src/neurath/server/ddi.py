@@ -19,14 +19,15 @@ from starlette.routing import Route
 
 from neurath.errors import DataError, NeurathError, NotFound, RefusedError
 from neurath.ids import TerminalId
-from neurath.server.delivery.calls import Building, Delivery, Offered, components_for
+from neurath.server.delivery.calls import Building, Offered, components_for
 from neurath.server.delivery.push import StreamPush
+from neurath.server.delivery.trickle import Trickle
 from neurath.server.fleet import access, actions
 from neurath.server.fleet.access import Stranger, Terminal
 from neurath.server.fleet.actions import Action
 from neurath.server.serving import Conditions, Content, FileResponse
 from neurath.server.software import catalog
-from neurath.wire import check, ddi, offer, report
+from neurath.wire import check, ddi, offer, report, trickle
 from neurath.wire.ddi import Artifact, Attributes, Chunk, Deployment, Execution, Feedback, Finished, Poll
 from neurath.wire.report import Phase, Report, Verdict
 
@@ -93,9 +94,10 @@ def refused(error: NeurathError) -> Response:
 class DevicePlane:
     """The routes terminals use."""
 
-    def __init__(self, delivery: Delivery, push: StreamPush, policy: Policy) -> None:
-        self.delivery = delivery
-        self.store = delivery.store
+    def __init__(self, riding: Trickle, push: StreamPush, policy: Policy) -> None:
+        self.trickle = riding
+        self.delivery = riding.delivery
+        self.store = self.delivery.store
         self.push = push
         self.policy = policy
 
@@ -114,6 +116,7 @@ class DevicePlane:
             Route(module, self._for(self.artifacts), methods=["GET"]),
             Route(module + "/{file}", self._for(self.artifact), methods=["GET", "HEAD"]),
             Route("/{tenant}/neurath/v1/file/{digest}", self.rescue, methods=["GET", "HEAD"]),
+            Route("/{tenant}/neurath/v1/{id}/heartbeat", self._for(self.heartbeat), methods=["POST"]),
             Route("/{tenant}/neurath/v1/{id}/events", self._for(self.events, stay=True), methods=["GET"]),
         ]
 
@@ -320,6 +323,12 @@ class DevicePlane:
             size, sha1, _ = catalog.file_hashes(db, found)
         content = Content(self.store.files.verified(found), size, found + SUFFIX, sha1, 0.0)
         return FileResponse(content, wanted, lambda start, count: None)
+
+    def heartbeat(self, ask: Ask) -> Response:
+        """A heartbeat with the terminal's download state; pieces ride on its answer."""
+        state = trickle.decode_state(ask.body)
+        data = self.trickle.answer(ask.terminal, state, trickle.MAX_ROOM, ask.now)
+        return Response(data, media_type="application/octet-stream")
 
     def events(self, ask: Ask) -> Response:
         return self.push.respond(channel(ask.terminal))

@@ -111,6 +111,18 @@ def served(db: Connection, action: Action, start: int, count: int, now: float) -
     _change(db, Key.of(action), values)
 
 
+def trickled(db: Connection, action: Action, held: int, sent: int, now: float) -> None:
+    """A terminal's own sync point, `held` bytes of the file, and what was sent on its heartbeats. The sync point follows the
+    terminal down too: it alone knows what it has."""
+    served(db, action, held, sent, now)
+    row = _row(db, Key.of(action))
+    if row is not None and row.action == action.id and Verdict(row.verdict) is Verdict.PENDING and row.sync != held:
+        values: dict[str, object] = {"sync": held, "updated": now}
+        if held == action.size and row.distributed is None:
+            values["distributed"] = now
+        _change(db, Key.of(action), values)
+
+
 def reported(db: Connection, action: Action, report: Report, image: str, now: float) -> Verdict:
     """Writes down a terminal's word and gives the verdict it amounts to. `image` is the digest the bank must have: a
     confirmation whose bank reads otherwise is a failure; "" where no bank can be read."""

@@ -1,0 +1,231 @@
+"""What the server lets ride on heartbeats: the stream's pieces from the terminal's own sync point, as many as the line takes,
+one program at a time, and nothing to terminals that cannot stage them."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from neurath.server.delivery import pace
+from neurath.server.delivery.trickle import PIECE, Trickle
+from neurath.server.fleet.access import Terminal
+from neurath.server.fleet.progress import Entry
+from neurath.server.software import catalog
+from neurath.server.software.catalog import Upload
+from neurath.wire import trickle
+from neurath.wire.report import Phase, Report, Verdict
+from neurath.wire.trickle import NOTHING, Ask, Plan, Reply, State
+from tests.server.test_delivery import signed
+from tests.server.world import World, image
+
+OLD, NEW, NEWER = image(1), image(2), image(3)
+
+
+class Site:
+    """One terminal with durable room, and a heartbeat of its own whenever it is told to."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        world.release("1.0", OLD, 1)
+        self.new = world.release("1.1", NEW, 2)
+        self.terminal = world.terminal()
+        self.riding = Trickle(world.delivery)
+        self.checks_in(self.terminal)
+
+    def checks_in(self, terminal: Terminal, bank: bytes = OLD, **more: object) -> None:
+        self.world.delivery.record(terminal, self.world.says(bank, **({"stage": 1 << 20} | more)), self.world.now)
+
+    def beat(self, state: State | None = None, terminal: Terminal | None = None, after: float = 60.0) -> Reply:
+        self.world.now += after
+        data = self.riding.answer(terminal or self.terminal, state or State(), trickle.MAX_ROOM, self.world.now)
+        return trickle.decode_reply(data)
+
+    def entry(self) -> Entry:
+        self.riding.flush()
+        found = self.world.entry(self.terminal, self.new)
+        assert found is not None
+        return found
+
+    def gather(self, program: bytes, sync: int = 0, link: int = 0) -> list[Reply]:
+        """Every answer from a sync point to the end, none lost."""
+        came = []
+        while not came or not came[-1].last:
+            came.append(self.beat(State(Ask.PIECES, program, sync, link=link)))
+            assert came[-1].first == sync
+            assert came[-1].pieces
+            sync += len(came[-1].pieces)
+        return came
+
+
+@pytest.fixture
+def site(world: World) -> Site:
+    return Site(world)
+
+
+def split(stream: bytes) -> tuple[Plan, bytes]:
+    where = trickle.plan(stream, PIECE)
+    return where, stream[where.begin * PIECE :]
+
+
+def test_without_anything_new_the_answer_is_8_bytes(site: Site) -> None:
+    assert site.beat() == Reply()
+    assert len(site.riding.answer(site.terminal, State(), 1000, site.world.now)) == 8
+
+
+def test_the_pieces_make_a_header_for_everybody_and_then_the_file(site: Site) -> None:
+    site.world.start(site.new)
+    first = site.beat()
+    assert (first.first, first.size, len(first.pieces)) == (0, PIECE, 1)
+    stream = b"".join(b"".join(reply.pieces) for reply in site.gather(first.program))
+    where, file = split(stream)
+    about = trickle.about(stream[: where.begin * PIECE])
+    assert hashlib.sha256(file).digest() == about.file
+    assert about.file[:4] == first.program
+    assert about.envelope == site.new.envelope
+    assert about.version == "1.1"
+    assert about.blocks == b"".join(hashlib.sha256(file[at : at + 4096]).digest()[:16] for at in range(0, len(file), 4096))
+    offer = site.world.delivery.check(site.terminal, site.world.says(OLD, stage=1 << 20), site.world.now)
+    assert offer is not None
+    assert (offer.file, offer.size) == (about.file, about.size)
+    assert offer.ticket not in stream
+
+
+def test_the_ledger_follows_the_terminals_own_sync_point_up_and_down(site: Site) -> None:
+    site.world.start(site.new)
+    program = site.beat().program
+    where, _ = split(b"".join(b"".join(reply.pieces) for reply in site.gather(program)))
+    for sync in (where.begin, where.begin + 7, where.begin + 3, 0, where.count):
+        site.beat(State(Ask.PIECES, program, sync))
+        assert site.entry().sync == where.held(sync)
+    assert site.entry().phase == "downloading"
+    assert site.entry().verdict == "pending"
+    assert site.entry().distributed is not None
+
+
+def test_a_server_that_forgot_everything_goes_on_where_the_terminal_is(site: Site) -> None:
+    site.world.start(site.new)
+    program = site.beat().program
+    before = site.beat(State(Ask.PIECES, program, 9))
+    site.riding = Trickle(site.world.delivery)
+    assert site.beat(State(Ask.PIECES, program, 9)) == before
+
+
+def test_a_terminal_that_has_all_of_it_is_told_so_and_sent_nothing(site: Site) -> None:
+    site.world.start(site.new)
+    program = site.beat().program
+    where, _ = split(b"".join(b"".join(reply.pieces) for reply in site.gather(program)))
+    assert site.beat(State(Ask.PIECES, program, where.count)) == Reply(program)
+    assert site.beat(State(Ask.PIECES, program, 0xFFFFFF)) == Reply(program)
+
+
+def test_nothing_rides_to_a_terminal_without_durable_room_for_all_of_it(site: Site) -> None:
+    site.world.start(site.new)
+    size = len(NEW) // 8
+    for room, rides in ((0, False), (size - 1, False), (size, True)):
+        site.checks_in(site.terminal, stage=room)
+        assert bool(site.beat().pieces) is rides
+
+
+def test_nothing_rides_before_the_terminal_has_shown_its_bank(site: Site) -> None:
+    site.world.start(site.new)
+    stranger = site.world.terminal("t2")
+    assert site.beat(terminal=stranger) == Reply()
+
+
+def test_a_program_that_is_not_this_terminals_is_never_sent(site: Site) -> None:
+    site.world.start(site.new, site.terminal)
+    program = site.beat().program
+    other = site.world.terminal("t2")
+    site.checks_in(other)
+    assert site.beat(State(Ask.PIECES, program, 3), terminal=other) == Reply()
+
+
+def test_a_rollout_that_is_stopped_stops_the_pieces(site: Site) -> None:
+    made = site.world.start(site.new)
+    program = site.beat().program
+    site.world.move(made, "abort")
+    assert site.beat(State(Ask.PIECES, program, 3)) == Reply()
+
+
+def test_a_newer_release_is_named_instead_of_the_one_asked_for(site: Site) -> None:
+    site.world.start(site.new)
+    program = site.beat().program
+    site.world.start(site.world.release("1.2", NEWER, 3))
+    named = site.beat(State(Ask.PIECES, program, 3))
+    assert named == Reply(named.program)
+    assert named.program not in (program, NOTHING)
+    assert site.beat(State(Ask.PIECES, named.program, 0)).pieces
+
+
+def test_of_several_programs_the_one_nearest_to_its_end_goes_first(site: Site) -> None:
+    site.world.start(site.new)
+    large = site.beat().program
+    old, new = image(7, 9_000), image(8, 9_000)
+    for number, data in enumerate((old, new), 1):
+        upload = Upload(data, "phone", f"r{number}", component="radio", envelope=signed(data, number))
+        radio = catalog.add(site.world.store, upload, site.world.now)
+    site.world.start(radio)
+    site.checks_in(site.terminal, old, component="radio")
+    named = site.beat(State(Ask.PIECES, large, 0))
+    assert named == Reply(named.program)
+    assert named.program != large
+    came = site.gather(named.program)
+    done = State(Ask.PIECES, named.program, came[-1].first + len(came[-1].pieces))
+    assert site.beat(done) == Reply(large)
+    assert site.beat(State(Ask.PIECES, large, 0)).program == large
+
+
+@pytest.mark.parametrize("room", [0, 8, 207])
+def test_an_answer_without_room_for_a_piece_names_the_program_only(site: Site, room: int) -> None:
+    site.world.start(site.new)
+    reply = site.beat(State(room=room))
+    assert reply == Reply(reply.program)
+    assert reply.program != NOTHING
+
+
+def test_the_number_of_pieces_follows_the_rate_the_period_and_the_room(site: Site) -> None:
+    site.world.start(site.new)
+    program = site.beat().program
+    counts = {}
+    for rate in (0, 1_000, 20_000, 1_000_000):
+        state = State(Ask.PIECES, program, 0, link=trickle.link_class(rate))
+        counts[rate] = len(site.beat(state).pieces)
+    assert counts[0] == 1
+    assert 13 <= counts[1_000] <= 17  # 5 % of 1,000 bytes a second in 60 s are 3,000 bytes
+    assert counts[20_000] > counts[1_000]
+    small = State(Ask.PIECES, program, 0, room=8 + 3 * PIECE + 199, link=255)
+    assert len(site.beat(small).pieces) == 3
+
+
+def test_the_share_of_the_line_is_never_above_a_twentieth_once_a_piece_fits_it() -> None:
+    for spare in (0.0, 100.0, 3_999.0, 4_000.0, 1e6):
+        count = pace.ride(spare, 60_000, 200)
+        assert count == 1 or count * 200 <= 0.05 * spare
+    assert pace.ride(1e9, 199, 200) == 0
+    assert pace.ride(1e9, 60_000, 200) == 300
+
+
+def test_a_verdict_ends_the_pieces(site: Site) -> None:
+    site.world.start(site.new)
+    program = site.beat().program
+    entry = site.entry()
+    with site.world.store.read() as db:
+        from neurath.server.fleet import actions
+
+        action = actions.by_id(db, entry.action or 0)
+    site.world.delivery.reported(action, Report(str(action.id), Phase.FAILED, Verdict.REFUSED, reason="no"), site.world.now)
+    assert site.beat(State(Ask.PIECES, program, 3), after=1.0) == Reply()
+
+
+def test_a_store_that_is_busy_costs_pieces_and_no_heartbeat(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    from neurath.errors import RefusedError
+
+    def busy(*_: object) -> None:
+        raise RefusedError("the store is busy", "", "")
+
+    site.world.start(site.new)
+    program = site.beat().program
+    monkeypatch.setattr(site.world.delivery, "decide", busy)
+    assert site.beat(State(Ask.PIECES, program, 3)) == Reply(program)
+    assert site.beat() == Reply()
