@@ -14,15 +14,19 @@ async def inside(scope, receive, send):
     await send({"type": "http.response.body", "body": b""})
 
 
-def asked(client="127.0.0.1", host="127.0.0.1:8642", origin=None, method="GET"):
+TOKEN = "the-stations-token"
+
+
+def asked(client="127.0.0.1", host="127.0.0.1:8642", origin=None, method="GET", path="/", shown=None):
     headers = [(b"host", host.encode())] + ([(b"origin", origin.encode())] if origin else [])
+    headers += [(b"authorization", shown.encode())] if shown else []
     said = []
 
     async def send(message):
         said.append(message)
 
-    scope = {"type": "http", "client": (client, 5), "headers": headers, "method": method}
-    asyncio.run(Guard(inside)(scope, None, send))
+    scope = {"type": "http", "client": (client, 5), "headers": headers, "method": method, "path": path}
+    asyncio.run(Guard(inside, TOKEN)(scope, None, send))
     return said[0]["status"]
 
 
@@ -52,3 +56,23 @@ def test_a_change_from_another_origin_is_refused(origin):
     assert asked(origin=origin, method="DELETE") == 403
     assert asked(origin="http://127.0.0.1:8642", method="POST") == 200
     assert asked(method="POST") == 200
+
+
+STATIONS = [("GET", "/api/v1/stock"), ("GET", "/api/v1/stock/files/" + 64 * "a"), ("POST", "/api/v1/restorations")]
+
+
+@pytest.mark.parametrize(("method", "path"), STATIONS)
+def test_a_station_elsewhere_shows_its_token(method, path):
+    there = {"client": "192.0.2.7", "host": "updates.example:8642", "method": method, "path": path}
+    assert asked(**there, shown=f"StationToken {TOKEN}") == 200
+    for wrong in (None, "StationToken ", f"StationToken {TOKEN}x", f"TargetToken {TOKEN}", TOKEN, "StationToken \u00e9"):
+        assert asked(**there, shown=wrong) == 403
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/"), ("GET", "/api/v1/terminals"), ("GET", "/api/v1/restorations"), ("POST", "/api/v1/stock"),
+     ("DELETE", "/api/v1/stock"), ("GET", "/api/v1/stock/../terminals"), ("POST", "/api/v1/rollouts")],
+)  # fmt: skip
+def test_the_stations_token_opens_nothing_else(method, path):
+    assert asked(client="192.0.2.7", method=method, path=path, shown=f"StationToken {TOKEN}") == 403

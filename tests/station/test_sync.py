@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 
 from neurath.cli.main import main
-from neurath.errors import LinkError
+from neurath.errors import LinkError, RefusedError
 from neurath.flash.geometry import Model, model_to_toml, simple_layout
 from neurath.ids import ModelName, TerminalId
 from neurath.server.app import Server, application, open_server
@@ -21,7 +21,7 @@ from neurath.server.fleet.access import Enrolment
 from neurath.server.software import catalog
 from neurath.server.software.catalog import Upload
 from neurath.station.stock import Stock
-from neurath.station.sync import sync
+from neurath.station.sync import Source, sync
 from neurath.wire import keys, manifest, package
 
 KEY = keys.from_seed(bytes(range(32)))
@@ -62,7 +62,7 @@ def server(tmp_path: Path) -> Iterator[tuple[str, Server]]:
 def test_a_synchronised_stock_is_whole_and_works_without_the_server(server: tuple[str, Server], tmp_path: Path) -> None:
     url, _ = server
     stock = Stock(tmp_path / "stock")
-    assert (sync(stock, url).fetched, sync(stock, url).fetched) == (2, 0)
+    assert (sync(stock, Source(url)).fetched, sync(stock, Source(url)).fetched) == (2, 0)
     entries = {e.version: e for e in stock.index().entries}
     assert package.read(stock.package(entries["1.2"])).image == IMAGES[2]
 
@@ -74,9 +74,9 @@ def test_records_reach_the_server_once_and_show_on_the_terminals_timeline(server
     path = stock.record(fields)
     stock.record({**fields, "at": 6.0, "terminal": "nobody"})
     copy = path.read_bytes()
-    assert sync(stock, url).records == 2
+    assert sync(stock, Source(url)).records == 2
     path.write_bytes(copy)  # the answer got lost: it is sent again
-    assert sync(stock, url).records == 1
+    assert sync(stock, Source(url)).records == 1
     with opened.store.read() as db:
         terminal = access.find(db, TerminalId("t-1"))
         from neurath.server.fleet import progress
@@ -90,7 +90,7 @@ def test_a_dead_server_loses_no_record_and_says_so(tmp_path: Path) -> None:
     stock = Stock(tmp_path / "stock")
     stock.record({"at": 1.0, "terminal": "t", "verdict": "restored"})
     with pytest.raises(LinkError):
-        sync(stock, "http://127.0.0.1:9")
+        sync(stock, Source("http://127.0.0.1:9"))
     assert len(stock.queued()) == 1
 
 
@@ -120,3 +120,20 @@ def test_the_verbs_answer_with_the_right_codes(
     assert main(["station", "package", str(tmp_path / "i"), str(tmp_path / "e"), "-o", str(out), "--leaf", "1024"]) == 0
     assert package.read(out.read_bytes()).image == IMAGES[1]
     assert main(["station", "package", str(tmp_path / "none"), str(tmp_path / "e"), "-o", str(out)]) == 4
+
+
+def test_a_station_on_another_machine_needs_the_token(
+    server: tuple[str, Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, opened = server
+    monkeypatch.setattr("neurath.server.door._is_local", lambda name: False)  # now everybody comes from elsewhere
+    token = (opened.store.directory / "station.token").read_text().strip()
+    assert (opened.store.directory / "station.token").stat().st_mode & 0o077 == 0
+    stock = Stock(tmp_path / "stock")
+    stock.record({"at": 5.0, "terminal": "t-1", "verdict": "restored"})
+    with pytest.raises(RefusedError, match="403"):
+        sync(stock, Source(url))
+    assert len(stock.queued()) == 1
+    assert main(["station", "sync", "--server", url, "--stock", str(tmp_path / "stock"), "--token", token]) == 0
+    assert stock.queued() == []
+    assert len(stock.index().entries) == 2

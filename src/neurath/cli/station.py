@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
+import os
 import sys
 import time
 from pathlib import Path
@@ -36,6 +37,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     run_.add_argument("--dry-run", action="store_true", help="identify and choose, write nothing")
     sync = _sub(verbs, "sync", "stock down, records up", "neurath station sync --server http://127.0.0.1:8642 --stock stock")
     sync.add_argument("--server", required=True, metavar="URL")
+    sync.add_argument(
+        "--token",
+        metavar="T",
+        default=os.environ.get("NEURATH_STATION_TOKEN", ""),
+        help="the stations' token (station.token in the server's data), needed from another machine",
+    )
     _stock(sync)
     sync.add_argument("--accept-keys", action="store_true", help="take new release keys after comparing them with their owner")
     sync.add_argument("--dry-run", action="store_true", help="say what waits, change nothing")
@@ -279,14 +286,14 @@ def _enrol(args: argparse.Namespace, out: Output) -> int:
 
 def _sync(args: argparse.Namespace, out: Output) -> int:
     from neurath.station.stock import Stock
-    from neurath.station.sync import sync
+    from neurath.station.sync import Source, sync
 
     stock = Stock(args.stock)
     if args.dry_run:
         waiting = len(stock.queued())
         out.data(f"{waiting} records wait for {args.server}", records=waiting)
         return 0
-    done = sync(stock, args.server, accept_keys=args.accept_keys)
+    done = sync(stock, Source(args.server, args.token), accept_keys=args.accept_keys)
     out.data(
         f"{done.releases} releases, {done.fetched} images fetched, {done.records} records delivered",
         releases=done.releases,

@@ -27,6 +27,7 @@ from neurath.server.delivery.trickle import Trickle
 from neurath.server.door import Guard
 from neurath.server.fleet import rollout
 from neurath.server.software.deltas import Deltas
+from neurath.server.stock import station_token
 from neurath.server.store import Store
 
 log = logging.getLogger(__name__)
@@ -109,9 +110,8 @@ def application(server: Server, console: Iterable[BaseRoute] = ()) -> Starlette:
 
     plane = DevicePlane(server.trickle, server.push, server.policy)
     inside = Starlette(routes=[Mount("/api/v1", management(server.store, server.delivery)), *console])
-    return Starlette(
-        routes=[*plane.routes(), Mount("/", Guard(inside))], lifespan=lifespan, exception_handlers={Exception: _broken}
-    )
+    guarded = Mount("/", Guard(inside, station_token(server.store.directory)))
+    return Starlette(routes=[*plane.routes(), guarded], lifespan=lifespan, exception_handlers={Exception: _broken})
 
 
 async def _flush(server: Server) -> None:

@@ -4,6 +4,7 @@ its own. It knows connections; it must never look into a request. Bodies have th
 from __future__ import annotations
 
 import asyncio
+import hmac
 import ipaddress
 from collections import Counter
 from typing import Any, ClassVar
@@ -66,15 +67,17 @@ class Door(H11Protocol):
 
 class Guard:
     """Before console and management plane: they have no login yet, so they answer this machine only, and no page of another
-    origin may change anything through a visitor's browser."""
+    origin may change anything through a visitor's browser. A restoration station, which stands elsewhere, shows the stations'
+    token, and gets at the stock and the place for its records with it, nothing else."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Any, station_token: str) -> None:
         self.app = app
+        self._station = f"StationToken {station_token}".encode()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
             headers = {key: value.decode("latin-1") for key, value in scope["headers"]}
-            why = _objection(scope, headers)
+            why = "" if self._is_station(scope, headers) else _objection(scope, headers)
             if why:
                 body = ('{"error":"NRT-329","what":"refused","why":"' + why + '","try":"ask from this machine"}').encode()
                 given = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
@@ -82,6 +85,16 @@ class Guard:
                 await send({"type": "http.response.body", "body": body})
                 return
         await self.app(scope, receive, send)
+
+    def _is_station(self, scope: Any, headers: dict[bytes, str]) -> bool:
+        shown = headers.get(b"authorization", "").encode("latin-1")
+        return hmac.compare_digest(shown, self._station) and _is_for_stations(scope["method"], scope["path"])
+
+
+def _is_for_stations(method: str, path: str) -> bool:
+    if method == "POST":
+        return path == "/api/v1/restorations"
+    return method == "GET" and (path == "/api/v1/stock" or path.startswith("/api/v1/stock/files/"))
 
 
 def _objection(scope: Any, headers: dict[bytes, str]) -> str:

@@ -3,8 +3,10 @@ that a station keeps (docs/how-to/restore.md); it must never hand out a file tha
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import secrets
 import time
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,8 @@ from neurath.server.store.tables import event as events
 from neurath.server.store.tables import release as releases
 from neurath.server.store.tables import terminal as terminals
 
+#: What stations show when they ask from another machine; in the data directory.
+TOKEN_FILE = "station.token"
 #: Version of the index (neurath.station.stock reads it).
 FORM = 1
 _NAME = re.compile(r"[0-9a-f]{1,32}-[0-9a-f]{1,32}")
@@ -69,6 +73,20 @@ def stock_routes(api: FastAPI, store: Store) -> None:
     @api.get("/restorations")
     def restorations() -> list[Json]:
         return [json.loads(path.read_text()) for path in sorted(_folder(store).glob("*.json"))]
+
+
+def station_token(directory: Path) -> str:
+    """The stations' token, made at the first start, readable by the server's user alone. A new one is had by deleting the
+    file and starting the server again: every station then needs it."""
+    path = directory / TOKEN_FILE
+    if not path.exists():
+        draft = directory / f".{TOKEN_FILE}.{secrets.token_hex(4)}"
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_urlsafe(32) + "\n")
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(draft)  # whole or not at all: another process may be at the same place
+        draft.unlink()
+    return path.read_text().strip()
 
 
 def index(db: Connection) -> Json:

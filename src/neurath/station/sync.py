@@ -27,12 +27,31 @@ class Synced:
     records: int
 
 
-def sync(stock: Stock, server: str, *, accept_keys: bool = False) -> Synced:
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a stock comes from: the server's address, and the stations' token, which a station on another machine needs."""
+
+    server: str
+    token: str = ""
+
+    def ask(self, path: str, body: bytes | None = None) -> bytes:
+        """One request; the answer's body, or an error in three lines."""
+        try:
+            request = urllib.request.Request(f"{self.server.rstrip('/')}/api/v1{path}", body)
+        except ValueError as fault:
+            raise DataError(f"{self.server!r} is no address", str(fault), "say http://HOST:PORT") from None
+        if body is not None:
+            request.add_header("Content-Type", "application/json")
+        if self.token:
+            request.add_header("Authorization", f"StationToken {self.token}")
+        return _answer(request)
+
+
+def sync(stock: Stock, source: Source, *, accept_keys: bool = False) -> Synced:
     """Records first: they are the only copy. Then images, then the index that names them."""
-    base = server.rstrip("/") + "/api/v1"
-    records = deliver(stock, base)
-    index = index_of(_get(f"{base}/stock").decode("utf-8", "replace"))
-    fetched = _fetch(stock, base, index)
+    records = deliver(stock, source)
+    index = index_of(source.ask("/stock").decode("utf-8", "replace"))
+    fetched = _fetch(stock, source, index)
     if accept_keys:
         with contextlib.suppress(NotFound):
             stock.forget_keys()
@@ -40,39 +59,32 @@ def sync(stock: Stock, server: str, *, accept_keys: bool = False) -> Synced:
     return Synced(len(index.entries), fetched, records)
 
 
-def deliver(stock: Stock, base: str) -> int:
+def deliver(stock: Stock, source: Source) -> int:
     """Gives the server the records that wait; each is sent again until the server says it has it."""
     waiting = stock.queued()
     for record in waiting:
         body = json.dumps({"name": record.stem, **json.loads(record.read_text())}).encode()
-        _ask(urllib.request.Request(f"{base}/restorations", body, {"Content-Type": "application/json"}))
+        source.ask("/restorations", body)
         stock.delivered(record)
     return len(waiting)
 
 
-def _fetch(stock: Stock, base: str, index: Index) -> int:
+def _fetch(stock: Stock, source: Source, index: Index) -> int:
     fetched = 0
     for entry in index.entries:
         if not stock.has(entry):
-            stock.put(entry, _get(f"{base}/stock/files/{entry.image}"))
+            stock.put(entry, source.ask(f"/stock/files/{entry.image}"))
             fetched += 1
     return fetched
 
 
-def _get(url: str) -> bytes:
-    try:
-        request = urllib.request.Request(url)
-    except ValueError as fault:
-        raise DataError(f"{url!r} is no address", str(fault), "say http://HOST:PORT") from None
-    return _ask(request)
-
-
-def _ask(request: urllib.request.Request) -> bytes:
+def _answer(request: urllib.request.Request) -> bytes:
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
             return bytes(answer.read(LONGEST))
     except urllib.error.HTTPError as fault:
-        raise RefusedError(f"the server refused: {fault.code}", request.full_url, "check --server and its version") from None
+        hint = "--token, from station.token in the server's data directory" if fault.code == 403 else "check --server"
+        raise RefusedError(f"the server refused: {fault.code}", request.full_url, hint) from None
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as fault:
         reason = getattr(fault, "reason", fault)
         raise LinkError(f"no answer from {request.full_url}", str(reason), "is the server running?") from None
