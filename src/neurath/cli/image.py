@@ -54,6 +54,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
 def _add(args: argparse.Namespace, out: Output) -> int:
     from neurath.server.software import catalog
     from neurath.server.software.upload import read_upload
+    from neurath.server.watch import arrival
 
     content = args.file.read_bytes()
     signed = args.envelope.read_bytes() if args.envelope else b""
@@ -68,8 +69,9 @@ def _add(args: argparse.Namespace, out: Output) -> int:
             f"{args.model}/{args.version} would be added: {len(taken.data):,} bytes", size=len(taken.data), kind=taken.kind
         )
         return 0
-    found = catalog.add(store, wanted, time.time())
-    out.data(f"added {_line(found)}", **_fields(found))
+    came = arrival.arrive(store, wanted, time.time()).news()
+    begun = "" if came.rollout is None else f"; rollout {came.rollout} runs, as its watched folder says"
+    out.data(f"added {_line(came.release)}{begun}", **_fields(came.release), rollout=came.rollout)
     return 0
 
 

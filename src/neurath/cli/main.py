@@ -18,6 +18,7 @@ from neurath.errors import NeurathError, UsageError
 VERBS: dict[str, tuple[str, str]] = {
     "serve": ("serve", "server and console"),
     "image": ("image", "software store: add, list, show"),
+    "watch": ("watch", "folders whose files become releases: add, list, remove"),
     "sign": ("sign", "sign an image where the key is (never on the server)"),
     "verify": ("sign", "verify an image against its envelope"),
     "key": ("key", "make and show keys"),

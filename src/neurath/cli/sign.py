@@ -29,12 +29,13 @@ def _configure_sign(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "example: neurath sign app.bin --model lamp.toml --version 1.4.0 --sequence 14 --key release.pem -o app.env"
     )
-    parser.add_argument("file", type=Path, metavar="FILE", help="the FULL image: .bin, .hex or .elf")
+    parser.add_argument("file", type=Path, nargs="?", metavar="FILE", help="the FULL image: .bin, .hex or .elf")
+    parser.add_argument("--watch", type=Path, metavar="DIR", help="sign whatever is put into DIR, until Ctrl-C")
     parser.add_argument("--model", required=True, metavar="M", help="name of the model, or its .toml file")
-    parser.add_argument("--version", required=True, metavar="V", help="word for people, at most 32 printable characters")
+    parser.add_argument("--version", metavar="V", help="word for people, at most 32 printable characters")
     parser.add_argument("--key", required=True, type=Path, metavar="K", help="private release key (PEM)")
-    parser.add_argument("-o", "--out", required=True, type=Path, metavar="E", help="the envelope to write")
-    order = parser.add_mutually_exclusive_group(required=True)
+    parser.add_argument("-o", "--out", type=Path, metavar="E", help="the envelope to write")
+    order = parser.add_mutually_exclusive_group()
     order.add_argument("--sequence", type=_number, metavar="N", help="grows with each release; terminals refuse lower ones")
     order.add_argument("--after", type=Path, metavar="ENVELOPE", help="one more than this envelope's sequence, in its epoch")
     parser.add_argument("--epoch", type=_number, metavar="N", help="security epoch (default 0, or that of --after)")
@@ -54,10 +55,21 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 
 def _sign(args: argparse.Namespace, out: Output) -> int:
+    if args.watch is not None:
+        from neurath.cli import sign_watch
+
+        return sign_watch.run(args, out)
+    needed = {"FILE": args.file, "--version": args.version, "-o": args.out}
+    if missing := [name for name, given in needed.items() if given is None]:
+        raise UsageError(
+            f"{', '.join(missing)} missing", "one file is signed, or a folder with --watch", "neurath sign --help"
+        )
+    if args.sequence is None and args.after is None:
+        raise UsageError("--sequence or --after missing", "terminals refuse a lower sequence", "neurath sign --help")
     from neurath.wire import keys, manifest
 
     key = keys.load_private(args.key)
-    model = _model(args.model)
+    model = model_of(args.model)
     image = _image(args.file, model)
     sequence, epoch = _order(args, key.public)
     contents = manifest.contents_of(image, model, sequence=sequence, epoch=epoch, version=args.version)
@@ -65,12 +77,13 @@ def _sign(args: argparse.Namespace, out: Output) -> int:
     # Whatever is written was read back by the code that a terminal runs.
     checked = manifest.verify(envelope, [key.public])
     if not args.dry_run:
-        _write(args.out, envelope, args.file)
+        write_envelope(args.out, envelope, args.file)
     _tell(checked, out, file=str(args.out), bytes=len(envelope), dry_run=args.dry_run)
     return 0
 
 
-def _write(path: Path, envelope: bytes, image: Path) -> None:
+def write_envelope(path: Path, envelope: bytes, image: Path) -> None:
+    """The envelope, whole or not at all."""
     if path.exists() and path.samefile(image):
         raise RefusedError(f"{path} is the image itself", "the envelope would replace it", "choose another -o")
     write_whole(path, envelope)
@@ -87,7 +100,7 @@ def _verify(args: argparse.Namespace, out: Output) -> int:
         raise
     except DataError as fault:
         raise TrustError(f"{args.envelope} is not to be trusted", f"{fault.what}: {fault.why}", fault.hint) from None
-    model = _model(args.model) if args.model else None
+    model = model_of(args.model) if args.model else None
     if model and (envelope.vendor, envelope.klass) != (model.vendor, model.klass):
         raise TrustError("this envelope is for another model", "vendor or class id differ", "check --model", id="NRT-252")
     _compare(_image(args.file, model), envelope)
@@ -123,7 +136,7 @@ def _tell(envelope: Envelope, out: Output, **more: object) -> None:
     )
 
 
-def _model(text: str) -> Model:
+def model_of(text: str) -> Model:
     """The model of a .toml file, or one known by its name alone: its ids follow from the name."""
     from neurath.flash import geometry
     from neurath.ids import ModelName

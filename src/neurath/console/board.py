@@ -23,6 +23,8 @@ from neurath.server.store import Store
 from neurath.server.store.tables import action as actions
 from neurath.server.store.tables import event as events
 from neurath.server.store.tables import terminal as terminals
+from neurath.server.watch import folders
+from neurath.server.watch.folders import Waiting
 from neurath.units import UnixTime
 from neurath.wire.report import Phase
 
@@ -45,7 +47,8 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The fleet: `total` terminals, `found` of them match, `lines` are one page of those."""
+    """The fleet: `total` terminals, `found` of them match, `lines` are one page of those; `waiting`: files in watched folders
+    that are no release yet, and why."""
 
     total: int
     counts: dict[State, int]
@@ -56,6 +59,7 @@ class Overview:
     restorations: list[Line]
     records: list[Record]
     models: list[str]
+    waiting: list[Waiting]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,7 @@ def overview(store: Store, wanted: Wanted, why: Why, now: UnixTime) -> Overview:
             restorations=figures.lines(db, Wanted(state=State.RESTORATION), now)[0] if State.RESTORATION in counts else [],
             records=_records(db),
             models=catalog.list_models(db),
+            waiting=folders.waiting(db),
         )
         named = {(one.tenant, str(one.id)): one for one in _terminals(db, [x for x in lines if _unexplained(x)])}
     explained = [replace(x, reason=why(named[x.tenant, x.id], str(FIRMWARE), now)) if _unexplained(x) else x for x in lines]

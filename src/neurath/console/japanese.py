@@ -7,6 +7,8 @@ JAPANESE: dict[str, str] = {
     "Skip to the figures": "内容へ移動",
     "Overview": "概要",
     "Software": "ソフトウェア",
+    "In watched folders": "監視フォルダー内",
+    "cannot be read": "読み取り不可",
     "Terminals": "端末",
     "Terminal": "端末",
     "Rollouts": "配信",

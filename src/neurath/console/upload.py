@@ -18,6 +18,7 @@ from neurath.server.software.catalog import IMAGE, Release
 from neurath.server.software.images import MAX_SPAN
 from neurath.server.software.upload import read_upload
 from neurath.server.store import Store
+from neurath.server.watch import arrival
 
 #: A form is at most an image as hex text, and an envelope.
 MAX_FORM = 4 * MAX_SPAN
@@ -85,4 +86,5 @@ def _add(form: Form, store: Store, now: float) -> Release:
         model = catalog.find_model(db, form.model)
     taken = read_upload(form.image, form.filename, model)
     envelope = form.envelope if taken.kind == IMAGE else b""
-    return catalog.add(store, replace(taken, model=form.model, version=form.version, envelope=envelope), now)
+    wanted = replace(taken, model=form.model, version=form.version, envelope=envelope)
+    return arrival.arrive(store, wanted, now).news().release

@@ -21,6 +21,7 @@ from neurath.server.software import catalog
 from neurath.server.software.upload import read_upload
 from neurath.server.stock import stock_routes
 from neurath.server.store import Store
+from neurath.server.watch import arrival
 from neurath.wire import keys
 
 #: No upload is longer.
@@ -138,7 +139,8 @@ def _catalog_routes(api: FastAPI, store: Store, delivery: Delivery) -> None:
             known = catalog.find_model(db, model)
         taken = read_upload(data, file.filename or "upload", known)
         wanted = dataclasses.replace(taken, model=model, version=version, component=component, envelope=signed)
-        return release_json(catalog.add(store, wanted, time.time()))
+        came = arrival.arrive(store, wanted, time.time()).news()
+        return release_json(came.release) | {"rollout": came.rollout}
 
 
 def release_json(found: catalog.Release) -> Json:

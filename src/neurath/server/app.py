@@ -29,6 +29,7 @@ from neurath.server.fleet import rollout
 from neurath.server.software.deltas import Deltas
 from neurath.server.stock import station_token
 from neurath.server.store import Store
+from neurath.server.watch import monitor
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +100,7 @@ def application(server: Server, console: Iterable[BaseRoute] = ()) -> Starlette:
         beside = [
             asyncio.create_task(_flush(server)),
             asyncio.create_task(follow(Notices(server.store), server.push.notify)),
+            asyncio.create_task(monitor.run(monitor.Watch(server.store))),
         ]
         try:
             yield

@@ -216,3 +216,41 @@ notice = Table(
     Column("terminal", ForeignKey("terminal.n")),
     sqlite_autoincrement=True,
 )
+
+#: A watched folder and what it is bound to; `trouble` says why it cannot be read.
+folder = Table(
+    "folder",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    _text("path", None),
+    Column("model", ForeignKey("model.name"), nullable=False),
+    _text("component", "firmware"),
+    Column("auto", Boolean, nullable=False, server_default="0"),
+    _time("added"),
+    _text("trouble"),
+    Unique("path", name="folder_path"),
+    Unique("model", "component", name="folder_component"),
+    sqlite_autoincrement=True,
+)
+
+#: The terminals a folder's rollouts are for; none: every terminal of the model.
+folder_terminal = Table(
+    "folder_terminal",
+    metadata,
+    Column("folder", ForeignKey("folder.id"), primary_key=True),
+    Column("terminal", ForeignKey("terminal.n"), primary_key=True),
+)
+
+#: How each file in a folder stands, its digests as it lies there.
+folder_file = Table(
+    "folder_file",
+    metadata,
+    Column("folder", ForeignKey("folder.id"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    _count("size"),
+    _text("digest"),
+    _text("envelope"),
+    _text("standing", None),
+    _text("note"),
+    Column("release", ForeignKey("release.id")),
+)

@@ -1,0 +1,106 @@
+"""`neurath watch`: folders on the server whose files become releases. It binds folders and tells how their files stand; the
+looking is done inside `neurath serve`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from neurath.cli import data
+from neurath.cli.output import Output
+from neurath.errors import NotFound, UsageError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from neurath.server.watch import folders
+    from neurath.server.watch.folders import Folder, Found
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(dest="command", metavar="add|list|remove")
+    add = commands.add_parser("add", help="watch a folder; a running server begins within two seconds")
+    add.add_argument("directory", type=Path, metavar="DIR")
+    add.add_argument("--model", required=True, metavar="M")
+    add.add_argument("--component", default="firmware", metavar="C")
+    add.add_argument("--auto", action="store_true", help="roll out at once what arrives (default: it waits for a person)")
+    add.add_argument("--terminals", nargs="+", default=[], metavar="ID", help="only to these (default: all of the model)")
+    add.add_argument("--tenant", default="DEFAULT")
+    remove = commands.add_parser("remove", help="watch it no more; its releases stay")
+    remove.add_argument("directory", type=Path, metavar="DIR")
+    listing = commands.add_parser("list", help="every folder and how each file in it stands")
+    for each in (add, remove):
+        data.dry_run(each)
+    for each in (add, remove, listing):
+        data.option(each)
+    parser.epilog = "example: neurath watch add /srv/firmware --model phone --auto"
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    from neurath.server.watch import folders
+
+    command = data.chosen(args)
+    store = data.store(args, create=False)
+    if command == "list":
+        with store.read() as db:
+            for one in folders.all_folders(db):
+                _tell(db, one, out)
+        return 0
+    # A link stays a link: where it points may change.
+    path = args.directory.absolute()
+    try:
+        with store.write() as db:
+            if command == "add":
+                made = folders.add(db, _binding(db, args, path), time.time())
+            else:
+                made = folders.remove(db, path)
+            before = "would be: " if args.dry_run else "no more: " if command == "remove" else ""
+            out.data(before + _line(made), **_fields(made))
+            if args.dry_run:
+                raise data.Undone
+    except data.Undone:
+        pass
+    return 0
+
+
+def _binding(db: Connection, args: argparse.Namespace, path: Path) -> folders.Binding:
+    from neurath.server.fleet import access
+    from neurath.server.watch import folders
+
+    if not str(path).isprintable():
+        raise UsageError("the name of this directory is no text", "the store keeps it as text", "give it another name")
+    if not path.is_dir():
+        raise NotFound(f"no directory {path}", "a folder is watched where it is", f"mkdir {path}", id="NRT-142")
+    named = tuple(access.find(db, name, args.tenant) for name in args.terminals)
+    return folders.Binding(path, args.model, args.component, args.auto, named)
+
+
+def _tell(db: Connection, folder: Folder, out: Output) -> None:
+    from neurath.server.watch import folders
+
+    found = folders.found_in(db, folder.id)
+    names = folders.release_names(db, [one.release for one in found if one.release is not None])
+    lines = [_line(folder)] + [f"    {_file_line(one, names)}" for one in found]
+    files = [dataclasses.asdict(one) | {"standing": one.standing.value, "name": one.name} for one in found]
+    for one in files:
+        one["release"] = names.get(one["release"])
+    out.data("\n".join(lines), **_fields(folder), files=files)
+
+
+def _file_line(one: Found, names: dict[int, str]) -> str:
+    tail = names[one.release] if one.release is not None else one.note
+    return f"{one.name:32} {one.size:>12,} bytes  {one.standing.value:9} {tail}"
+
+
+def _line(one: Folder) -> str:
+    whom = f"{len(one.terminals)} named terminals" if one.terminals else f"every {one.model}"
+    policy = f"rolled out at once to {whom}" if one.auto else "waits for a person"
+    trouble = f"  CANNOT BE READ: {one.trouble}" if one.trouble else ""
+    return f"{one.path}  {one.model}/{one.component}  {policy}{trouble}"
+
+
+def _fields(one: Folder) -> dict[str, object]:
+    return dataclasses.asdict(one)

@@ -1,0 +1,1 @@
+"""Watched folders, and what an arrival of software sets going."""
