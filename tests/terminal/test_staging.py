@@ -45,10 +45,21 @@ class TestDurable(StagingContract):
         assert again.contents() == FILE
         assert anything(self.place) == (DIGEST[:16], len(FILE))
 
-    def test_another_piece_size_begins_anew(self) -> None:
-        Staging(DIGEST, len(FILE), self.backend(), piece=PIECE).take(0, FILE)
-        other = Staging(DIGEST, len(FILE), Durable(self.place, DIGEST, len(FILE), 256), piece=256)
-        assert other.held == 0
+    def test_another_piece_size_keeps_what_is_whole(self) -> None:
+        first = Staging(DIGEST, len(FILE), self.backend(), piece=PIECE)
+        first.take(0, FILE[: 5 * PIECE])
+        first.feed(pieces()[7])
+        first.sync()
+        other = Staging(DIGEST, len(FILE), Durable(self.place, DIGEST, len(FILE), 200), piece=200)
+        assert other.held == other.sync_point == 5 * PIECE // 200 * 200
+        assert [other.has(index) for index in (17, 18, 19, 20)] == [False, True, True, False]
+        while not other.complete:
+            at, length = other.gap()
+            other.take(at, FILE[at : at + length])
+        other.seal()
+        back = Staging(DIGEST, len(FILE), Durable(self.place, DIGEST, len(FILE), 1024), piece=1024)
+        assert back.complete
+        back.seal()
 
     def test_one_file_is_staged_at_a_time_and_strangers_are_left_alone(self) -> None:
         Staging(DIGEST, len(FILE), self.backend(), piece=PIECE).take(0, FILE)

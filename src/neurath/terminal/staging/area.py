@@ -106,6 +106,19 @@ class Staging:
         """Whether piece `index` is here."""
         return bool(self._map[index >> 3] >> (index & 7) & 1)
 
+    def read(self, offset: int, length: int) -> bytes:
+        """Bytes as they lie there, proven by nothing."""
+        return self._backend.read(offset, length)
+
+    def forget(self, first: int, end: int) -> None:
+        """Pieces `first` up to `end` were not what they should be: they are lacking again."""
+        for index in range(first, end):
+            self._map[index >> 3] &= ~(1 << (index & 7))
+        self._front = min(self._front, first)
+        self._synced = min(self._synced, self._front)
+        self._unsynced += 1
+        self.sync()
+
     def gap(self) -> tuple[int, int]:
         """(offset, length) of the first bytes that are missing; (size, 0) when none are."""
         end = self._front

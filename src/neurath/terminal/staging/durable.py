@@ -8,6 +8,9 @@ import struct
 from pathlib import Path
 from typing import Protocol
 
+from neurath.errors import RefusedError
+from neurath.terminal.staging.trickle import HEADER, Known
+
 _HEAD = struct.Struct(">4sII16s")
 _MAGIC = b"NRM1"
 
@@ -71,9 +74,11 @@ class Durable:
     """
 
     durable = True
+    alone = True
 
     def __init__(self, folder: Path, file: bytes, size: int, piece: int, disk: Disk | None = None) -> None:
         self._disk = disk or RealDisk()
+        self._piece = piece
         self._folder = folder
         self._head = _HEAD.pack(_MAGIC, piece, size, file[:16])
         self._length = _map_length(size, piece)
@@ -83,14 +88,24 @@ class Durable:
 
     def begin(self) -> bytes:
         for path in self._disk.listing(self._folder):
-            if path.suffix in (".nru", ".map") and path not in (self._data, self._map):
+            if self.alone and path.suffix in (".nru", ".map") and path not in (self._data, self._map):
                 self._disk.remove(path)
-        kept = self._disk.read(self._map, 0, _HEAD.size + self._length)
-        if kept[: _HEAD.size] == self._head and len(kept) == _HEAD.size + self._length:
-            return kept[_HEAD.size :]
+        head = self._disk.read(self._map, 0, _HEAD.size)
+        piece = int.from_bytes(head[4:8], "big")
+        kept = b""
+        if head[:4] + head[8:] == self._head[:4] + self._head[8:] and piece:
+            length = _map_length(self._size, piece)
+            kept = self._disk.read(self._map, _HEAD.size, length)
+            kept = kept if len(kept) == length else b""
+        if kept and piece == self._piece:
+            return kept
         # Bits of another piece size would lie about this one: the map goes before any byte is written.
         self._disk.remove(self._map)
-        return b""
+        if kept:
+            kept = recut(kept, (piece, self._piece), self._size)
+            self._disk.write(self._map, 0, self._head + kept)
+            self._disk.sync(self._map)
+        return kept
 
     def write(self, offset: int, data: bytes) -> None:
         self._disk.write(self._data, offset, data)
@@ -110,10 +125,53 @@ class Durable:
         self._disk.remove(self._data)
 
 
+class Beside(Durable):
+    """The same, one of several in its directory: files that trickle, and those that a bulk transfer takes over from them."""
+
+    alone = False
+
+
+def recut(bitmap: bytes, pieces: tuple[int, int], size: int) -> bytes:
+    """The bitmap for another piece size, (old, new): a piece is here where all of its bytes are."""
+    old, new = pieces
+    bits = int.from_bytes(bitmap, "little")
+    found = bytearray(_map_length(size, new))
+    for index in range(-(-size // new)):
+        first, end = index * new // old, -(-min((index + 1) * new, size) // old)
+        mask = (1 << (end - first)) - 1
+        if bits >> first & mask == mask:
+            found[index >> 3] |= 1 << (index & 7)
+    return bytes(found)
+
+
 def _map_length(size: int, piece: int) -> int:
     """Bytes of bitmap: one bit a piece."""
     pieces = -(-size // piece)
     return -(-pieces // 8)
+
+
+class Folder:
+    """A directory in which several programs gather; `room` bytes may be staged there in all."""
+
+    durable = True
+
+    def __init__(self, folder: Path, room: int) -> None:
+        self._folder = folder
+        self._room = room
+
+    def open(self, about: Known) -> Beside:
+        if about.size > self._room:
+            raise RefusedError("there is no room to stage this", f"{about.size} of {self._room} bytes", "make room")
+        return Beside(self._folder, about.name, about.size, about.piece)
+
+    def known(self) -> list[Known]:
+        disk, found = RealDisk(), []
+        for path in disk.listing(self._folder):
+            head = disk.read(path, 0, _HEAD.size)
+            if path.suffix == ".map" and len(head) == _HEAD.size and head[:4] == _MAGIC:
+                _, piece, size, name = _HEAD.unpack(head)
+                found.append(Known(name, size, piece))
+        return found
 
 
 def anything(folder: Path) -> tuple[bytes, int]:
@@ -126,6 +184,8 @@ def anything(folder: Path) -> tuple[bytes, int]:
         if path.suffix != ".map" or len(head) < _HEAD.size or head[:4] != _MAGIC:
             continue
         _, piece, size, file = _HEAD.unpack(head)
+        if file[4:] == HEADER:
+            continue
         bits = int.from_bytes(disk.read(path, _HEAD.size, _map_length(size, piece)), "little")
         front = (~bits & (bits + 1)).bit_length() - 1  # the first bit that is not set
         return bytes(file[:16]), min(front * piece, size)

@@ -30,12 +30,14 @@ class Wanted:
 
 
 class Transfer:
-    """Staging of one file at a time, durable in `folder` or, without one, in the memory that was secured."""
+    """Staging of one file at a time, durable in `folder` or, without one, in the memory that was secured. A folder that is
+    not its own (`alone`) also holds files that trickle."""
 
-    def __init__(self, reserve: Reserve, folder: Path | None, *, piece: int = PIECE) -> None:
+    def __init__(self, reserve: Reserve, folder: Path | None, *, piece: int = PIECE, alone: bool = True) -> None:
         self.reserve = reserve
         self.folder = folder
         self._piece = piece
+        self._alone = alone
         self._staging: Staging | None = None
         self.rate = 0  # bytes a second, measured; 0: not yet
 
@@ -72,7 +74,8 @@ class Transfer:
             if self.folder is None:
                 backend = Volatile(self.reserve.view(), wanted.size)
             else:
-                backend = durable.Durable(self.folder, wanted.file, wanted.size, self._piece)
+                kind = durable.Durable if self._alone else durable.Beside
+                backend = kind(self.folder, wanted.file, wanted.size, self._piece)
             self._staging = Staging(wanted.file, wanted.size, backend, piece=self._piece)
         return self._staging
 
@@ -138,7 +141,7 @@ class Transfer:
 
     def found(self, wanted: Wanted) -> bool:
         """Whether durable staging holds the whole of this file."""
-        if self.folder is None or self.staged()[0] != wanted.file[:16]:
+        if self.folder is None or not (self.folder / f"{wanted.file[:16].hex()}.map").exists():
             return False
         return self.open(wanted).complete
 
