@@ -4,6 +4,7 @@ has to come. Each case runs in a process of its own, for a bad pointer ends it a
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import random
 import signal
@@ -139,6 +140,7 @@ def after_flip(case: Case, chip: Path, flash: bytes, flip: tuple[str, int, int])
     chip.write_bytes(flash)
     child = os.fork()
     if child == 0:
+        faulthandler.disable()
         signal.setitimer(signal.ITIMER_REAL, 3)  # the watchdog
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         try:

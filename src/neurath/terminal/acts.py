@@ -227,7 +227,11 @@ class Acts:
     def _reserve(self, m: Machine) -> ev.Event:
         transfer, wanted = self.parts.transfer, _need(m)
         amount = m.offer.need if m.offer is not None else transfer.reserve.lendable
-        outcome = transfer.secure(amount, wanted.size)
+        beyond = wanted.size - self.parts.stage_room
+        if m.offer is not None and not transfer.in_ram and beyond > 0:
+            outcome: ev.Event = ev.Short(beyond)  # a server may name any size; the medium has an end
+        else:
+            outcome = transfer.secure(amount, wanted.size)
         if isinstance(outcome, ev.Short):
             self.parts.trace.note("short", by=outcome.by)
         return outcome

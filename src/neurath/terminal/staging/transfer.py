@@ -4,7 +4,7 @@ staging, the arena and a carrier; it must never begin before the memory is secur
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,7 +69,8 @@ class Transfer:
 
     def open(self, wanted: Wanted) -> Staging:
         """The staging of this file, as it was left."""
-        if self._staging is None or self._staging.file[:16] != wanted.file[:16]:
+        known = self._staging and (self._staging.file[:16], self._staging.size)
+        if self._staging is None or known != (wanted.file[:16], wanted.size):
             backend: Backend
             if self.folder is None:
                 backend = Volatile(self.reserve.view(), wanted.size)
@@ -88,7 +89,7 @@ class Transfer:
         try:
             while not staging.complete:
                 offset, length = staging.gap()
-                for data in fetch(staging.file, offset, length):
+                for data in _whole(fetch(staging.file, offset, length), length):
                     staging.take(offset, data)
                     offset += len(data)
                     if staging.held - said >= WORD_EVERY:
@@ -150,3 +151,14 @@ class Transfer:
         if self.in_ram:
             self._staging = None
         self.reserve.give_back()
+
+
+def _whole(pieces: Iterator[bytes], length: int) -> Iterator[bytes]:
+    """The pieces; LinkError where they end early or say nothing: who gives less than was asked would be asked for ever."""
+    for data in pieces:
+        if not data:
+            break
+        length -= len(data)
+        yield data
+    if length > 0:
+        raise LinkError("the link gave too little", f"{length} bytes are missing", "it is tried again")
