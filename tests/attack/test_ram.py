@@ -5,7 +5,6 @@ has to come. Each case runs in a process of its own, for a bad pointer ends it a
 from __future__ import annotations
 
 import faulthandler
-import faulthandler
 import os
 import random
 import signal
@@ -142,7 +141,6 @@ def after_flip(case: Case, chip: Path, flash: bytes, flip: tuple[str, int, int])
     child = os.fork()
     if child == 0:
         faulthandler.disable()
-        faulthandler.disable()  # a crash is what a flip may cause; it counts as a cut
         signal.setitimer(signal.ITIMER_REAL, 3)  # the watchdog
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         try:
