@@ -4,6 +4,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 PY=${PY:-python3}
 
+# pip answers Ctrl-C by itself; without this the next try would begin.
+trap 'exit 130' INT TERM
 missing=()
 command -v "$PY" >/dev/null || missing+=(python3)
 if command -v "$PY" >/dev/null; then

@@ -68,9 +68,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     if args.dry_run:
         return 0
     folder = _folder(args.dir, say)
-    # A story that is ended from outside still ends its processes.
-    for word in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(word, lambda number, frame: sys.exit(128 + number))
+    _end_in_order()
     from neurath.sim.fleet import Fleet
 
     with Fleet(scenario, folder, args.port or None, say) as fleet:
@@ -78,6 +76,22 @@ def run(args: argparse.Namespace, out: Output) -> int:
         if not args.once:
             fleet.stay()
     return 0 if whole else 1
+
+
+def _end_in_order() -> None:
+    """A story that is ended from outside still ends its processes, and is told so once: make and a closing window send the
+    same word twice, and a second one would interrupt the clearing up."""
+    words = [word for word in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT) if signal.getsignal(word) != signal.SIG_IGN]
+
+    def end(number: int, frame: object) -> None:
+        for word in words:
+            signal.signal(word, signal.SIG_IGN)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        sys.exit(128 + number)
+
+    for word in words:
+        signal.signal(word, end)
 
 
 def _folder(named: Path | None, say: Say) -> Path:
@@ -121,6 +135,8 @@ def _pair(args: argparse.Namespace, say: Say) -> Pair:
         return corpus.Pair(args.new.stem[:24], "old", "new", old, new, real=True)
     if args.firmware:
         return corpus.pair(args.firmware)
+    if not corpus.cache().is_dir():
+        say(f"real firmware is fetched with pip, once, and kept in {corpus.cache()}")
     pair = corpus.first_of(FIRST_CHOICE)
     if not pair.real:
         say("no package registry can be reached and no firmware is cached: a small BUILT-IN pair stands in for real firmware")

@@ -23,6 +23,8 @@ from pathlib import Path
 from neurath.errors import DataError, LinkError, NotFound
 from neurath.server.software.images import read_image
 
+#: pip waits so long for a registry that does not answer, and tries so often again.
+PATIENCE = ("--timeout", "20", "--retries", "1")
 #: Seconds for one package: a download, on a slow line.
 FETCH_TIME = 180
 
@@ -164,7 +166,7 @@ def _matches(image: bytes, wanted: str) -> bool:
 def _fetch(source: Source, version: str) -> bytes:
     """The package file, through the registry's ordinary client."""
     clients = {
-        "pip": [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps"],
+        "pip": [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps", *PATIENCE],
         "npm": [shutil.which("npm") or "npm", "pack", "--silent"],
     }
     mark = "==" if source.client == "pip" else "@"
