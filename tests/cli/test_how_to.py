@@ -13,8 +13,6 @@ from neurath.cli.main import VERBS, Parser
 from neurath.flash.geometry import model_from_toml
 
 ROOT = Path(__file__).resolve().parents[2]
-#: Verbs that pages name and that are still being written.
-COMING = ("neurath sim power",)
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs/how-to").glob("*.md"))]
 
 
@@ -22,7 +20,7 @@ def commands(page: str) -> list[str]:
     """Every `neurath VERB ...` line of the page's blocks, continued lines joined, remarks cut off."""
     blocks = re.findall(r"^```[a-z]*\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     lines = [line.split(" #")[0].strip() for block in blocks for line in block.replace("\\\n", " ").splitlines()]
-    return [line.removesuffix("&").strip() for line in lines if line.startswith("neurath ") and not line.startswith(COMING)]
+    return [line.removesuffix("&").strip() for line in lines if line.startswith("neurath ")]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
