@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from neurath.carriers.heartbeat import HttpHeartbeat
 from neurath.carriers.http import Http, Place
 from neurath.carriers.memory import Shelf
 from neurath.errors import DataError, LinkError, NeurathError, RefusedError, UsageError
@@ -57,6 +58,17 @@ class TestHttp(CarrierContract):
     def site(self) -> Iterator[Site]:
         with DdiStub(Shelf()) as server, CuttingLink(server.place) as link:
             yield HttpSite(server, link)
+
+
+class TestHeartbeat(CarrierContract):
+    """The carrier with a heartbeat is the same carrier."""
+
+    @pytest.fixture
+    def site(self) -> Iterator[Site]:
+        with DdiStub(Shelf()) as server, CuttingLink(server.place) as link:
+            site = HttpSite(server, link)
+            site.carrier = HttpHeartbeat(Place(link.url, "unit", TOKEN, message_limit=5))
+            yield site
 
     def test_a_wrong_token_is_refused_with_a_way_out(self, site: HttpSite) -> None:
         stranger = HttpSite(site.server, site.link, "wrong").carrier

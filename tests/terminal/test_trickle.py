@@ -60,7 +60,7 @@ class Far:
         if state.ask is Ask.PIECES and (state.program != self.program or state.sync >= self.plan.count):
             return trickle.encode_reply(Reply(self.program))
         count = min(self.count, (state.room - 8) // self.piece)
-        return trickle.encode_reply(self.reply(state.sync, count))
+        return trickle.encode_reply(self.reply(state.sync, count) if count else Reply(self.program))
 
 
 def asks(session: Session, room: int = 0xFFFF) -> bytes:

@@ -18,11 +18,14 @@ from neurath.ids import ModelName, TerminalId, Version, digest
 from neurath.terminal.acts import Parts
 from neurath.terminal.agent import Agent
 from neurath.terminal.gate import Gate, Open
+from neurath.terminal.heart import Heart
 from neurath.terminal.install import SingleBank
 from neurath.terminal.machine import Policy
 from neurath.terminal.memory.reserve import Reserve
 from neurath.terminal.memory.tenants import PHONE, Program, demo
+from neurath.terminal.staging.durable import Folder
 from neurath.terminal.staging.transfer import Transfer
+from neurath.terminal.staging.trickle import Session
 from neurath.terminal.trace import Trace
 from neurath.wire import keys, manifest, ticket
 from neurath.wire.offer import Kind, Offer
@@ -83,6 +86,7 @@ class World:
     gate: Gate = field(default_factory=Open)
     policy: Policy = field(default_factory=Policy)
     ram: int = RAM
+    period: float = 0.0  # of heartbeats that updates ride on; 0: none
 
     def __post_init__(self) -> None:
         self.carrier = Memory(self.far)
@@ -112,15 +116,21 @@ class World:
         parts = Parts(
             installer=self.bank,
             carrier=self.carrier,
-            transfer=Transfer(self.arena(False), self.folder, piece=512),
+            transfer=Transfer(self.arena(False), self.folder, piece=512, alone=not self.period),
             arena=self.arena,
             gate=self.gate,
             trace=Trace(trace, lambda kind, fields: self.shown.append(fields)),
             lock=threading.RLock(),
             stage_room=1 << 20 if self.folder else 0,
+            heart=self._heart(),
         )
         self.agent = Agent(parts, self.policy, clock=self.clock, sleep=self.clock.sleep)
         return self.agent
+
+    def _heart(self) -> Heart | None:
+        if not self.period or self.folder is None:
+            return None
+        return Heart(self.carrier, Session(Folder(self.folder, 1 << 20)), self.period, watch=self.clock)
 
     def publish(
         self, data: bytes = NEW, sequence: int = 2, *, serial: int = 1, old: bytes = OLD, swapped: bytes = b""

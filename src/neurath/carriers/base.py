@@ -67,3 +67,14 @@ class Carrier(Protocol):
     def close(self) -> None:
         """Closes the link. Harmless when it is closed; the next call opens it again."""
         ...
+
+
+class Rides(Protocol):
+    """A periodic packet of the terminal whose answer has room for pieces. Fails as a carrier does."""
+
+    @property
+    def descriptor(self) -> Descriptor: ...
+
+    def beat(self, state: bytes) -> bytes:
+        """Sends the one packet with this download state; gives what rode on its answer."""
+        ...

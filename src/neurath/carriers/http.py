@@ -102,6 +102,11 @@ class Http:
         """One request with a JSON answer; None where the answer is empty."""
         body = None if document is None else json.dumps(document).encode()
         headers = {"Accept": "application/json"} | ({"Content-Type": "application/json"} if body else {})
+        data = self._exchange(method, path, headers, body)
+        return ddi.parse(data) if data else None
+
+    def _exchange(self, method: str, path: str, headers: dict[str, str], body: bytes | None) -> bytes:
+        """One request and the body of its answer, whole."""
         with self._deadline(self._place.message_limit, method):
             answer = self._ask(method, path, headers, body)
             data = answer.read(ddi.MAX_DOCUMENT + 1)
@@ -110,7 +115,7 @@ class Http:
             if answer.will_close:
                 self.close()
         _refuse(answer, data, path)
-        return ddi.parse(data) if data else None
+        return data
 
     def _range(self, path: str, offset: int, length: int) -> Iterator[bytes]:
         """The asked bytes as they arrive; a server that ignores Range is read from the start."""

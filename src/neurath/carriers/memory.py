@@ -3,7 +3,7 @@ what a far end may be asked; it must never be offered to people as a way to a se
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from neurath.errors import LinkError, NotFound, RefusedError
 from neurath.wire import check as checks
 from neurath.wire import offer as offers
 from neurath.wire import report as reports
+from neurath.wire import trickle
 from neurath.wire.check import Check
 from neurath.wire.report import Phase, Report
 
@@ -28,6 +29,8 @@ class FarEnd(Protocol):
         ...
 
     def open_actions(self) -> frozenset[str]: ...
+
+    def heartbeat(self, message: bytes) -> bytes: ...
 
 
 @dataclass
@@ -53,7 +56,7 @@ class Line:
         self.left = None
 
 
-_DESCRIPTOR = Descriptor("memory", 0, "dynamic", True, True)
+_DESCRIPTOR = Descriptor("memory", 0xFFFF, "dynamic", True, True)
 
 
 @dataclass
@@ -82,6 +85,9 @@ class Memory:
     def still_wanted(self, action: str) -> bool:
         self._through(action.encode())
         return action in self.far.open_actions()
+
+    def beat(self, state: bytes) -> bytes:
+        return self._through(self.far.heartbeat(self._through(state)))
 
     def close(self) -> None:
         self.closed += 1
@@ -116,6 +122,8 @@ class Shelf:
     heard: list[Check] = field(default_factory=list)
     told: list[Report] = field(default_factory=list)
     served: int = 0
+    beats: int = 0
+    ride: Callable[[bytes], bytes] = lambda state: trickle.encode_reply(trickle.Reply())
 
     def check(self, message: bytes) -> bytes:
         self.heard.append(checks.decode(message))
@@ -139,6 +147,10 @@ class Shelf:
                 break
             return data
         raise NotFound("no such file", digest.hex()[:16], "check in again")
+
+    def heartbeat(self, message: bytes) -> bytes:
+        self.beats += 1
+        return self.ride(message)
 
     def open_actions(self) -> frozenset[str]:
         return frozenset({self.offer.action} - self.closed if self.offer else ())

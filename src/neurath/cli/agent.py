@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Seconds between two lines about the same phase.
 LINE_EVERY = 5.0
+#: Seconds between check-ins where heartbeats carry all there is to carry.
+DAY = 86400.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +45,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     run_.add_argument("--ram", type=int, metavar="N", help="bytes of RAM it can lend (default: the model's)")
     run_.add_argument(
         "--stage", default="ram", metavar="DIR|ram", help="where a file gathers: a directory survives power cuts"
+    )
+    run_.add_argument(
+        "--trickle",
+        type=float,
+        metavar="SECONDS",
+        help="send a heartbeat so often; updates ride on its answers, into --stage DIR",
     )
     run_.add_argument("--wire", type=Path, metavar="LINK", help="offer the restoration wire as a pty with this name")
     run_.add_argument("--trace", type=Path, metavar="FILE", help="append what happens, one JSON object a line")
@@ -82,6 +90,10 @@ def run(args: argparse.Namespace, out: Output) -> int:
 def _run(args: argparse.Namespace, out: Output) -> int:
     if args.kill_at is not None and args.kill_at < 1:
         raise UsageError("--kill-at counts from 1", str(args.kill_at), "--kill-at 1 is the first flash operation")
+    if args.trickle is not None and (args.trickle <= 0 or args.stage == "ram"):
+        raise UsageError(
+            "--trickle needs seconds and a directory", "what trickles in must survive days", "--trickle 60 --stage DIR"
+        )
     if args.dry_run:
         return _ask_only(args, out)
     model = _model(args.model)
@@ -102,16 +114,20 @@ def _run(args: argparse.Namespace, out: Output) -> int:
 
 def _compose(args: argparse.Namespace, model: Model, nor: Nor, watch: Progress) -> tuple[Agent, Wire | None]:
     """Every part, put together; the one place where they meet."""
-    from neurath.carriers.http import Http, Place
+    from neurath.carriers.heartbeat import HttpHeartbeat
+    from neurath.carriers.http import Place
     from neurath.flash.bank import Fate
     from neurath.terminal.acts import Parts
     from neurath.terminal.agent import Agent
     from neurath.terminal.gate import Open
+    from neurath.terminal.heart import Heart
     from neurath.terminal.install import SingleBank
     from neurath.terminal.machine.state import Policy
     from neurath.terminal.memory import tenants
     from neurath.terminal.restoration import Wire
+    from neurath.terminal.staging.durable import Folder
     from neurath.terminal.staging.transfer import Transfer
+    from neurath.terminal.staging.trickle import Session
     from neurath.terminal.trace import Trace
 
     ram = model.ram if args.ram is None else args.ram
@@ -124,7 +140,10 @@ def _compose(args: argparse.Namespace, model: Model, nor: Nor, watch: Progress) 
         if args.wire is None:
             raise
         name = "nameless"  # identity lost: the wire can give it a new one
-    carrier = Http(Place(args.server, name, args.token, args.tenant))
+    carrier = HttpHeartbeat(Place(args.server, name, args.token, args.tenant))
+    heart = None
+    if args.trickle is not None and folder is not None:
+        heart = Heart(carrier, Session(Folder(folder, _room(folder))), args.trickle)
     wire = None
     if args.wire is not None:
         from neurath.carriers.serial import Pty
@@ -140,7 +159,7 @@ def _compose(args: argparse.Namespace, model: Model, nor: Nor, watch: Progress) 
     parts = Parts(
         installer=bank,
         carrier=carrier,
-        transfer=Transfer(tenants.arena(ram, running=False), folder),
+        transfer=Transfer(tenants.arena(ram, running=False), folder, alone=heart is None),
         arena=lambda running: tenants.arena(ram, running=running),
         gate=Open(),
         trace=Trace(args.trace, watch),
@@ -148,9 +167,12 @@ def _compose(args: argparse.Namespace, model: Model, nor: Nor, watch: Progress) 
         wire=wire,
         attach=attach,
         stage_room=0 if folder is None else _room(folder),
+        heart=heart,
     )
     policy = Policy(
-        poll=args.poll or Policy().poll, own_pace=args.poll is not None, confirm_by_contact=args.confirm == "contact"
+        poll=args.poll or (Policy().poll if heart is None else DAY),
+        own_pace=args.poll is not None or heart is not None,
+        confirm_by_contact=args.confirm == "contact",
     )
     return Agent(parts, policy), wire
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from neurath.carriers.base import Carrier
 from neurath.errors import LinkError, NeurathError
 from neurath.terminal.gate import Gate
+from neurath.terminal.heart import Heart
 from neurath.terminal.identity import Lending
 from neurath.terminal.install import Installer
 from neurath.terminal.machine import Machine
@@ -25,7 +26,8 @@ from neurath.wire.report import Report, Verdict
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What an agent is made of. `arena(running)` makes the RAM of one power-up; `attach` gives the wire its responder;
-    `stage_room` is how many bytes can be staged durably. Every use of the core holds `lock`."""
+    `stage_room` is how many bytes can be staged durably. With a `heart` files trickle in. Every use of the core
+    holds `lock`."""
 
     installer: Installer
     carrier: Carrier
@@ -37,6 +39,7 @@ class Parts:
     wire: Wire | None = None
     attach: Callable[[Fate], None] = lambda fate: None
     stage_room: int = 0
+    heart: Heart | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +141,11 @@ class Acts:
             self.ending = self.ending or Ending(3, "nothing newer")
             return ev.NothingNewer(answer.again_in)
         parts.trace.note("offer", kind=offer.kind.name, file=offer.file, size=offer.size, need=offer.need, action=offer.action)
+        if parts.heart is not None and not parts.transfer.found(Wanted(offer.file, offer.size)):
+            # It rides on heartbeats: nobody is asked for memory, and no link is opened, before it is complete.
+            parts.trace.note("it trickles", file=offer.file)
+            self.ending = self.ending or Ending(3, "the update trickles in")
+            return ev.NothingNewer(answer.again_in)
         return ev.Offered(offer)
 
     def _failed(self, fault: NeurathError) -> ev.LinkLost | ev.LinkRefused:

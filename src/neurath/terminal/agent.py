@@ -8,11 +8,14 @@ from collections import deque
 from collections.abc import Callable
 
 from neurath.terminal.acts import Acts, Ending, Parts, wanted_of
+from neurath.terminal.heart import Heart
 from neurath.terminal.machine import Machine, Policy, Step
 from neurath.terminal.machine import events as ev
 
 #: Steps in which bytes of a file are what people want to see.
 _COUNTING = frozenset({Step.RECEIVING, Step.PARKED, Step.CHECKING_FILE})
+#: Steps in which the heart beats: the rest of the time the link is busy, or no image runs.
+_BEATING = frozenset({Step.IDLE, Step.WAITING_FOR_USER, Step.WAITING_FOR_USE_END})
 #: Check-ins without an answer that a run of one session makes: the server may still be building the file.
 PATIENCE = 60
 
@@ -62,7 +65,10 @@ class Agent:
     def wait(self, longest: float = 3600.0) -> None:
         """Until the machine's next moment or a word from the wire, `longest` seconds at most; then a tick."""
         end = min(self.machine.due, self._clock() + longest)
-        wire = self.parts.wire
+        wire, heart = self.parts.wire, self.parts.heart
+        beats = heart is not None and self.machine.step in _BEATING
+        if heart is not None and beats:
+            end = min(end, heart.due)
         while (left := end - self._clock()) > 0:
             if wire is not None and not wire.heard.empty():
                 self._events.append(wire.heard.get())
@@ -70,6 +76,17 @@ class Agent:
             self._sleep(min(left, 0.05 if wire is not None else left))
         self._events.append(ev.Tick())
         self.settle()
+        if heart is not None and beats and self._clock() >= heart.due:
+            self._beat(heart)
+
+    def _beat(self, heart: Heart) -> None:
+        notice, words = heart.beat(self._clock())
+        if words:
+            self.parts.trace.note("heartbeat", **words)
+            self.parts.trace.show("task_progress", **words)
+        if notice is not None:
+            self._events.append(notice)
+            self.settle()
 
     def run(self, *, once: bool = False) -> Ending:
         """Powers up and goes on for ever, or, `once`, until one session has ended."""
@@ -80,6 +97,8 @@ class Agent:
             ending = self.acts.pop_ending()
             if not once or ending is None or not self._rests():
                 continue
+            if self.parts.heart is not None and ending.code == 3 and good is None:
+                continue  # what it waits for has yet to trickle in
             polls += 1
             soon = self.machine.step is Step.IDLE and self.machine.due - self._clock() <= 1.5 and polls < PATIENCE
             if ending.code == 0:

@@ -174,6 +174,18 @@ class Folder:
         return found
 
 
+def complete(folder: Path, file: bytes, size: int) -> bool:
+    """Whether the whole file is here, in pieces of whatever size; looks and changes nothing."""
+    kept = RealDisk().read(folder / f"{file[:16].hex()}.map", 0, _HEAD.size + _map_length(size, 1))
+    if len(kept) < _HEAD.size:
+        return False
+    magic, piece, there, name = _HEAD.unpack_from(kept)
+    if (magic, there, name) != (_MAGIC, size, file[:16]) or not piece:
+        return False
+    whole: int = (1 << -(-size // piece)) - 1
+    return int.from_bytes(kept[_HEAD.size :], "little") == whole
+
+
 def anything(folder: Path) -> tuple[bytes, int]:
     """(digest, sync point in bytes) of the file that is staged in part; (b"", 0) when none is."""
     disk = RealDisk()

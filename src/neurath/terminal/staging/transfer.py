@@ -142,8 +142,9 @@ class Transfer:
 
     def found(self, wanted: Wanted) -> bool:
         """Whether durable staging holds the whole of this file."""
-        if self.folder is None or not (self.folder / f"{wanted.file[:16].hex()}.map").exists():
+        if self.folder is None or not durable.complete(self.folder, wanted.file, wanted.size):
             return False
+        self._staging = None  # it may have been filled by others
         return self.open(wanted).complete
 
     def give_back(self) -> None:

@@ -1,0 +1,97 @@
+"""The heartbeat of a terminal: when it is due, what the line has to spare, and what came with the answer. It knows a carrier
+and a session of trickle delivery; it must never send more packets because something is under way, nor begin an update."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from neurath.carriers.base import Rides
+from neurath.errors import NeurathError
+from neurath.terminal.machine import events as ev
+from neurath.terminal.staging.trickle import Session
+from neurath.wire import trickle
+from neurath.wire.trickle import Ask
+
+#: Seconds between two words to the machine about the same complete file.
+AGAIN = 600.0
+#: Seconds by which a round trip may vary without anybody having disturbed it, and the share of the floor besides.
+SLACK, RISE = 0.005, 1.1
+#: While something is under way, one heartbeat in so many (the second of a life first) leaves no room for pieces: it measures
+#: the floor. Never the first one: a terminal whose lives are short gets on all the same.
+MEASURE = 64
+#: A difference below so many seconds is not measurable: the rate is at least this good.
+FINEST = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class Spare:
+    """The spare rate of a line in bytes a second (0: not known), from how much longer a loaded answer takes than the quickest
+    one, `floor` seconds. Source: docs/spec/trickle.md 5."""
+
+    rate: float = 0.0
+    floor: float = 0.0
+
+    def heard(self, count: int, took: float) -> Spare:
+        """An answer with `count` bytes of pieces took `took` seconds."""
+        if self.floor == 0:
+            return self if count else replace(self, floor=took)
+        # Only an empty answer lets the floor rise, slowly: the terminal may have moved to a slower network.
+        floor = min(took, self.floor if count else self.floor * 1.25)
+        expected = self.floor + (count / self.rate if self.rate else took)
+        if took > expected * RISE + SLACK:
+            return Spare(self.rate / 2, floor)
+        if not count:
+            return replace(self, floor=floor)
+        found = count / max(took - floor, FINEST)
+        return Spare(found if self.rate == 0 else self.rate + (found - self.rate) / 4, floor)
+
+
+class Heart:
+    """Beats every `period` seconds; what rides on the answers gathers in the session."""
+
+    def __init__(
+        self, carrier: Rides, session: Session, period: float, *, watch: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._carrier = carrier
+        self.session = session
+        self.period = period
+        self.due = 0.0
+        self.beats = 0
+        self.spare = Spare()
+        self._watch = watch
+        self._told = 0.0
+
+    def beat(self, now: float) -> tuple[ev.Notice | None, dict[str, object]]:
+        """One heartbeat: "check in" when a file is complete, and what is worth a word. A heartbeat that is lost is lost."""
+        self.due = now + self.period
+        self.beats += 1
+        room = self._carrier.descriptor.reply_room
+        state = self.session.state(room, trickle.link_class(self.spare.rate))
+        if state.ask is Ask.PIECES and self.beats % MEASURE == 2:
+            state = replace(state, room=trickle.REPLY_HEADER)
+        began = self._watch()
+        try:
+            data = self._carrier.beat(trickle.encode_state(state))
+        except NeurathError as fault:
+            return None, {"reason": f"no heartbeat: {fault.what}"}
+        self.spare = self.spare.heard(max(0, len(data) - trickle.REPLY_HEADER), max(self._watch() - began, FINEST / 1000))
+        heard = self.session.accept(data)
+        words = self._words(heard.new)
+        if heard.complete is None or (self._told and now < self._told + AGAIN and not heard.new):
+            return None, words
+        self._told = now
+        return ev.Notice(), words
+
+    def _words(self, new: int) -> dict[str, object]:
+        active = self.session.active
+        if active is None or not new:
+            return {}
+        return {
+            "phase": "downloading",
+            "program": active.program.hex(),
+            "done": active.plan.held(active.sync),
+            "total": active.plan.size,
+            "pieces": new,
+        }

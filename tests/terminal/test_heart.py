@@ -1,0 +1,178 @@
+"""A terminal whose updates ride on heartbeats: not one packet more, nobody's memory before the end, then the ordinary way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from neurath.carriers.base import Descriptor
+from neurath.terminal.heart import Heart, Spare
+from neurath.terminal.machine import Policy, Step
+from neurath.terminal.staging.trickle import Ram, Session
+from neurath.wire import trickle
+from neurath.wire.offer import Offer
+from neurath.wire.report import Verdict
+from tests.terminal.test_trickle import Far, data
+from tests.terminal.world import NEW, World
+
+SLOW = Policy(poll=86400.0, own_pace=True)
+BEATS = 1000
+
+
+def world(folder: Path) -> World:
+    return World.fresh(folder=folder, period=60.0, policy=SLOW)
+
+
+def riding(world: World, offer: Offer, count: int = 1) -> Far:
+    far = Far(world.far.files[offer.file], count=count)
+    world.far.ride = far.answer
+    return far
+
+
+def beats(world: World, count: int) -> None:
+    target = world.far.beats + count
+    for _ in range(2 * count + 20):
+        if world.far.beats >= target:
+            return
+        world.agent.wait()
+    raise AssertionError("it does not beat")
+
+
+def test_a_waiting_update_costs_not_one_packet_in_1000_heartbeats(tmp_path: Path) -> None:
+    """B1: requests of every kind, in the same 1,000 heartbeats, with and without."""
+    counts = []
+    for waits in (False, True):
+        one = world(tmp_path / str(waits))
+        one.agent.power_up()
+        beats(one, 1)
+        if waits:
+            one.far.ride = Far(data(1, 100_000), count=1).answer
+        began = one.clock()
+        checks, reports = len(one.far.heard), len(one.far.told)
+        beats(one, BEATS)
+        counts.append((one.far.beats, len(one.far.heard) - checks, len(one.far.told) - reports, one.far.served))
+        assert one.clock() - began == pytest.approx(BEATS * 60.0)
+    assert counts[0] == counts[1] == (BEATS + 1, 0, 0, 0)
+
+
+def test_an_update_trickles_in_and_then_goes_the_ordinary_way(tmp_path: Path) -> None:
+    one = world(tmp_path)
+    one.agent.power_up()
+    beats(one, 1)
+    offer = one.publish()
+    far = riding(one, offer, count=3)
+    for _ in range(300):
+        if one.far.told:
+            break
+        assert all(program.length == program.tenant.length for program in one.programs.values())
+        assert one.agent.machine.step is Step.IDLE
+        one.agent.wait()
+    for _ in range(60):
+        if one.far.told[-1].verdict is not Verdict.PENDING:
+            break
+        one.agent.wait()
+    assert one.far.told[-1].verdict is Verdict.CONFIRMED
+    assert one.holds(NEW)
+    assert one.carrier.line.passed > 0
+    assert set(far.sent.values()) == {1}
+    assert len(one.far.heard) <= 3  # at power-up, for the ticket, and by the new image
+
+
+def test_an_offer_at_power_up_is_left_to_the_heartbeats(tmp_path: Path) -> None:
+    one = world(tmp_path)
+    offer = one.publish()
+    one.agent.power_up()
+    one.agent.wait()
+    assert len(one.far.heard) == 1
+    assert one.far.told == []
+    assert one.agent.machine.step is Step.IDLE
+    riding(one, offer, count=9)
+    for _ in range(60):
+        one.agent.wait()
+    assert one.holds(NEW)
+
+
+def test_a_power_cut_at_any_heartbeat_costs_nothing(tmp_path: Path) -> None:
+    one = world(tmp_path)
+    one.agent.power_up()
+    offer = one.publish()
+    far = riding(one, offer, count=7)
+    for _ in range(400):
+        beats_before = one.far.beats
+        for _ in range(5):
+            if one.far.beats == beats_before and not one.holds(NEW):
+                one.agent.wait()
+        if one.holds(NEW):
+            break
+        one.power()
+        one.agent.power_up()
+    assert one.holds(NEW)
+    assert set(far.sent.values()) == {1}
+
+
+def test_a_dead_line_is_only_a_missed_heartbeat(tmp_path: Path) -> None:
+    one = world(tmp_path)
+    one.agent.power_up()
+    far = riding(one, one.publish(), count=3)
+    beats(one, 3)
+    one.carrier.line.left = 0
+    for _ in range(5):
+        one.agent.wait()
+    assert one.agent.machine.step is Step.IDLE
+    one.carrier.line.mend()
+    for _ in range(300):
+        if not one.holds(NEW):
+            one.agent.wait()
+    assert one.holds(NEW)
+    assert set(far.sent.values()) == {1}
+
+
+@dataclass
+class Line:
+    """A line of this rate and latency; time passes only on it."""
+
+    far: Far
+    rate: float
+    latency: float = 1.2
+    at: float = 0.0
+
+    @property
+    def descriptor(self) -> Descriptor:
+        return Descriptor("line", 0xFFFF, "dynamic", False, False)
+
+    def beat(self, state: bytes) -> bytes:
+        told = trickle.decode_state(state)
+        share = 0.05 * trickle.rate_of(told.link) * 60.0 / self.far.piece
+        self.far.count = max(1, int(share))
+        answer = self.far.answer(state)
+        self.at += self.latency + len(answer) / self.rate
+        return answer
+
+
+def test_the_number_of_pieces_goes_up_and_down_with_the_line() -> None:
+    """B9: 9.6, 96, 9.6 kbit/s in one run."""
+    far = Far(data(2, 3_000_000), piece=200)
+    line = Line(far, 1200.0)
+    heart = Heart(line, Session(Ram(1 << 22)), 60.0, watch=lambda: line.at)
+    seen: dict[str, int] = {}
+    for name, rate in (("narrow", 1200.0), ("wide", 12_000.0), ("narrow again", 1200.0)):
+        line.rate = rate
+        for beat in range(40):
+            heart.beat(60.0 * beat)
+        seen[name] = far.count
+    assert 12 <= seen["narrow"] <= 20  # 5 % of 72,000 bytes are 18 pieces
+    assert seen["wide"] >= 5 * seen["narrow"]
+    assert seen["narrow again"] <= 25
+
+
+def test_a_rise_of_the_round_trip_halves_the_rate_and_a_slower_network_is_learnt() -> None:
+    spare = Spare()
+    for _ in range(10):
+        spare = spare.heard(2000, 1.0 + 2.0) if spare.floor else spare.heard(0, 1.0)
+    assert spare.rate == pytest.approx(1000, rel=0.3)
+    assert spare.heard(2000, 9.0).rate == spare.rate / 2
+    for _ in range(200):
+        spare = spare.heard(0, 2.0)
+    assert spare.floor == pytest.approx(2.0)
