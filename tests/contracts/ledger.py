@@ -7,7 +7,7 @@ import random
 from dataclasses import replace
 from typing import Protocol
 
-from neurath.server.fleet.progress import RANK, Entry
+from neurath.server.fleet.progress import RANK, WAITS, Entry
 from neurath.wire.report import Phase, Report, Verdict
 
 SIZE = 1000
@@ -92,6 +92,21 @@ class LedgerContract:
         told.report(word(Phase.DOWNLOADED, done=SIZE), 12.0)
         assert told.entry().distributed == 12.0
 
+    def test_a_wait_before_the_download_is_no_distribution_and_the_download_follows_it(self) -> None:
+        told = self.open()
+        told.report(word(Phase.WAITING_FOR_USE_END, reason="in use: recorder"), 10.0)
+        assert (told.entry().phase, told.entry().distributed) == ("waiting-for-use-end", None)
+        told.report(word(Phase.DOWNLOADING, done=5), 11.0)
+        assert told.entry().phase == "downloading"
+        told.report(word(Phase.DOWNLOADED, done=SIZE), 12.0)
+        told.report(word(Phase.WAITING_FOR_USER, done=SIZE), 13.0)
+        assert (told.entry().phase, told.entry().distributed) == ("waiting-for-user", 12.0)
+        told.report(word(Phase.DOWNLOADING, done=5), 14.0)
+        assert told.entry().phase == "waiting-for-user"
+        told.report(word(Phase.UPDATING), 15.0)
+        told.report(word(Phase.WAITING_FOR_USER), 16.0)
+        assert told.entry().phase == "updating"
+
     def test_nothing_moves_back_whatever_the_order_of_words(self) -> None:
         rng = random.Random(7)
         for _ in range(20):
@@ -111,7 +126,11 @@ class LedgerContract:
                 assert after.sync >= before.sync
                 assert after.sync <= SIZE
                 assert after.bytes >= before.bytes
-                assert RANK[Phase(after.phase)] >= RANK[Phase(before.phase)]
+                assert (
+                    Phase(before.phase) in WAITS
+                    or Phase(after.phase) in WAITS
+                    or RANK[Phase(after.phase)] >= RANK[Phase(before.phase)]
+                )
                 assert before.distributed in (None, after.distributed)
                 assert before.installed in (None, after.installed)
                 if before.verdict in ENDED:

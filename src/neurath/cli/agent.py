@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import queue
 import shutil
 import tempfile
 import threading
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from neurath.cli import in_use
 from neurath.cli.output import Output
 from neurath.errors import DataError, LinkError, NeurathError, RefusedError, TrustError, UsageError
 
@@ -53,6 +55,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="send a heartbeat so often; updates ride on its answers, into --stage DIR",
     )
     run_.add_argument("--wire", type=Path, metavar="LINK", help="offer the restoration wire as a pty with this name")
+    in_use.configure(run_)
+    run_.add_argument("--no-push", action="store_true", help="poll only; do not keep a stream of notices open")
     run_.add_argument("--trace", type=Path, metavar="FILE", help="append what happens, one JSON object a line")
     run_.add_argument("--confirm", choices=("contact", "boot"), default="contact", help="what confirms a new image")
     run_.add_argument("--kill-at", type=int, metavar="N", help="end by SIGKILL in the N-th flash operation: a power cut")
@@ -116,12 +120,13 @@ def _compose(args: argparse.Namespace, model: Model, nor: Nor, watch: Progress) 
     """Every part, put together; the one place where they meet."""
     from neurath.carriers.heartbeat import HttpHeartbeat
     from neurath.carriers.http import Place
+    from neurath.carriers.stream import Ear
     from neurath.flash.bank import Fate
     from neurath.terminal.acts import Parts
     from neurath.terminal.agent import Agent
-    from neurath.terminal.gate import Open
     from neurath.terminal.heart import Heart
     from neurath.terminal.install import SingleBank
+    from neurath.terminal.machine.events import Event, Notice, UseEnded
     from neurath.terminal.machine.state import Policy
     from neurath.terminal.memory import tenants
     from neurath.terminal.restoration import Wire
@@ -133,6 +138,7 @@ def _compose(args: argparse.Namespace, model: Model, nor: Nor, watch: Progress) 
     ram = model.ram if args.ram is None else args.ram
     folder = None if args.stage == "ram" else Path(args.stage)
     lock = threading.RLock()
+    bell: queue.SimpleQueue[Event] = queue.SimpleQueue()
     bank = SingleBank(model, nor)
     try:
         name = _name(bank, model)
@@ -140,10 +146,13 @@ def _compose(args: argparse.Namespace, model: Model, nor: Nor, watch: Progress) 
         if args.wire is None:
             raise
         name = "nameless"  # identity lost: the wire can give it a new one
-    carrier = HttpHeartbeat(Place(args.server, name, args.token, args.tenant))
+    place = Place(args.server, name, args.token, args.tenant)
+    carrier = HttpHeartbeat(place)
     heart = None
     if args.trickle is not None and folder is not None:
         heart = Heart(carrier, Session(Folder(folder, _room(folder))), args.trickle)
+    elif not (args.no_push or args.once):
+        Ear(place, lambda: bell.put(Notice()) if bell.empty() else None)
     wire = None
     if args.wire is not None:
         from neurath.carriers.serial import Pty
@@ -161,13 +170,14 @@ def _compose(args: argparse.Namespace, model: Model, nor: Nor, watch: Progress) 
         carrier=carrier,
         transfer=Transfer(tenants.arena(ram, running=False), folder, alone=heart is None),
         arena=lambda running: tenants.arena(ram, running=running),
-        gate=Open(),
+        gate=in_use.gate(args, lambda: bell.put(UseEnded())),
         trace=Trace(args.trace, watch),
         lock=lock,
         wire=wire,
         attach=attach,
         stage_room=0 if folder is None else _room(folder),
         heart=heart,
+        bell=bell,
     )
     policy = Policy(
         poll=args.poll or (Policy().poll if heart is None else DAY),

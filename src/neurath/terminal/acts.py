@@ -3,6 +3,7 @@ parts of an agent; it must never choose what comes next."""
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -26,8 +27,8 @@ from neurath.wire.report import Report, Verdict
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What an agent is made of. `arena(running)` makes the RAM of one power-up; `attach` gives the wire its responder;
-    `stage_room` is how many bytes can be staged durably. With a `heart` files trickle in. Every use of the core
-    holds `lock`."""
+    `stage_room` is how many bytes can be staged durably. With a `heart` files trickle in; `bell` is where other threads put
+    what the machine is to hear (a notice, the end of a use). Every use of the core holds `lock`."""
 
     installer: Installer
     carrier: Carrier
@@ -40,6 +41,7 @@ class Parts:
     attach: Callable[[Fate], None] = lambda fate: None
     stage_room: int = 0
     heart: Heart | None = None
+    bell: queue.SimpleQueue[ev.Event] | None = None
 
 
 @dataclass(frozen=True, slots=True)

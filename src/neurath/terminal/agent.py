@@ -63,17 +63,18 @@ class Agent:
                 return  # what was to follow needs the link; the machine says what instead
 
     def wait(self, longest: float = 3600.0) -> None:
-        """Until the machine's next moment or a word from the wire, `longest` seconds at most; then a tick."""
+        """Until the machine's next moment or a word from another thread, `longest` seconds at most; then a tick."""
         end = min(self.machine.due, self._clock() + longest)
-        wire, heart = self.parts.wire, self.parts.heart
+        wire, bell, heart = self.parts.wire, self.parts.bell, self.parts.heart
         beats = heart is not None and self.machine.step in _BEATING
         if heart is not None and beats:
             end = min(end, heart.due)
+        ears = ([] if wire is None else [wire.heard]) + ([] if bell is None else [bell])
         while (left := end - self._clock()) > 0:
-            if wire is not None and not wire.heard.empty():
-                self._events.append(wire.heard.get())
+            if said := next((ear.get() for ear in ears if not ear.empty()), None):
+                self._events.append(said)
                 break
-            self._sleep(min(left, 0.05 if wire is not None else left))
+            self._sleep(min(left, 0.05 if ears else left))
         self._events.append(ev.Tick())
         self.settle()
         if heart is not None and beats and self._clock() >= heart.due:

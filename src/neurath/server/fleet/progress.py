@@ -15,8 +15,9 @@ from neurath.server.store.tables import event as events
 from neurath.server.store.tables import ledger, release, terminal
 from neurath.wire.report import Phase, Report, Verdict
 
-#: How far each phase is; within one attempt nothing goes back.
+#: How far each phase is; within one attempt nothing goes back, but from a wait: it may come before the download or after.
 RANK = {phase: rank for rank, phase in enumerate(Phase)} | {Phase.RESTORING: 8, Phase.UPDATED: 9, Phase.FAILED: 9}
+WAITS = frozenset({Phase.WAITING_FOR_USE_END, Phase.WAITING_FOR_USER})
 #: Verdicts that end an attempt. A terminal in restoration state may still come to the release over the wire.
 FINAL = frozenset({Verdict.CONFIRMED, Verdict.REFUSED, Verdict.FAILED})
 
@@ -105,7 +106,7 @@ def served(db: Connection, action: Action, start: int, count: int, now: float) -
     values: dict[str, object] = {"bytes": row.bytes + count, "updated": now}
     if action.kind == "package":
         values["sync"] = max(row.sync, min(start + count, action.size))
-    if Verdict(row.verdict) is Verdict.PENDING and RANK[Phase(row.phase)] < RANK[Phase.DOWNLOADING]:
+    if Verdict(row.verdict) is Verdict.PENDING and _follows(Phase(row.phase), Phase.DOWNLOADING, row.distributed is not None):
         values["phase"] = Phase.DOWNLOADING.value
         note(db, Key.of(action), "downloading", "", now)
     _change(db, Key.of(action), values)
@@ -133,10 +134,10 @@ def reported(db: Connection, action: Action, report: Report, image: str, now: fl
         return verdict
     values: dict[str, object] = {"updated": now, "sync": max(row.sync, min(report.done, action.size))}
     # The last phases come with a verdict only: 100 % is never shown before it.
-    if RANK[Phase(row.phase)] < RANK[report.phase] < RANK[Phase.UPDATED]:
+    if _follows(Phase(row.phase), report.phase, row.distributed is not None):
         values["phase"] = report.phase.value
         note(db, key, report.phase.value, report.reason, now)
-    whole = values["sync"] == action.size or RANK[report.phase] >= RANK[Phase.DOWNLOADED]
+    whole = values["sync"] == action.size or (RANK[report.phase] >= RANK[Phase.DOWNLOADED] and report.phase not in WAITS)
     if whole and report.phase is not Phase.FAILED and row.distributed is None:
         values["distributed"] = now
     if reason:
@@ -146,6 +147,14 @@ def reported(db: Connection, action: Action, report: Report, image: str, now: fl
         note(db, key, verdict.value, reason, now)
     _change(db, key, values)
     return verdict
+
+
+def _follows(before: Phase, after: Phase, distributed: bool) -> bool:
+    """Whether a phase may come after another within an attempt."""
+    if after in WAITS:
+        return before is not after and RANK[before] < RANK[Phase.UPDATING]
+    least = RANK[Phase.DOWNLOADED if distributed else Phase.DOWNLOADING] - 1 if before in WAITS else RANK[before]
+    return least < RANK[after] < RANK[Phase.UPDATED]
 
 
 def judged(report: Report, image: str) -> tuple[Verdict, str]:
