@@ -298,6 +298,8 @@ static int open_restoration(struct nrt_restore *r)
 {
     struct nrt_core *c = r->core;
     uint32_t held = 0;
+    if (!allowed(&c->facts))
+        return NRT_E_STATE; /* since the first byte of this upload the bank has become whole in another way */
     if (!is_open(&c->facts, &r->target) || units_held(r, c->facts.done, &held) != NRT_OK) {
         int rc = note_begin(r);
         if (rc != NRT_OK)

@@ -16,10 +16,11 @@ from neurath import delta
 from neurath.carriers.memory import Memory
 from neurath.delta.match import Segment
 from neurath.errors import NeurathError
+from neurath.flash.bank import Why
 from neurath.flash.geometry import Model
-from neurath.flash.native import Nor
+from neurath.flash.native import Nor, PowerCut
 from neurath.ids import ModelName, TerminalId, Version, digest
-from neurath.terminal.machine import Policy, Step
+from neurath.terminal.machine import Policy, Step, events
 from neurath.wire import keys, manifest, ticket
 from neurath.wire.offer import Kind, Offer
 from neurath.wire.report import Report, Verdict
@@ -371,3 +372,71 @@ def test_a_file_that_is_spoilt_on_the_way_is_refused_by_its_digest(seed: int) ->
         victim.world.far.files[digest(GOOD)] = data
         assert victim.suffers(2)
         assert victim.world.bank.facts.failed_proofs == 0
+
+
+# ---- a chip that fails, a medium that lies ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_scratch_that_fails_before_the_first_commit_leaves_the_old_image_running(silent: bool) -> None:
+    """Nothing was erased in the bank: that is no reason to call for a visit."""
+    world = World.fresh()
+    world.nor.fault(LAYOUT.scratch.base, silent=silent)
+    world.publish()
+    world.until_rest()
+    assert world.holds(OLD)
+    assert world.far.told[-1].verdict is Verdict.REFUSED
+    assert world.far.told[-1].reason
+    world.power().power_up()
+    assert world.bank.fate is events.Fate.BOOT
+    assert world.bank.facts.broken == 0
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_log_that_cannot_be_written_at_power_up_ends_at_the_wire_and_not_in_the_agents_death(place: int) -> None:
+    world = World.fresh()
+    world.publish()
+    world.nor.cut_at(60, "early")
+    with pytest.raises(PowerCut):
+        world.until_rest()
+    world.nor.power(0)
+    world.nor.fault(LAYOUT.log[place].base)
+    world.power().power_up()
+    assert world.holds(NEW) or world.agent.machine.step in (Step.RESTORING, Step.PARKED, Step.CONTACTING)
+
+
+def test_both_spans_of_the_state_log_unreadable_asks_for_the_wire_and_keeps_the_identity() -> None:
+    world = World.fresh()
+    for span in LAYOUT.log:
+        world.nor.write_raw(span.base, bytes(span.length))
+    world.publish()
+    world.agent.power_up()
+    for _ in range(4):
+        world.agent.wait()
+    assert world.agent.machine.step is Step.RESTORING
+    assert world.bank.identify().id == NAME
+    assert world.bank.facts.broken is Why.BLANK
+    assert world.holds(OLD)
+
+
+@pytest.mark.parametrize("head", [b"NRM1" + bytes(40), b"NRM1" + b"\xff" * 40, b"NRM1", b"NRM1" + bytes(8) + b"\1" * 32])
+def test_a_map_of_nonsense_in_the_staging_folder_is_no_more_than_nothing(head: bytes, tmp_path: Path) -> None:
+    folder = tmp_path / "stage"
+    victim = Site(folder)
+    folder.mkdir(exist_ok=True)
+    (folder / f"{digest(GOOD)[:16].hex()}.map").write_bytes(head)
+    (folder / "aa.map").write_bytes(head)
+    victim.then_takes_the_honest_update()
+
+
+def test_staged_bytes_that_are_not_what_their_map_says_are_fetched_anew(tmp_path: Path) -> None:
+    """The map of a whole file, and no file: as after a cut that kept one name and lost the other."""
+    folder = tmp_path / "stage"
+    victim = Site(folder)
+    victim.offers(GOOD, HONEST)
+    victim.world.carrier.line.left = 4000
+    victim.suffers(2)
+    for path in folder.glob("*.nru"):
+        path.write_bytes(b"")
+    victim.world.carrier.line.mend()
+    victim.then_takes_the_honest_update()

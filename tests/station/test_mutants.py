@@ -41,7 +41,11 @@ MUTANTS = {
         "rc = NRT_OK;",
     ),
     "the bank is not judged": (RESTORE, "int rc = nrt_judge(r->core);", "int rc = NRT_OK;"),
-    "a healthy terminal takes a package": (RESTORE, "if (!allowed(&c->facts))", "if (0)"),
+    "a healthy terminal takes a package": (
+        RESTORE,
+        "return f->restoring || f->broken ||",
+        "return 1 || f->restoring || f->broken ||",
+    ),
     "class and floor are not looked at": (
         RESTORE,
         "rc = nrt_gate_envelope(&e, r->birth->vendor, r->birth->klass, &c->facts);",

@@ -91,7 +91,10 @@ class SingleBank:
         """Power-up: everything is read from the flash anew."""
         self.core = Core(self.model.layout, self.nor)
         self._target = None
-        self.fate = ev.Fate(int(self.core.power_up(Reset.FAULT if fault else Reset.POWER)))
+        try:
+            self.fate = ev.Fate(int(self.core.power_up(Reset.FAULT if fault else Reset.POWER)))
+        except NeurathError:
+            self.fate = ev.Fate.RESTORE  # a log or a bank that takes no write: the wire still answers
         try:
             self.birth = self.core.birth()
         except NeurathError:

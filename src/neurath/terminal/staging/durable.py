@@ -170,7 +170,7 @@ class Folder:
             head = disk.read(path, 0, _HEAD.size)
             if path.suffix == ".map" and len(head) == _HEAD.size and head[:4] == _MAGIC:
                 _, piece, size, name = _HEAD.unpack(head)
-                found.append(Known(name, size, piece))
+                found += [Known(name, size, piece)] if piece and size else []
         return found
 
 
@@ -196,7 +196,7 @@ def anything(folder: Path) -> tuple[bytes, int]:
         if path.suffix != ".map" or len(head) < _HEAD.size or head[:4] != _MAGIC:
             continue
         _, piece, size, file = _HEAD.unpack(head)
-        if file[4:] == HEADER:
+        if file[4:] == HEADER or not piece or not size:
             continue
         bits = int.from_bytes(disk.read(path, _HEAD.size, _map_length(size, piece)), "little")
         front = (~bits & (bits + 1)).bit_length() - 1  # the first bit that is not set
