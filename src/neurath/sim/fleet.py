@@ -18,6 +18,8 @@ from neurath.sim.scenario import Actor, Fate, Scenario
 
 #: Seconds within which the whole story ends, well or badly.
 PATIENCE = 240.0
+#: Seconds that reports may take to the server after the last verdict.
+SETTLE = 20.0
 #: Exit code of a station that found nothing to restore.
 NOTHING_TO_RESTORE = 3
 #: Seconds between two lines about the same progress.
@@ -85,8 +87,19 @@ class Fleet:
             except queue.Empty:
                 continue
             self._hear(said)
+        self._settle()
         self._ask_why()
         return self._verdict()
+
+    def _settle(self) -> None:
+        """Lets the last reports reach the server before the processes end: a terminal says its verdict, then sends it."""
+        end = time.monotonic() + SETTLE
+        waiting = [name for name, part in self.parts.items() if part.done]
+        while waiting and time.monotonic() < end:
+            ledger = verb("terminal", "show", waiting[0], "--data", self.ground.data)[0]["ledger"]
+            wanted = (self.scenario.pair.new_version, "confirmed")
+            if any((line["version"], line["verdict"]) == wanted for line in ledger):
+                waiting.pop(0)
 
     def _ask_why(self) -> None:
         """What the server says of those that did not come through."""
