@@ -23,6 +23,7 @@ from neurath.terminal.staging.trickle import Place, Ram, Session
 from neurath.wire import trickle
 from neurath.wire.offer import Kind
 from neurath.wire.trickle import About, Ask, Reply, State
+from tests.terminal.test_staging import Cut, PowerDisk
 
 ROOM = 1 << 20
 SCHEDULES = 10_000 if os.environ.get("NEURATH_ASSURANCE") == "1" else 200
@@ -153,6 +154,28 @@ def test_a_new_life_goes_on_at_the_sync_point_after_any_number_of_answers(tmp_pa
     assert beats == -(-far.plan.count // far.count)
     assert set(far.sent.values()) == {1}
     assert staged(tmp_path, FILE) == FILE
+
+
+def test_a_heartbeat_never_names_a_sync_point_that_a_power_cut_takes_back(seed: int) -> None:
+    """Cut at every disk operation of a whole download, with any subset of unsynced pages lost."""
+    folder, file = Path("/staging"), data(40, 700)
+    cut_at = 0
+    while True:
+        cut_at += 1
+        disk = PowerDisk(random.Random(seed * 1000 + cut_at), cut_at)
+        far, named = Far(file, count=2), 0
+        try:
+            session = Session(Folder(folder, ROOM, disk))
+            while session.accept(far.answer(asks(session))).complete is None:
+                named = max(named, session.state(500).sync)
+        except Cut:
+            pass
+        else:
+            break
+        again = Session(Folder(folder, ROOM, disk.after()))
+        assert again.state(500).sync >= named, f"cut at operation {cut_at}"
+        assert gather(again, far).file == digest(file)
+    assert cut_at > 20
 
 
 def test_ram_has_nothing_after_a_power_cut_and_says_so() -> None:

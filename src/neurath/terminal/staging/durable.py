@@ -155,19 +155,20 @@ class Folder:
 
     durable = True
 
-    def __init__(self, folder: Path, room: int) -> None:
+    def __init__(self, folder: Path, room: int, disk: Disk | None = None) -> None:
         self._folder = folder
         self._room = room
+        self._disk = disk or RealDisk()
 
     def open(self, about: Known) -> Beside:
         if about.size > self._room:
             raise RefusedError("there is no room to stage this", f"{about.size} of {self._room} bytes", "make room")
-        return Beside(self._folder, about.name, about.size, about.piece)
+        return Beside(self._folder, about.name, about.size, about.piece, self._disk)
 
     def known(self) -> list[Known]:
-        disk, found = RealDisk(), []
-        for path in disk.listing(self._folder):
-            head = disk.read(path, 0, _HEAD.size)
+        found = []
+        for path in self._disk.listing(self._folder):
+            head = self._disk.read(path, 0, _HEAD.size)
             if path.suffix == ".map" and len(head) == _HEAD.size and head[:4] == _MAGIC:
                 _, piece, size, name = _HEAD.unpack(head)
                 found += [Known(name, size, piece)] if piece and size else []
