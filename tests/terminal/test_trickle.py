@@ -17,7 +17,7 @@ from neurath.carriers.memory import Memory, Shelf
 from neurath.ids import Version, digest
 from neurath.terminal.machine import events as ev
 from neurath.terminal.memory.reserve import Reserve
-from neurath.terminal.staging.durable import Folder
+from neurath.terminal.staging.durable import Folder, RealDisk
 from neurath.terminal.staging.transfer import Transfer, Wanted
 from neurath.terminal.staging.trickle import Place, Ram, Session
 from neurath.wire import trickle
@@ -249,6 +249,49 @@ def test_of_more_programs_than_it_keeps_the_first_is_forgotten(tmp_path: Path) -
     for seed in range(20, 26):
         session.accept(Far(data(seed)).answer(trickle.encode_state(State())))
     assert len(list(tmp_path.glob("*.map"))) == 4
+
+
+class FullDisk(RealDisk):
+    """No byte goes onto it, or is synced, while it is full."""
+
+    full = False
+
+    def write(self, path: Path, offset: int, data: bytes) -> None:
+        self._room()
+        super().write(path, offset, data)
+
+    def sync(self, path: Path) -> None:
+        self._room()
+        super().sync(path)
+
+    def _room(self) -> None:
+        if self.full:
+            raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("how", ["write", "sync"])
+def test_a_full_disk_stops_the_sync_point_and_nothing_else(tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = FullDisk()
+    if how == "sync":
+        monkeypatch.setattr(FullDisk, "write", RealDisk.write)
+    far, session = Far(FILE), Session(Folder(tmp_path, ROOM, disk))
+    for full in (True, False, True, False, True):
+        disk.full = full
+        before = session.state(500).sync
+        for _ in range(5):
+            session.accept(far.answer(asks(session)))
+        assert (session.state(500).sync > before) is not full
+        assert Session(Folder(tmp_path, ROOM)).state(500).sync == session.state(500).sync
+    disk.full = False
+    gather(session, far)
+    assert staged(tmp_path, FILE) == FILE
+
+
+def test_a_piece_from_the_middle_of_an_unknown_program_is_never_taken_for_its_beginning(place: Place) -> None:
+    far, session = Far(FILE), Session(place)
+    heard = session.accept(trickle.encode_reply(Reply(far.program, 3, 64, (far.stream[:64],))))
+    assert (heard.new, heard.dropped) == (0, 1)
+    assert session.state(500) == State(room=500)
 
 
 def test_a_program_that_fits_no_room_is_dropped_and_harms_nothing(tmp_path: Path) -> None:

@@ -252,6 +252,13 @@ class Session:
         if gathering is None or gathering.done:
             return Heard(reply.program, dropped=len(reply.pieces))
         self._active = reply.program
+        try:
+            return self._take(gathering, reply)
+        except OSError:
+            # The disk is full, say: the sync point stays where it is, and the next heartbeats ask again.
+            return Heard(reply.program, dropped=len(reply.pieces))
+
+    def _take(self, gathering: Gathering, reply: Reply) -> Heard:
         new = 0
         for index, piece in enumerate(reply.pieces, reply.first):
             try:
@@ -279,7 +286,7 @@ class Session:
             return None
         try:
             made = Gathering(reply.program, trickle.plan(reply.pieces[0], reply.size), self._place)
-        except (DataError, RefusedError):
+        except (DataError, RefusedError, OSError):
             return None
         self._known.pop(reply.program, None)
         while len(self._known) >= MOST:
