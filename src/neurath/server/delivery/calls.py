@@ -190,7 +190,7 @@ class Delivery:
         if reason:
             self._withdraw(view, now)
             return Nothing(reason)
-        if _continues(view):
+        if self._stands(view):
             assert view.current is not None
             return Offered(view.current)
         draft = self._choose(view, self.deltas.get)
@@ -265,6 +265,11 @@ class Delivery:
 
     # ---- inside ------------------------------------------------------------------------------------------------------
 
+    def _stands(self, view: Standing) -> bool:
+        """The open action is still the right one, and its file is still here: one that was lost is built again."""
+        current = view.current
+        return _continues(view) and current is not None and (current.kind == "package" or self.store.files.sound(current.file))
+
     def _torn(self, db: Connection, view: Standing) -> Action | None:
         """A terminal with an open state log is served that same file, whatever rollouts say by now."""
         if view.said is None or not view.said.open_file:
@@ -335,7 +340,7 @@ class Delivery:
             reason = standing.obstacle(again, now)
             if reason:
                 return Nothing(reason)
-            if _continues(again):
+            if self._stands(again):
                 assert again.current is not None
                 return Offered(again.current)
             if again.selected != view.selected or again.said != view.said:

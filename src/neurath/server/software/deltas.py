@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from neurath.errors import NeurathError
@@ -167,7 +167,11 @@ class Deltas:
         }
         with self.store.write() as db:
             catalog.keep_file(db, name, result.data, now)
-            # Another process may have been first; its file stays.
+            # Another process may have been first; its file stays, if it is still there.
+            row = deltas.c.old == key[0], deltas.c.new == key[1], deltas.c.layout == key[2], deltas.c.profile == key[3]
+            first = db.scalar(select(deltas.c.file).where(*row))
+            if first is not None and not self.store.files.sound(first):
+                db.execute(update(deltas).where(*row).values(**values))
             db.execute(upsert(deltas).values(**values).on_conflict_do_nothing())
         self._failed.pop(key, None)
 
@@ -178,4 +182,6 @@ class Deltas:
         )
         with self.store.read() as db:
             row = db.execute(query).one_or_none()
-        return None if row is None else Built(row.file, row.size, row.workspace, row.sectors)
+        if row is None or not self.store.files.sound(row.file):
+            return None  # never built, or lost since: it is built (again)
+        return Built(row.file, row.size, row.workspace, row.sectors)

@@ -52,6 +52,10 @@ class Files:
             )
         return target
 
+    def sound(self, name: str) -> bool:
+        """Whether the store holds this file, whole."""
+        return self._is_sound(name)
+
     def _is_sound(self, name: str) -> bool:
         target = self.path(name)
         try:
