@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from neurath.delta import code, native, simulate
 from neurath.delta.format import IRREGULAR, MAX_SEGMENTS, RAW, SIMPLE, Head, Kind, pack
@@ -23,7 +23,7 @@ class Delta:
     content; `lost` how many bytes of copies the order could not keep.
     """
 
-    data: bytes
+    data: bytes = field(repr=False)
     kind: Kind
     workspace: int
     sectors: int
