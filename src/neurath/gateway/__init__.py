@@ -1,1 +1,0 @@
-"""Carrier servers at a site that answer from a cache."""
