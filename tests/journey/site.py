@@ -68,6 +68,11 @@ class Site:
     def reach(self) -> tuple[str | Path, ...]:
         return (*self.terminal(), "--server", self.url, "--token", self.token)
 
+    def reachable(self) -> bool:
+        with contextlib.suppress(httpx.HTTPError):
+            return httpx.get(f"{self.url}/api/v1/models", trust_env=False, timeout=5).status_code == 200
+        return False
+
     def status(self) -> dict[str, object]:
         return dict(verb("agent", "status", *self.terminal())[0])
 
