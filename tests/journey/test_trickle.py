@@ -66,7 +66,7 @@ class Site:
 def site(tmp_path: Path, seed: int) -> Iterator[Site]:
     rng = random.Random(seed)
     old = rng.randbytes(200_000)
-    pair = Pair("made", "1.0", "2.0", old, rng.randbytes(120_000) + old[120_000:], real=False)
+    pair = Pair("made", "1.0", "2.0", old, rng.randbytes(80_000) + old[80_000:], real=False)
     ground = Ground(Scenario(pair, board(pair), (Actor(ONE, Fate.SMOOTH),), seed), tmp_path, lambda text, **fields: None)
     made = None
     try:

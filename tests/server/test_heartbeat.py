@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,6 +72,25 @@ def test_the_same_requests_with_and_without_an_update(site: Running, tmp_path: P
         link.close()
     assert counts[0] == counts[1] == ["POST"] * BEATS
     assert came == [False, True]
+
+
+def test_a_full_answer_fits_one_segment_with_its_headers(site: Running) -> None:
+    """B1 counts packets, not requests: 1,280 bytes of IPv6 less 40, 32 and 20 for IP, TCP and its options."""
+    link = terminal(site, "wide", waits=True)
+    heads: list[int] = []
+
+    class Measuring(HttpHeartbeat):
+        def _ask(self, method, path, headers, body):  # type: ignore[no-untyped-def]
+            answer = super()._ask(method, path, headers, body)
+            heads.append(len(f"HTTP/1.1 {answer.status} {answer.reason}\r\n{answer.headers.as_string()}\r\n") + answer.length)
+            return answer
+
+    wide = Measuring(link._place)
+    for _ in range(2):
+        reply = trickle.decode_reply(wide.beat(trickle.encode_state(State(room=wide.descriptor.reply_room, link=255))))
+        time.sleep(0.5)
+    assert len(reply.pieces) == (wide.descriptor.reply_room - 8) // reply.size
+    assert max(heads) <= 1280 - 40 - 32 - 20
 
 
 def test_the_file_comes_whole_and_the_check_in_after_it_gives_its_ticket(site: Running, tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from __future__ import annotations
 from neurath.carriers.base import Descriptor
 from neurath.carriers.http import Http
 
-#: Bytes that one answer may have.
-ROOM = 0xFFFF
+#: Bytes that one answer may have: with its headers it still fits one TCP segment, so that no packet is added.
+ROOM = 1024
 
 
 class HttpHeartbeat(Http):
