@@ -242,7 +242,8 @@ struct nrt_ram {
 uint32_t nrt_need(const struct nrt_layout *l, uint32_t image_size, uint32_t file_size, uint32_t workspace,
                   int staged_in_ram);
 
-/* Writes flash. Blank log area -> a log that knows the image in the bank (as confirmed) or, with size 0, nothing. */
+/* Writes flash. Blank log area -> a log that knows the image in the bank (as confirmed) or, with size 0, nothing. NRT_E_STATE
+ * where a log stands already. */
 int nrt_provision(struct nrt_core *c, const struct nrt_layout *l, const struct nrt_port *p, const struct nrt_image *now);
 
 /* Writes flash. Power-up: mounts the log, appends its last record again, R0, R1, R2, boots that count. Afterwards

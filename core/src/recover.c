@@ -17,6 +17,8 @@ int nrt_provision(struct nrt_core *c, const struct nrt_layout *l, const struct n
     int rc = begin(c, l, p);
     if (rc < 0)
         return rc;
+    if (nrt_log_mount(c) == NRT_OK)
+        return NRT_E_STATE; /* a second time would forget floor, serial and an open plan */
     if (now != NULL && now->size != 0) {
         c->facts.installed = *now;
         c->facts.confirmed = *now;

@@ -9,7 +9,9 @@ import random
 import cbor2
 import pytest
 
+from neurath.errors import RefusedError
 from neurath.flash.bank import Fate, Why
+from neurath.flash.native import Core
 from neurath.flash.wire import SmpServer
 from neurath.wire import smp
 from neurath.wire.smp import Message
@@ -154,3 +156,12 @@ def test_frames_that_lie_about_their_own_length_are_dropped() -> None:
     device.power_up()
     assert device.restore(PACKAGE)
     assert device.bank(len(NEW)) == NEW
+
+
+def test_a_terminal_is_provisioned_once_and_keeps_its_floor() -> None:
+    device = Device()
+    with pytest.raises(RefusedError):
+        Core(SMALL.layout, device.nor).provision()
+    assert device.nor.operations == 0
+    assert device.power_up() is Fate.BOOT
+    assert device.core.facts.confirmed.sequence == 5
