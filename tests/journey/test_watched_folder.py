@@ -31,6 +31,8 @@ def site(tmp_path):
 def test_a_dropped_file_and_its_envelope_and_nothing_else_reach_the_terminal(site: Site, record_property) -> None:
     """C1, C2: the notice is promised within 1 s of the envelope being complete; a test machine under load is given ten."""
     verb("watch", "add", site.folder, "--model", "phone", "--auto", *site.data)
+    site.drop("app.bin", image(2))
+    until(lambda: [one["standing"] for one in verb("watch", "list", *site.data)[0]["files"]] == ["waiting"])
     ear = site.listen()
     dropped = site.drop("app.bin", image(2), site.seal(image(2), 2))
     late = ear.notices.get(timeout=PATIENCE + 2) - dropped

@@ -97,10 +97,11 @@ def application(server: Server, console: Iterable[BaseRoute] = ()) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        started = asyncio.Event()
         beside = [
             asyncio.create_task(_flush(server)),
-            asyncio.create_task(follow(Notices(server.store), server.push.notify)),
-            asyncio.create_task(monitor.run(monitor.Watch(server.store))),
+            asyncio.create_task(follow(Notices(server.store), server.push.notify, wake=started)),
+            asyncio.create_task(monitor.run(monitor.Watch(server.store), started)),
         ]
         try:
             yield

@@ -5,6 +5,7 @@ a lost, late or doubled notice changes nothing. Spec: docs/spec/push.md."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Protocol
@@ -129,9 +130,12 @@ class StreamPush:
             listener.end()
 
 
-async def follow(feed: Feed, act: Callable[[Iterable[TerminalId]], object], every: Seconds = POLL) -> None:
+async def follow(
+    feed: Feed, act: Callable[[Iterable[TerminalId]], object], every: Seconds = POLL, wake: asyncio.Event | None = None
+) -> None:
     """Hands on what other processes wrote, until cancelled. What was written before the first look is old news: every
-    stream began with a notice. A feed that fails (database locked) is asked again."""
+    stream began with a notice. A feed that fails (database locked) is asked again. `wake`: this process wrote something."""
+    wake = wake or asyncio.Event()
     mark: int | None = None
     while True:
         try:
@@ -142,4 +146,6 @@ async def follow(feed: Feed, act: Callable[[Iterable[TerminalId]], object], ever
             if mark is not None and terminals:
                 act(terminals)
             mark = latest
-        await asyncio.sleep(every)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(wake.wait(), every)
+        wake.clear()

@@ -39,13 +39,15 @@ Look = tuple[Stamp | None, Stamp | None]
 
 
 class Watch:
-    """What was seen of every folder. `look` may be called at any time, from one thread at a time."""
+    """What was seen of every folder; `started` counts rollouts begun. `look` may be called at any time, from one thread at a
+    time."""
 
     def __init__(self, store: Store, clock: Callable[[], float] = time.time, still: Stillness | None = None) -> None:
         self._store = store
         self._clock = clock
         self._still = still or Stillness()
         self._done: dict[Path, Look] = {}
+        self.started = 0
 
     def look(self) -> tuple[list[Path], bool]:
         """Looks at every folder once: (the folders that are there, whether something still has to settle)."""
@@ -148,6 +150,7 @@ class Watch:
         if not upload.version:
             return replace(found, standing=Standing.REFUSED, note="no version in its name (NAME-1.2.3.swu)")
         came = arrival.arrive(self._store, upload, self._clock())
+        self.started += came.rollout is not None
         if came.same is None or came.rollout is not None:
             log.info("%s is %s, rollout %s", found.name, came.release.name, came.rollout or "waits for a person")
         return replace(found, standing=Standing.RELEASED, note="", release=came.release.id)
@@ -164,9 +167,11 @@ def _envelope_of(path: Path) -> bytes:
     return b""
 
 
-async def run(watch: Watch) -> None:
-    """Watches until cancelled: woken by the system, by things that settle, and by the clock."""
+async def run(watch: Watch, started: asyncio.Event) -> None:
+    """Watches until cancelled: woken by the system, by things that settle, and by the clock. Sets `started` when a rollout
+    was, so that terminals are told at once."""
     stirred = asyncio.Event()
+    told = 0
     listening: tuple[set[Path], asyncio.Task[None]] | None = None
     try:
         while True:
@@ -177,6 +182,9 @@ async def run(watch: Watch) -> None:
                 log.warning("watched folders wait: %s (%s)", fault.what, fault.why)
                 await asyncio.sleep(EVERY)
                 continue
+            if watch.started != told:
+                told = watch.started
+                started.set()
             if listening is None or listening[0] != set(there) or listening[1].done():
                 if listening is not None:
                     listening[1].cancel()
