@@ -21,6 +21,9 @@ from neurath.flash.geometry import simple_layout
 from neurath.server.fleet.figures import State
 from neurath.server.software.catalog import list_releases
 from neurath.server.store import Store
+from neurath.server.watch import folders
+from neurath.server.watch.monitor import Watch
+from neurath.server.watch.stillness import Stillness
 from neurath.wire import manifest
 from neurath.wire.report import Phase
 from tests.console.fleet import KEY, Fleet, every_state, image
@@ -40,6 +43,28 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 @pytest.fixture(scope="module")
 def client(fleet: Fleet) -> TestClient:
     return TestClient(application(fleet.store, fleet.delivery.why))
+
+
+def test_what_waits_in_a_watched_folder_is_on_the_software_list_with_its_reason(tmp_path: Path) -> None:
+    fleet = every_state(tmp_path / "fleet", time.time())
+    folder = tmp_path / "drop"
+    folder.mkdir()
+    (folder / "new<b>.bin").write_bytes(bytes(range(256)))
+    with fleet.store.write() as db:
+        folders.add(db, folders.Binding(folder, "dial", "firmware"), NOW)
+        folders.add(db, folders.Binding(tmp_path / "gone", "dial", "other"), NOW)
+    ticks = iter(range(100))
+    watch = Watch(fleet.store, still=Stillness(lambda: float(next(ticks))))
+    watch.look()
+    watch.look()
+    client = TestClient(application(fleet.store, fleet.delivery.why))
+    told = {one["name"]: one["note"] for one in client.get("/index.json").json()["waiting"]}
+    assert told == {"": "No such file or directory", "new<b>.bin": "no envelope beside it (new<b>.bin.suit)"}
+    page = client.get("/").text
+    assert "In watched folders" in page
+    assert "no envelope beside it (new&lt;b&gt;.bin.suit)" in page
+    assert "監視フォルダー内" in client.get("/?lang=ja").text
+    fleet.close()
 
 
 def test_the_twin_tells_every_terminal_and_its_state(client: TestClient) -> None:
