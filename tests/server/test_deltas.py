@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -165,3 +168,31 @@ def test_the_real_engine_builds_in_a_process_of_its_own(store):
     assert delta.size < full.size
     assert delta.sectors > 0
     deltas.close()
+
+
+KILLED = """
+import os, signal
+from neurath.server.software.deltas import workers
+
+if __name__ == "__main__":
+    print(workers().submit(os.getpid).result(), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_worker_ends_with_a_server_that_was_killed(tmp_path):
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
+    done = subprocess.run([sys.executable, str(script)], stdout=subprocess.PIPE, timeout=60, check=False)
+    deadline = time.monotonic() + 10
+    while _works(int(done.stdout)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _works(int(done.stdout))
+
+
+def _works(process):
+    """One that has ended and that nobody has asked about yet has no command line any more."""
+    try:
+        return "spawn_main" in Path(f"/proc/{process}/cmdline").read_text()
+    except OSError:
+        return False

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import os
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from sqlalchemy import select, update
@@ -126,9 +128,7 @@ class Deltas:
 
     def _start(self, key: Key, job: Job) -> Future[Result]:
         if self.pool is None:
-            # Not fork: the server has threads, and a forked child may inherit a held lock.
-            context = multiprocessing.get_context("spawn")
-            self.pool = ProcessPoolExecutor(WORKERS, mp_context=context)
+            self.pool = workers()
         self.builds += 1
         future = self._running[key] = self.pool.submit(self.builder, job)
         return future
@@ -185,3 +185,22 @@ class Deltas:
         if row is None or not self.store.files.sound(row.file):
             return None  # never built, or lost since: it is built (again)
         return Built(row.file, row.size, row.workspace, row.sectors)
+
+
+def workers() -> ProcessPoolExecutor:
+    """Processes that build, none of which outlives the server."""
+    # Not fork: the server has threads, and a forked child may inherit a held lock.
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(WORKERS, mp_context=context, initializer=_end_with_server)
+
+
+def _end_with_server() -> None:
+    """In a worker: it ends when the server has, also when that was killed. Nobody else would ever end it."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(0)
