@@ -124,7 +124,7 @@ def stands_alone() -> list[str]:
     """Nothing names a path of this machine, leaves the repository or names a registry's host."""
     here = {name for name in os.listdir("/") if (Path("/") / name).is_dir() and not name.startswith(".")} - SYSTEM
     local = "|".join(sorted(re.escape(name) for name in here)) or "[^\\s\\S]"
-    private = re.compile(rf"(?<![\w./}})>-])/(?:{local})/\w|(?<![\w.])/tmp/\w|(?<![\w.])/home/\w|(?<![\w.])/root/\w")
+    private = re.compile(rf"(?<![\w./}})>-])/(?:{local})/\w|(?<![\w.])/(?:tmp|home|root)/\w")
     hosts = re.compile(r"pypi[.]org|registry[.]npm|pythonhosted[.]|registry[.]yarn")
     problems = []
     for path in tracked():

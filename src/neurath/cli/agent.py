@@ -121,7 +121,6 @@ def _compose(args: argparse.Namespace, model: Model, nor: Nor, watch: Progress) 
     from neurath.carriers.heartbeat import HttpHeartbeat
     from neurath.carriers.http import Place
     from neurath.carriers.stream import Ear
-    from neurath.flash.bank import Fate
     from neurath.terminal.acts import Parts
     from neurath.terminal.agent import Agent
     from neurath.terminal.heart import Heart
@@ -129,7 +128,6 @@ def _compose(args: argparse.Namespace, model: Model, nor: Nor, watch: Progress) 
     from neurath.terminal.machine.events import Event, Notice, UseEnded
     from neurath.terminal.machine.state import Policy
     from neurath.terminal.memory import tenants
-    from neurath.terminal.restoration import Wire
     from neurath.terminal.staging.durable import Folder
     from neurath.terminal.staging.transfer import Transfer
     from neurath.terminal.staging.trickle import Session
@@ -153,18 +151,7 @@ def _compose(args: argparse.Namespace, model: Model, nor: Nor, watch: Progress) 
         heart = Heart(carrier, Session(Folder(folder, _room(folder))), args.trickle)
     elif not (args.no_push or args.once):
         Ear(place, lambda: bell.put(Notice()) if bell.empty() else None)
-    wire = None
-    if args.wire is not None:
-        from neurath.carriers.serial import Pty
-
-        wire = Wire(Pty(args.wire), lock)
-
-    def attach(fate: object) -> None:
-        if wire is not None:
-            from neurath.flash.wire import SmpServer
-
-            wire.attach(lambda put: SmpServer(bank.core, bank.birth, put, Fate(bank.fate.value)))
-
+    wire, attach = _wire(args, bank, lock)
     parts = Parts(
         installer=bank,
         carrier=carrier,
@@ -185,6 +172,23 @@ def _compose(args: argparse.Namespace, model: Model, nor: Nor, watch: Progress) 
         confirm_by_contact=args.confirm == "contact",
     )
     return Agent(parts, policy), wire
+
+
+def _wire(args: argparse.Namespace, bank: SingleBank, lock: threading.RLock) -> tuple[Wire | None, Callable[[object], None]]:
+    """The restoration wire, where one is wanted, and what gives it a new responder at each power-up."""
+    if args.wire is None:
+        return None, lambda fate: None
+    from neurath.carriers.serial import Pty
+    from neurath.flash.bank import Fate
+    from neurath.flash.wire import SmpServer
+    from neurath.terminal.restoration import Wire
+
+    wire = Wire(Pty(args.wire), lock)
+
+    def attach(fate: object) -> None:
+        wire.attach(lambda put: SmpServer(bank.core, bank.birth, put, Fate(bank.fate.value)))
+
+    return wire, attach
 
 
 class Progress:

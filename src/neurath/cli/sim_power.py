@@ -12,6 +12,7 @@ from neurath.errors import NothingToDo, RefusedError, UsageError
 
 if TYPE_CHECKING:
     from neurath.flash.geometry import Layout
+    from neurath.sim.power import Cuts
 
 KINDS = ("before", "early", "late", "after", "random", "weak", "meta", "ghost")
 
@@ -79,7 +80,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     """0: no brick, 1: a brick, 3: OLD and NEW are the same, 5: a mode that is not here."""
     from neurath.delta.build import build
     from neurath.delta.simulate import target
-    from neurath.sim.power import HARMS, Story, walk
+    from neurath.sim.power import Story, walk
 
     if args.mode == "resume":
         raise RefusedError("resume mode is not in this version", "rewrites are logged in scratch flash", "--mode scratch")
@@ -113,13 +114,20 @@ def run(args: argparse.Namespace, out: Output) -> int:
         stride=max(1, args.every),
     )
     cuts = walk(story)
+    _tell(cuts, out, depth=depth, seed=args.seed, file_size=len(delta.data))
+    return 1 if cuts.bricked else 0
+
+
+def _tell(cuts: Cuts, out: Output, *, depth: int, seed: int, file_size: int) -> None:
+    from neurath.sim import power
+
     text = (
         f"cuts {cuts.edges}  states {cuts.states}  old {cuts.old}  new {cuts.new}  resumed {cuts.resumed}  "
         f"bricked {cuts.bricked}  in {cuts.seconds:.1f} s, {cuts.operations} operations uncut"
         + (", every state walked" if depth == 0 and cuts.closed else "")
     )
     if cuts.bricked:
-        text += f"\nfirst brick: {HARMS[cuts.harm]}; {cuts.where}"
+        text += f"\nfirst brick: {power.HARMS[cuts.harm]}; {cuts.where}"
     out.data(
         text,
         cuts=cuts.edges,
@@ -132,8 +140,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         closed=cuts.closed,
         deepest=cuts.deepest,
         seconds=round(cuts.seconds, 3),
-        seed=args.seed,
-        file_size=len(delta.data),
+        seed=seed,
+        file_size=file_size,
         harm=cuts.harm.name.lower(),
     )
-    return 1 if cuts.bricked else 0
