@@ -13,6 +13,7 @@
 #define JUNK 0x77u
 #define MAX_CELLS 512u
 #define MAX_RECORDS 256u
+#define NEITHER 2u
 
 struct found {
     uint32_t at;         /* cell */
@@ -147,12 +148,22 @@ static void drop_cancelled(struct nrt_nor *n, struct span_view *v)
         }
 }
 
+/* 1: no reading of this cell looks erased. */
+static int always_seen(const struct nrt_nor *n, const struct span_view *v, uint32_t cell)
+{
+    uint32_t off = v->base + cell * v->cell;
+    uint8_t m = mark_of(n, v, cell);
+    int now = (n->ecc && (m & NOR_TORN)) || !cell_is(n->mem + off, n->layout.erased, v->cell);
+    int then = (n->ecc && (m & NOR_OTHER_TORN)) || !cell_is(n->other + off, n->layout.erased, v->cell);
+    return now && ((m & NOR_META) == 0 || then);
+}
+
 /* Everything before the last certain trace that is part of no record is junk. */
 static void level(struct nrt_nor *n, struct span_view *v)
 {
     uint32_t end = 0;
     for (uint32_t i = 0; i < v->cells; i++)
-        if ((mark_of(n, v, i) & NOR_META) == 0 && !cell_is(n->mem + v->base + i * v->cell, n->layout.erased, v->cell))
+        if (always_seen(n, v, i))
             end = i + 1;
     for (uint32_t i = 0; i < end; i++)
         if (!v->part[i])
@@ -181,143 +192,42 @@ static void write_seal(struct nrt_nor *n, uint32_t off, uint32_t generation)
     memcpy(n->other + off, r, SEAL_LEN);
 }
 
-/* A span with torn units that no reading turns into a sealed one: it reads as blank or not, and may read the other way. */
-static void faint(struct nrt_nor *n, const struct span_view *v, int blank)
+/* What a reader makes of a span that can never be chosen again: certain, because it is sealed or blank, or doubtful. */
+static int is_certain(const struct nrt_nor *n, const struct span_view *v)
 {
-    uint32_t wu = n->layout.write_unit;
-    for (uint32_t i = 0; i < v->cells; i++)
-        if ((mark_of(n, v, i) & NOR_META) == 0 &&
-            !cell_is(n->mem + v->base + i * v->cell, n->layout.erased, v->cell)) {
-            junk(n, v->base, v->cells * v->cell);
-            return;
-        }
-    junk(n, v->base, v->cells * v->cell);
-    memset(n->mem + v->base, n->layout.erased, v->cells * v->cell);
-    memset(n->other + v->base, n->layout.erased, v->cells * v->cell);
-    memset((blank ? n->other : n->mem) + v->base, JUNK, v->cell);
-    n->mark[v->base / wu] = NOR_PROGRAMMED | NOR_META;
+    struct nrt_core c;
+    struct nrt_layout l = n->layout;
+    uint32_t len = v->cells * v->cell;
+    int blank = cell_is(n->mem + v->base, l.erased, len);
+    for (uint32_t i = 0; n->ecc && i < v->cells; i++)
+        blank = blank && (mark_of(n, v, i) & NOR_TORN) == 0;
+    if (blank)
+        return 1;
+    l.log[l.log[0].base - n->base == v->base ? 1 : 0].len = 0;
+    memset(&c, 0, sizeof c);
+    c.layout = &l;
+    c.port = &n->port;
+    return nrt_log_mount(&c) == NRT_OK;
 }
 
-/* The span that can never be chosen again: all that matters is whether it reads as sealed, as blank or as neither. */
+/* The span that can never be chosen again: all that matters is whether it is certain, now and at the next power-up. Where
+ * torn units may change that, both are taken for possible. */
 static void older(struct nrt_nor *n, const struct span_view *v, uint32_t generation)
 {
     uint32_t len = v->cells * v->cell;
-    int blank = cell_is(n->mem + v->base, n->layout.erased, len);
-    if (v->metas && highest(v, 0) == 0) {
-        faint(n, v, blank);
+    int certain = is_certain(n, v);
+    if (!v->metas && certain && cell_is(n->mem + v->base, n->layout.erased, len))
         return;
-    }
-    if (v->metas || blank)
-        return;
-    int sealed = highest(v, 1) != 0;
+    int always = highest(v, 1) != 0 || (!v->metas && certain);
     junk(n, v->base, len);
-    if (sealed)
+    if (always)
         write_seal(n, v->base, generation - 1);
-}
-
-/* ---- the span in force --------------------------------------------------------------------------------------------------- */
-
-/* Writes a record into `out`; its padded length. */
-static uint32_t compose(const struct nrt_layout *l, uint8_t type, uint32_t sequence, const uint8_t *payload, uint8_t *out)
-{
-    uint32_t grid = l->write_unit > 8 ? l->write_unit : 8;
-    uint32_t len = (uint32_t)nrt_record_len(type);
-    out[0] = type;
-    out[1] = (uint8_t)sequence;
-    for (uint32_t i = 0; i < len; i++)
-        out[2 + i] = (uint8_t)(payload[i] ^ WHITE);
-    uint32_t crc = nrt_crc32(0, out, len + 2);
-    for (uint32_t i = 0; i < 4; i++)
-        out[len + 2 + i] = (uint8_t)(crc >> (8 * i));
-    uint32_t whole = (len + 6 + grid - 1) / grid * grid;
-    memset(out + len + 6, l->erased, whole - (len + 6));
-    return whole;
-}
-
-/* All that counts in a span without torn units is: what it says, its last record, and where it ends. So it is written again
- * as its live set, a seal, junk, and the last record; numbered from 0. Left alone where that does not fit. */
-static void restate(struct nrt_nor *n, const struct nrt_core *c, int renumber)
-{
-    static uint8_t span[MAX_CELLS * NRT_MAX_WRITE];
-    uint8_t payload[NRT_LOG_RECORD];
-    uint8_t record[NRT_LOG_RECORD];
-    const struct nrt_layout *l = &n->layout;
-    uint32_t base = l->log[c->log.active].base - n->base;
-    uint32_t at = 0;
-    uint32_t i = 0;
-    uint32_t first = 0;
-    /* Where something torn follows, the last record keeps its number and the others count down to it. */
-    while (!renumber && nrt_facts_live(c, i, payload) != 0)
-        i++;
-    first = renumber ? 0 : c->log.sequence - (i + 1);
-    i = 0;
-    for (uint8_t type; (type = nrt_facts_live(c, i, payload)) != 0; i++) {
-        uint32_t len = compose(l, type, first + i, payload, record);
-        if (at + len + c->log.tail_len > c->log.next)
-            return;
-        memcpy(span + at, record, len);
-        at += len;
-    }
-    for (uint32_t k = 0; k < 4; k++)
-        payload[k] = (uint8_t)(c->log.generation >> (8 * k));
-    uint32_t len = compose(l, NRT_REC_SEAL, first + i, payload, record);
-    if (at + len + c->log.tail_len > c->log.next)
+    if (always || !v->metas)
         return;
-    memcpy(span + at, record, len);
-    at += len;
-    memset(span + at, JUNK, c->log.next - at);
-    uint32_t n_tail = (uint32_t)nrt_record_len(c->log.tail[0]);
-    for (uint32_t k = 0; k < n_tail; k++)
-        payload[k] = (uint8_t)(c->log.tail[2 + k] ^ WHITE);
-    (void)compose(l, c->log.tail[0], first + i + 1, payload, span + c->log.next - c->log.tail_len);
-    memcpy(n->mem + base, span, c->log.next);
-    memcpy(n->other + base, span, c->log.next);
-    memset(n->mark + base / l->write_unit, NOR_PROGRAMMED, c->log.next / l->write_unit);
-}
-
-/* End of the last certain record before the first torn unit, as an offset in the span. */
-static uint32_t certain_part(const struct nrt_nor *n, const struct span_view *v)
-{
-    uint32_t end = 0;
-    uint32_t torn = 0;
-    while (torn < v->cells && (mark_of(n, v, torn) & NOR_META) == 0)
-        torn++;
-    for (uint32_t i = 0; i < v->n && v->found[i].at + v->found[i].cells <= torn; i++)
-        if (v->found[i].stable)
-            end = v->found[i].at + v->found[i].cells;
-    return end * v->cell;
-}
-
-/* Mounts what stands before offset `end` of a span alone. */
-static int mount_part(struct nrt_nor *n, uint32_t base, uint32_t len, uint32_t end, struct nrt_core *c)
-{
-    static uint8_t kept[MAX_CELLS * NRT_MAX_WRITE];
-    static uint8_t marks[MAX_CELLS];
-    uint32_t wu = n->layout.write_unit;
-    memcpy(kept, n->mem + base + end, len - end);
-    memcpy(marks, n->mark + (base + end) / wu, (len - end) / wu);
-    memset(n->mem + base + end, n->layout.erased, len - end);
-    memset(n->mark + (base + end) / wu, 0, (len - end) / wu);
-    memset(c, 0, sizeof *c);
-    c->layout = &n->layout;
-    c->port = &n->port;
-    int rc = nrt_log_mount(c);
-    memcpy(n->mem + base + end, kept, len - end);
-    memcpy(n->mark + (base + end) / wu, marks, (len - end) / wu);
-    return rc;
-}
-
-static void canon_active(struct nrt_nor *n, const struct span_view *v, uint32_t span, int keep_scratch)
-{
-    struct nrt_core c;
-    uint32_t len = v->cells * v->cell;
-    uint32_t end = v->metas ? certain_part(n, v) : len;
-    if (mount_part(n, v->base, len, end, &c) != NRT_OK || c.log.active != span)
-        return;
-    if (!v->metas || c.log.next == end)
-        restate(n, &c, !v->metas);
-    if (!v->metas && c.facts.commit == c.facts.done && !keep_scratch)
-        junk(n, n->layout.scratch.base - n->base, n->layout.scratch.len);
+    memset(n->mem + v->base, n->layout.erased, len);
+    memset(n->other + v->base, n->layout.erased, len);
+    memset((certain ? n->other : n->mem) + v->base, JUNK, v->cell);
+    n->mark[v->base / n->layout.write_unit] = NOR_PROGRAMMED | NOR_META;
 }
 
 /* ---- generations --------------------------------------------------------------------------------------------------------- */
@@ -380,25 +290,39 @@ static void count_from_lowest(struct nrt_nor *n)
         }
 }
 
-void nrt_canon(struct nrt_nor *n, int keep_scratch)
+static int is_readable(const struct nrt_nor *n)
+{
+    return n->layout.write_unit >= 8 && n->layout.log[0].len / n->layout.write_unit <= MAX_CELLS;
+}
+
+uint32_t nrt_canon_log(struct nrt_nor *n)
 {
     static struct span_view view_of[2];   /* the enumerator walks alone */
     struct span_view *v = view_of;
-    if (n->layout.write_unit >= 8 && n->layout.log[0].len / n->layout.write_unit <= MAX_CELLS) {
-        for (uint32_t s = 0; s < 2; s++) {
-            view(n, s, &v[s]);
-            drop_cancelled(n, &v[s]);
-            level(n, &v[s]);
-            view(n, s, &v[s]);
-        }
-        for (uint32_t s = 0; s < 2; s++) {
-            uint32_t g = highest(&v[s], 1);
-            if (g == 0 || highest(&v[1 - s], 0) >= g)
-                continue;
-            older(n, &v[1 - s], g);
-            canon_active(n, &v[s], s, keep_scratch);
-            break;
-        }
+    uint32_t old = NEITHER;
+    for (uint32_t s = 0; s < 2 && is_readable(n); s++) {
+        view(n, s, &v[s]);
+        drop_cancelled(n, &v[s]);
+        level(n, &v[s]);
+        view(n, s, &v[s]);
     }
+    for (uint32_t s = 0; s < 2 && old == NEITHER && is_readable(n); s++) {
+        uint32_t g = highest(&v[s], 1);
+        if (g == 0 || highest(&v[1 - s], 0) >= g)
+            continue;
+        old = 1 - s;
+        older(n, &v[old], g);
+    }
+    for (uint32_t s = 0; s < 2 && is_readable(n); s++)
+        if (s != old)
+            (void)nrt_restate(n, s);
     count_from_lowest(n);
+    return old;
+}
+
+void nrt_canon(struct nrt_nor *n, int keep_scratch)
+{
+    uint32_t old = nrt_canon_log(n);
+    if (is_readable(n))
+        nrt_bury(n, keep_scratch, old);
 }

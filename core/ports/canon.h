@@ -7,4 +7,15 @@
 /* Turns the chip's state into the representative of its class (docs/assurance/power.md, "Equal states"). */
 void nrt_canon(struct nrt_nor *n, int keep_scratch);
 
+/* The same for the state log alone. Gives the span that can never be chosen again, 2: none. */
+uint32_t nrt_canon_log(struct nrt_nor *n);
+/* Says a span of the log again in the fewest records that mean the same to a power-up, whichever way its torn units read:
+ * 1; 0: left as it was. */
+int nrt_restate(struct nrt_nor *n, uint32_t span);
+/* Marks the units of bank and scratch that every power-up erases before it reads them (NOR_DEAD): a read of one is harm.
+ * `old`: the span that can never be chosen again, 2: none. */
+void nrt_bury(struct nrt_nor *n, int keep_scratch, uint32_t old);
+/* A torn unit reads the other way. */
+void nrt_swap_unit(struct nrt_nor *n, uint32_t u);
+
 #endif

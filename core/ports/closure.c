@@ -9,6 +9,8 @@
 #include "canon.h"
 #include "pool.h"
 
+#define FEW 8u   /* torn units of a state that are read every way */
+
 struct node {
     uint32_t *state;
     uint32_t depth;
@@ -23,15 +25,22 @@ struct walk {
     struct nrt_pool *pool;
     struct nrt_seen *raw;      /* states as cuts leave them */
     struct nrt_seen *walked;   /* states with generations counted from the lowest */
-    struct node *stack;
+    struct node *queue;
+    uint64_t head;             /* first node not walked yet */
     uint64_t used;
     uint64_t room;
     uint32_t *now;             /* the chip as of the operation about to begin */
     uint32_t dirty;            /* sector the last operation changed, or NRT_POOL_FULL */
     uint64_t operation;        /* of this run */
     struct node at;            /* being walked */
+    const struct nrt_core *core;   /* of the power-up that is running; NULL: nobody's */
+    struct nrt_seen *joined;   /* where runs were, between two operations */
+    uint32_t *canon;           /* room for a state */
+    jmp_buf join;
     uint8_t *foreign;          /* the chip as it was in the beginning */
     uint8_t *bank;             /* room for an image */
+    int first;                 /* the state pushed is the next to be walked */
+    int stage;                 /* 0: the power-up, 1: the update, 2: what follows */
     int failed;                /* memory ran out */
 };
 
@@ -45,14 +54,19 @@ static void push(struct walk *w, const uint32_t *state, uint32_t kind)
         w->failed |= is_new < 0;
         return;
     }
+    if (w->used == w->room && w->head > w->room / 2) {
+        memmove(w->queue, w->queue + w->head, (w->used - w->head) * sizeof *w->queue);
+        w->used -= w->head;
+        w->head = 0;
+    }
     if (w->used == w->room) {
         uint64_t room = w->room ? w->room * 2 : 256;
-        struct node *more = realloc(w->stack, room * sizeof *more);
+        struct node *more = realloc(w->queue, room * sizeof *more);
         if (more == NULL) {
             w->failed = 1;
             return;
         }
-        w->stack = more;
+        w->queue = more;
         w->room = room;
     }
     uint32_t *copy = malloc(n * sizeof *copy);
@@ -62,15 +76,16 @@ static void push(struct walk *w, const uint32_t *state, uint32_t kind)
     }
     memcpy(copy, state, n * sizeof *copy);
     nrt_pool_hold(w->pool, copy, n);
-    w->stack[w->used++] = (struct node){copy, w->at.depth + 1, kind, w->operation};
+    struct node *to = w->first && w->head > 0 ? &w->queue[--w->head] : &w->queue[w->used++];
+    *to = (struct node){copy, w->at.depth + 1, kind, w->operation};
 }
 
-static int has_meta(const struct nrt_nor *n)
+static uint32_t torn_units(const struct nrt_nor *n)
 {
+    uint32_t torn = 0;
     for (uint32_t u = 0; u < n->size / n->layout.write_unit; u++)
-        if (n->mark[u] & NOR_META)
-            return 1;
-    return 0;
+        torn += (n->mark[u] & NOR_META) != 0;
+    return torn;
 }
 
 /* One torn outcome of the operation that is about to begin: the touched sector is kept as torn and put back. */
@@ -102,12 +117,64 @@ static void refresh(struct walk *w)
     w->dirty = NRT_POOL_FULL;
 }
 
+/* Two runs that are about to do the same to the same chip, with the same in RAM, go on alike: the second one ends here.
+ * The log counts by what it says (canon.h), all other sectors byte by byte (decision 0015). */
+static int was_here(struct walk *w, uint32_t off, const uint8_t *to, uint32_t len, int erase)
+{
+    const struct nrt_core *c = w->core;
+    const struct nrt_layout *l = &w->nor->layout;
+    struct {
+        struct nrt_facts facts;
+        uint32_t word[10];
+        struct nrt_state_key state;
+        uint32_t check;
+    } key;
+    if (c == NULL)
+        return 0;
+    memset(&key, 0, sizeof key);
+    nrt_canon_log(w->nor);
+    for (uint32_t s = 0; s < w->nor->sectors; s++) {
+        uint32_t addr = nrt_pool_base(w->pool, s) + w->nor->base;
+        int is_log = addr - l->log[0].base < l->log[0].len || addr - l->log[1].base < l->log[1].len;
+        w->canon[s] = w->now[s];
+        if (is_log)
+            w->canon[s] = nrt_pool_keep(w->pool, w->nor, s);
+        else
+            nrt_pool_hold(w->pool, &w->now[s], 1);
+        if (w->canon[s] == NRT_POOL_FULL) {
+            w->failed = 1;
+            return 0;
+        }
+    }
+    key.facts = c->facts;
+    if (key.facts.done != key.facts.commit)
+        key.facts.done = 0;
+    key.state = nrt_pool_key(w->pool, w->canon);
+    key.word[0] = c->log.active | (uint32_t)c->log.settled << 8 | (uint32_t)c->log.doubt << 16 | (uint32_t)c->log.parts << 24;
+    key.word[1] = c->log.next;
+    key.word[2] = c->log.mask;
+    key.word[3] = (uint32_t)c->log.unit << 16 | c->log.first;
+    key.word[4] = off;
+    key.word[5] = len;
+    key.word[6] = (uint32_t)erase | (uint32_t)(c->plan != NULL) << 1 | (uint32_t)w->stage << 2;
+    key.word[7] = c->log.tail_len | (uint32_t)c->log.tail[0] << 16;
+    int is_log = off + w->nor->base - l->log[0].base < l->log[0].len || off + w->nor->base - l->log[1].base < l->log[1].len;
+    key.check = is_log ? 0 : nrt_crc32(0, to, len);
+    nrt_pool_drop(w->pool, w->canon, w->nor->sectors);
+    nrt_pool_load(w->pool, w->now, w->nor);
+    int is_new = nrt_seen_add(w->joined, nrt_key_of((const uint8_t *)&key, sizeof key));
+    w->failed |= is_new < 0;
+    return is_new == 0;
+}
+
 static void watch(struct nrt_nor *n, uint32_t off, const uint8_t *to, uint32_t len, int erase)
 {
     struct walk *w = n->watcher;
     uint32_t wu = n->layout.write_unit;
     uint32_t sector = nrt_pool_sector(w->pool, off);
     refresh(w);
+    if (w->story->most == 0 && w->story->stride <= 1 && was_here(w, off, to, len, erase))
+        longjmp(w->join, 1);
     w->operation++;
     int asked = w->story->stride <= 1 || (w->operation + w->story->seed) % w->story->stride == 0;
     if (asked && (w->story->depth == 0 || w->at.depth < w->story->depth)) {
@@ -149,44 +216,14 @@ static int harm(struct walk *w, int what, int result)
     return 0;
 }
 
-static int bank_is(struct walk *w, const uint8_t *image, uint32_t size)
-{
-    const struct nrt_layout *l = &w->nor->layout;
-    uint32_t at = 0;
-    for (uint32_t i = 0; i < l->n_bank && at < size; i++) {
-        uint32_t n = l->bank[i].len < size - at ? l->bank[i].len : size - at;
-        if (memcmp(w->nor->mem + (l->bank[i].base - w->nor->base), image + at, n) != 0)
-            return 0;
-        for (uint32_t u = 0; w->nor->ecc && u < n; u++)
-            if (w->nor->mark[(l->bank[i].base - w->nor->base + u) / l->write_unit] & NOR_TORN)
-                return 0;
-        at += n;
-    }
-    return 1;
-}
-
-static int foreign_kept(const struct walk *w)
-{
-    const struct nrt_layout *l = &w->nor->layout;
-    for (uint32_t off = 0; off < w->nor->size; off++) {
-        uint32_t addr = off + w->nor->base;
-        int ours = addr - l->scratch.base < l->scratch.len || addr - l->log[0].base < l->log[0].len ||
-                   addr - l->log[1].base < l->log[1].len;
-        for (uint32_t i = 0; i < l->n_bank; i++)
-            ours |= addr - l->bank[i].base < l->bank[i].len;
-        if (!ours && w->nor->mem[off] != w->foreign[off])
-            return 0;
-    }
-    return 1;
-}
-
 /* The new image runs: it is whole, it confirms, and that is remembered. */
 static int confirm_new(struct walk *w, struct nrt_core *c)
 {
     const struct nrt_story *s = w->story;
     int fate = 0;
-    if (memcmp(c->facts.installed.image, s->target->image, NRT_DIGEST) != 0 || !bank_is(w, s->new_image, s->new_size))
+    if (memcmp(c->facts.installed.image, s->target->image, NRT_DIGEST) != 0 || !nrt_bank_is(w->nor, s->new_image, s->new_size))
         return harm(w, NRT_HARM_MIXED, fate);
+    w->stage = 2;
     int rc = nrt_confirm(c);
     if (rc < 0)
         return harm(w, NRT_HARM_STUCK, rc);
@@ -194,7 +231,7 @@ static int confirm_new(struct walk *w, struct nrt_core *c)
     if (rc < 0 || fate != NRT_FATE_BOOT || c->facts.candidate ||
         memcmp(c->facts.confirmed.image, s->target->image, NRT_DIGEST) != 0)
         return harm(w, NRT_HARM_FORGOT, rc);
-    if (!foreign_kept(w))
+    if (!nrt_foreign_kept(w->nor, w->foreign))
         return harm(w, NRT_HARM_FOREIGN, 0);
     return w->nor->violations == 0 ? 1 : harm(w, NRT_HARM_RULES, 0);
 }
@@ -225,6 +262,8 @@ static int live_through(struct walk *w)
     struct nrt_core c;
     int fate;
     int again;
+    w->core = &c;
+    w->stage = 0;
     int rc = nrt_power_up(&c, &w->nor->layout, &w->nor->port, NRT_RESET_POWER, &fate);
     if (rc < 0)
         return harm(w, NRT_HARM_STUCK, rc);
@@ -236,12 +275,13 @@ static int live_through(struct walk *w)
     w->out->old_boots += fate == NRT_FATE_BOOT && !is_new;
     if (is_new)
         return confirm_new(w, &c);
-    if (fate == NRT_FATE_BOOT && !bank_is(w, s->old_image, s->old_size))
+    if (fate == NRT_FATE_BOOT && !nrt_bank_is(w->nor, s->old_image, s->old_size))
         return harm(w, NRT_HARM_MIXED, fate);
     /* The file is gone for now: nothing else may come of another power-up. */
     rc = nrt_power_up(&c, &w->nor->layout, &w->nor->port, NRT_RESET_POWER, &again);
     if (rc < 0 || again != fate)
         return harm(w, NRT_HARM_FORGOT, rc);
+    w->stage = 1;
     rc = update(w, &c, &f, fate == NRT_FATE_FETCH);
     if (rc < 0)
         return harm(w, NRT_HARM_STUCK, rc);
@@ -268,22 +308,39 @@ static void keep_all(struct walk *w, uint32_t *state, int replace)
     }
 }
 
-/* Torn units may read otherwise when the power comes back: each way is a state of its own. */
-static void push_other_readings(struct walk *w, uint32_t *scratch)
+static void push_now(struct walk *w, uint32_t *scratch)
+{
+    keep_all(w, scratch, 0);
+    if (w->failed)
+        return;
+    w->at.depth--;
+    w->first = 1;   /* no cut more: before all that have one more */
+    push(w, scratch, w->at.kind);
+    w->first = 0;
+    w->at.depth++;
+    nrt_pool_drop(w->pool, scratch, w->nor->sectors);
+}
+
+/* Torn units may read otherwise when the power comes back: each way is a state of its own. Few are turned one by one, from
+ * state to state until all ways were seen; of many only some ways are. */
+static void push_other_readings(struct walk *w, uint32_t *scratch, uint32_t torn)
 {
     static const uint32_t ways[] = {1, 0x5EED1, 0x5EED2};
-    for (uint32_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
-        nrt_pool_load(w->pool, w->now, w->nor);
-        nrt_nor_power(w->nor, ways[i]);
-        keep_all(w, scratch, 0);
-        if (w->failed)
-            return;
-        w->at.depth--;
-        push(w, scratch, w->at.kind);
-        w->at.depth++;
-        nrt_pool_drop(w->pool, scratch, w->nor->sectors);
+    for (uint32_t u = 0; torn <= FEW && u < w->nor->size / w->nor->layout.write_unit && !w->failed; u++) {
+        if ((w->nor->mark[u] & NOR_META) == 0)
+            continue;
+        nrt_swap_unit(w->nor, u);
+        push_now(w, scratch);
+        nrt_swap_unit(w->nor, u);
     }
-    nrt_pool_load(w->pool, w->now, w->nor);
+    if (torn <= FEW)
+        return;
+    w->out->closed = 0;
+    for (uint32_t i = 0; i < sizeof ways / sizeof ways[0] && !w->failed; i++) {
+        nrt_nor_power(w->nor, ways[i]);
+        push_now(w, scratch);
+        nrt_pool_load(w->pool, w->now, w->nor);
+    }
 }
 
 static void visit(struct walk *w, uint32_t *scratch)
@@ -298,28 +355,36 @@ static void visit(struct walk *w, uint32_t *scratch)
     if (is_new > 0) {
         w->out->states++;
         w->out->deepest = w->at.depth > w->out->deepest ? w->at.depth : w->out->deepest;
-        if (has_meta(w->nor))
-            push_other_readings(w, scratch);
+        uint32_t torn = torn_units(w->nor);
+        if (torn > 0)
+            push_other_readings(w, scratch, torn);
         w->dirty = NRT_POOL_FULL;
         w->operation = 0;
         w->nor->violations = 0;
-        (void)live_through(w);
+        w->nor->looked = 0;
+        int ended = setjmp(w->join) != 0 || live_through(w);
+        w->core = NULL;
+        if (ended && w->nor->violations > 0)
+            (void)harm(w, NRT_HARM_RULES, 0);
+        else if (ended && w->nor->looked > 0)
+            (void)harm(w, NRT_HARM_LOOKED, 0);
         refresh(w);
     }
     w->failed |= is_new < 0;
     nrt_pool_drop(w->pool, w->now, w->nor->sectors);
 }
 
-/* A sample looks everywhere, not only where the walk was last. */
-static void pick_for_a_sample(struct walk *w)
+/* The next state: the oldest, so that all states of n cuts come before those of n + 1. A sample looks everywhere. */
+static void pick(struct walk *w)
 {
-    if (w->story->most == 0)
-        return;
     uint64_t i = (w->out->states * 0x9E3779B97F4A7C15u + w->story->seed * 0xD6E8FEB86659FD93u) >> 17;
-    struct node top = w->stack[w->used - 1];
-    i %= w->used;
-    w->stack[w->used - 1] = w->stack[i];
-    w->stack[i] = top;
+    if (w->story->most != 0) {
+        struct node first = w->queue[w->head];
+        i = w->head + i % (w->used - w->head);
+        w->queue[w->head] = w->queue[i];
+        w->queue[i] = first;
+    }
+    w->at = w->queue[w->head++];
 }
 
 static void walk_all(struct walk *w)
@@ -328,21 +393,20 @@ static void walk_all(struct walk *w)
     uint32_t *scratch = malloc(w->nor->sectors * sizeof *scratch);
     w->failed |= scratch == NULL;
     w->out->closed = 1;
-    while (w->used > 0 && !w->failed && !(first_only && w->out->bricks > 0)) {
+    while (w->head < w->used && !w->failed && !(first_only && w->out->bricks > 0)) {
         if (w->story->most != 0 && w->out->states >= w->story->most) {
             w->out->closed = 0;
             break;
         }
-        pick_for_a_sample(w);
-        w->at = w->stack[--w->used];
+        pick(w);
         visit(w, scratch);
         if (w->out->states == 1 && w->out->operations == 0)
             w->out->operations = w->operation;
         free(w->at.state);
     }
-    w->out->closed = w->out->closed && w->used == 0;
-    while (w->used > 0)
-        free(w->stack[--w->used].state);
+    w->out->closed = w->out->closed && w->head == w->used;
+    while (w->head < w->used)
+        free(w->queue[w->head++].state);
     free(scratch);
 }
 
@@ -414,16 +478,21 @@ int nrt_closure_walk(const struct nrt_layout *l, const struct nrt_story *s, stru
         return rc;
     w.pool = nrt_pool_open(w.nor);
     w.raw = nrt_seen_open();
+    w.joined = nrt_seen_open();
+    w.canon = malloc(w.nor->sectors * sizeof *w.canon);
     w.walked = nrt_seen_open();
     w.now = malloc(w.nor->sectors * sizeof *w.now);
     w.foreign = malloc(w.nor->size);
     w.bank = malloc(w.nor->size);
-    if (w.pool != NULL && w.raw != NULL && w.walked != NULL && w.now != NULL && w.foreign != NULL && w.bank != NULL)
+    if (w.pool != NULL && w.raw != NULL && w.walked != NULL && w.now != NULL && w.foreign != NULL && w.bank != NULL &&
+        w.joined != NULL && w.canon != NULL)
         rc = begin(&w);
     free(w.now);
     free(w.foreign);
     free(w.bank);
-    free(w.stack);
+    free(w.queue);
+    free(w.canon);
+    nrt_seen_close(w.joined);
     nrt_seen_close(w.raw);
     nrt_seen_close(w.walked);
     nrt_pool_close(w.pool);

@@ -30,6 +30,7 @@ enum nrt_harm {
     NRT_HARM_STUCK = 3,      /* the same file could not bring it to new, or power-up failed */
     NRT_HARM_RULES = 4,      /* a unit programmed twice, or a write where none is allowed */
     NRT_HARM_FOREIGN = 5,    /* bytes outside bank, log and scratch changed */
+    NRT_HARM_LOOKED = 7,     /* read what the enumerator takes for erased before it is read (decision 0015) */
     NRT_HARM_FORGOT = 6      /* what was confirmed was not remembered, or a fate changed without a write */
 };
 
@@ -41,7 +42,7 @@ struct nrt_closure {
     uint64_t new_boots;   /* states whose power-up boots the new image (unit finished from scratch included) */
     uint64_t fetches;     /* states whose power-up asks for the same file, and goes on with it */
     uint64_t bricks;
-    uint64_t deepest;     /* most cuts in a row on a path walked */
+    uint64_t deepest;     /* most cuts in a row on a path walked; to closure: on a shortest path */
     int closed;           /* 1: nothing was left out */
     int harm;             /* of the first brick: enum nrt_harm, result, operation and kind that led there */
     int result;

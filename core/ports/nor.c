@@ -94,14 +94,12 @@ void nrt_nor_power(struct nrt_nor *n, uint32_t how)
 
 /* ---- operations ------------------------------------------------------------------------------------------------------ */
 
-/* What a unit holds when each wanted bit change happened with the given chance in 8. */
-static void partly(struct nrt_nor *n, const uint8_t *from, const uint8_t *to, uint32_t eighths, uint8_t *out)
+/* What a unit holds when each wanted bit change happened by chance: every other one, or with `most` seven of eight. */
+static void partly(struct nrt_nor *n, const uint8_t *from, const uint8_t *to, int most, uint8_t *out)
 {
     for (uint32_t i = 0; i < n->layout.write_unit; i++) {
-        uint8_t mask = 0;
-        for (uint32_t b = 0; b < 8; b++)
-            if ((chance(n) >> 7 & 7u) < eighths)
-                mask = (uint8_t)(mask | 1u << b);
+        uint32_t r = chance(n);
+        uint8_t mask = (uint8_t)(most ? r >> 5 | r >> 13 | r >> 21 : r >> 9);
         out[i] = (uint8_t)((from[i] & ~mask) | (to[i] & mask));
     }
 }
@@ -111,18 +109,25 @@ static void settle_unit(struct nrt_nor *n, uint32_t off, const uint8_t *to, int 
     set_unit(n, off, to, to, (uint8_t)(erase ? 0 : NOR_PROGRAMMED));
 }
 
+/* What a tear leaves of a dead unit is dead too. */
+static uint8_t dead(const struct nrt_nor *n, uint32_t off)
+{
+    return n->mark[unit_of(n, off)] & NOR_DEAD;
+}
+
 /* A unit that holds something between `from` and `to`; an ECC chip cannot correct it. */
-static void tear_unit(struct nrt_nor *n, uint32_t off, const uint8_t *to, uint32_t eighths)
+static void tear_unit(struct nrt_nor *n, uint32_t off, const uint8_t *to, int most)
 {
     uint8_t mixed[NRT_MAX_WRITE];
-    partly(n, n->mem + off, to, eighths, mixed);
-    set_unit(n, off, mixed, mixed, (uint8_t)(NOR_PROGRAMMED | (n->ecc ? NOR_TORN : 0)));
+    partly(n, n->mem + off, to, most, mixed);
+    set_unit(n, off, mixed, mixed, (uint8_t)(NOR_PROGRAMMED | (n->ecc ? NOR_TORN : 0) | dead(n, off)));
 }
 
 /* A unit that reads `now` today and something else another day. */
 static void blur_unit(struct nrt_nor *n, uint32_t off, const uint8_t *now, const uint8_t *later, int later_torn)
 {
-    set_unit(n, off, now, later, (uint8_t)(NOR_PROGRAMMED | NOR_META | (n->ecc && later_torn ? NOR_OTHER_TORN : 0)));
+    set_unit(n, off, now, later,
+             (uint8_t)(NOR_PROGRAMMED | NOR_META | (n->ecc && later_torn ? NOR_OTHER_TORN : 0) | dead(n, off)));
 }
 
 void nrt_nor_tear(struct nrt_nor *n, uint32_t off, const uint8_t *to, uint32_t len, int erase, int kind, uint32_t seed)
@@ -131,28 +136,29 @@ void nrt_nor_tear(struct nrt_nor *n, uint32_t off, const uint8_t *to, uint32_t l
     uint32_t w = n->layout.write_unit;
     uint32_t units = len / w;
     uint8_t old[NRT_MAX_WRITE];
-    uint8_t mixed[NRT_MAX_WRITE];
+    uint8_t mixed[NRT_MAX_WRITE] = {0};
     for (uint32_t i = 0; i < units; i++, off += w, to += w) {
         memcpy(old, n->mem + off, w);
-        partly(n, old, to, 4, mixed);
+        if (kind == NRT_CUT_WEAK || kind == NRT_CUT_META)
+            partly(n, old, to, 0, mixed);
         switch (kind) {
         case NRT_CUT_EARLY:
             if (i < units / 2)
                 settle_unit(n, off, to, erase);
             else if (i == units / 2)
-                tear_unit(n, off, to, 4);
+                tear_unit(n, off, to, 0);
             break;
         case NRT_CUT_LATE:
             if (i + 1 < units)
                 settle_unit(n, off, to, erase);
             else
-                tear_unit(n, off, to, 7);
+                tear_unit(n, off, to, 1);
             break;
         case NRT_CUT_AFTER:
             settle_unit(n, off, to, erase);
             break;
         case NRT_CUT_RANDOM:
-            tear_unit(n, off, to, 4);
+            tear_unit(n, off, to, 0);
             break;
         case NRT_CUT_WEAK:
             if (erase)
@@ -160,7 +166,7 @@ void nrt_nor_tear(struct nrt_nor *n, uint32_t off, const uint8_t *to, uint32_t l
             else if (i + 1 < units)
                 settle_unit(n, off, to, 0);
             else
-                set_unit(n, off, mixed, to, (uint8_t)(NOR_PROGRAMMED | NOR_META | (n->ecc ? NOR_TORN : 0)));
+                set_unit(n, off, mixed, to, (uint8_t)(NOR_PROGRAMMED | NOR_META | (n->ecc ? NOR_TORN : 0) | dead(n, off)));
             break;
         case NRT_CUT_GHOST:
             if (!erase)
@@ -220,6 +226,8 @@ static int nor_read(void *ctx, uint32_t addr, uint8_t *buf, uint32_t len)
     for (uint32_t u = unit_of(n, off); n->ecc && len > 0 && u <= unit_of(n, off + len - 1); u++)
         if (n->mark[u] & NOR_TORN)
             return NRT_E_TORN;
+    for (uint32_t u = unit_of(n, off); n->watch != NULL && len > 0 && u <= unit_of(n, off + len - 1); u++)
+        n->looked += (n->mark[u] & NOR_DEAD) != 0;
     memcpy(buf, n->mem + off, len);
     return NRT_OK;
 }

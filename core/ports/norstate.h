@@ -11,6 +11,7 @@
 #define NOR_TORN 2u         /* an ECC chip cannot correct what it reads */
 #define NOR_META 4u         /* may read as `other` after the next power-up */
 #define NOR_OTHER_TORN 8u   /* and `other` is not correctable */
+#define NOR_DEAD 16u        /* the enumerator claims: erased before it is read */
 
 struct nrt_nor {
     struct nrt_layout layout;
@@ -27,6 +28,7 @@ struct nrt_nor {
     uint32_t largest;
     uint64_t operations;
     uint64_t violations;
+    uint64_t looked;   /* reads of dead units */
     uint64_t due;
     int kind;
     uint32_t seed;
@@ -47,5 +49,10 @@ struct nrt_nor {
 
 /* Leaves the units of an operation as a cut of this kind does. */
 void nrt_nor_tear(struct nrt_nor *n, uint32_t off, const uint8_t *to, uint32_t len, int erase, int kind, uint32_t seed);
+
+/* 1: the bank holds this image, and nothing an ECC chip could not read. */
+int nrt_bank_is(const struct nrt_nor *n, const uint8_t *image, uint32_t size);
+/* 1: all that is not bank, log or scratch is as it was. */
+int nrt_foreign_kept(const struct nrt_nor *n, const uint8_t *foreign);
 
 #endif

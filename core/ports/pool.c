@@ -128,6 +128,16 @@ uint32_t nrt_pool_keep(struct nrt_pool *p, const struct nrt_nor *n, uint32_t s)
     return i;
 }
 
+struct nrt_state_key nrt_key_of(const uint8_t *data, uint32_t len)
+{
+    return hash(data, len, (struct nrt_state_key){len, 3});
+}
+
+uint32_t nrt_pool_base(const struct nrt_pool *p, uint32_t s)
+{
+    return p->base[s];
+}
+
 uint32_t nrt_pool_sector(const struct nrt_pool *p, uint32_t off)
 {
     uint32_t s = 0;

@@ -18,6 +18,10 @@ struct nrt_pool *nrt_pool_open(const struct nrt_nor *n);
 void nrt_pool_close(struct nrt_pool *p);
 /* Index of the sector at offset `off` of the chip. */
 uint32_t nrt_pool_sector(const struct nrt_pool *p, uint32_t off);
+/* Offset of a sector on the chip. */
+uint32_t nrt_pool_base(const struct nrt_pool *p, uint32_t s);
+/* The key of any bytes. */
+struct nrt_state_key nrt_key_of(const uint8_t *data, uint32_t len);
 /* Keeps one sector as it is on the chip; its number, or NRT_POOL_FULL. Undone by one drop of that number. */
 uint32_t nrt_pool_keep(struct nrt_pool *p, const struct nrt_nor *n, uint32_t sector);
 /* Keeps, or drops, sectors once more. */

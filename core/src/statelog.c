@@ -14,6 +14,7 @@
 
 /* A span being read: the last record is held back until the next one proves it was not cancelled. */
 struct scan {
+    uint32_t at;          /* of the record being taken: the first stands at 0, or the span's beginning was erased */
     uint32_t next;
     uint32_t generation;
     int sealed;
@@ -124,7 +125,7 @@ static void take_held(struct nrt_core *c, struct scan *s)
  * not below its own; only the last one can be such). */
 static void take(struct nrt_core *c, struct scan *s, const uint8_t *record, uint32_t len)
 {
-    uint8_t step = s->held ? (uint8_t)(record[1] - c->log.tail[1]) : 1;
+    uint8_t step = s->held ? (uint8_t)(record[1] - c->log.tail[1]) : (uint8_t)(s->at == 0 && record[1] == 0 ? 1 : 2);
     if (step != 1 && step != 0 && step != 0xFF)
         return;
     if (s->held && step == 1)
@@ -151,6 +152,7 @@ static void scan_span(struct nrt_core *c, uint32_t span, struct scan *s)
         }
         if (rc == NRT_OK)
             len = read_record(c, span, at, record);
+        s->at = at;
         if (len > 0)
             take(c, s, record, len);
         at += len > 0 ? len : g;
@@ -281,8 +283,10 @@ int nrt_log_settle(struct nrt_core *c)
     uint32_t at = g->next + PIECE;
     g->next = at + g->tail_len;
     int rc = write_record(c, g->active, at, g->tail, g->tail_len);
+    /* This span is certain now. The other one may be a torn younger one that nothing was built on: it goes, so that it is
+     * never read (docs/decisions/0016-doubt-is-erased.md). */
     if (rc == NRT_OK && g->doubt)
-        rc = put_seal(c, g->sequence + 1, g->generation + 2);
+        rc = erase_span(c, 1 - g->active);
     g->settled = rc == NRT_OK;
     return rc;
 }

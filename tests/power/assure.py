@@ -14,8 +14,8 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from neurath.sim.power import HARMS, walk
-from tests.power.broken import ROOT, build, compile_all, hunt, mutants, story
+from neurath.sim.power import ALL_KINDS, HARMS, walk
+from tests.power.broken import ROOT, STEADY, build, compile_all, hunt, mutants, story
 
 DEVICES = [(sector, ecc, erased) for sector in (512, 1024) for ecc in (False, True) for erased in (0xFF, 0x00)]
 
@@ -23,7 +23,7 @@ DEVICES = [(sector, ecc, erased) for sector in (512, 1024) for ecc in (False, Tr
 def _devices(most: int) -> list[str]:
     lines = ["| device | states | cuts | boots old | boots new | goes on | bricks | closed | s |", "|---" * 9 + "|"]
     for sector, ecc, erased in DEVICES:
-        cuts = walk(replace(story(sector, ecc=ecc, erased=erased), most=most))
+        cuts = walk(replace(story(sector, ecc=ecc, erased=erased), most=most, kinds=ALL_KINDS if most else STEADY))
         lines.append(
             f"| 16 x {sector} B, {'ECC' if ecc else 'no ECC'}, erased 0x{erased:02X} | {cuts.states:,} | {cuts.edges:,} "
             f"| {cuts.old:,} | {cuts.new:,} | {cuts.resumed:,} | {cuts.bricked} | {'yes' if cuts.closed else 'no'} "
@@ -57,8 +57,8 @@ def main() -> None:
         + (f"sample of {args.most:,} states a device." if args.most else "to closure."),
         "States are distinct flash contents that a power-up may find (`docs/decisions/0012-equal-states.md`), cuts are",
         "state x operation x kind. Every state must boot old or new, or go on with the same file, and end in the new image,",
-        "confirmed and remembered. An invisible program is tried as the first cut of a path only",
-        "(`docs/decisions/0010-torn-tails.md`). `closed`: nothing was left out.",
+        "confirmed and remembered. `closed`: nothing was left out. To closure: cuts before, early, late, after, random",
+        "bits; what metastable units leave open: `docs/decisions/0017-what-closes.md`.",
         "",
         *_devices(args.most),
         "",

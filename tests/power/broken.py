@@ -18,7 +18,7 @@ from tests.flash.crafted import raw_file, small_layout, target_of
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CORE = ROOT / "core"
-PORTS = ("nor.c", "pool.c", "canon.c", "closure.c")
+PORTS = ("nor.c", "pool.c", "look.c", "restate.c", "canon.c", "closure.c")
 FLAGS = ["-std=c11", "-O1", "-fPIC", "-fno-strict-aliasing", "-w", "-I", str(CORE / "include"), "-I", str(CORE / "src")]
 FLAGS += ["-I", str(CORE / "ports")]
 SIGNATURE = "int(*)(const struct nrt_layout *, const struct nrt_story *, struct nrt_closure *)"
@@ -93,6 +93,9 @@ def story(sector: int = 512, *, ecc: bool = False, erased: int = 0xFF, write_uni
     file = raw_file(old, bytes(new), layout, segments=segments)
     return Story(layout, old, bytes(new), file, target_of(bytes(new), file, layout), 1 << 16, ecc=ecc)
 
+
+#: Cuts whose outcome reads the same at every power-up: any number of them is walked to closure.
+STEADY = ("before", "early", "late", "after", "random")
 
 #: Where mutants are looked for, in this order: cheap before dear.
 HUNTS: tuple[dict[str, Any], ...] = (

@@ -13,7 +13,7 @@ import pytest
 from neurath.flash.native import Nor
 from neurath.sim.power import Cuts, walk
 from tests.flash.crafted import small_layout
-from tests.power.broken import story
+from tests.power.broken import STEADY, story
 
 ASSURANCE = os.environ.get("NEURATH_ASSURANCE") == "1"
 DEVICES = list(itertools.product((512, 1024), (False, True), (0xFF, 0x00)))
@@ -57,14 +57,39 @@ def test_cuts_that_touch_nothing_are_walked_to_closure() -> None:
     assert cuts.new > 0
 
 
+#: With units that read either way every sequence of so many cuts is walked; without end it is not closed (decision 0017).
+EITHER_WAY = 8
+
+
+def test_any_number_of_steady_cuts_is_closed_on_one_device() -> None:
+    cuts = walk(replace(story(512, ecc=True, erased=0x00), kinds=STEADY))
+    assert cuts.closed
+    assert cuts.bricked == 0, (cuts.harm, cuts.where)
+    assert min(cuts.old, cuts.new, cuts.resumed) > 0
+
+
 if ASSURANCE:
     HEAD = "| device | states | cuts | boots old | boots new | goes on | bricks | closed | s |\n" + "|---" * 9 + "|\n"
 
     @pytest.mark.heavy
     @pytest.mark.parametrize(("sector", "ecc", "erased"), DEVICES)
-    def test_the_whole_graph_is_closed(sector: int, ecc: bool, erased: int, figures: Callable[[str, str], None]) -> None:
-        cuts = walk(story(sector, ecc=ecc, erased=erased))
+    def test_any_number_of_steady_cuts_is_closed(
+        sector: int, ecc: bool, erased: int, figures: Callable[[str, str], None]
+    ) -> None:
+        cuts = walk(replace(story(sector, ecc=ecc, erased=erased), kinds=STEADY))
         kind = "ecc" if ecc else "plain"
-        figures(f"power-{sector}-{kind}-{erased:02x}", HEAD + line(sector, ecc, erased, cuts) + "\n")
+        note = f"\nKinds: {', '.join(STEADY)}; any number of cuts; longest shortest path {cuts.deepest} cuts.\n"
+        figures(f"power-{sector}-{kind}-{erased:02x}", HEAD + line(sector, ecc, erased, cuts) + "\n" + note)
         assert cuts.closed
+        assert cuts.bricked == 0, (cuts.harm, cuts.where)
+
+    @pytest.mark.heavy
+    @pytest.mark.parametrize(("sector", "ecc", "erased"), DEVICES)
+    def test_every_sequence_of_few_cuts_of_all_kinds_is_walked(
+        sector: int, ecc: bool, erased: int, figures: Callable[[str, str], None]
+    ) -> None:
+        cuts = walk(replace(story(sector, ecc=ecc, erased=erased), depth=EITHER_WAY))
+        kind = "ecc" if ecc else "plain"
+        note = f"\nAll kinds, metastable ones too; every sequence of up to {EITHER_WAY} cuts, not closed beyond.\n"
+        figures(f"power-few-{sector}-{kind}-{erased:02x}", HEAD + line(sector, ecc, erased, cuts) + "\n" + note)
         assert cuts.bricked == 0, (cuts.harm, cuts.where)

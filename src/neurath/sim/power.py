@@ -26,6 +26,7 @@ class Harm(IntEnum):
     RULES = 4
     FOREIGN = 5
     FORGOT = 6
+    LOOKED = 7
 
 
 #: Each harm in words.
@@ -37,6 +38,7 @@ HARMS = {
     Harm.RULES: "flash written against its rules",
     Harm.FOREIGN: "bytes changed that belong to nobody here",
     Harm.FORGOT: "something recorded was not remembered",
+    Harm.LOOKED: "something was read that a power-up has to erase first",
 }
 
 

@@ -1,0 +1,341 @@
+/* restate.c - a span of the state log said again in as few records as it means, and the units nobody will read (decision 0015).
+ * It asks the core's own reader what every reading of a span says, writes the shortest span that says the same, asks again,
+ * and keeps what it found where the answers differ. */
+#include "canon.h"
+
+#include <string.h>
+
+#include "statelog.h"
+
+#define WHITE 0x5Au
+#define JUNK 0x77u
+#define MOST_TORN 6u        /* torn units of a span that are read every way */
+#define MAX_SPAN 4096u
+#define NOBODY 2u
+
+/* What the reader makes of one span, whatever the other one holds. */
+struct said {
+    struct nrt_core core;
+    int sealed;
+};
+
+struct span_state {
+    uint8_t mem[MAX_SPAN];
+    uint8_t other[MAX_SPAN];
+    uint8_t mark[MAX_SPAN];
+};
+
+static void save(const struct nrt_nor *n, uint32_t off, uint32_t len, struct span_state *s)
+{
+    memcpy(s->mem, n->mem + off, len);
+    memcpy(s->other, n->other + off, len);
+    memcpy(s->mark, n->mark + off / n->layout.write_unit, len / n->layout.write_unit);
+}
+
+static void load(struct nrt_nor *n, uint32_t off, uint32_t len, const struct span_state *s)
+{
+    memcpy(n->mem + off, s->mem, len);
+    memcpy(n->other + off, s->other, len);
+    memcpy(n->mark + off / n->layout.write_unit, s->mark, len / n->layout.write_unit);
+}
+
+void nrt_swap_unit(struct nrt_nor *n, uint32_t u)
+{
+    uint32_t w = n->layout.write_unit;
+    uint8_t t[NRT_MAX_WRITE];
+    uint8_t m = n->mark[u];
+    memcpy(t, n->mem + u * w, w);
+    memcpy(n->mem + u * w, n->other + u * w, w);
+    memcpy(n->other + u * w, t, w);
+    n->mark[u] = (uint8_t)((m & ~(NOR_TORN | NOR_OTHER_TORN)) | (m & NOR_TORN ? NOR_OTHER_TORN : 0) |
+                           (m & NOR_OTHER_TORN ? NOR_TORN : 0));
+}
+
+/* Torn units of the spans `from` to `to`; MOST_TORN + 1 where there are more than can be read every way. */
+static uint32_t torn_units(const struct nrt_nor *n, uint32_t from, uint32_t to, uint32_t *unit)
+{
+    uint32_t found = 0;
+    for (uint32_t s = from; s <= to; s++) {
+        uint32_t first = (n->layout.log[s].base - n->base) / n->layout.write_unit;
+        uint32_t units = n->layout.log[s].len / n->layout.write_unit;
+        for (uint32_t u = first; u < first + units; u++) {
+            if ((n->mark[u] & NOR_META) == 0)
+                continue;
+            if (found == MOST_TORN)
+                return MOST_TORN + 1;
+            unit[found++] = u;
+        }
+    }
+    return found;
+}
+
+static void flip(struct nrt_nor *n, const uint32_t *unit, uint32_t torn, uint32_t pick)
+{
+    for (uint32_t i = 0; i < torn; i++)
+        if (pick & 1u << i)
+            nrt_swap_unit(n, unit[i]);
+}
+
+/* ---- what a span says ---------------------------------------------------------------------------------------------------- */
+
+static void read_alone(struct nrt_nor *n, uint32_t span, struct said *out)
+{
+    struct nrt_layout l = n->layout;
+    memset(out, 0, sizeof *out);
+    l.log[1 - span].len = 0;
+    out->core.layout = &l;
+    out->core.port = &n->port;
+    out->sealed = nrt_log_mount(&out->core) == NRT_OK;
+    out->core.layout = NULL;
+}
+
+/* Where a commit is open, which one was finished before it is forgotten by a compaction, and asked by nobody. */
+static void forget(struct nrt_facts *f)
+{
+    if (f->done != f->commit)
+        f->done = 0;
+}
+
+/* The same to everything the core does later: sequences may all be shifted. */
+static int same(const struct said *a, const struct said *b)
+{
+    struct nrt_log x = a->core.log;
+    struct nrt_log y = b->core.log;
+    struct nrt_facts f = a->core.facts;
+    struct nrt_facts g = b->core.facts;
+    forget(&f);
+    forget(&g);
+    if (a->sealed != b->sealed || memcmp(&f, &g, sizeof f) != 0)
+        return 0;
+    if (!a->sealed)
+        return 1;
+    uint32_t n = (uint32_t)nrt_record_len(x.tail[0]);
+    return x.tail[0] == y.tail[0] && memcmp(x.tail + 2, y.tail + 2, n) == 0 && x.tail_len == y.tail_len &&
+           x.next == y.next && x.generation == y.generation &&
+           (f.commit == 0 || (x.parts == y.parts && x.units == y.units && x.unit == y.unit && x.first == y.first &&
+                              x.mask == y.mask));
+}
+
+/* ---- said again ---------------------------------------------------------------------------------------------------------- */
+
+struct text {
+    struct nrt_nor *n;
+    uint32_t base;
+    uint32_t at;
+    uint32_t end;
+    uint32_t sequence;
+    int full;
+};
+
+static void record(struct text *t, uint8_t type, const uint8_t *payload)
+{
+    uint8_t r[NRT_LOG_RECORD];
+    const struct nrt_layout *l = &t->n->layout;
+    uint32_t grid = l->write_unit > 8 ? l->write_unit : 8;
+    uint32_t len = (uint32_t)nrt_record_len(type);
+    uint32_t whole = (len + 6 + grid - 1) / grid * grid;
+    if (t->full || t->at + whole > t->end) {
+        t->full = 1;
+        return;
+    }
+    r[0] = type;
+    r[1] = (uint8_t)t->sequence++;
+    for (uint32_t i = 0; i < len; i++)
+        r[2 + i] = (uint8_t)(payload[i] ^ WHITE);
+    uint32_t crc = nrt_crc32(0, r, len + 2);
+    for (uint32_t i = 0; i < 4; i++)
+        r[len + 2 + i] = (uint8_t)(crc >> (8 * i));
+    memset(r + len + 6, l->erased, whole - (len + 6));
+    memcpy(t->n->mem + t->base + t->at, r, whole);
+    t->at += whole;
+}
+
+static void tail_of(struct text *t, const struct said *s)
+{
+    uint8_t payload[NRT_LOG_RECORD];
+    uint32_t n = (uint32_t)nrt_record_len(s->core.log.tail[0]);
+    for (uint32_t i = 0; i < n; i++)
+        payload[i] = (uint8_t)(s->core.log.tail[2 + i] ^ WHITE);
+    record(t, s->core.log.tail[0], payload);
+}
+
+static void live_of(struct text *t, const struct said *s)
+{
+    uint8_t payload[NRT_LOG_RECORD];
+    uint8_t type;
+    for (uint32_t i = 0; (type = nrt_facts_live(&s->core, i, payload)) != 0; i++)
+        record(t, type, payload);
+}
+
+static void seal_of(struct text *t, const struct said *s)
+{
+    uint8_t payload[4];
+    for (uint32_t k = 0; k < 4; k++)
+        payload[k] = (uint8_t)(s->core.log.generation >> (8 * k));
+    record(t, NRT_REC_SEAL, payload);
+}
+
+/* The span says `sure`, or says nothing where that is NULL; with `maybe` its last unit is torn between that and this.
+ * `shown`: it reads as `maybe` now. */
+static int write_span(struct nrt_nor *n, uint32_t span, const struct said *sure, const struct said *maybe, int shown)
+{
+    uint32_t wu = n->layout.write_unit;
+    uint32_t base = n->layout.log[span].base - n->base;
+    const struct said *any = maybe != NULL ? maybe : sure;
+    struct text t = {n, base, 0, any->core.log.next, 0, 0};
+    memset(n->mem + base, JUNK, t.end);
+    if (sure != NULL) {
+        live_of(&t, sure);
+        seal_of(&t, sure);
+        tail_of(&t, sure);
+    } else {
+        live_of(&t, maybe);
+    }
+    if (maybe != NULL)
+        tail_of(&t, maybe);
+    memcpy(n->other + base, n->mem + base, t.end);
+    memset(n->mark + base / wu, NOR_PROGRAMMED, t.end / wu);
+    if (maybe != NULL && !t.full) {
+        uint32_t last = base + t.at - wu;
+        memset((shown ? n->other : n->mem) + last, JUNK, wu);
+        n->mark[last / wu] = NOR_PROGRAMMED | NOR_META;
+    }
+    return !t.full;
+}
+
+static int says(struct nrt_nor *n, uint32_t span, const struct said *sure, const struct said *maybe, int shown)
+{
+    static const struct said nothing;
+    struct said now;
+    struct said then;
+    uint32_t unit[MOST_TORN];
+    uint32_t torn = torn_units(n, span, span, unit);
+    read_alone(n, span, &now);
+    if (maybe == NULL)
+        return torn == 0 && same(&now, sure);
+    flip(n, unit, torn, 1);
+    read_alone(n, span, &then);
+    flip(n, unit, torn, 1);
+    if (torn != 1 || !same(shown ? &now : &then, maybe) || !same(shown ? &then : &now, sure != NULL ? sure : &nothing))
+        return 0;
+    return sure == NULL || (uint8_t)(maybe->core.log.tail[1] - sure->core.log.tail[1]) == 1;
+}
+
+int nrt_restate(struct nrt_nor *n, uint32_t span)
+{
+    static struct span_state kept;
+    static struct said said[NOBODY];     /* different ones only */
+    static struct said one;
+    uint32_t unit[MOST_TORN];
+    uint32_t len = n->layout.log[span].len;
+    uint32_t base = n->layout.log[span].base - n->base;
+    uint32_t torn = torn_units(n, span, span, unit);
+    uint32_t found = 0;
+    if (torn > MOST_TORN || len > MAX_SPAN)
+        return 0;
+    for (uint32_t pick = 0; pick < 1u << torn; pick++) {
+        uint32_t i = 0;
+        flip(n, unit, torn, pick);
+        read_alone(n, span, &one);
+        flip(n, unit, torn, pick);
+        while (i < found && !same(&said[i], &one))
+            i++;
+        if (i == NOBODY)
+            return 0;
+        if (i == found)
+            said[found++] = one;
+    }
+    /* said[0] is what it says now. */
+    const struct said *sure = &said[0];
+    const struct said *maybe = NULL;
+    int shown = 0;
+    if (found == 2) {
+        shown = !said[1].sealed || (said[0].sealed && (uint8_t)(said[0].core.log.tail[1] - said[1].core.log.tail[1]) == 1);
+        sure = &said[shown];
+        maybe = &said[1 - shown];
+        if (!maybe->sealed || (sure->sealed && sure->core.log.next != maybe->core.log.next))
+            return 0;
+        if (!sure->sealed)
+            sure = NULL;
+    } else if (!sure->sealed) {
+        return 0;
+    }
+    save(n, base, len, &kept);
+    if (write_span(n, span, sure, maybe, shown) && says(n, span, sure, maybe, shown))
+        return 1;
+    load(n, base, len, &kept);
+    return 0;
+}
+
+/* ---- units nobody will read ---------------------------------------------------------------------------------------------- */
+
+/* Marks in `live` what a power-up with this log may read of bank and scratch before it erases it. */
+static void mark_live(struct nrt_nor *n, const struct nrt_core *c, uint8_t *live, int keep_scratch)
+{
+    const struct nrt_layout *l = &n->layout;
+    struct nrt_scratch s;
+    struct nrt_span unit;
+    struct nrt_span part;
+    uint32_t addr;
+    uint32_t run;
+    uint32_t slot = 0;
+    int open = c->facts.commit > c->facts.done;
+    if (nrt_scratch_of(l, &s) < 0)
+        return;
+    for (uint32_t i = 0; i < l->n_bank; i++)
+        memset(live + (l->bank[i].base - n->base), 1, l->bank[i].len);
+    if (keep_scratch)
+        memset(live + (l->scratch.base - n->base), 1, l->scratch.len);
+    if (!open || nrt_unit_span(l, c->log.unit, &unit) < 0)
+        return;
+    for (uint32_t i = 0; i < 32 && c->log.mask >> i != 0; i++) {
+        if ((c->log.mask & 1u << i) == 0 || slot++ < c->log.parts)
+            continue;
+        if (nrt_unit_sector(l, &unit, i, &part) < 0 || nrt_image_addr(l, part.base, &addr, &run) < 0)
+            return;
+        memset(live + (addr - n->base), 2, part.len);
+        uint32_t from = l->scratch.base + (c->log.first + (slot - 1) / s.per) * s.sector + (slot - 1) % s.per * s.slot;
+        memset(live + (from - n->base), 1, s.slot);
+    }
+}
+
+static void kill_span(struct nrt_nor *n, const struct nrt_span *s, const uint8_t *live)
+{
+    uint32_t wu = n->layout.write_unit;
+    for (uint32_t off = s->base - n->base; off < s->base - n->base + s->len; off += wu) {
+        if (live[off] != 0)
+            continue;
+        memset(n->mem + off, JUNK, wu);
+        memset(n->other + off, JUNK, wu);
+        n->mark[off / wu] = NOR_PROGRAMMED | NOR_DEAD;
+    }
+}
+
+void nrt_bury(struct nrt_nor *n, int keep_scratch, uint32_t old)
+{
+    static uint8_t live[1u << 16];
+    static uint8_t one[1u << 16];
+    uint32_t unit[MOST_TORN];
+    uint32_t torn = torn_units(n, old == 0 ? 1 : 0, old == 1 ? 0 : 1, unit);
+    if (torn > MOST_TORN || n->size > sizeof live)
+        return;
+    memset(live, 0, n->size);
+    for (uint32_t pick = 0; pick < 1u << torn; pick++) {
+        struct nrt_core c;
+        memset(&c, 0, sizeof c);
+        c.layout = &n->layout;
+        c.port = &n->port;
+        flip(n, unit, torn, pick);
+        int rc = nrt_log_mount(&c);
+        flip(n, unit, torn, pick);
+        if (rc != NRT_OK || c.facts.broken || c.facts.restoring)
+            return;
+        memset(one, 0, n->size);
+        mark_live(n, &c, one, keep_scratch);
+        for (uint32_t i = 0; i < n->size; i++)
+            live[i] |= one[i] == 1;
+    }
+    kill_span(n, &n->layout.scratch, live);
+    for (uint32_t i = 0; i < n->layout.n_bank; i++)
+        kill_span(n, &n->layout.bank[i], live);
+}
