@@ -71,9 +71,10 @@ class Device:
     model: Model = field(default_factory=lambda: SMALL)
     ecc: bool = False
     buffer: int = 512
+    old: bytes = b""
 
     def __post_init__(self) -> None:
-        self.old = image_of(1, self.model.layout.bank_size - 100)
+        self.old = self.old or image_of(1, self.model.layout.bank_size - 100)
         self.nor = Nor.memory(self.model.layout, ecc=self.ecc)
         core = Core(self.model.layout, self.nor)
         core.write_birth(birth_of(self.model))

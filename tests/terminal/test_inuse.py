@@ -149,7 +149,7 @@ def test_a_process_in_another_pid_namespace_is_seen_from_outside_and_its_lock_to
     need("root")
     need("unshare")
     script = f"exec 3<{library}; flock -x 3; echo ready; sleep 600"
-    with process("unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "/bin/sh", "-c", script):
+    with process("unshare", "--pid", "--fork", "--kill-child", "/bin/sh", "-c", script):
         assert set(hows(library)) == {"has it open"}
         assert LockInUse(library).users() != []
 
