@@ -38,9 +38,9 @@ struct nrt_closure {
     uint64_t states;      /* distinct flash states a power-up may find */
     uint64_t edges;       /* cuts: state x operation x kind */
     uint64_t operations;  /* of the uncut update */
-    uint64_t old_boots;   /* states whose power-up boots the old image */
-    uint64_t new_boots;   /* states whose power-up boots the new image (unit finished from scratch included) */
-    uint64_t fetches;     /* states whose power-up asks for the same file, and goes on with it */
+    uint64_t old_boots;   /* power-ups that boot the old image: a state with torn cells is powered up once a reading */
+    uint64_t new_boots;   /* power-ups that boot the new image (unit finished from scratch included) */
+    uint64_t fetches;     /* power-ups that ask for the same file, and go on with it */
     uint64_t bricks;
     uint64_t deepest;     /* most cuts in a row on a path walked; to closure: on a shortest path */
     int closed;           /* 1: nothing was left out */
