@@ -100,8 +100,8 @@ def test_the_wire_ends_in_the_new_image_after_a_cut_in_real_firmware(
     assert resumed > 0
     figures(
         f"pair-{case.model.name}-wire",
-        f"{last:,} operations, {len(places):,} cuts ({', '.join(KINDS)}); {resumed:,} left a bank that does not boot, and each of them "
-        "was brought to the new image by a package over the wire.",
+        f"{last:,} operations, {len(places):,} cuts ({', '.join(KINDS)}); {resumed:,} left a bank that does not boot, and "
+        "each of them was brought to the new image by a package over the wire.",
     )
 
 
