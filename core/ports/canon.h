@@ -4,7 +4,7 @@
 
 #include "norstate.h"
 
-/* Turns the chip's state into the representative of its class (docs/assurance/power.md, "Equal states"). */
+/* Turns the chip's state into the representative of its class (docs/decisions/0015). */
 void nrt_canon(struct nrt_nor *n, int keep_scratch);
 
 /* The same for the state log alone. Gives the span that can never be chosen again, 2: none. */

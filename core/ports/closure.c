@@ -1,5 +1,5 @@
 /* closure.c - the enumerator: every flash state that power cuts can leave in an update, each brought back by the core itself
- * (docs/assurance/power.md). Recovery is a pure function of the flash, so states are nodes and cuts are edges; equal states
+ * (docs/assurance/README.md). Recovery is a pure function of the flash, so states are nodes and cuts are edges; equal states
  * are walked once. It must never help the core: it only cuts, powers up, hands over the same file and looks. */
 #include "closure.h"
 

@@ -1,4 +1,4 @@
-/* closure.h - every power cut of a rewrite, as a graph of flash states (docs/assurance/power.md). Host code. */
+/* closure.h - every power cut of a rewrite, as a graph of flash states (docs/assurance/README.md). Host code. */
 #ifndef NRT_CLOSURE_H
 #define NRT_CLOSURE_H
 

@@ -1,4 +1,4 @@
-/* nor.c - NOR flash on a host: erase and program as chips do them, torn where a power cut falls (docs/assurance/power.md).
+/* nor.c - NOR flash on a host: erase and program as chips do them, torn where a power cut falls (docs/assurance/README.md).
  * It knows which units were programmed since their erase and which read either way; it must never know what the bytes mean. */
 #define _POSIX_C_SOURCE 200809L
 #include <fcntl.h>
