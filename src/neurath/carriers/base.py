@@ -78,3 +78,24 @@ class Rides(Protocol):
     def beat(self, state: bytes) -> bytes:
         """Sends the one packet with this download state; gives what rode on its answer."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Who a carrier's server half heard: a terminal by its id in its tenant, by which carrier, from which address (network
+    and care-of addresses included, as text for people)."""
+
+    terminal: str
+    carrier: str
+    address: str = ""
+    tenant: str = "DEFAULT"
+
+
+class Riding(Protocol):
+    """What a carrier's server half asks for what is to ride: the server's own trickle, or a gateway's cache."""
+
+    def answer(self, seen: Seen, state: bytes | None, room: int, now: float) -> bytes:
+        """What rides on the answer to this terminal's packet, at most `room` bytes; b"" for nothing. `state` is what the
+        packet carried (wire/trickle), None where its carrier carries none or a static one. Never raises and never waits for
+        a server that is away: a packet that cannot be enriched passes unchanged, at once."""
+        ...

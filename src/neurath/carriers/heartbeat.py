@@ -4,7 +4,7 @@ It knows the route and the bytes' bounds; it must never look inside them, nor se
 from __future__ import annotations
 
 from neurath.carriers.base import Descriptor
-from neurath.carriers.http import Http
+from neurath.carriers.http import Http, Place
 
 #: Bytes that one answer may have: with its headers it still fits one TCP segment, so that no packet is added.
 ROOM = 1024
@@ -19,3 +19,8 @@ class HttpHeartbeat(Http):
         """One request, one answer. LinkError when none comes."""
         path = f"/{self._place.tenant}/neurath/v1/{self._place.terminal}/heartbeat"
         return self._exchange("POST", path, {"Content-Type": "application/octet-stream"}, state)
+
+
+def rides(spec: str, place: Place) -> HttpHeartbeat:
+    """`http`: the heartbeat of the server that is checked in at."""
+    return HttpHeartbeat(place)

@@ -54,6 +54,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="send a heartbeat so often; updates ride on its answers, into --stage DIR",
     )
+    run_.add_argument("--heartbeat", default="http", metavar="CARRIER", help="what --trickle rides on (default: http)")
     run_.add_argument("--wire", type=Path, metavar="LINK", help="offer the restoration wire as a pty with this name")
     in_use.configure(run_)
     run_.add_argument("--no-push", action="store_true", help="poll only; do not keep a stream of notices open")
@@ -118,8 +119,8 @@ def _run(args: argparse.Namespace, out: Output) -> int:
 
 def _compose(args: argparse.Namespace, model: Model, nor: Nor, watch: Progress) -> tuple[Agent, Wire | None]:
     """Every part, put together; the one place where they meet."""
-    from neurath.carriers.heartbeat import HttpHeartbeat
-    from neurath.carriers.http import Place
+    from neurath.carriers.http import Http, Place
+    from neurath.carriers.rides import rides
     from neurath.carriers.stream import Ear
     from neurath.terminal.acts import Parts
     from neurath.terminal.agent import Agent
@@ -145,10 +146,10 @@ def _compose(args: argparse.Namespace, model: Model, nor: Nor, watch: Progress) 
             raise
         name = "nameless"  # identity lost: the wire can give it a new one
     place = Place(args.server, name, args.token, args.tenant)
-    carrier = HttpHeartbeat(place)
+    carrier = Http(place)
     heart = None
     if args.trickle is not None and folder is not None:
-        heart = Heart(carrier, Session(Folder(folder, _room(folder))), args.trickle)
+        heart = Heart(rides(args.heartbeat, place), Session(Folder(folder, _room(folder))), args.trickle)
     elif not (args.no_push or args.once):
         Ear(place, lambda: bell.put(Notice()) if bell.empty() else None)
     wire, attach = _wire(args, bank, lock)

@@ -1,0 +1,33 @@
+"""Which carrier a terminal's heartbeat rides on, by a short text of the operator's. It knows which module holds which; it must
+never import one that was not asked for, since each is an optional extra."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import cast
+
+from neurath.carriers.base import Rides
+from neurath.carriers.http import Place
+from neurath.errors import UsageError
+
+#: scheme -> module under neurath.carriers with `rides(spec, place) -> Rides`, and the form of its text.
+KINDS: dict[str, tuple[str, str]] = {
+    "http": ("heartbeat", "http (the server's own address)"),
+}
+
+
+def rides(spec: str, place: Place) -> Rides:
+    """The carrier `spec` names: a scheme, and what follows its colon is the carrier's own. UsageError for one that is not
+    known, or whose extra is not installed."""
+    scheme = spec.partition(":")[0]
+    if scheme not in KINDS:
+        raise UsageError(f"no heartbeat carrier {scheme!r}", "there are: " + "; ".join(form for _, form in KINDS.values()))
+    module, _ = KINDS[scheme]
+    try:
+        found = importlib.import_module(f"neurath.carriers.{module}")
+    except ModuleNotFoundError as fault:
+        raise UsageError(
+            f"carrier {scheme} is not installed", f"{fault.name} is missing", "pip install 'neurath[carriers]'"
+        ) from None
+    return cast(Callable[[str, Place], Rides], found.rides)(spec, place)
