@@ -7,6 +7,8 @@ import random
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from neurath.flash.geometry import Model, model_to_toml, simple_layout
 from neurath.ids import ModelName
 from neurath.station.stock import Index, Stock
 from tests.cli.bad import COMMAND, Case, World, busy_port, dead_port, refused
+from tests.rigs.disk import BALLAST, PAGE, disk
 
 CASES = [
     Case("an unknown verb", "sing {image}", 2),
@@ -152,10 +155,10 @@ def first_world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return World(folder, {})
 
 
-@pytest.fixture
-def world(first_world: World, tmp_path: Path) -> Iterator[World]:
-    folder = tmp_path / "world"
-    shutil.copytree(first_world.folder, folder)
+@contextmanager
+def another(first: World, folder: Path) -> Iterator[World]:
+    """The world once more, in this folder."""
+    shutil.copytree(first.folder, folder, dirs_exist_ok=True)
     things = {
         "image": "image.bin", "other": "other.bin", "wrong": "wrong.bin", "empty": "empty.bin", "model": "lamp.toml",
         "key": "keys/release.pem", "public": "keys/release.pub.pem", "foreign": "keys/foreign.pub.pem", "keys": "keys",
@@ -169,13 +172,34 @@ def world(first_world: World, tmp_path: Path) -> Iterator[World]:
     held.close()
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_bad_input_is_answered_in_three_lines_and_loses_nothing(world: World, case: Case) -> None:
+@pytest.fixture
+def world(first_world: World, tmp_path: Path) -> Iterator[World]:
+    with another(first_world, tmp_path / "world") as made:
+        yield made
+
+
+def judge(world: World, case: Case, disk: int | None) -> None:
+    """The verb is refused as it should be, and nothing is lost or left half-made."""
     before = world.held()
-    done = world.run(world.words(case.words), case.disk)
+    done = world.run(world.words(case.words), disk)
     assert refused(done, case.code) == ""
     kept = {name: digest for name, digest in before.items() if name not in case.lives}
     assert {name: digest for name, digest in world.held().items() if name in kept} == kept
     # Nothing half-made is left behind either; an empty database is made anew by the next start.
     if case.leaves != ("*",):
         assert [name for name in world.held() if name not in (*before, *case.leaves)] == []
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_bad_input_is_answered_in_three_lines_and_loses_nothing(world: World, case: Case) -> None:
+    judge(world, case, case.disk)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.disk is not None], ids=lambda case: case.name)
+def test_a_file_system_that_is_really_full_is_answered_in_three_lines_and_loses_nothing(
+    first_world: World, tmp_path: Path, case: Case
+) -> None:
+    assert case.disk is not None
+    with disk(tmp_path / "disk", 8 << 20) as full, another(first_world, tmp_path / "disk") as world:
+        full.fill(case.disk // PAGE * PAGE)
+        judge(world, replace(case, leaves=(*case.leaves, BALLAST)), None)
