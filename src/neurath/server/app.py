@@ -23,6 +23,7 @@ from neurath.server.ddi import DevicePlane, Policy, answer, channel
 from neurath.server.delivery import tickets
 from neurath.server.delivery.calls import Delivery
 from neurath.server.delivery.push import StreamPush, follow
+from neurath.server.delivery.riding import ServerRiding
 from neurath.server.delivery.trickle import Trickle
 from neurath.server.door import Guard
 from neurath.server.fleet import rollout
@@ -47,9 +48,11 @@ class Server:
     push: StreamPush
     policy: Policy
     trickle: Trickle = field(init=False)
+    riding: ServerRiding = field(init=False)
 
     def __post_init__(self) -> None:
         self.trickle = Trickle(self.delivery)
+        self.riding = ServerRiding(self.trickle)
 
     def flush(self) -> None:
         """Writes what is written in batches: who was heard, and what heartbeats confirmed."""
@@ -111,7 +114,7 @@ def application(server: Server, console: Iterable[BaseRoute] = ()) -> Starlette:
             await asyncio.gather(*beside, return_exceptions=True)
             await asyncio.to_thread(server.close)
 
-    plane = DevicePlane(server.trickle, server.push, server.policy)
+    plane = DevicePlane(server.delivery, server.riding, server.push, server.policy)
     inside = Starlette(routes=[Mount("/api/v1", management(server.store, server.delivery)), *console])
     guarded = Mount("/", Guard(inside, station_token(server.store.directory)))
     return Starlette(routes=[*plane.routes(), guarded], lifespan=lifespan, exception_handlers={Exception: _broken})

@@ -17,11 +17,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from neurath.carriers.base import Riding, Seen
+from neurath.carriers.heartbeat import ROOM
 from neurath.errors import DataError, NeurathError, NotFound, RefusedError
 from neurath.ids import TerminalId
-from neurath.server.delivery.calls import Building, Offered, components_for
+from neurath.server.delivery.calls import Building, Delivery, Offered, components_for
 from neurath.server.delivery.push import StreamPush
-from neurath.server.delivery.trickle import Trickle
 from neurath.server.fleet import access, actions
 from neurath.server.fleet.access import Stranger, Terminal
 from neurath.server.fleet.actions import Action
@@ -37,6 +38,8 @@ log = logging.getLogger(__name__)
 BODY_DEADLINE = 20.0
 #: The name of an update file of ours ends so.
 SUFFIX = ".nru"
+#: What a heartbeat is answered when there is nothing for the terminal.
+NOTHING = trickle.encode_reply(trickle.Reply())
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ class Ask:
     root: str
     conditions: Conditions
     now: float
+    address: str = ""
 
     @property
     def base(self) -> str:
@@ -94,9 +98,9 @@ def refused(error: NeurathError) -> Response:
 class DevicePlane:
     """The routes terminals use."""
 
-    def __init__(self, riding: Trickle, push: StreamPush, policy: Policy) -> None:
-        self.trickle = riding
-        self.delivery = riding.delivery
+    def __init__(self, delivery: Delivery, riding: Riding, push: StreamPush, policy: Policy) -> None:
+        self.delivery = delivery
+        self.riding = riding
         self.store = self.delivery.store
         self.push = push
         self.policy = policy
@@ -146,8 +150,9 @@ class DevicePlane:
         if terminal is None:
             with self.store.write() as db:
                 terminal = access.admit_anyone(db, tenant, name, given, now)
-        self.delivery.heard(terminal, "http", request.client.host if request.client else "", now)
-        return Ask(terminal, names, body, str(request.base_url).rstrip("/"), conditions(request), now)
+        address = request.client.host if request.client else ""
+        self.delivery.heard(terminal, "http", address, now)
+        return Ask(terminal, names, body, str(request.base_url).rstrip("/"), conditions(request), now, address)
 
     def _known(self, db: Connection, tenant: str, name: str, given: str) -> Terminal:
         if self.policy.plug_and_play:
@@ -326,9 +331,10 @@ class DevicePlane:
 
     def heartbeat(self, ask: Ask) -> Response:
         """A heartbeat with the terminal's download state; pieces ride on its answer."""
-        state = trickle.decode_state(ask.body)
-        data = self.trickle.answer(ask.terminal, state, trickle.MAX_ROOM, ask.now)
-        return Response(data, media_type="application/octet-stream")
+        trickle.decode_state(ask.body)
+        seen = Seen(ask.terminal.id, "http", ask.address, ask.terminal.tenant)
+        data = self.riding.answer(seen, ask.body, ROOM, ask.now)
+        return Response(data if 0 < len(data) <= ROOM else NOTHING, media_type="application/octet-stream")
 
     def events(self, ask: Ask) -> Response:
         return self.push.respond(channel(ask.terminal))
