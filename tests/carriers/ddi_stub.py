@@ -67,7 +67,7 @@ class _Routes(BaseHTTPRequestHandler):
         offer = far.offer if far.open_actions() else None
         if not self.path.startswith("/DEFAULT/neurath/") and self.headers.get("Authorization") != f"TargetToken {TOKEN}":
             self.answer(401, b'{"message":"unknown terminal"}')
-        elif self.path == self.server.base:
+        elif self.path.partition("?")[0] == self.server.base:
             link = f"{self.server.base}/deploymentBase/{offer.action}?c=1" if offer else ""
             self.document(ddi.poll_to(ddi.Poll(60, deployment=link)))
         elif offer and self.path.startswith(f"{self.server.base}/deploymentBase/"):

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from neurath.ids import Floor
+from neurath.errors import RefusedError
+from neurath.ids import Floor, digest
 from neurath.server.delivery import tickets
 from neurath.server.delivery.calls import Sync
 from neurath.server.fleet import actions, progress, rollout
@@ -260,7 +261,25 @@ def test_components_of_one_terminal_go_their_own_ways(world):
 
 
 def signed(data, sequence):
-    return manifest.sign(manifest.contents_of(data, MODEL, sequence=sequence), KEY)
+    return manifest.sign(manifest.contents_of(data, MODEL.of_component("radio"), sequence=sequence), KEY)
+
+
+def test_an_envelope_of_one_component_is_not_taken_for_another(world):
+    firmware = manifest.sign(manifest.contents_of(NEW, MODEL, sequence=1), KEY)
+    with pytest.raises(RefusedError):
+        catalog.add(world.store, Upload(NEW, "phone", "r9", component="radio", envelope=firmware), world.now)
+    catalog.add(world.store, Upload(NEW, "phone", "r9", component="radio", envelope=signed(NEW, 1)), world.now)
+    with pytest.raises(RefusedError):
+        catalog.add(world.store, Upload(NEW, "phone", "r9", envelope=signed(NEW, 1)), world.now)
+
+
+def test_a_component_without_its_delta_gets_the_file_as_it_is(world):
+    terminal = world.terminal()
+    data = image(8, 10_000)
+    upload = Upload(data, "phone", "r2", component="radio", envelope=signed(data, 2))
+    world.start(catalog.add(world.store, upload, world.now))
+    offer = world.delivery.check(terminal, world.says(b"unknown here", 1, component="radio"), 2000.0)
+    assert (offer.kind, offer.file, offer.size, offer.need) == (Kind.FULL, digest(data), len(data), 0)
 
 
 def test_asking_why_builds_and_opens_nothing(world):

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from neurath.carriers.base import Answer, Descriptor
 from neurath.errors import DataError, LinkError, NeurathError, NotFound, RefusedError, UsageError
@@ -58,11 +58,14 @@ class Http:
         self._link: http.client.HTTPConnection | None = None
         self._socket: socket.socket | None = None
         self._files: dict[bytes, str] = {}
+        self._about = ""
 
     def check(self, check: Check) -> Answer:
         attributes = ddi.attributes_to(ddi.Attributes(checks.to_attributes(check)))
         self._message("PUT", f"{self._base}/configData", attributes)
-        poll = ddi.poll_from(self._message("GET", self._base))
+        # Which component it is about: one whose user is asked, say, must not hide what there is for another.
+        self._about = f"?component={quote(check.component)}"
+        poll = ddi.poll_from(self._message("GET", self._base + self._about))
         again = float(poll.sleep)
         if not poll.deployment:
             return Answer(None, again)
@@ -90,7 +93,7 @@ class Http:
         return self._range(f"/{self._place.tenant}/neurath/v1/file/{file[:16].hex()}", offset, length)
 
     def still_wanted(self, action: str) -> bool:
-        poll = ddi.poll_from(self._message("GET", self._base))
+        poll = ddi.poll_from(self._message("GET", self._base + self._about))
         return not poll.cancel and f"/deploymentBase/{action}" in poll.deployment.partition("?")[0] + "/"
 
     def close(self) -> None:

@@ -61,8 +61,8 @@ def _add(args: argparse.Namespace, out: Output) -> int:
     store = data.store(args, create=False)
     with store.read() as db:
         model = catalog.find_model(db, args.model)
-    taken = read_upload(content, args.file.name, model)
-    wanted = dataclasses.replace(taken, model=args.model, version=args.version, component=args.component, envelope=signed)
+    taken = read_upload(content, args.file.name, model, args.component, signed=bool(signed))
+    wanted = dataclasses.replace(taken, model=args.model, version=args.version, envelope=signed)
     if args.dry_run:
         catalog.check_upload(store, wanted)
         out.data(

@@ -15,7 +15,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(dest="command", metavar="add|list|show")
     add = commands.add_parser("add", help="add a model, or a release key to one")
     add.add_argument("file", nargs="?", type=Path, metavar="FILE.toml")
-    add.add_argument("--plain", metavar="NAME", help="a model without a memory map, for third-party clients")
+    add.add_argument("--plain", metavar="NAME", help="a model without a memory map: packages, and components that are files")
     add.add_argument("--release-key", action="append", type=Path, default=[], metavar="PUB.pem", help="may be repeated")
     data.dry_run(add)
     show = commands.add_parser("show", help="what is known about one")
@@ -54,6 +54,8 @@ def _add(args: argparse.Namespace, out: Output) -> int:
         with data.store(args, create=not args.dry_run).write() as db:
             if args.plain:
                 catalog.add_plain_model(db, args.plain, time.time())
+                for pem in pems:
+                    catalog.add_key(db, args.plain, pem, time.time())
             else:
                 catalog.add_model(db, toml, pems, time.time())
             about = catalog.describe_model(db, name)

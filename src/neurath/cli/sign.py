@@ -32,6 +32,7 @@ def _configure_sign(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, nargs="?", metavar="FILE", help="the FULL image: .bin, .hex or .elf")
     parser.add_argument("--watch", type=Path, metavar="DIR", help="sign whatever is put into DIR, until Ctrl-C")
     parser.add_argument("--model", required=True, metavar="M", help="name of the model, or its .toml file")
+    parser.add_argument("--component", default="firmware", metavar="C", help="what of the terminal it is (default: firmware)")
     parser.add_argument("--version", metavar="V", help="word for people, at most 32 printable characters")
     parser.add_argument("--key", required=True, type=Path, metavar="K", help="private release key (PEM)")
     parser.add_argument("-o", "--out", type=Path, metavar="E", help="the envelope to write")
@@ -48,6 +49,7 @@ def _configure_verify(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("envelope", type=Path, metavar="E")
     parser.add_argument("--key", required=True, type=Path, action="append", metavar="PUB", help="may be given several times")
     parser.add_argument("--model", metavar="M", help="also demand that it is for this model (name or .toml)")
+    parser.add_argument("--component", default="firmware", metavar="C", help="... and for this component of it")
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
@@ -69,8 +71,8 @@ def _sign(args: argparse.Namespace, out: Output) -> int:
     from neurath.wire import keys, manifest
 
     key = keys.load_private(args.key)
-    model = model_of(args.model)
-    image = _image(args.file, model)
+    model = model_of(args.model, args.component)
+    image = read(args.file, model, args.component)
     sequence, epoch = _order(args, key.public)
     contents = manifest.contents_of(image, model, sequence=sequence, epoch=epoch, version=args.version)
     envelope = manifest.sign(contents, key)
@@ -100,10 +102,10 @@ def _verify(args: argparse.Namespace, out: Output) -> int:
         raise
     except DataError as fault:
         raise TrustError(f"{args.envelope} is not to be trusted", f"{fault.what}: {fault.why}", fault.hint) from None
-    model = model_of(args.model) if args.model else None
+    model = model_of(args.model, args.component) if args.model else None
     if model and (envelope.vendor, envelope.klass) != (model.vendor, model.klass):
         raise TrustError("this envelope is for another model", "vendor or class id differ", "check --model", id="NRT-252")
-    _compare(_image(args.file, model), envelope)
+    _compare(read(args.file, model, args.component), envelope)
     _tell(envelope, out, file=str(args.envelope), bytes=len(raw))
     return 0
 
@@ -136,21 +138,26 @@ def _tell(envelope: Envelope, out: Output, **more: object) -> None:
     )
 
 
-def model_of(text: str) -> Model:
-    """The model of a .toml file, or one known by its name alone: its ids follow from the name."""
+def model_of(text: str, component: str = "firmware") -> Model:
+    """The model of a .toml file, or one known by its name alone: its ids follow from the name. The class: the component's"""
     from neurath.flash import geometry
-    from neurath.ids import ModelName
+    from neurath.ids import ModelName, checked_name
 
+    checked_name(component, "component")
     # A file that is there is a model file, whatever it is called.
     if text.endswith(".toml") or Path(text).is_file():
-        return geometry.model_from_toml(Path(text).read_text(encoding="utf-8", errors="replace"))
+        return geometry.model_from_toml(Path(text).read_text(encoding="utf-8", errors="replace")).of_component(component)
     room = 64 * 1024 * 1024
-    return geometry.Model(ModelName(text), geometry.simple_layout(room, sector=65536, group=65536), ram=0)
+    layout = geometry.simple_layout(room, sector=65536, group=65536)
+    return geometry.Model(ModelName(text), layout, ram=0).of_component(component)
 
 
-def _image(path: Path, model: Model | None) -> bytes:
+def read(path: Path, model: Model | None, component: str) -> bytes:
+    """What is signed: a bank's contents, or for any other component the file as it is."""
     from neurath.server.software.images import read_image
 
+    if component != "firmware":
+        return path.read_bytes()
     return read_image(path.read_bytes(), path.name, model if model and model.ram else None).image
 
 

@@ -35,14 +35,14 @@ class Signer:
     key: SigningKey
     floor: tuple[int, int]
     dry_run: bool = False
+    component: str = "firmware"
 
     def sign(self, path: Path) -> Envelope | None:
         """Signs one image and lays the envelope beside it; None where the one there is this image's already."""
-        from neurath.cli.sign import write_envelope
-        from neurath.server.software.images import read_image
+        from neurath.cli.sign import read, write_envelope
         from neurath.wire import manifest
 
-        image = read_image(path.read_bytes(), path.name, self.model if self.model.ram else None).image
+        image = read(path, self.model, self.component)
         known = self._envelopes()
         beside = known.get(path.name)
         if beside is not None and (beside.vendor, beside.klass) == (self.model.vendor, self.model.klass):
@@ -103,7 +103,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
     if not args.watch.is_dir():
         raise NotFound(f"no directory {args.watch}", "a folder is watched where it is", f"mkdir {args.watch}", id="NRT-142")
     floor = (args.epoch or 0, (args.sequence or 1) - 1)
-    signer = Signer(args.watch, model_of(args.model), keys.load_private(args.key), floor, args.dry_run)
+    model = model_of(args.model, args.component)
+    signer = Signer(args.watch, model, keys.load_private(args.key), floor, args.dry_run, args.component)
     stop = threading.Event()
     if args.dry_run:
         return _look_once(signer, out)

@@ -6,11 +6,12 @@ from __future__ import annotations
 import itertools
 import tomllib
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Literal
 
 from neurath.errors import DataError
-from neurath.ids import ModelName, checked_name
+from neurath.ids import FIRMWARE, ModelName, checked_name
 
 RescueClass = Literal["modem", "staged", "wire"]
 Mode = Literal["scratch", "resume"]
@@ -137,6 +138,14 @@ class Model:
         if not self.klass:
             object.__setattr__(self, "klass", uuid.uuid5(uuid.UUID(bytes=self.vendor), self.name).bytes)
 
+    def of_component(self, component: str) -> Model:
+        """The model as envelopes of this component see it. Firmware is the model itself; any other component is a plain file
+        with a class id of its own, so that no envelope of one component passes for another. docs/spec/envelope.md 3."""
+        if component == FIRMWARE:
+            return self
+        klass = uuid.uuid5(uuid.UUID(bytes=self.klass), component).bytes
+        return replace(self, klass=klass, layout=file_layout())
+
 
 def model_from_toml(text: str) -> Model:
     """The model a TOML file describes, or DataError that names the field."""
@@ -236,3 +245,14 @@ def simple_layout(image_room: int, *, sector: int = 4096, page: int = 256, scrat
         page=page,
         **more,
     )
+
+
+def plain_model(name: str) -> Model:
+    """A model known by its name alone: its ids follow from the name, its components are files."""
+    return Model(ModelName(name), file_layout(), ram=0)
+
+
+@cache
+def file_layout() -> Layout:
+    """The map that files are described by which lie in no bank: room for 1 GiB, leaves of 4 KiB, groups of 256 KiB."""
+    return simple_layout(1 << 30, sector=1 << 18, group=1 << 18)

@@ -137,8 +137,8 @@ def _catalog_routes(api: FastAPI, store: Store, delivery: Delivery) -> None:
         signed = b"" if envelope is None else envelope.file.read(4096)
         with store.read() as db:
             known = catalog.find_model(db, model)
-        taken = read_upload(data, file.filename or "upload", known)
-        wanted = dataclasses.replace(taken, model=model, version=version, component=component, envelope=signed)
+        taken = read_upload(data, file.filename or "upload", known, component, signed=bool(signed))
+        wanted = dataclasses.replace(taken, model=model, version=version, envelope=signed)
         came = arrival.arrive(store, wanted, time.time()).news()
         return release_json(came.release) | {"rollout": came.rollout}
 

@@ -61,6 +61,7 @@ class Ask:
     conditions: Conditions
     now: float
     address: str = ""
+    component: str = ""  # a poll about this one only: one that waits holds up no other
 
     @property
     def base(self) -> str:
@@ -152,7 +153,8 @@ class DevicePlane:
                 terminal = access.admit_anyone(db, tenant, name, given, now)
         address = request.client.host if request.client else ""
         self.delivery.heard(terminal, "http", address, now)
-        return Ask(terminal, names, body, str(request.base_url).rstrip("/"), conditions(request), now, address)
+        root, about = str(request.base_url).rstrip("/"), request.query_params.get("component", "")[:64]
+        return Ask(terminal, names, body, root, conditions(request), now, address, about)
 
     def _known(self, db: Connection, tenant: str, name: str, given: str) -> Terminal:
         if self.policy.plug_and_play:
@@ -177,10 +179,10 @@ class DevicePlane:
 
     def _with_work(self, ask: Ask, result: Poll) -> Poll:
         with self.store.read() as db:
-            names = components_for(db, ask.terminal)
+            names = [ask.component] if ask.component else components_for(db, ask.terminal)
         decisions = [self.delivery.decide(ask.terminal, name, ask.now) for name in names]
         with self.store.read() as db:
-            current = actions.current_actions(db, ask.terminal.n)
+            current = [one for one in actions.current_actions(db, ask.terminal.n) if one.component in names]
         for action in current:
             if action.state == "cancelling":
                 return replace(result, cancel=f"{ask.base}/cancelAction/{action.id}")

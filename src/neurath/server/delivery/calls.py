@@ -12,10 +12,10 @@ from typing import Literal
 from sqlalchemy import Connection, bindparam, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from neurath.flash.geometry import Layout
-from neurath.ids import Version
+from neurath.flash.geometry import Layout, file_layout
+from neurath.ids import FIRMWARE, Version
 from neurath.server.delivery import pace, tickets
-from neurath.server.delivery.pace import File, Need, Refuse, Situation, Take, Wait
+from neurath.server.delivery.pace import Built, File, Need, Pending, Refuse, Situation, Take, Wait
 from neurath.server.fleet import access, actions, progress, rollout, standing
 from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.actions import Action, Draft
@@ -311,6 +311,8 @@ class Delivery:
         if release.kind != IMAGE:
             return package
         assert view.said is not None
+        if view.component != FIRMWARE:
+            return self._choose_file(view, package, files)
         match pace.choose(self._situation(view), _asker(view, files), self.need):
             case Wait():
                 return Building()
@@ -318,6 +320,25 @@ class Delivery:
                 return Nothing(reason)
             case Take(kind=kind, built=built, need=need):
                 return replace(package, kind=kind, file=built.file, size=built.size, need=need, base=view.said.bank)
+
+    def _choose_file(
+        self, view: Standing, whole: Draft, files: Callable[[str, str, Layout], File]
+    ) -> Draft | Building | Nothing:
+        """A component that is a file: a delta to it where that is known to be worth it, else the file as it is."""
+        assert view.said is not None
+        room = max(view.said.ram, view.said.stage)
+        layout = file_layout()
+        if view.base is not None and max(view.base.size, whole.size) <= pace.DELTA_MOST:
+            match files(view.base.image, whole.file, layout):
+                case Pending():
+                    return Building()
+                case Built() as built:
+                    need = built.workspace + view.base.size + whole.size
+                    if built.size < whole.size and need <= view.said.ram and built.size <= room:
+                        return replace(whole, kind="delta", file=built.file, size=built.size, need=need, base=view.said.bank)
+        if whole.size > room:
+            return Nothing(f"has no room for {whole.size:,} bytes: it could stage {room:,}")
+        return replace(whole, kind="full", base=view.said.bank)
 
     def _situation(self, view: Standing) -> Situation:
         assert view.said is not None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 
 from neurath.flash.geometry import Model
-from neurath.ids import Floor
+from neurath.ids import FIRMWARE, Floor
 from neurath.server.fleet import actions, progress, rollout
 from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.actions import Action
@@ -126,7 +126,7 @@ def _image_obstacle(standing: Standing, release: Release) -> str:
         return f"runs {release.version} already"  # it said so after its last check-in
     if Floor(release.epoch, release.sequence) < said.floor:
         return f"{release.version} lies below its floor {said.floor.epoch}.{said.floor.sequence}"
-    if standing.model is None:
+    if standing.model is None and standing.component == FIRMWARE:
         return f"model {standing.terminal.model} has no memory map"
     return ""
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from neurath.errors import DataError, NotFound, NothingToDo, RefusedError, TrustError
-from neurath.flash.geometry import Model, model_from_toml
+from neurath.flash.geometry import Model, model_from_toml, plain_model
 from neurath.ids import FIRMWARE, ComponentName, ModelName, Version, checked_name, digest
 from neurath.server.store import Store
 from neurath.server.store.tables import file as files
@@ -195,6 +195,8 @@ def add(store: Store, upload: Upload, now: float) -> Release:
 def _sealed(db: Connection, upload: Upload, model: Model | None) -> Envelope | None:
     if upload.kind != IMAGE:
         return None
+    if upload.component != FIRMWARE:
+        model = (model or plain_model(upload.model)).of_component(upload.component)
     if model is None:
         raise RefusedError(
             f"model {upload.model} has no memory map",

@@ -19,7 +19,7 @@ from sqlalchemy import select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from neurath.errors import NeurathError
-from neurath.flash.geometry import Layout
+from neurath.flash.geometry import Layout, file_layout
 from neurath.server.delivery.pace import Built, File, Pending, Unbuilt
 from neurath.server.software import catalog
 from neurath.server.store import Store
@@ -62,7 +62,9 @@ def build(job: Job) -> Result:
 
     began = time.monotonic()
     new = job.new.read_bytes()
-    made = delta.full(new, job.layout) if job.old is None else delta.build(job.old.read_bytes(), new, job.layout)
+    # A component that is a file keeps its old bytes while the new ones are made beside them.
+    wish = delta.Wish(apart=job.layout == file_layout())
+    made = delta.full(new, job.layout) if job.old is None else delta.build(job.old.read_bytes(), new, job.layout, wish)
     return Result(made.data, made.workspace, made.sectors, time.monotonic() - began)
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import PurePath
 
 from neurath.flash.geometry import Model
+from neurath.ids import FIRMWARE
 from neurath.server.software.catalog import IMAGE, Upload
 from neurath.server.software.images import read_image
 
@@ -13,10 +14,13 @@ from neurath.server.software.images import read_image
 PACKAGES = ("swu", "raucb")
 
 
-def read_upload(data: bytes, name: str, model: Model | None) -> Upload:
-    """The image or package in a file, its model and version still to be filled in; DataError where it is none."""
-    found = read_image(data, name, model)
+def read_upload(data: bytes, name: str, model: Model | None, component: str = FIRMWARE, *, signed: bool = False) -> Upload:
+    """The image or package in a file, its model and version still to be filled in; DataError where it is none. What is not
+    firmware is taken as it is, and so is a package of another updater that is `signed` as a component of ours."""
     plain = PurePath(name).name
     safe = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in plain)[-100:].lstrip("._-")
+    if component != FIRMWARE and (signed or PurePath(name).suffix.lstrip(".").lower() not in PACKAGES):
+        return Upload(data, "", "", IMAGE, safe or "file", str(component))
+    found = read_image(data, name, model)
     kind = found.kind if found.kind in PACKAGES else IMAGE
-    return Upload(data=found.image, model="", version="", kind=kind, filename=safe or "image")
+    return Upload(found.image, "", "", kind, safe or "image", str(component))

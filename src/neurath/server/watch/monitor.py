@@ -135,7 +135,8 @@ class Watch:
         with self._store.read() as db:
             model = catalog.find_model(db, folder.model)
             keys = [keyfiles.public_from_pem(pem) for pem in catalog.model_keys(db, folder.model)]
-        upload = replace(read_upload(data, found.name, model), model=folder.model, component=folder.component)
+        taken = read_upload(data, found.name, model, folder.component, signed=bool(envelope))
+        upload = replace(taken, model=folder.model)
         if upload.kind != IMAGE:
             return None if age < SETTLE_UNSIGNED else self._taken(found, replace(upload, version=version_in(found.name)))
         if not envelope:
