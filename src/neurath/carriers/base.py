@@ -19,7 +19,8 @@ class Descriptor:
     `reply_room` is how many bytes of piece one answer can carry, 0: bulk transfer only. `state` says whether a request
     can carry the terminal's download state, and whether it may change from request to request. `period_control` says
     whether the server can set the terminal's period. `authenticated` says whether the carrier itself vouches for the
-    other side.
+    other side. `extra_packets` is how many packets a heartbeat costs because its answer carries pieces: 0 for all but carriers
+    whose own answer has no room.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Descriptor:
     state: Literal["dynamic", "static", "none"]
     period_control: bool
     authenticated: bool
+    extra_packets: int = 0
 
 
 @dataclass(frozen=True, slots=True)

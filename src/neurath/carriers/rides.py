@@ -7,19 +7,22 @@ import importlib
 from collections.abc import Callable
 from typing import cast
 
-from neurath.carriers.base import Rides
-from neurath.carriers.http import Place
+from neurath.carriers.base import Carrier, Rides
+from neurath.carriers.http import Http, Place
 from neurath.errors import UsageError
 
 #: scheme -> module under neurath.carriers with `rides(spec, place) -> Rides`, and the form of its text.
 KINDS: dict[str, tuple[str, str]] = {
     "http": ("heartbeat", "http (the server's own address)"),
+    "https": ("heartbeat", "https (the same)"),
+    "coap": ("coap", "coap (the server's own address) or coap://HOST[:PORT]"),
 }
 
 
 def rides(spec: str, place: Place) -> Rides:
-    """The carrier `spec` names: a scheme, and what follows its colon is the carrier's own. UsageError for one that is not
-    known, or whose extra is not installed."""
+    """The carrier `spec` names: a scheme, and what follows its colon is the carrier's own; "" names the one that the server
+    is reached by. UsageError for one that is not known, or whose extra is not installed."""
+    spec = spec or place.url.partition(":")[0]
     scheme = spec.partition(":")[0]
     if scheme not in KINDS:
         raise UsageError(f"no heartbeat carrier {scheme!r}", "there are: " + "; ".join(form for _, form in KINDS.values()))
@@ -31,3 +34,12 @@ def rides(spec: str, place: Place) -> Rides:
             f"carrier {scheme} is not installed", f"{fault.name} is missing", "pip install 'neurath[carriers]'"
         ) from None
     return cast(Callable[[str, Place], Rides], found.rides)(spec, place)
+
+
+def link(place: Place) -> Carrier:
+    """The carrier that reaches a server at its address: CoAP for `coap://`, else HTTP."""
+    if place.url.startswith("coap:"):
+        from neurath.carriers.coap import Coap  # a terminal on HTTP does without
+
+        return Coap(place)
+    return Http(place)

@@ -54,7 +54,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="send a heartbeat so often; updates ride on its answers, into --stage DIR",
     )
-    run_.add_argument("--heartbeat", default="http", metavar="CARRIER", help="what --trickle rides on (default: http)")
+    run_.add_argument("--heartbeat", default="", metavar="CARRIER", help="what --trickle rides on (default: as --server)")
     run_.add_argument("--wire", type=Path, metavar="LINK", help="offer the restoration wire as a pty with this name")
     in_use.configure(run_)
     run_.add_argument("--no-push", action="store_true", help="poll only; do not keep a stream of notices open")
@@ -119,8 +119,8 @@ def _run(args: argparse.Namespace, out: Output) -> int:
 
 def _compose(args: argparse.Namespace, model: Model, nor: Nor, watch: Progress) -> tuple[Agent, Wire | None]:
     """Every part, put together; the one place where they meet."""
-    from neurath.carriers.http import Http, Place
-    from neurath.carriers.rides import rides
+    from neurath.carriers.http import Place
+    from neurath.carriers.rides import link, rides
     from neurath.carriers.stream import Ear
     from neurath.terminal.acts import Parts
     from neurath.terminal.agent import Agent
@@ -146,11 +146,11 @@ def _compose(args: argparse.Namespace, model: Model, nor: Nor, watch: Progress) 
             raise
         name = "nameless"  # identity lost: the wire can give it a new one
     place = Place(args.server, name, args.token, args.tenant)
-    carrier = Http(place)
+    carrier = link(place)
     heart = None
     if args.trickle is not None and folder is not None:
         heart = Heart(rides(args.heartbeat, place), Session(Folder(folder, _room(folder))), args.trickle)
-    elif not (args.no_push or args.once):
+    elif not (args.no_push or args.once) and args.server.startswith("http"):
         Ear(place, lambda: bell.put(Notice()) if bell.empty() else None)
     wire, attach = _wire(args, bank, lock)
     parts = Parts(
@@ -236,7 +236,8 @@ def _said(ending: Ending, out: Output) -> int:
 
 def _ask_only(args: argparse.Namespace, out: Output) -> int:
     """Checks in from a copy of the bank file and says what is offered."""
-    from neurath.carriers.http import Http, Place
+    from neurath.carriers.http import Place
+    from neurath.carriers.rides import link
     from neurath.terminal.identity import Lending
 
     model = _model(args.model)
@@ -244,7 +245,7 @@ def _ask_only(args: argparse.Namespace, out: Output) -> int:
         bank = _bank(model, _flash(model, copy))
         bank.start()
         check = bank.check(Lending(model.ram if args.ram is None else args.ram), "idle")
-        carrier = Http(Place(args.server, _name(bank, model), args.token, args.tenant))
+        carrier = link(Place(args.server, _name(bank, model), args.token, args.tenant))
         offer = carrier.check(check).offer
         carrier.close()
     if offer is None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
 from neurath.cli import data
@@ -20,6 +22,14 @@ if TYPE_CHECKING:
 
 PORT = 8642
 
+#: A carrier's server half inside this process: given its own words (what follows the colon) and the server; what it yields
+#: says where it is.
+Hosted = Callable[[str, "Server"], AbstractAsyncContextManager[str]]
+#: carrier -> (module with `hosted`, the form of its text).
+CARRIERS: dict[str, tuple[str, str]] = {
+    "coap": ("neurath.server.coap", "coap:[HOST:]PORT"),
+}
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     data.option(parser)
@@ -27,7 +37,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=PORT, help=f"port, 0 for any that is free (default {PORT})")
     parser.add_argument("--sleep", type=int, default=300, metavar="SECONDS", help="how often terminals poll (default 300)")
     parser.add_argument("--plug-and-play", action="store_true", help="let unknown terminals in, without a token")
-    parser.epilog = "example: neurath serve --data ./neurath-data --port 8642"
+    parser.add_argument("--coap", metavar="[HOST:]PORT", help="answer terminals over CoAP too (port 0: any that is free)")
+    parser.add_argument(
+        "--carrier",
+        action="append",
+        default=[],
+        metavar="CARRIER",
+        help="run a carrier's server half inside this process: " + ", ".join(form for _, form in CARRIERS.values()),
+    )
+    parser.epilog = "example: neurath serve --data ./neurath-data --port 8642 --coap 5683"
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
@@ -45,6 +63,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     if not 1 <= args.sleep <= 86399:
         raise UsageError("--sleep is out of range", "1 to 86399 seconds", "--sleep 300")
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    halves = _halves(args)
     listener = _listen(args.host, args.port)
     server = open_server(args.data, Policy(args.sleep, args.plug_and_play))
     host, port = listener.getsockname()[:2]
@@ -66,17 +85,42 @@ def run(args: argparse.Namespace, out: Output) -> int:
             yield
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            self.carriers = contextlib.AsyncExitStack()
             await super().startup(sockets)
             if self.started:
-                out.data(f"serving at {url}, data in {args.data}", url=url, data=str(args.data), port=port)
+                places = {name: await self.carriers.enter_async_context(hosted(rest, server)) for name, rest, hosted in halves}
+                text = "".join(f", {place}" for place in places.values())
+                out.data(f"serving at {url}{text}, data in {args.data}", url=url, data=str(args.data), port=port, **places)
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            await self.carriers.aclose()
             server.push.close()
             live.close()
             await super().shutdown(sockets)
 
     asyncio.run(Running(config).serve(sockets=[listener]))
     return 0
+
+
+def _halves(args: argparse.Namespace) -> list[tuple[str, str, Hosted]]:
+    """The carriers that are wanted: name, its own words, what runs it. UsageError for one that is not known, or whose extra is
+    not installed."""
+    found = []
+    wanted = list(args.carrier)
+    if args.coap is not None:
+        wanted.append(f"coap:{args.coap}" if ":" in args.coap else f"coap:{args.host}:{args.coap}")
+    for spec in wanted:
+        name, _, rest = spec.partition(":")
+        if name not in CARRIERS:
+            raise UsageError(f"no carrier {name!r}", "there are: " + "; ".join(form for _, form in CARRIERS.values()))
+        try:
+            module = importlib.import_module(CARRIERS[name][0])
+        except ModuleNotFoundError as fault:
+            raise UsageError(
+                f"carrier {name} is not installed", f"{fault.name} is missing", "pip install 'neurath[carriers]'"
+            ) from None
+        found.append((name, rest, module.hosted))
+    return found
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -12,7 +12,6 @@ from functools import partial
 
 import anyio
 import msgspec
-from sqlalchemy import Connection
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -21,6 +20,7 @@ from neurath.carriers.base import Riding, Seen
 from neurath.carriers.heartbeat import ROOM
 from neurath.errors import DataError, NeurathError, NotFound, RefusedError
 from neurath.ids import TerminalId
+from neurath.server.admission import Admission
 from neurath.server.delivery.calls import Building, Delivery, Offered, components_for
 from neurath.server.delivery.push import StreamPush
 from neurath.server.fleet import access, actions
@@ -105,6 +105,7 @@ class DevicePlane:
         self.store = self.delivery.store
         self.push = push
         self.policy = policy
+        self.admission = Admission(self.store, policy.plug_and_play)
 
     def routes(self) -> list[Route]:
         base = "/{tenant}/controller/v1/{id}"
@@ -145,21 +146,11 @@ class DevicePlane:
         tenant, name = names["tenant"], names["id"]
         given = request.headers.get("authorization", "")
         now = time.time()
-        with self.store.read() as db:
-            fresh = self.policy.plug_and_play and not access.is_known(db, tenant, name)
-            terminal = None if fresh else self._known(db, tenant, name, given)
-        if terminal is None:
-            with self.store.write() as db:
-                terminal = access.admit_anyone(db, tenant, name, given, now)
+        terminal = self.admission.admit(tenant, name, given, now)
         address = request.client.host if request.client else ""
         self.delivery.heard(terminal, "http", address, now)
         root, about = str(request.base_url).rstrip("/"), request.query_params.get("component", "")[:64]
         return Ask(terminal, names, body, root, conditions(request), now, address, about)
-
-    def _known(self, db: Connection, tenant: str, name: str, given: str) -> Terminal:
-        if self.policy.plug_and_play:
-            return access.admit_anyone(db, tenant, name, given, 0.0)  # writes nothing for one that is known
-        return access.admit(db, tenant, name, given)
 
     # ---- DDI ---------------------------------------------------------------------------------------------------------
 

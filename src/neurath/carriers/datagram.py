@@ -1,0 +1,169 @@
+"""CoAP's message layer over one UDP socket: a request, its retransmissions, its one response (RFC 7252 section 4). It knows
+datagrams, time and chance; it must never wait for ever, nor take an answer that belongs to another request."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import socket
+import time
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from neurath.errors import DataError, LinkError, UsageError
+from neurath.wire import coap
+from neurath.wire.coap import Code, Message, Type
+
+#: RFC 7252 section 4.8. The first wait follows the measured round trip, between these bounds (RFC 6298).
+ACK_TIMEOUT = 2.0
+SHORTEST, LONGEST = 1.0, 20.0
+RANDOM_FACTOR = 1.5
+MAX_RETRANSMIT = 4
+#: Bytes of a token: without DTLS an answer is known by nothing else, so that it is random (RFC 7252 section 5.3.1).
+TOKEN = 4
+_REQUESTS = frozenset((Code.GET, Code.POST, Code.PUT, Code.DELETE))
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked: method, options in order, payload. `confirmable`: sent again until it is answered."""
+
+    code: Code
+    options: tuple[tuple[int, bytes], ...]
+    payload: bytes = b""
+    confirmable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RoundTrip:
+    """How long answers take, smoothed, and by how much they vary, seconds; 0: none was heard."""
+
+    mean: float = 0.0
+    spread: float = 0.0
+
+    def heard(self, took: float) -> RoundTrip:
+        if not self.mean:
+            return RoundTrip(took, took / 2)
+        spread = self.spread + (abs(took - self.mean) - self.spread) / 4
+        return RoundTrip(self.mean + (took - self.mean) / 8, spread)
+
+    @property
+    def patience(self) -> float:
+        """How long to wait before asking again."""
+        return min(max(self.mean + 4 * self.spread, SHORTEST), LONGEST) if self.mean else ACK_TIMEOUT
+
+
+class Link:
+    """One far end. Opens when needed; every failure is a LinkError."""
+
+    def __init__(self, url: str, limit: float) -> None:
+        self.url = url
+        self.limit = limit
+        self.host, self.port = place_of(url)
+        self.round_trip = RoundTrip()
+        self._socket: socket.socket | None = None
+        self._mid = secrets.randbelow(1 << 16)
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def ask(self, request: Request, limit: float | None = None) -> Message:
+        """The response to a request, within `limit` seconds whatever happens."""
+        began = time.monotonic()
+        end = began + (self.limit if limit is None else limit)
+        self._mid = (self._mid + 1) & 0xFFFF
+        kind = Type.CON if request.confirmable else Type.NON
+        sent = Message(kind, request.code, self._mid, secrets.token_bytes(TOKEN), request.options, request.payload)
+        try:
+            if self._socket is None:
+                self._open()
+            found = self._exchange(sent, end)
+        except OSError as fault:
+            self.close()
+            raise self._dead(fault.strerror or type(fault).__name__, began) from None
+        if found is None:
+            self.close()  # an answer that still comes belongs to nobody
+            raise self._dead("no answer", began)
+        return found
+
+    def _exchange(self, sent: Message, end: float) -> Message | None:
+        wait = self.round_trip.patience * random.uniform(1, RANDOM_FACTOR)
+        data = coap.encode(sent)
+        tries = 1 + MAX_RETRANSMIT if sent.type is Type.CON else 1
+        for attempt in range(tries):
+            self._send(data)
+            began = time.monotonic()
+            last = attempt == tries - 1 and sent.type is Type.NON
+            until = end if last else min(end, began + wait)
+            found = self._listen(sent, until, end)
+            if found is not None:
+                if attempt == 0:  # of a request sent again nobody knows which one is answered (Karn)
+                    self.round_trip = self.round_trip.heard(max(time.monotonic() - began, 1e-6))
+                return found
+            if time.monotonic() >= end:
+                break
+            wait *= 2
+        return None
+
+    def _listen(self, sent: Message, until: float, end: float) -> Message | None:
+        """The response, if it comes in time; an acknowledgement alone gives it until `end`."""
+        while (left := until - time.monotonic()) > 0:
+            message = self._receive(left)
+            if message is None or message.code in _REQUESTS:
+                continue
+            if message.type in (Type.ACK, Type.RST) and message.mid != sent.mid:
+                continue
+            if message.type is Type.RST:
+                raise OSError("the far end does not know what to do with it")
+            if message.code == Code.EMPTY:
+                until = end if message.type is Type.ACK else until
+                continue
+            if message.token != sent.token:
+                if message.type is Type.CON:
+                    self._send(coap.encode(Message(Type.RST, Code.EMPTY, message.mid)))
+                continue
+            if message.type is Type.CON:
+                self._send(coap.encode(Message(Type.ACK, Code.EMPTY, message.mid)))
+            return message
+        return None
+
+    def _open(self) -> None:
+        found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_DGRAM)
+        family, kind, protocol, _, address = found[0]
+        self._socket = socket.socket(family, kind, protocol)
+        self._socket.connect(address)
+
+    def _send(self, data: bytes) -> None:
+        assert self._socket is not None
+        self._socket.send(data)
+
+    def _receive(self, timeout: float) -> Message | None:
+        """One message, None where none came or what came is none."""
+        assert self._socket is not None
+        self._socket.settimeout(timeout)
+        try:
+            return coap.decode(self._socket.recv(65535))
+        except (TimeoutError, DataError):
+            return None
+
+    def _dead(self, why: str, began: float) -> LinkError:
+        return LinkError(
+            f"{self.url} does not answer",
+            f"after {time.monotonic() - began:.1f} s: {why}",
+            "is `neurath serve --coap` running there?",
+            id="NRT-420",
+        )
+
+
+def place_of(url: str, usual: int = coap.PORT) -> tuple[str, int]:
+    """Host and port of `coap://HOST[:PORT]`, or UsageError."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or usual
+    except ValueError:
+        parts, port = urlsplit(""), 0
+    if parts.scheme != "coap" or not parts.hostname or parts.path.strip("/"):
+        raise UsageError(f"{url!r} is no CoAP address", "coap://HOST[:PORT] is", "--server coap://127.0.0.1:5683")
+    return parts.hostname, port

@@ -1,0 +1,313 @@
+"""The device plane over CoAP: check-in, report, heartbeat, files block by block. It knows messages and their answers; every
+decision is delivery's. Spec: docs/spec/coap.md."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiocoap import Context, Message
+from aiocoap.numbers.codes import Code as Answered
+from aiocoap.optiontypes import BlockOption
+from aiocoap.resource import PathCapable, Resource
+
+from neurath.carriers.base import Riding, Seen
+from neurath.carriers.coap import ROOM
+from neurath.errors import DataError, NeurathError, NotFound, RefusedError, UsageError
+from neurath.server.admission import Admission
+from neurath.server.app import Server
+from neurath.server.ddi import NOTHING, Policy
+from neurath.server.delivery.calls import Building, Delivery, Offered, components_for
+from neurath.server.fleet import access, actions
+from neurath.server.fleet.access import Stranger, Terminal
+from neurath.server.fleet.actions import Action
+from neurath.server.software import catalog
+from neurath.wire import check, coap, offer, report, trickle
+from neurath.wire.coap import Code
+
+log = logging.getLogger(__name__)
+
+#: A transfer that was let in is not asked again for so many seconds; so long after a release is revoked a block still leaves.
+LET_IN = 1.0
+#: Transfers whose place is remembered.
+MOST_TRANSFERS = 1024
+_WELL_KNOWN = (".well-known", "core")
+_LINKS = (
+    f'</{coap.CHECK}>;rt="neurath.check";ct={coap.CBOR},</{coap.REPORT}>;rt="neurath.report";ct={coap.CBOR},'
+    f'</{coap.HEARTBEAT}>;rt="neurath.heartbeat";ct={coap.OCTETS},</{coap.FILE}>;rt="neurath.file";ct={coap.OCTETS},'
+    f'</{coap.ACTION}>;rt="neurath.action",</{coap.RESCUE}>;rt="neurath.rescue";ct={coap.OCTETS}'
+).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One request: path, tenant, token shown, payload, and from where it came."""
+
+    path: tuple[str, ...]
+    tenant: str
+    token: str
+    body: bytes
+    address: str
+    now: float
+
+    @property
+    def verb(self) -> str:
+        return self.path[0] if self.path else ""
+
+
+@dataclass(slots=True)
+class Transfer:
+    """A file on its way to one terminal, block by block; `action` None: by digest alone. `start` and `count` are the bytes
+    that left and are not written down yet."""
+
+    file: str
+    path: Path
+    size: int
+    action: Action | None
+    since: float
+    start: int = 0
+    count: int = 0
+    noted: float = 0.0
+
+
+class CoapPlane(Resource, PathCapable):  # type: ignore[misc]  # aiocoap is not typed
+    """The resources terminals use."""
+
+    def __init__(self, delivery: Delivery, riding: Riding, policy: Policy) -> None:
+        super().__init__()
+        self.delivery = delivery
+        self.riding = riding
+        self.store = self.delivery.store
+        self.policy = policy
+        self.admission = Admission(self.store, policy.plug_and_play)
+        self._transfers: dict[tuple[str, ...], Transfer] = {}
+        self._verbs: dict[tuple[str, str, int], Callable[[Ask], Message]] = {
+            ("POST", coap.CHECK, 2): self.check,
+            ("POST", coap.REPORT, 2): self.report,
+            ("POST", coap.HEARTBEAT, 2): self.heartbeat,
+            ("GET", coap.ACTION, 3): self.action,
+        }
+
+    # ---- from a message to a handler and back ------------------------------------------------------------------------
+
+    async def needs_blockwise_assembly(self, request: Message) -> bool:
+        """Files are cut here, a block a request, so that a transfer begins anywhere and holds nothing."""
+        return tuple(request.opt.uri_path)[:1] not in ((coap.FILE,), (coap.RESCUE,), (coap.HEARTBEAT,))
+
+    async def render(self, request: Message) -> Message:
+        try:
+            ask = _ask(request)
+            if ask.path == _WELL_KNOWN:
+                return Message(code=Answered.CONTENT, payload=_LINKS, content_format=40)
+            if ask.verb in (coap.FILE, coap.RESCUE) and str(request.code) == "GET":
+                return await self._file(ask, request.opt.block2 or BlockOption.BlockwiseTuple(0, False, 6))
+            handler = self._verbs.get((str(request.code), ask.verb, len(ask.path)))
+            if handler is None:
+                raise NotFound("no such resource", "/".join(ask.path)[:80], "docs/spec/coap.md lists them", id="NRT-137")
+            return await asyncio.to_thread(handler, ask)
+        except NeurathError as error:
+            return refused(error)
+
+    def _admit(self, ask: Ask) -> Terminal:
+        terminal = self.admission.admit(ask.tenant, ask.path[1], f"TargetToken {ask.token}", ask.now)
+        self.delivery.heard(terminal, "coap", ask.address, ask.now)
+        return terminal
+
+    # ---- messages ------------------------------------------------------------------------------------------------------
+
+    def check(self, ask: Ask) -> Message:
+        """CBOR of a check in, CBOR of an offer out; Max-Age is when the server wants to hear again."""
+        terminal = self._admit(ask)
+        said = check.decode(ask.body)
+        if terminal.configured is None or terminal.model is None:
+            with self.store.write() as db:
+                access.configure(db, terminal, {**terminal.attributes, **check.to_attributes(said)}, ask.now)
+                terminal = access.by_number(db, terminal.n)
+        self.delivery.record(terminal, said, ask.now)
+        made, again = None, self.policy.sleep
+        match self.delivery.decide(terminal, said.component, ask.now):
+            case Offered(action=action) if action.kind != "package":
+                made = self.delivery.offer(terminal, action, ask.now)
+            case Building():
+                again = 1
+        return Message(code=Answered.CHANGED, payload=offer.encode(made), content_format=coap.CBOR, max_age=again)
+
+    def report(self, ask: Ask) -> Message:
+        terminal = self._admit(ask)
+        word = report.decode(ask.body)
+        with self.store.read() as db:
+            action = actions.of_terminal(db, terminal.n, word.action)
+        if action is None:
+            raise NotFound(f"no action {word.action[:20]}", "it is none of this terminal's", id="NRT-136")
+        self.delivery.reported(action, word, ask.now)
+        return Message(code=Answered.CHANGED)
+
+    def heartbeat(self, ask: Ask) -> Message:
+        """The download state in, pieces out."""
+        terminal = self._admit(ask)
+        trickle.decode_state(ask.body)
+        seen = Seen(terminal.id, "coap", ask.address, terminal.tenant)
+        data = self.riding.answer(seen, ask.body, ROOM, ask.now)
+        return Message(code=Answered.CHANGED, payload=data if 0 < len(data) <= ROOM else NOTHING)
+
+    def action(self, ask: Ask) -> Message:
+        """G7: whether this action is still what the server wants."""
+        terminal = self._admit(ask)
+        with self.store.read() as db:
+            names = components_for(db, terminal)
+        decisions = [self.delivery.decide(terminal, name, ask.now) for name in names]
+        if not any(isinstance(d, Offered) and str(d.action.id) == ask.path[2] and d.action.state == "open" for d in decisions):
+            raise NotFound(f"action {ask.path[2][:20]} is not open", "nothing is to be done for it", id="NRT-136")
+        return Message(code=Answered.CONTENT)
+
+    # ---- files -----------------------------------------------------------------------------------------------------------
+
+    async def _file(self, ask: Ask, wanted: BlockOption.BlockwiseTuple) -> Message:
+        """One block of a file. The first of a second is asked about in the store, the others only read."""
+        key = (ask.tenant, ask.token, *ask.path)
+        transfer = self._transfers.get(key)
+        if transfer is None or ask.now - transfer.since > LET_IN:
+            transfer = await asyncio.to_thread(self._let_in, ask, transfer)
+            while len(self._transfers) >= MOST_TRANSFERS:
+                del self._transfers[next(iter(self._transfers))]
+            self._transfers[key] = transfer
+        size = 16 << min(wanted.size_exponent, 6)
+        start = wanted.block_number * size
+        if start >= transfer.size:
+            raise DataError("there is no such block", f"byte {start} of {transfer.size}", id="NRT-263")
+        with transfer.path.open("rb") as source:
+            source.seek(start)
+            data = source.read(size)
+        more = start + len(data) < transfer.size
+        if transfer.action is not None:
+            _count(transfer, start, len(data))
+            if not more or ask.now - transfer.noted > LET_IN:
+                await asyncio.to_thread(self._note, transfer, ask.now)
+        answer = Message(code=Answered.CONTENT, payload=data, etag=bytes.fromhex(transfer.file)[:8])
+        answer.opt.block2 = BlockOption.BlockwiseTuple(wanted.block_number, more, min(wanted.size_exponent, 6))
+        if start == 0:
+            answer.opt.size2 = transfer.size
+        return answer
+
+    def _let_in(self, ask: Ask, known: Transfer | None) -> Transfer:
+        digest = ask.path[-1]
+        if len(digest) not in (32, 64) or set(digest) - set("0123456789abcdef"):
+            raise DataError("this is not a digest of a file", "32 or 64 lower-case hex digits", id="NRT-263")
+        if ask.verb == coap.RESCUE and len(ask.path) == 2:
+            with self.store.read() as db:
+                held = actions.held_file(db, digest)
+            if held is None:
+                raise NotFound(f"no file {digest[:16]}…", "no terminal is waiting for one", id="NRT-137")
+            return self._found(held, None, ask.now)
+        if ask.verb != coap.FILE or len(ask.path) != 3:
+            raise NotFound("no such resource", "/".join(ask.path)[:80], "docs/spec/coap.md lists them", id="NRT-137")
+        terminal = self._admit(ask)
+        with self.store.read() as db:
+            found = [a for a in actions.current_actions(db, terminal.n) if a.state == "open" and a.file.startswith(digest)]
+        if not found:
+            raise NotFound(f"no file {digest[:16]}…", "no open action of this terminal has it", id="NRT-137")
+        if not self.delivery.may_fetch(found[0]):
+            raise RefusedError(
+                "the terminal has not said that it secured room for this file",
+                f"secured {found[0].secured} of {found[0].size} bytes",
+                "report `secured` first",
+                id="NRT-328",
+            )
+        if known is not None and known.action is not None and known.action.id == found[0].id:
+            known.since = ask.now
+            return known
+        return self._found(found[0].file, found[0], ask.now)
+
+    def _found(self, file: str, action: Action | None, now: float) -> Transfer:
+        with self.store.read() as db:
+            size, _, _ = catalog.file_hashes(db, file)
+        return Transfer(file, self.store.files.verified(file), size, action, now)
+
+    def _note(self, transfer: Transfer, now: float) -> None:
+        assert transfer.action is not None
+        start, count = transfer.start, transfer.count
+        transfer.start, transfer.count, transfer.noted = start + count, 0, now
+        try:
+            self.delivery.served(transfer.action, start, count, now)
+        except NeurathError as fault:
+            log.warning("%s bytes of action %s are not counted: %s", count, transfer.action.id, fault.what)
+
+
+def _count(transfer: Transfer, start: int, count: int) -> None:
+    if not transfer.count:
+        transfer.start = start
+    transfer.count += count
+
+
+def _ask(request: Message) -> Ask:
+    """What a message asks, or DataError."""
+    names = dict(query.partition("=")[::2] for query in request.opt.uri_query)
+    shown = request.opt.get_option(coap.TOKEN_OPTION)
+    token = shown[0].value.decode("ascii", "replace") if shown else ""
+    tenant = names.get("tenant", access.DEFAULT_TENANT)
+    return Ask(tuple(request.opt.uri_path), tenant, token, request.payload, str(request.remote.hostinfo), time.time())
+
+
+def refused(error: NeurathError) -> Message:
+    """An error as a code and a line for people (RFC 7252 section 5.5.2); a client's fault is never a 5.xx."""
+    match error:
+        case Stranger():
+            code = Code.UNAUTHORIZED
+        case NotFound():
+            code = Code.NOT_FOUND
+        case DataError():
+            code = Code.BAD_REQUEST
+        case RefusedError() if error.id != "NRT-310":
+            code = Code.CONFLICT
+        case _:
+            code = Code.UNAVAILABLE
+    text = f"{error.id} {error.what}: {error.why}" if error.why else f"{error.id} {error.what}"
+    answer = Message(code=Answered(code), payload=text.encode()[:200])
+    if code == Code.UNAVAILABLE:
+        answer.opt.max_age = 10
+    return answer
+
+
+@contextlib.asynccontextmanager
+async def hosted(rest: str, server: Server) -> AsyncIterator[str]:
+    """CoAP beside the server's other planes, in its event loop, while the context is open; yields its address."""
+    host, port = address(rest)
+    plane = CoapPlane(server.delivery, server.riding, server.policy)
+    port = free(host, port)
+    context = await Context.create_server_context(plane, bind=(host, port), transports=["udp6"])
+    try:
+        yield f"coap://{f'[{host}]' if ':' in host else host}:{port}"
+    finally:
+        await context.shutdown()
+
+
+def address(text: str, usual: int = coap.PORT) -> tuple[str, int]:
+    """Host and port of `[HOST:]PORT`; a host alone is this machine's loopback."""
+    host, _, port = text.rpartition(":")
+    port = port or str(usual)
+    if not (port.isascii() and port.isdigit() and int(port) <= 65535):
+        raise UsageError(f"no port {port!r}", "ports are 0 to 65535", "coap:5683 or coap:127.0.0.1:5683")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def free(host: str, port: int) -> int:
+    """The port, or one that is free where it is 0. aiocoap shares ports (SO_REUSEPORT): two servers at one would each get half
+    of the messages, so that it is tried without sharing first."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((host, port))
+            return int(probe.getsockname()[1])
+    except OSError as fault:
+        raise NeurathError(
+            f"cannot listen at {host}:{port}",
+            fault.strerror or str(fault),
+            "--coap N with a free port; `ss -lunp` shows who has it",
+            id="NRT-147",
+        ) from None

@@ -1,0 +1,65 @@
+"""A server that answers over CoAP, for tests: the world of tests/server/world.py, its event loop in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from neurath.carriers.base import Riding
+from neurath.server.app import Server
+from neurath.server.coap import hosted
+from neurath.server.ddi import Policy
+from neurath.server.delivery.push import StreamPush
+from neurath.server.fleet import access
+from tests.server.world import World, open_world
+
+
+@dataclass
+class CoapServer:
+    world: World
+    server: Server
+    url: str
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rsplit(":", 1)[1])
+
+    def enrol(self, name: str, tenant: str = "DEFAULT") -> str:
+        """A terminal's token."""
+        with self.world.store.write() as db:
+            return access.register(db, access.Enrolment(name, "phone", tenant), 0.0)
+
+
+@contextlib.contextmanager
+def serving(directory: Path, policy: Policy | None = None, riding: Riding | None = None) -> Iterator[CoapServer]:
+    world = open_world(directory)
+    world.now = time.time()
+    server = Server(world.store, world.delivery.deltas, world.delivery, StreamPush(), policy or Policy(300))
+    if riding is not None:
+        server.riding = riding  # type: ignore[assignment]
+    ready = threading.Event()
+    ended = asyncio.Event()
+    loop = asyncio.new_event_loop()
+    found: list[str] = []
+
+    async def live() -> None:
+        async with hosted("127.0.0.1:0", server) as url:
+            found.append(url)
+            ready.set()
+            await ended.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(live(),), daemon=True)
+    thread.start()
+    assert ready.wait(20)
+    try:
+        yield CoapServer(world, server, found[0])
+    finally:
+        loop.call_soon_threadsafe(ended.set)
+        thread.join(20)
+        assert not thread.is_alive()
+        server.close()

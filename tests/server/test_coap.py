@@ -1,0 +1,297 @@
+"""CoAP against the real server: the contract of all carriers, heartbeats, files block by block, and who is refused."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from neurath.carriers import datagram
+from neurath.carriers.coap import Coap, with_block
+from neurath.carriers.datagram import Link, Request
+from neurath.carriers.http import Place
+from neurath.errors import DataError, LinkError, RefusedError
+from neurath.ids import digest
+from neurath.server.ddi import Policy
+from neurath.server.fleet import access
+from neurath.sim.datagrams import DatagramLink, Weather
+from neurath.terminal.staging.durable import Folder
+from neurath.terminal.staging.trickle import Session
+from neurath.wire import coap, trickle
+from neurath.wire.coap import Block, Code, Message
+from neurath.wire.offer import Offer
+from neurath.wire.report import Report
+from neurath.wire.trickle import Reply, State
+from tests.contracts.carrier import CarrierContract, Site, secured
+from tests.contracts.riding import RidesContract, RideSite, Shelf
+from tests.server.coap_site import CoapServer, serving
+from tests.server.world import image
+
+OLD, NEW = image(1), image(2)
+
+
+class RealSite:
+    """One registered terminal of a server that runs."""
+
+    def __init__(self, running: CoapServer, link: DatagramLink, limit: float = 1.0) -> None:
+        self.world = running.world
+        self.link = link
+        self.check = self.world.says(OLD, 1)
+        self.carrier = Coap(Place(link.url, "unit", running.enrol("unit"), message_limit=limit))
+        self.world.release("1.0", OLD, 1)
+        self.reports: list[Report] = []
+        taken = self.world.delivery.reported
+
+        def reported(action, report, now):
+            self.reports.append(report)
+            return taken(action, report, now)
+
+        self.world.delivery.reported = reported
+
+    def publish(self) -> Offer:
+        self.rollout = self.world.start(self.world.release("1.1", NEW, 2))
+        with self.world.store.read() as db:
+            terminal = access.find(db, "unit")
+        for _ in range(100):
+            offer = self.world.delivery.check(terminal, self.check, time.time())
+            if offer is not None:
+                self.offer = offer
+                return offer
+            time.sleep(0.05)
+        raise AssertionError("the server built no file")
+
+    def data(self) -> bytes:
+        return self.world.store.files.verified(self.offer.file.hex()).read_bytes()
+
+    def pin(self) -> None:
+        """The ticket was given out with the offer: that pins it."""
+
+    def withdraw(self) -> None:
+        self.world.move(self.rollout, "abort")
+
+    def cut_after(self, count: int) -> None:
+        self.link.allow(count)
+
+    def mend(self) -> None:
+        self.link.mend()
+
+    def told(self) -> list[Report]:
+        return self.reports
+
+
+class TestCoap(CarrierContract):
+    @pytest.fixture
+    def site(self, tmp_path: Path) -> Iterator[Site]:
+        with serving(tmp_path / "data") as running, DatagramLink(("127.0.0.1", running.port)) as link:
+            site = RealSite(running, link)
+            yield site
+            site.carrier.close()
+
+
+class TestCoapInBadWeather(CarrierContract):
+    """The same where a tenth of the datagrams is lost, doubled or late."""
+
+    @pytest.fixture
+    def site(self, tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+        for name in ("ACK_TIMEOUT", "SHORTEST"):
+            monkeypatch.setattr(datagram, name, 0.1)  # a loopback's round trip: seconds would only make the test slow
+        weather = Weather(loss=0.04, double=0.1, late=0.02)
+        with serving(tmp_path / "data") as running, DatagramLink(("127.0.0.1", running.port), weather, seed) as link:
+            site = RealSite(running, link, limit=4.0)
+            yield site
+            site.carrier.close()
+
+    def test_a_dead_link_is_a_link_error_everywhere(self, site: Site) -> None:
+        """Waits for five deadlines: the clear weather's test is enough."""
+
+
+class HeartbeatSite:
+    """A shelf where the server asks what is to ride, behind the server's own CoAP plane."""
+
+    terminal = "unit"
+    cost = 1
+
+    def __init__(self, running: CoapServer, link: DatagramLink, shelf: Shelf) -> None:
+        self.shelf = shelf
+        self.link = link
+        self.rides = Coap(Place(link.url, "unit", running.enrol("unit"), message_limit=0.5))
+        self.receive = self.rides._link._receive
+
+    def packets(self) -> int:
+        return self.link.towards
+
+    def cut(self) -> None:
+        self.link.allow(0)
+
+    def mend(self) -> None:
+        self.link.mend()
+
+    def damage(self, on: bool) -> None:
+        def damaged(timeout: float) -> Message | None:
+            message = self.receive(timeout)
+            if message is None or not message.payload:
+                return message
+            return replace(message, payload=message.payload[:-1] + bytes((message.payload[-1] ^ 1,)))
+
+        self.rides._link._receive = damaged if on else self.receive  # type: ignore[method-assign]
+
+
+class TestHeartbeat(RidesContract):
+    @pytest.fixture
+    def site(self, tmp_path: Path) -> Iterator[RideSite]:
+        shelf = Shelf()
+        with serving(tmp_path, riding=shelf) as running, DatagramLink(("127.0.0.1", running.port)) as link:
+            site = HeartbeatSite(running, link, shelf)
+            yield site
+            site.rides.close()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CoapServer]:
+    with serving(tmp_path_factory.mktemp("coap") / "data") as made:
+        made.world.release("1.0", OLD, 1)
+        made.new = made.world.release("1.1", NEW, 2)  # type: ignore[attr-defined]
+        yield made
+
+
+def terminal(running: CoapServer, name: str, *, waits: bool, **place: object) -> Coap:
+    link = Coap(replace(Place(running.url, name, running.enrol(name), message_limit=5), **place))  # type: ignore[arg-type]
+    assert link.check(running.world.says(OLD, stage=1 << 20)).offer is None
+    if waits:
+        with running.world.store.read() as db:
+            running.world.start(running.new, access.find(db, name))  # type: ignore[attr-defined]
+    return link
+
+
+def test_the_file_comes_whole_on_heartbeats_and_the_check_in_after_it_gives_its_ticket(
+    running: CoapServer, tmp_path: Path
+) -> None:
+    link = terminal(running, "whole", waits=True)
+    session = Session(Folder(tmp_path, 1 << 20))
+    complete = None
+    while complete is None:
+        complete = session.accept(link.beat(trickle.encode_state(session.state(1024, 255)))).complete
+    offer = link.check(running.world.says(OLD, stage=1 << 20)).offer
+    assert offer is not None
+    assert (offer.file, offer.size) == (complete.file, complete.size)
+    assert offer.ticket
+    assert digest((tmp_path / f"{offer.file[:16].hex()}.nru").read_bytes()) == offer.file
+    with pytest.raises(RefusedError):  # A6: the bulk route stays closed until memory is secured
+        next(iter(link.fetch(offer.file, 0, offer.size)))
+
+
+def test_what_a_piece_of_200_bytes_costs_beside_itself(running: CoapServer) -> None:
+    link = terminal(running, "narrow", waits=True)
+    seen: list[int] = []
+    receive = link._link._receive
+
+    def measured(timeout: float):  # type: ignore[no-untyped-def]
+        message = receive(timeout)
+        if message is not None:
+            seen.append(len(coap.encode(message)))
+        return message
+
+    link._link._receive = measured  # type: ignore[method-assign]
+    reply = trickle.decode_reply(link.beat(trickle.encode_state(State(room=208))))
+    assert (len(reply.pieces), reply.size) == (1, 200)
+    assert seen == [200 + 17]
+
+
+def test_a_heartbeat_is_two_datagrams_with_and_without_an_update(running: CoapServer, seed: int) -> None:
+    counts = []
+    for name, waits in (("idle", False), ("busy", True)):
+        with DatagramLink(("127.0.0.1", running.port), seed=seed) as link:
+            carrier = terminal(running, name, waits=waits, url=link.url)
+            before = link.datagrams
+            state = State(room=carrier.descriptor.reply_room, link=255)
+            came = [trickle.decode_reply(carrier.beat(trickle.encode_state(state))) for _ in range(20)]
+            counts.append(link.datagrams - before)
+            assert any(reply.pieces for reply in came) is waits
+    assert counts == [40, 40]
+
+
+def test_a_lost_heartbeat_is_lost_and_the_next_one_is_answered(running: CoapServer) -> None:
+    with DatagramLink(("127.0.0.1", running.port)) as link:
+        carrier = terminal(running, "lossy", waits=False, url=link.url, message_limit=0.5)
+        link.allow(0)
+        with pytest.raises(LinkError):
+            carrier.beat(trickle.encode_state(State()))
+        link.mend()
+        assert trickle.decode_reply(carrier.beat(trickle.encode_state(State()))) == Reply()
+
+
+def test_a_stranger_and_a_malformed_state_are_refused(running: CoapServer) -> None:
+    link = terminal(running, "odd", waits=False)
+    for body in (b"", b"\x40", bytes(12), bytes(1000)):
+        with pytest.raises((RefusedError, DataError)):
+            link.beat(body)
+    for name, token in (("odd", "wrong"), ("odd", ""), ("nobody", "wrong")):
+        with pytest.raises(RefusedError) as caught:
+            Coap(Place(running.url, name, token, message_limit=5)).beat(trickle.encode_state(State()))
+        assert "4.01" in caught.value.why
+        assert "neurath terminal add" in caught.value.hint
+
+
+def test_a_terminal_of_another_tenant_is_another_terminal(running: CoapServer) -> None:
+    own = Place(running.url, "twin", running.enrol("twin", "blue"), "blue", message_limit=5)
+    assert trickle.decode_reply(Coap(own).beat(trickle.encode_state(State()))) == Reply()
+    with pytest.raises(RefusedError):
+        Coap(replace(own, tenant="DEFAULT")).beat(trickle.encode_state(State()))
+
+
+def test_the_server_sets_the_pace(tmp_path: Path) -> None:
+    with serving(tmp_path, Policy(77)) as running:
+        link = Coap(Place(running.url, "unit", running.enrol("unit"), message_limit=5))
+        assert link.check(running.world.says(OLD)).again_in == 77.0
+
+
+def test_an_unknown_terminal_is_let_in_where_the_operator_says_so(tmp_path: Path) -> None:
+    with serving(tmp_path, Policy(300, plug_and_play=True)) as running:
+        running.world.release("1.0", OLD, 1)
+        link = Coap(Place(running.url, "new", message_limit=5))
+        assert link.check(running.world.says(OLD)).offer is None
+        with running.world.store.read() as db:
+            assert access.find(db, "new").model == "phone"  # taken from its check-in
+
+
+def test_every_malformed_request_is_a_4xx_and_never_a_5xx(running: CoapServer) -> None:
+    token = running.enrol("prober")
+    link = Link(running.url, 5)
+    shown = ((coap.TOKEN_OPTION, token.encode()),)
+    cases = [
+        (code, (*coap.path(*where), *shown), body)
+        for code in (Code.GET, Code.POST, Code.PUT)
+        for where in (
+            (),
+            ("c",),
+            ("c", "prober"),
+            ("r", "prober"),
+            ("h", "prober"),
+            ("f", "prober", "zz"),
+            ("x", "zz"),
+            ("q",),
+        )
+        for body in (b"", b"\xff\xff", b"\xa1\x01\x01")
+    ]
+    for code, options, body in cases:
+        assert link.ask(Request(code, options, body)).code >> 5 == 4, (code, options, body)
+    there = link.ask(Request(Code.GET, coap.path(".well-known", "core")))
+    assert b'rt="neurath.heartbeat"' in there.payload
+
+
+def test_a_block_beyond_the_file_is_refused_and_small_blocks_come_whole(running: CoapServer) -> None:
+    carrier = terminal(running, "blocks", waits=True)
+    offer = carrier.check(running.world.says(OLD)).offer
+    assert offer is not None
+    carrier.report(secured(offer))
+    file = running.world.store.files.verified(offer.file.hex()).read_bytes()
+    request = carrier._request(Code.GET, coap.FILE, offer.file[:16].hex())
+    for exponent in (0, 2, 6):
+        size = 16 << exponent
+        answer = carrier._link.ask(with_block(request, Block(3, False, exponent)))
+        assert answer.payload == file[3 * size : 4 * size]
+        assert answer.block(coap.BLOCK2) == Block(3, True, exponent)
+    assert carrier._link.ask(with_block(request, Block(0xFFFF))).code == Code.BAD_REQUEST
