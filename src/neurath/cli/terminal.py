@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    names = "add|import|list|show|why|timeline|pin"
+    names = "add|import|list|show|why|timeline|pin|tag"
     commands = parser.add_subparsers(dest="command", metavar=names)
     add = commands.add_parser("add", help="register one; prints its token, once")
     add.add_argument("id", metavar="ID")
@@ -32,13 +32,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     pin.add_argument("id", metavar="ID")
     pin.add_argument("release", nargs="?", metavar="MODEL/VERSION")
     pin.add_argument("--none", action="store_true", help="take the pin away")
-    for each in (add, many, pin):
+    tag = commands.add_parser("tag", help="words of yours for --target filters; without any: shows them")
+    tag.add_argument("id", metavar="ID")
+    tag.add_argument("tags", nargs="*", metavar="TAG", help="put on; `no-TAG` takes it off")
+    for each in (add, many, pin, tag):
         data.dry_run(each)
     reading = [commands.add_parser("list", help="all of them")]
     for name, text in (("show", "one of them"), ("why", "why it is, or is not, updated"), ("timeline", "what happened to it")):
         reading.append(commands.add_parser(name, help=text))
         reading[-1].add_argument("id", metavar="ID")
-    for each in (add, many, pin, *reading):
+    for each in (add, many, pin, tag, *reading):
         each.add_argument("--tenant", default="DEFAULT")
         data.option(each)
     for each in (pin, reading[2]):
@@ -49,7 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, out: Output) -> int:
     command = data.chosen(args)
     store = data.store(args, create=False)
-    if command in ("add", "import", "pin"):
+    if command in ("add", "import", "pin", "tag"):
         return _change(store, command, args, out)
     with store.read() as db:
         if command == "list":
@@ -74,6 +77,8 @@ def _change(store: Store, command: str, args: argparse.Namespace, out: Output) -
         with store.write() as db:
             if command == "pin":
                 said.append(_pin(db, args))
+            elif command == "tag":
+                said.append(_tag(db, args))
             else:
                 one = [] if command == "import" else [Enrolment(args.id, args.model, args.tenant, args.token, args.link)]
                 for name, token in access.register_all(db, one or access.enrolments(text), time.time()):
@@ -87,6 +92,15 @@ def _change(store: Store, command: str, args: argparse.Namespace, out: Output) -
     for line, fields in said:
         out.data(line, **fields)
     return 0
+
+
+def _tag(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, object]]:
+    from neurath.server.fleet import access
+
+    off = {word.removeprefix("no-") for word in args.tags if word.startswith("no-")}
+    found = access.find(db, args.id, args.tenant)
+    tags = access.tag(db, found, {word for word in args.tags if not word.startswith("no-")}, off)
+    return f"{args.id}: {' '.join(tags) or 'no tags'}", {"id": args.id, "tags": tags}
 
 
 def _pin(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, object]]:

@@ -26,7 +26,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add.add_argument("directory", type=Path, metavar="DIR")
     add.add_argument("--model", required=True, metavar="M")
     add.add_argument("--component", default="firmware", metavar="C")
-    add.add_argument("--auto", action="store_true", help="roll out at once what arrives (default: it waits for a person)")
+    add.add_argument("--auto", action="store_true", help="roll out what arrives, by --policy (default: it waits for a person)")
+    add.add_argument(
+        "--policy",
+        default="default",
+        metavar="TEXT",
+        help="how --auto spreads: default (waves=5%% go-on=90%% halt=10%% patience=1d), at-once, or words like these",
+    )
+    add.add_argument("--target", default="", metavar="FILTER", help="only terminals like this: 'tag:field and site=osaka'")
     add.add_argument("--terminals", nargs="+", default=[], metavar="ID", help="only to these (default: all of the model)")
     add.add_argument("--tenant", default="DEFAULT")
     remove = commands.add_parser("remove", help="watch it no more; its releases stay")
@@ -67,7 +74,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 
 def _binding(db: Connection, args: argparse.Namespace, path: Path) -> folders.Binding:
-    from neurath.server.fleet import access
+    from neurath.server.fleet import access, waves
     from neurath.server.watch import folders
 
     if not str(path).isprintable():
@@ -75,7 +82,7 @@ def _binding(db: Connection, args: argparse.Namespace, path: Path) -> folders.Bi
     if not path.is_dir():
         raise NotFound(f"no directory {path}", "a folder is watched where it is", f"mkdir {path}", id="NRT-142")
     named = tuple(access.find(db, name, args.tenant) for name in args.terminals)
-    return folders.Binding(path, args.model, args.component, args.auto, named)
+    return folders.Binding(path, args.model, args.component, args.auto, waves.policy(args.policy), args.target, named)
 
 
 def _tell(db: Connection, folder: Folder, out: Output) -> None:
@@ -97,7 +104,8 @@ def _file_line(one: Found, names: dict[int, str]) -> str:
 
 def _line(one: Folder) -> str:
     whom = f"{len(one.terminals)} named terminals" if one.terminals else f"every {one.model}"
-    policy = f"rolled out at once to {whom}" if one.auto else "waits for a person"
+    whom += f" with {one.target}" if one.target else ""
+    policy = f"rolled out to {whom}, {one.policy}" if one.auto else "waits for a person"
     trouble = f"  CANNOT BE READ: {one.trouble}" if one.trouble else ""
     return f"{one.path}  {one.model}/{one.component}  {policy}{trouble}"
 

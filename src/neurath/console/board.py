@@ -14,10 +14,11 @@ from neurath.console.words import Speak, amount, moment
 from neurath.errors import NeurathError, NotFound
 from neurath.flash.geometry import Layout, Model
 from neurath.ids import FIRMWARE
-from neurath.server.fleet import access, figures, progress
+from neurath.server.fleet import access, figures, progress, spread
 from neurath.server.fleet.access import Terminal
-from neurath.server.fleet.figures import Line, Rollout, Share, State, Wanted
+from neurath.server.fleet.figures import Line, Share, State, Wanted
 from neurath.server.fleet.progress import Event, Shown
+from neurath.server.fleet.spread import Rollout
 from neurath.server.software import catalog
 from neurath.server.store import Store
 from neurath.server.store.tables import action as actions
@@ -103,7 +104,7 @@ def overview(store: Store, wanted: Wanted, why: Why, now: UnixTime) -> Overview:
             lines=lines,
             found=found,
             shares=figures.shares(db),
-            rollouts=figures.rollouts(db),
+            rollouts=spread.rollouts(db, now),
             restorations=figures.lines(db, Wanted(state=State.RESTORATION), now)[0] if State.RESTORATION in counts else [],
             records=_records(db),
             models=catalog.list_models(db),

@@ -112,6 +112,10 @@ JAPANESE: dict[str, str] = {
     "paused": "一時停止",
     "finished": "完了",
     "aborted": "中止",
+    "halted": "自動停止",
+    "wave {n} of {all}": "第 {n} 波(全 {all} 波)",
+    "open to {n}": "{n} 台に配信可",
+    "{n} silent for too long": "{n} 台が期限内に応答なし",
     "started {ago}": "{ago}に開始",
     "{n} of {all} run it": "{all} 台中 {n} 台で動作中",
     # restorations

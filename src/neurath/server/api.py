@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from neurath.errors import DataError, NeurathError, NotFound, NothingToDo, RefusedError, TrustError, UsageError
 from neurath.ids import FIRMWARE
 from neurath.server.delivery.calls import Delivery
-from neurath.server.fleet import access, progress, rollout
+from neurath.server.fleet import access, progress, rollout, waves
 from neurath.server.fleet.access import DEFAULT_TENANT, Enrolment, Terminal
 from neurath.server.fleet.progress import Wanted
 from neurath.server.software import catalog
@@ -43,6 +43,8 @@ class NewRollout(BaseModel):
     release: str
     terminals: list[str] | None = None
     time_limit: float = 60.0
+    policy: str = "at-once"
+    target: str = ""
     tenant: str = DEFAULT_TENANT
 
 
@@ -204,13 +206,15 @@ def _rollout_routes(api: FastAPI, store: Store) -> None:
         with store.write() as db:
             release = catalog.find_release(db, given.release)
             chosen = None if given.terminals is None else [access.find(db, one, given.tenant) for one in given.terminals]
-            return dataclasses.asdict(rollout.create(db, rollout.Plan(release, chosen, given.time_limit), time.time()))
+            plan = rollout.Plan(release, chosen, given.time_limit, waves.policy(given.policy), given.target)
+            return dataclasses.asdict(rollout.create(db, plan, time.time()))
 
     @api.get("/rollouts/{number}")
     def show(number: int) -> Json:
         with store.read() as db:
             found = rollout.find(db, number)
-            return dataclasses.asdict(found) | {"phases": progress.counts(db, found.release)}
+            stand = dataclasses.asdict(rollout.tally(db, found, time.time()))
+            return dataclasses.asdict(found) | {"phases": progress.counts(db, found.release), "tally": stand}
 
     @api.post("/rollouts/{number}/{command}")
     def move(number: int, command: str) -> Json:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ from neurath.errors import LinkError, NeurathError
 from neurath.flash.native import need
 from neurath.ids import TerminalId
 from neurath.server.api import management
-from neurath.server.ddi import DevicePlane, Policy, answer, channel
+from neurath.server.ddi import DevicePlane, Policy, answer
 from neurath.server.delivery import tickets
 from neurath.server.delivery.calls import Delivery
 from neurath.server.delivery.push import StreamPush, follow
@@ -36,6 +37,8 @@ log = logging.getLogger(__name__)
 
 #: Who was heard is written so often, seconds.
 FLUSH = 2.0
+#: Waves are counted this often while things change, and so often however still it is, seconds.
+SPREAD, SPREAD_AT_LEAST = 1.0, 30.0
 
 
 @dataclass(slots=True)
@@ -92,7 +95,7 @@ class Notices:
                 mark, found = rollout.notices_since(db, mark)
         except NeurathError as fault:
             raise LinkError(fault.what, fault.why) from None
-        return mark, [channel(one) for one in found]
+        return mark, [one.channel for one in found]
 
 
 def application(server: Server, console: Iterable[BaseRoute] = ()) -> Starlette:
@@ -104,6 +107,7 @@ def application(server: Server, console: Iterable[BaseRoute] = ()) -> Starlette:
         beside = [
             asyncio.create_task(_flush(server)),
             asyncio.create_task(follow(Notices(server.store), server.push.notify, wake=started)),
+            asyncio.create_task(_spread(server, started)),
             asyncio.create_task(monitor.run(monitor.Watch(server.store), started)),
         ]
         try:
@@ -127,6 +131,23 @@ async def _flush(server: Server) -> None:
             await asyncio.to_thread(server.flush)
         except NeurathError as fault:
             log.warning("last-seen times and sync points wait: %s (%s)", fault.what, fault.why)
+
+
+async def _spread(server: Server, started: asyncio.Event) -> None:
+    """Opens and halts waves as they fall due; counted when something was written, and now and then for the silent."""
+    counted, seen = 0.0, -1
+    with server.store.changes() as number:
+        while True:
+            await asyncio.sleep(SPREAD)
+            try:
+                found = await asyncio.to_thread(number)
+                if found == seen and time.monotonic() - counted < SPREAD_AT_LEAST:
+                    continue
+                seen, counted = found, time.monotonic()
+                if await asyncio.to_thread(rollout.advance, server.store, time.time()):
+                    started.set()
+            except NeurathError as fault:
+                log.warning("waves wait: %s (%s)", fault.what, fault.why)
 
 
 async def _broken(_request: Request, fault: Exception) -> Response:

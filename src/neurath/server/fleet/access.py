@@ -174,6 +174,16 @@ def configure(db: Connection, terminal: Terminal, attributes: dict[str, str], no
     db.execute(update(terminals).where(terminals.c.n == terminal.n).values(**values))
 
 
+def tag(db: Connection, terminal: Terminal, on: set[str], off: set[str]) -> list[str]:
+    """Puts words of the operator's on a terminal and takes others off; gives those it has now."""
+    for word in on:
+        checked_name(word, "tag")
+    row = db.execute(select(terminals.c.tags).where(terminals.c.n == terminal.n)).one()
+    kept = sorted((set(str(row.tags).split()) | on) - off)
+    db.execute(update(terminals).where(terminals.c.n == terminal.n).values(tags=f" {' '.join(kept)} "))
+    return kept
+
+
 def next_serial(db: Connection, terminal: Terminal, now: float) -> int:
     """A ticket serial above every earlier one of this terminal, even after the store came back from an old backup."""
     last = db.scalar(select(terminals.c.serial).where(terminals.c.n == terminal.n)) or 0

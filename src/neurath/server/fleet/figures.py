@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, FromClause, Subquery, and_, ca
 from neurath.ids import FIRMWARE
 from neurath.server.delivery.pace import TIME_LIMIT
 from neurath.server.software.catalog import IMAGE, Release, list_releases
-from neurath.server.store.tables import action, component, delta, event, ledger, rollout, rollout_terminal
+from neurath.server.store.tables import action, component, delta, event, ledger, rollout
 from neurath.server.store.tables import release as releases
 from neurath.server.store.tables import terminal as terminals
 from neurath.units import Bytes, BytesPerSecond, Seconds, UnixTime
@@ -103,23 +103,6 @@ class Share:
     count: int
     newest: bool
     known: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Rollout:
-    """One rollout: which release, how many terminals it is for, how many of them run it (whoever brought it), failed with
-    it, or are at it."""
-
-    id: int
-    model: str
-    version: str
-    state: str
-    targets: int
-    confirmed: int
-    failed: int
-    working: int
-    started: UnixTime | None
-    created: UnixTime | None
 
 
 def newest(found: Sequence[Release]) -> dict[tuple[str, str], Release]:
@@ -295,50 +278,3 @@ def shares(db: Connection) -> list[Share]:
         found += [Share(model, "", None, strange, False)] if strange else []
         found += [Share(model, "", None, unheard, False, known=False)] if unheard else []
     return sorted(found, key=lambda share: share.model)
-
-
-def rollouts(db: Connection, limit: int = 20) -> list[Rollout]:
-    """The newest rollouts, running ones first."""
-    running = case((rollout.c.state == "running", 0), (rollout.c.state == "paused", 1), else_=2)
-    named = (
-        select(func.count())
-        .select_from(rollout_terminal)
-        .where(rollout_terminal.c.rollout == rollout.c.id)
-        .scalar_subquery()
-        .label("named")
-    )
-    all_of_model = (
-        select(func.count())
-        .select_from(terminals)
-        .where(terminals.c.model == releases.c.model)
-        .correlate(releases)
-        .scalar_subquery()
-        .label("all_of_model")
-    )
-    query = select(rollout, releases.c.model, releases.c.version, releases.c.image, named, all_of_model)
-    query = query.join(releases, releases.c.id == rollout.c.release).order_by(running, rollout.c.id.desc()).limit(limit)
-    return [_rollout(db, row) for row in db.execute(query).all()]
-
-
-def _rollout(db: Connection, row: Any) -> Rollout:
-    mine = select(terminals.c.n).where(terminals.c.model == row.model)
-    if not row.everyone:
-        mine = select(rollout_terminal.c.terminal).where(rollout_terminal.c.rollout == row.id)
-    query = select(ledger.c.verdict, ledger.c.phase, func.count().label("number")).where(ledger.c.release == row.release)
-    stand = db.execute(query.where(ledger.c.terminal.in_(mine)).group_by(ledger.c.verdict, ledger.c.phase)).all()
-    holding = select(component.c.terminal).where(component.c.bank == row.image, component.c.terminal.in_(mine))
-    said = select(ledger.c.terminal).where(
-        ledger.c.release == row.release, ledger.c.verdict == "confirmed", ledger.c.terminal.in_(mine)
-    )
-    return Rollout(
-        id=row.id,
-        model=row.model,
-        version=row.version,
-        state=row.state,
-        targets=row.all_of_model if row.everyone else row.named,
-        confirmed=db.scalar(select(func.count()).select_from(holding.union(said).subquery())) or 0,
-        failed=sum(s.number for s in stand if s.verdict in ("failed", "refused", "restoration")),
-        working=sum(s.number for s in stand if s.verdict == "pending" and s.phase != Phase.OFFERED.value),
-        started=row.started,
-        created=row.created,
-    )

@@ -265,7 +265,8 @@ def timeline(db: Connection, terminal_number: int, limit: int = 200) -> list[Eve
 
 def counts(db: Connection, release_number: int) -> dict[str, int]:
     """How many terminals stand in each phase of a release."""
-    query = select(ledger.c.phase, func.count()).where(ledger.c.release == release_number).group_by(ledger.c.phase)
+    query = select(ledger.c.phase, func.count()).where(ledger.c.release == release_number, ledger.c.action.is_not(None))
+    query = query.group_by(ledger.c.phase)
     return {str(phase): int(number) for phase, number in db.execute(query).all()}
 
 

@@ -1,38 +1,43 @@
 """Which release a terminal is meant to run: its pin, else the newest release that a running rollout gives it, else none. It
-knows rollouts and their states; it must never look at links or memory. Waves come between `eligible` and the terminals."""
+knows rollouts and keeps their waves (fleet.waves decides, fleet.reach counts); it must never look at links or memory."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Row, Select, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from neurath.errors import NotFound, NothingToDo, RefusedError
 from neurath.server.delivery.pace import TIME_LIMIT
-from neurath.server.fleet import access, actions
+from neurath.server.fleet import actions, reach, target, waves
 from neurath.server.fleet.access import Terminal
+from neurath.server.fleet.reach import Course, Told
+from neurath.server.fleet.waves import AT_ONCE, Abort, Open, Pause, Policy, Start, State, Tally, Waves
 from neurath.server.software import catalog
 from neurath.server.software.catalog import Release
+from neurath.server.store import Store
 from neurath.server.store.tables import component as components
 from neurath.server.store.tables import ledger
 from neurath.server.store.tables import notice as notices
 from neurath.server.store.tables import release as releases
 from neurath.server.store.tables import rollout as rollouts
 from neurath.server.store.tables import rollout_terminal as members
-from neurath.server.store.tables import terminal as terminals
+from neurath.server.store.tables import rollout_wave as opened_waves
 
-#: What each command may be given to.
+#: What each command may be given to, and what it leads to.
 MOVES = {
-    "start": ({"draft", "paused"}, "running"),
+    "start": ({"draft", "paused", "halted"}, "running"),
+    "resume": ({"paused", "halted"}, "running"),
     "pause": ({"running"}, "paused"),
-    "abort": ({"draft", "running", "paused"}, "aborted"),
+    "abort": ({"draft", "running", "paused", "halted"}, "aborted"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """A release on its way to terminals: all of its model (`everyone`), or `terminals` of them."""
+    """A release on its way to terminals: all of its model (`everyone`), or `terminals` of them, of those only what `target`
+    asks for. `gate` is the draw below which it is open, `step` how many waves went before; `why` says why it was halted."""
 
     id: int
     release: int
@@ -43,6 +48,14 @@ class Rollout:
     started: float | None
     ended: float | None
     terminals: int
+    policy: str = "at-once"
+    target: str = ""
+    step: int = 0
+    gate: int = reach.OPEN
+    stopped: float | None = None
+    bad: int = 0
+    excused: int = 0
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +65,8 @@ class Plan:
     release: Release
     terminals: list[Terminal] | None
     time_limit: float = TIME_LIMIT
+    policy: Policy = AT_ONCE
+    target: str = ""
 
 
 def create(db: Connection, plan: Plan, now: float) -> Rollout:
@@ -65,7 +80,9 @@ def create(db: Connection, plan: Plan, now: float) -> Rollout:
                 "leave it out",
                 id="NRT-325",
             )
-    values = {"release": plan.release.id, "everyone": plan.terminals is None, "time_limit": plan.time_limit, "created": now}
+    target.clause(plan.target)
+    values: dict[str, object] = {"release": plan.release.id, "everyone": plan.terminals is None, "time_limit": plan.time_limit}
+    values |= {"created": now, "policy": str(plan.policy), "target": plan.target, "gate": 0}
     number = db.execute(insert(rollouts).values(**values)).inserted_primary_key
     assert number is not None
     for one in plan.terminals or ():
@@ -86,22 +103,100 @@ def _offerable(release: Release) -> None:
 
 
 def move(db: Connection, number: int, command: str, now: float) -> Rollout:
-    """start, pause or abort; NothingToDo when it is so already, RefusedError when it cannot be."""
+    """start, resume, pause or abort; NothingToDo when it is so already, RefusedError when it cannot be."""
     found = find(db, number)
-    allowed, target = MOVES[command]
-    if found.state == target:
-        raise NothingToDo(f"rollout {number} is {target} already")
+    allowed, wanted = MOVES[command]
+    if found.state == wanted:
+        raise NothingToDo(f"rollout {number} is {wanted} already")
     if found.state not in allowed:
         raise RefusedError(f"rollout {number} is {found.state}", f"it cannot {command} from there", "create another one")
-    values: dict[str, object] = {"state": target}
-    if command == "start":
-        _offerable(catalog.find_release(db, str(found.release)))
-        values["started"] = found.started or now
-    if command == "abort":
-        values["ended"] = now
-    db.execute(update(rollouts).where(rollouts.c.id == number).values(**values))
+    release = catalog.find_release(db, str(found.release))
+    match wanted:
+        case "running":
+            _offerable(release)
+            event: Start | Pause | Abort = Start(reach.targets(db, course(db, found), release))
+        case "paused":
+            event = Pause()
+        case _:
+            event = Abort()
+    after, acts = _machine(db, found).handle(event, now)
+    _keep(db, found, after, acts, now)
+    if wanted == "running" and found.started is None:
+        db.execute(update(rollouts).where(rollouts.c.id == number).values(started=now))
+    if wanted == "aborted":
+        db.execute(update(rollouts).where(rollouts.c.id == number).values(ended=now))
     db.execute(insert(notices).values(rollout=number))
     return find(db, number)
+
+
+# ---- waves -----------------------------------------------------------------------------------------------------------
+
+
+def course(db: Connection, found: Rollout) -> Course:
+    """Whom a rollout reaches."""
+    rows = db.execute(select(opened_waves.c.gate, opened_waves.c.opened).where(opened_waves.c.rollout == found.id))
+    times = tuple((int(row.gate), float(row.opened)) for row in rows)
+    patience = float(waves.policy(found.policy).patience)
+    return Course(found.id, found.everyone, found.target, found.gate, times, patience)
+
+
+def tally(db: Connection, found: Rollout, now: float) -> Tally:
+    """How a rollout stands."""
+    return reach.tally(db, course(db, found), catalog.find_release(db, str(found.release)), now)
+
+
+def advance(store: Store, now: float) -> bool:
+    """Counts every running rollout that has waves left or may be halted, and opens and halts what is due; True: a wave was
+    opened, somebody has to be told."""
+    opened = False
+    with store.read() as db:
+        due = [found for found in all_rollouts(db) if _moves_by_itself(found)]
+        due = [one for one in due if _machine(db, one).handle(tally(db, one, now), now) != (_machine(db, one), ())]
+    for found in due:
+        with store.write() as db:
+            again = find(db, found.id)
+            if _moves_by_itself(again):  # a person may have been quicker
+                after, acts = _machine(db, again).handle(tally(db, again, now), now)
+                _keep(db, again, after, acts, now)
+                opened |= bool(acts)
+    return opened
+
+
+def _moves_by_itself(found: Rollout) -> bool:
+    policy = waves.policy(found.policy)
+    return found.state == State.RUNNING.value and (found.step < len(policy.waves) or policy.halt < 1.0)
+
+
+def _machine(db: Connection, found: Rollout) -> Waves:
+    rows = db.execute(select(opened_waves.c.step, opened_waves.c.opened).where(opened_waves.c.rollout == found.id))
+    return Waves(
+        policy=waves.policy(found.policy),
+        state=State(found.state),
+        step=found.step,
+        opened=tuple((int(row.step), float(row.opened)) for row in rows),
+        stopped=found.stopped,
+        bad=found.bad,
+        excused=found.excused,
+        why=found.why,
+    )
+
+
+def _keep(db: Connection, found: Rollout, after: Waves, acts: tuple[Open, ...], now: float) -> None:
+    """Writes down where a rollout stands now, and opens what it opened."""
+    names = ("step", "stopped", "bad", "excused", "why")
+    values: dict[str, object] = {name: getattr(after, name) for name in names} | {"state": after.state.value}
+    for step, at in after.opened:
+        mine = (opened_waves.c.rollout == found.id, opened_waves.c.step == step)
+        db.execute(update(opened_waves).where(*mine).values(opened=at))
+    for act in acts:
+        release = catalog.find_release(db, str(found.release))
+        gate = max(found.gate, reach.gate(db, course(db, found), release, act.size))
+        row = {"gate": gate, "opened": now}
+        query = upsert(opened_waves).values(rollout=found.id, step=after.step, **row)
+        db.execute(query.on_conflict_do_update(index_elements=["rollout", "step"], set_=row))
+        db.execute(insert(notices).values(rollout=found.id))
+        values["gate"] = gate
+    db.execute(update(rollouts).where(rollouts.c.id == found.id).values(**values))
 
 
 def find(db: Connection, number: int) -> Rollout:
@@ -136,14 +231,29 @@ def pin(db: Connection, terminal: Terminal, release: Release | None, component: 
         db.execute(update(ledger).where(*key).values(tries=0))
 
 
-def notices_since(db: Connection, mark: int) -> tuple[int, list[Terminal]]:
+def notices_since(db: Connection, mark: int) -> tuple[int, list[Told]]:
     """Whom to tell to check in since the mark, and the new mark."""
-    found: dict[int, Terminal] = {}
-    for row in db.execute(select(notices).where(notices.c.id > mark).order_by(notices.c.id)):
+    found: dict[int, Told] = {}
+    for row in db.execute(select(notices).where(notices.c.id > mark).order_by(notices.c.id)).all():
         mark = row.id
-        told = eligible(db, find(db, row.rollout)) if row.rollout is not None else [access.by_number(db, row.terminal)]
+        told = lacking(db, find(db, row.rollout)) if row.rollout is not None else reach.pinned(db, row.terminal)
         found |= {one.n: one for one in told}
     return mark, list(found.values())
+
+
+def lacking(db: Connection, found: Rollout) -> list[Told]:
+    """Those a rollout is open to that were not sent its release yet; where it stands still, those who hold an offer of it."""
+    if found.state != State.RUNNING.value:
+        return reach.holding(db, found.id)
+    return reach.lacking(db, course(db, found), catalog.find_release(db, str(found.release)))
+
+
+def outstanding(db: Connection) -> list[Told]:
+    """Everybody who lacks something that a running rollout gives him."""
+    found: dict[int, Told] = {}
+    for one in (one for one in all_rollouts(db) if one.state == State.RUNNING.value):
+        found |= {told.n: told for told in lacking(db, one)}
+    return list(found.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,20 +272,21 @@ def select_release(db: Connection, terminal: Terminal, component: str) -> Select
         release = catalog.find_release(db, str(pinned))
         return None if release.revoked is not None else Selected(release, None, TIME_LIMIT)
     query = (
-        select(rollouts.c.id, rollouts.c.release, rollouts.c.time_limit)
+        _rollouts()
         .join(releases, releases.c.id == rollouts.c.release)
         .where(
-            rollouts.c.state == "running",
+            rollouts.c.state == State.RUNNING.value,
             releases.c.model == terminal.model,
             releases.c.component == component,
             releases.c.revoked.is_(None),
-            or_(rollouts.c.everyone, exists().where(members.c.rollout == rollouts.c.id, members.c.terminal == terminal.n)),
         )
         .order_by(releases.c.epoch.desc(), releases.c.sequence.desc(), rollouts.c.id.desc())
-        .limit(1)
     )
-    row = db.execute(query).one_or_none()
-    return None if row is None else Selected(catalog.find_release(db, str(row.release)), row.id, row.time_limit)
+    for row in db.execute(query):
+        found = _rollout(row)
+        if reach.admits(db, Course(found.id, found.everyone, found.target, found.gate), terminal.n):
+            return Selected(catalog.find_release(db, str(found.release)), found.id, found.time_limit)
+    return None
 
 
 def components_of(db: Connection, terminal: Terminal) -> list[str]:
@@ -189,15 +300,6 @@ def components_of(db: Connection, terminal: Terminal) -> list[str]:
         .where(rollouts.c.state == "running", releases.c.model == terminal.model)
     )
     return sorted(own | set(db.scalars(query)))
-
-
-def eligible(db: Connection, found: Rollout) -> list[Terminal]:
-    """The terminals a rollout is for, as of now: whom a push would notify."""
-    release = catalog.find_release(db, str(found.release))
-    query = select(terminals.c.n).where(terminals.c.model == release.model)
-    if not found.everyone:
-        query = query.where(exists().where(members.c.rollout == found.id, members.c.terminal == terminals.c.n))
-    return [access.by_number(db, n) for n in db.scalars(query)]
 
 
 def _rollouts() -> Select[tuple[object, ...]]:

@@ -18,7 +18,7 @@ from neurath.errors import NeurathError, RefusedError
 from neurath.server.store.files import Files
 
 #: The newest migration; tests/server/test_store.py holds it against the folder.
-HEAD = "0002"
+HEAD = "0004"
 #: How long a writer waits for another one, seconds.
 PATIENCE = 5.0
 MIGRATIONS = Path(__file__).parent.parent / "migrations"

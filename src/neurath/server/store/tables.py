@@ -80,6 +80,7 @@ terminal = Table(
     _count("serial"),
     _text("attributes", "{}"),
     _time("configured"),
+    _text("tags", " "),
     Unique("tenant", "id", name="terminal_id"),
     sqlite_autoincrement=True,
 )
@@ -120,7 +121,25 @@ rollout = Table(
     _time("created"),
     _time("started"),
     _time("ended"),
+    _text("policy", "at-once"),
+    _text("target"),
+    _count("step"),
+    Column("gate", Integer, nullable=False, server_default="2147483648"),
+    _time("stopped"),
+    _count("bad"),
+    _count("excused"),
+    _text("why"),
     sqlite_autoincrement=True,
+)
+
+#: When each wave of a rollout was opened, and to which draws (server/fleet/reach.py).
+rollout_wave = Table(
+    "rollout_wave",
+    metadata,
+    Column("rollout", ForeignKey("rollout.id"), primary_key=True),
+    Column("step", Integer, primary_key=True),
+    _count("gate"),
+    _time("opened"),
 )
 
 rollout_terminal = Table(
@@ -228,6 +247,8 @@ folder = Table(
     Column("auto", Boolean, nullable=False, server_default="0"),
     _time("added"),
     _text("trouble"),
+    _text("policy", "default"),
+    _text("target"),
     Unique("path", name="folder_path"),
     Unique("model", "component", name="folder_component"),
     sqlite_autoincrement=True,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 
 from neurath.errors import NothingToDo
-from neurath.server.fleet import access, rollout
+from neurath.server.fleet import access, rollout, waves
 from neurath.server.software import catalog
 from neurath.server.software.catalog import Release, Upload
 from neurath.server.store import Store
@@ -65,5 +65,7 @@ def _start(db: Connection, release: Release, now: float) -> int | None:
     if folder is None:
         return None
     named = [access.by_number(db, n) for n in folder.terminals]
-    made = rollout.create(db, rollout.Plan(release, named or None), now)
+    made = rollout.create(
+        db, rollout.Plan(release, named or None, policy=waves.policy(folder.policy), target=folder.target), now
+    )
     return rollout.move(db, made.id, "start", now).id

@@ -13,7 +13,9 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from neurath.errors import NotFound, NothingToDo, RefusedError
 from neurath.ids import checked_name
+from neurath.server.fleet import target
 from neurath.server.fleet.access import Terminal
+from neurath.server.fleet.waves import DEFAULT, Policy
 from neurath.server.software import catalog
 from neurath.server.store.tables import folder as folders
 from neurath.server.store.tables import folder_file as files
@@ -34,8 +36,9 @@ class Standing(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """One watched folder. `auto`: what arrives is rolled out at once, to `terminals` (none named: every terminal of the
-    model); else it waits for a person's `neurath rollout create`. `trouble` says why it could not be read."""
+    """One watched folder. `auto`: what arrives is rolled out by `policy` to `terminals` (none named: every terminal of the
+    model) that `target` asks for; else it waits for a person's `neurath rollout create`. `trouble` says why it could not be
+    read."""
 
     id: int
     path: str
@@ -44,6 +47,8 @@ class Folder:
     auto: bool
     added: float
     trouble: str
+    policy: str = "default"
+    target: str = ""
     terminals: tuple[int, ...] = ()
 
 
@@ -68,6 +73,8 @@ class Binding:
     model: str
     component: str
     auto: bool = False
+    policy: Policy = DEFAULT
+    target: str = ""
     terminals: tuple[Terminal, ...] = ()
 
 
@@ -79,7 +86,9 @@ def add(db: Connection, wanted: Binding, now: float) -> Folder:
     same = or_(folders.c.path == path, (folders.c.model == wanted.model) & (folders.c.component == wanted.component))
     row = db.execute(select(folders).where(same)).first()
     if row is not None:
-        if (row.path, row.model, row.component, row.auto) == (path, wanted.model, wanted.component, wanted.auto):
+        if (row.path, row.model, row.component, row.auto, row.policy, row.target) == (
+            path, wanted.model, wanted.component, wanted.auto, str(wanted.policy), wanted.target,
+        ):  # fmt: skip
             raise NothingToDo(f"{path} is watched already")
         raise RefusedError(
             f"{row.path} is watched for {row.model}/{row.component}",
@@ -95,7 +104,9 @@ def add(db: Connection, wanted: Binding, now: float) -> Folder:
                 "leave it out",
                 id="NRT-325",
             )
-    values = {"path": path, "model": wanted.model, "component": wanted.component, "auto": wanted.auto, "added": now}
+    target.clause(wanted.target)
+    values: dict[str, object] = {name: getattr(wanted, name) for name in ("model", "component", "auto", "target")}
+    values |= {"path": path, "policy": str(wanted.policy), "added": now}
     number = db.execute(insert(folders).values(**values)).inserted_primary_key
     assert number is not None
     for one in wanted.terminals:

@@ -1,0 +1,216 @@
+"""Whom a rollout reaches: for whom it is, to whom it was opened so far, what became of those, and who has to be told. It knows
+how terminals are drawn for waves; it must never open a wave or decide when (fleet.waves does)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+)  # fmt: skip
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from neurath.ids import TerminalId
+from neurath.server.fleet import target
+from neurath.server.fleet.waves import Tally
+from neurath.server.software.catalog import Release
+from neurath.server.store.tables import action, component, ledger, rollout_terminal
+from neurath.server.store.tables import release as releases
+from neurath.server.store.tables import terminal as terminals
+from neurath.wire.report import Phase, Verdict
+
+#: Draws are numbers below this; a gate of this is open to everybody.
+OPEN = 1 << 31
+#: Stride of the golden ratio: any run of terminals in order of registration is spread evenly over the draws, so that a wave
+#: is a fair sample of old and new ones, and each rollout begins with others.
+_STRIDE = 1_327_217_885
+_TURN = 1_640_531_527
+BAD = (Verdict.FAILED.value, Verdict.REFUSED.value, Verdict.RESTORATION.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What of a rollout says whom it reaches. `gate`: draws below it are in; `opened`: (gate, moment) of each wave."""
+
+    rollout: int
+    everyone: bool
+    target: str
+    gate: int = OPEN
+    opened: tuple[tuple[int, float], ...] = ()
+    patience: float = 0.0
+
+
+def draw(rollout: int, terminal: int) -> int:
+    """The number a terminal draws in a rollout, the same in Python and in SQL."""
+    return (terminal * _STRIDE + rollout % 4096 * _TURN) % OPEN
+
+
+def _drawn(rollout: int) -> ColumnElement[int]:
+    return (terminals.c.n * _STRIDE + rollout % 4096 * _TURN) % OPEN
+
+
+def admits(db: Connection, course: Course, terminal: int) -> bool:
+    """Whether a rollout was opened to this terminal."""
+    if draw(course.rollout, terminal) >= course.gate:
+        return False
+    if course.everyone and not course.target:
+        return True
+    query = select(terminals.c.n).where(terminals.c.n == terminal, *_named(course))
+    return db.scalar(query) is not None
+
+
+def _named(course: Course) -> list[ColumnElement[bool]]:
+    found = [target.clause(course.target)] if course.target else []
+    if not course.everyone:
+        member = and_(rollout_terminal.c.rollout == course.rollout, rollout_terminal.c.terminal == terminals.c.n)
+        found.append(exists().where(member))
+    return found
+
+
+def _fleet(db: Connection, course: Course, release: Release) -> Select[Any]:
+    """One row a terminal that the rollout is for: its number, draw, moment of registration, and how it stands with the
+    release. Left out are those that a pin or a newer release has taken elsewhere."""
+    own = and_(component.c.terminal == terminals.c.n, component.c.name == release.component)
+    line = and_(ledger.c.terminal == terminals.c.n, ledger.c.component == release.component, ledger.c.release == release.id)
+    floor = or_(
+        component.c.epoch > release.epoch,
+        and_(component.c.epoch == release.epoch, component.c.sequence >= release.sequence),
+    )
+    runs = and_(component.c.bank == release.image, component.c.bank_size == release.size, floor)
+    has = or_(ledger.c.verdict == Verdict.CONFIRMED.value, and_(literal(release.kind == "image"), runs))
+    columns = [
+        terminals.c.n,
+        terminals.c.tenant,
+        terminals.c.id,
+        terminals.c.registered,
+        _drawn(course.rollout).label("draw"),
+        func.coalesce(has, False).label("has"),
+        func.coalesce(ledger.c.verdict.in_(BAD), False).label("failed"),
+        ledger.c.distributed,
+        ledger.c.notified,
+    ]
+    query = select(*columns).outerjoin(component, own).outerjoin(ledger, line).where(terminals.c.model == release.model)
+    query = query.where(or_(component.c.pin.is_(None), component.c.pin == release.id), *_named(course))
+    newer = _newer(db, release)
+    if newer:
+        later = and_(
+            _beyond.c.terminal == terminals.c.n,
+            _beyond.c.component == release.component,
+            _beyond.c.release.in_(newer),
+            _beyond.c.action.is_not(None),
+        )
+        query = query.where(~exists().where(later))
+    return query
+
+
+_beyond = ledger.alias("beyond")
+
+
+def _newer(db: Connection, release: Release) -> list[int]:
+    above = or_(
+        releases.c.epoch > release.epoch,
+        and_(releases.c.epoch == release.epoch, releases.c.sequence > release.sequence),
+    )
+    same = and_(releases.c.model == release.model, releases.c.component == release.component)
+    return list(db.scalars(select(releases.c.id).where(same, above)))
+
+
+def targets(db: Connection, course: Course, release: Release) -> int:
+    """For how many terminals it is."""
+    return int(db.scalar(select(func.count()).select_from(_fleet(db, course, release).subquery())) or 0)
+
+
+def tally(db: Connection, course: Course, release: Release, now: float) -> Tally:
+    """How it stands. A terminal's patience runs from the moment its wave was opened, or it was registered."""
+    fleet = _fleet(db, course, release).subquery()
+    entered = (
+        case(*((fleet.c.draw < gate, at) for gate, at in sorted(course.opened)), else_=now) if course.opened else literal(now)
+    )
+    since = case((func.coalesce(fleet.c.registered, 0.0) > entered, fleet.c.registered), else_=entered)
+    late = since + course.patience < now
+    admitted = fleet.c.draw < course.gate
+    state = case((fleet.c.has, "has"), (fleet.c.failed, "failed"), (late, "silent"), else_="at it").label("state")
+    query = select(admitted.label("admitted"), state, func.count().label("number")).group_by("admitted", "state")
+    rows = db.execute(query).all()
+    inside = {str(row.state): int(row.number) for row in rows if row.admitted}
+    return Tally(
+        targets=sum(int(row.number) for row in rows),
+        admitted=sum(inside.values()),
+        confirmed=inside.get("has", 0),
+        failed=inside.get("failed", 0),
+        silent=inside.get("silent", 0),
+    )
+
+
+def gate(db: Connection, course: Course, release: Release, size: int | None) -> int:
+    """The gate that so many of the terminals pass; None: everybody, later ones too."""
+    if size is None:
+        return OPEN
+    fleet = _fleet(db, course, release).subquery()
+    last = db.scalar(select(fleet.c.draw).order_by(fleet.c.draw).limit(1).offset(max(0, size - 1)))
+    if last is None:
+        last = db.scalar(select(func.max(fleet.c.draw)))
+    return 0 if last is None else int(last) + 1
+
+
+# ---- whom to tell ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A terminal that lacks a release it may have: `channel` is the name it listens under."""
+
+    n: int
+    channel: TerminalId
+    component: str
+    release: int
+
+
+def lacking(db: Connection, course: Course, release: Release) -> list[Told]:
+    """Those a rollout was opened to that were not sent the release yet."""
+    fleet = _fleet(db, course, release).subquery()
+    waits = and_(fleet.c.draw < course.gate, ~fleet.c.has, ~fleet.c.failed, fleet.c.distributed.is_(None))
+    rows = db.execute(select(fleet.c.n, fleet.c.tenant, fleet.c.id).where(waits).order_by(fleet.c.draw))
+    return [Told(row.n, channel(row.tenant, row.id), release.component, release.id) for row in rows]
+
+
+def holding(db: Connection, rollout: int) -> list[Told]:
+    """Those with an open offer of a rollout; nothing new is theirs, so no release is named."""
+    query = select(terminals.c.n, terminals.c.tenant, terminals.c.id).join(action, action.c.terminal == terminals.c.n)
+    rows = db.execute(query.where(action.c.rollout == rollout, action.c.state == "open"))
+    return [Told(row.n, channel(row.tenant, row.id), "", 0) for row in rows]
+
+
+def pinned(db: Connection, terminal: int) -> list[Told]:
+    """One terminal, for everything that a person gave it alone."""
+    query = select(terminals.c.tenant, terminals.c.id, component.c.name, component.c.pin)
+    query = query.join(component, component.c.terminal == terminals.c.n, isouter=True).where(terminals.c.n == terminal)
+    return [Told(terminal, channel(r.tenant, r.id), r.name or "", r.pin or 0) for r in db.execute(query)]
+
+
+def channel(tenant: str, name: str) -> TerminalId:
+    """The name under which a terminal listens for notices: ids are unique within a tenant only."""
+    return TerminalId(f"{tenant}/{name}")
+
+
+def notified(db: Connection, told: Iterable[Told], now: float) -> None:
+    """These were told. A line that does not exist yet begins here: undistributed, nothing offered."""
+    rows = [{"t": one.n, "c": one.component, "r": one.release, "at": now} for one in told if one.release]
+    if not rows:
+        return
+    values: dict[str, object] = {"terminal": bindparam("t"), "component": bindparam("c"), "release": bindparam("r")}
+    query = upsert(ledger).values(**values, notified=bindparam("at"), phase=Phase.IDLE.value, updated=bindparam("at"))
+    changed = query.on_conflict_do_update(index_elements=["terminal", "component", "release"], set_={"notified": now})
+    db.execute(changed, rows)

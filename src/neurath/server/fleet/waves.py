@@ -1,0 +1,250 @@
+"""How a release spreads: a first wave, more waves while enough of them succeed, and a halt when too many fail. A machine that
+is a value: it knows counts and times that it is told; it must never know which terminals they are, nor read a clock. Spec:
+docs/spec/waves.md."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from enum import Enum
+from math import ceil
+
+from neurath.errors import UsageError
+from neurath.units import Seconds
+
+_PATIENCE = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_HINT = "--policy 'waves=5%,50% go-on=90% halt=10% patience=1d', or at-once"
+_MOST_WAVES = 16
+DAY = Seconds(86400.0)
+
+
+class State(Enum):
+    """Where a rollout stands. Only a running one is offered."""
+
+    DRAFT = "draft"
+    RUNNING = "running"
+    PAUSED = "paused"  # by a person
+    HALTED = "halted"  # by itself: too many failed
+    ABORTED = "aborted"
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How many terminals a wave reaches, those of earlier waves included: a number, or a share of all it is for."""
+
+    count: int = 0
+    share: float = 0.0
+
+    def of(self, targets: int) -> int:
+        # A share that would be nobody is one terminal: a wave always tries.
+        return self.count or max(1, ceil(round(self.share * targets, 6)))
+
+    def __str__(self) -> str:
+        return str(self.count) if self.count else _percent(self.share)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The waves before everybody; the share of a wave that must succeed before the next one, the share that may fail, and
+    how long a terminal may take: after `patience` seconds without a verdict it counts as failed."""
+
+    waves: tuple[Size, ...] = (Size(share=0.05),)
+    go_on: float = 0.9
+    halt: float = 0.1
+    patience: Seconds = DAY
+
+    def __str__(self) -> str:
+        if self == AT_ONCE:
+            return "at-once"
+        sizes = ",".join(map(str, self.waves)) or "none"
+        return f"waves={sizes} go-on={_percent(self.go_on)} halt={_percent(self.halt)} patience={_span(self.patience)}"
+
+
+#: What a folder or a rollout has that names no policy but wants one: a first wave, and a threshold of errors.
+DEFAULT = Policy()
+#: Everybody the moment it starts; nothing halts it but a person.
+AT_ONCE = Policy((), 0.0, 1.0)
+
+
+def policy(text: str) -> Policy:
+    """A policy from its text: `at-once`, `default`, or words like `waves=10,50% go-on=90% halt=10% patience=12h`; what is not
+    said is as in the default. UsageError."""
+    words = text.split()
+    if words in (["at-once"], ["default"]):
+        return AT_ONCE if words == ["at-once"] else DEFAULT
+    made = DEFAULT
+    for word in words:
+        name, _, value = word.partition("=")
+        match name:
+            case "waves":
+                made = replace(made, waves=() if value == "none" else tuple(_size(part) for part in value.split(",")))
+            case "go-on":
+                made = replace(made, go_on=_share(value))
+            case "halt":
+                made = replace(made, halt=_share(value))
+            case "patience":
+                made = replace(made, patience=_seconds(value))
+            case _:
+                raise UsageError(f"{word!r} is no part of a rollout policy", "waves=, go-on=, halt=, patience=", _HINT)
+    if not words or len(made.waves) > _MOST_WAVES:
+        raise UsageError(f"{text!r} is no rollout policy", f"at most {_MOST_WAVES} waves, at least one word", _HINT)
+    return made
+
+
+# ---- events and actions ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A person, or a folder's policy, says go; `targets` is for how many terminals it is. Also goes on after a pause or a
+    halt; what failed until then is excused."""
+
+    targets: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How it stands: for how many it is, how many it was opened to, and what became of those. The rest of the admitted is
+    still at it."""
+
+    targets: int
+    admitted: int
+    confirmed: int
+    failed: int
+    silent: int
+
+    @property
+    def bad(self) -> int:
+        return self.failed + self.silent
+
+
+Event = Start | Pause | Abort | Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Opens it to this many terminals, None: to all, later ones too; and tells them."""
+
+    size: int | None
+
+
+# ---- the machine -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Waves:
+    """One rollout. `step` counts waves opened before the present one, `opened` says when each step was (seconds since 1970,
+    pauses taken out); `bad` is what had failed at the last halt, `excused` what a person went on in spite of."""
+
+    policy: Policy
+    state: State = State.DRAFT
+    step: int = 0
+    opened: tuple[tuple[int, float], ...] = ()
+    stopped: float | None = None
+    bad: int = 0
+    excused: int = 0
+    why: str = ""
+
+    @property
+    def last(self) -> bool:
+        """Everybody is in."""
+        return self.step >= len(self.policy.waves)
+
+    def handle(self, event: Event, now: float) -> tuple[Waves, tuple[Open, ...]]:
+        match self.state, event:
+            case State.DRAFT, Start(targets=targets):
+                return self._open(0, targets, now)
+            case ((State.PAUSED | State.HALTED), Start()):
+                return self._resumed(now), ()
+            case State.RUNNING, Pause():
+                return replace(self, state=State.PAUSED, stopped=now), ()
+            case ((State.DRAFT | State.RUNNING | State.PAUSED | State.HALTED), Abort()):
+                return replace(self, state=State.ABORTED, stopped=now), ()
+            case State.RUNNING, Tally() as tally:
+                return self._counted(tally, now)
+        return self, ()
+
+    def _resumed(self, now: float) -> Waves:
+        """Nobody's patience ran out while it stood still."""
+        away = now - (now if self.stopped is None else self.stopped)
+        excused = self.bad if self.state is State.HALTED else self.excused
+        opened = tuple((step, at + away) for step, at in self.opened)
+        return replace(self, state=State.RUNNING, opened=opened, stopped=None, excused=excused, why="")
+
+    def _counted(self, tally: Tally, now: float) -> tuple[Waves, tuple[Open, ...]]:
+        if tally.admitted == 0:
+            # Nobody was there when it opened; terminals that came since make a wave of their own.
+            return self._open(self.step, tally.targets, now) if tally.targets and not self.last else (self, ())
+        bad = max(0, tally.bad - self.excused)
+        if bad > self.policy.halt * tally.admitted:
+            return self._halted(tally, f"{bad} of {tally.admitted} failed{_of_them_silent(tally)}", now), ()
+        if self.last:
+            return self, ()
+        if tally.confirmed >= self.policy.go_on * max(0, tally.admitted - self.excused):
+            return self._open(self._next(tally), tally.targets, now)
+        if tally.confirmed + tally.bad >= tally.admitted:
+            return self._halted(
+                tally, f"only {tally.confirmed} of {tally.admitted} succeeded{_of_them_silent(tally)}", now
+            ), ()
+        return self, ()
+
+    def _next(self, tally: Tally) -> int:
+        """The next step that reaches anybody more."""
+        sizes = self.policy.waves
+        more = (step for step in range(self.step + 1, len(sizes)) if sizes[step].of(tally.targets) > tally.admitted)
+        return next(more, len(sizes))
+
+    def _open(self, step: int, targets: int, now: float) -> tuple[Waves, tuple[Open, ...]]:
+        size = self.policy.waves[step].of(targets) if step < len(self.policy.waves) else None
+        before = tuple(one for one in self.opened if one[0] != step)
+        return replace(self, state=State.RUNNING, step=step, opened=(*before, (step, now))), (Open(size),)
+
+    def _halted(self, tally: Tally, why: str, now: float) -> Waves:
+        return replace(self, state=State.HALTED, stopped=now, bad=tally.bad, why=f"wave {self.step + 1}: {why}")
+
+
+def _of_them_silent(tally: Tally) -> str:
+    return f", {tally.silent} of them silent" if tally.silent else ""
+
+
+# ---- text ------------------------------------------------------------------------------------------------------------
+
+
+def _size(text: str) -> Size:
+    if text.endswith("%"):
+        return Size(share=_share(text))
+    if not (text.isascii() and text.isdigit() and 0 < len(text) < 10 and int(text)):
+        raise UsageError(f"{text!r} is no size of a wave", "a number of terminals, or a share of them", _HINT)
+    return Size(count=int(text))
+
+
+def _share(text: str) -> float:
+    if not re.fullmatch(r"\d{1,3}(\.\d{1,3})?%", text) or float(text[:-1]) > 100:
+        raise UsageError(f"{text!r} is no share", "0% to 100%", _HINT)
+    return float(text[:-1]) / 100
+
+
+def _percent(share: float) -> str:
+    return f"{round(share * 100, 3):g}%"
+
+
+def _seconds(text: str) -> Seconds:
+    if not re.fullmatch(r"\d{1,7}[smhd]", text) or not int(text[:-1]):
+        raise UsageError(f"{text!r} is no patience", "a number of s, m, h or d", _HINT)
+    return Seconds(float(int(text[:-1]) * _PATIENCE[text[-1]]))
+
+
+def _span(seconds: Seconds) -> str:
+    whole = int(seconds)
+    unit = next(unit for unit in "dhms" if whole % _PATIENCE[unit] == 0)
+    return f"{whole // _PATIENCE[unit]}{unit}"
