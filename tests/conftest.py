@@ -8,11 +8,13 @@ import os
 import secrets
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+
+from tests.rigs.net import Net, laid
 
 ROOT = Path(__file__).resolve().parent.parent
 TIER = os.environ.get("NEURATH_TIER", "quick")
@@ -53,6 +55,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def seed() -> int:
     """The seed of this run."""
     return int(os.environ["NEURATH_SEED"])
+
+
+@pytest.fixture
+def net() -> Iterator[Net]:
+    """Namespaces and cables of one test (tests/rigs/net.py); skipped, or failing when strict, where none can be made."""
+    with laid() as made:
+        yield made
 
 
 @pytest.fixture

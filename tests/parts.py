@@ -6,6 +6,7 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -20,12 +21,19 @@ ASSURANCE = os.environ.get("NEURATH_ASSURANCE") == "1"
 
 #: part -> the Debian package (or words) that brings it, where it is not called the same.
 SOURCES = {"gcc": "gcc libc6-dev", "smpmgr": "the dev extra of this package", "root": "root rights"}
+SOURCES |= {"namespaces": "root rights and iproute2", "tun": "root rights and /dev/net/tun", "ip": "iproute2"}
+SOURCES |= {"ping": "iputils-ping"}
 
 
 @functools.cache
 def _there(part: str) -> bool:
     if part == "root":
         return os.geteuid() == 0
+    if part == "namespaces":
+        words = ["unshare", "--net", "true"]
+        return shutil.which("unshare") is not None and subprocess.run(words, capture_output=True, check=False).returncode == 0
+    if part == "tun":
+        return _there("namespaces") and os.access("/dev/net/tun", os.R_OK | os.W_OK)
     beside = Path(sys.executable).parent / part
     return shutil.which(part) is not None or beside.exists()
 
