@@ -22,8 +22,9 @@ from tests.server.world import KEY, MODEL, image
 class Site:
     """A server on its data directory, one terminal `t1` that runs image 1, and a watched folder."""
 
-    def __init__(self, place: Path, *, sleep: int = 300) -> None:
+    def __init__(self, place: Path, *, sleep: int = 300, serve: tuple[str, ...] = ()) -> None:
         self.place = place
+        self.serve = ("--sleep", str(sleep), *serve)
         self.folder = place / "drop"
         self.folder.mkdir()
         self.heard: queue.Queue[Said] = queue.Queue()
@@ -37,7 +38,8 @@ class Site:
         (place / "1.env").write_bytes(self.seal(image(1), 1))
         verb("image", "add", place / "1.bin", "--model", "phone", "--version", "1", "--envelope", place / "1.env", *self.data)
         self.token = verb("terminal", "add", "t1", "--model", "phone", *self.data)[0]["token"]
-        self.url = self.start("server", "serve", "--port", "0", "--sleep", str(sleep), *self.data)["url"]
+        self.said = self.start("server", "serve", "--port", "0", *self.serve, *self.data)
+        self.url = self.said["url"]
 
     def seal(self, data: bytes, sequence: int) -> bytes:
         return manifest.sign(manifest.contents_of(data, MODEL, sequence=sequence, version=str(sequence)), KEY)

@@ -8,6 +8,7 @@ import random
 import selectors
 import socket
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -21,6 +22,8 @@ class Weather:
 
 
 CLEAR = Weather()
+#: Told each datagram that is handed on: whether it goes towards the terminal, and its bytes.
+Seen = Callable[[bool, bytes], None]
 
 
 class DatagramLink:
@@ -28,9 +31,10 @@ class DatagramLink:
     terminal nothing passes, until `mend`. `towards` counts what a terminal sent; `datagrams` (both ways) and `passed` (bytes
     towards the terminal) what was handed on."""
 
-    def __init__(self, upstream: tuple[str, int], weather: Weather = CLEAR, seed: int = 0) -> None:
+    def __init__(self, upstream: tuple[str, int], weather: Weather = CLEAR, seed: int = 0, seen: Seen | None = None) -> None:
         self.upstream = upstream
         self.weather = weather
+        self._seen = seen
         self.passed = 0
         self.datagrams = self.towards = 0
         self._rng = random.Random(seed)
@@ -55,9 +59,10 @@ class DatagramLink:
         return f"coap://127.0.0.1:{self.port}"
 
     def allow(self, count: int) -> None:
-        """This many more bytes pass towards the terminal, then none does, either way."""
+        """This many more bytes pass towards the terminal, then none does, either way; what was late is lost."""
         with self._lock:
             self._left = count
+            self._held.clear()
 
     def mend(self) -> None:
         with self._lock:
@@ -112,6 +117,8 @@ class DatagramLink:
         for one in ((sink, data, to), *([late] if late else []), *([(sink, data, to)] if self._doubled() else [])):
             self.passed += len(data) if counted else 0
             self.datagrams += 1
+            if self._seen is not None:
+                self._seen(counted, one[1])
             with contextlib.suppress(OSError):
                 one[0].sendto(one[1], one[2])
 
