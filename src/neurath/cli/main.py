@@ -36,7 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one verb and gives its exit code: 0 done, 1 failed, 2 usage, 3 nothing to do, 4 not found, 5 refused,
     6 unreachable, 7 not trusted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    out = Output(json_lines="--json" in arguments)
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    out = Output(json_lines="--json" in own)
     try:
         return _run(arguments, out)
     except NeurathError as error:
@@ -78,7 +79,9 @@ def _run(arguments: list[str], out: Output) -> int:
         shared.add_argument(option, action="store_true", default=argparse.SUPPRESS, help=text)
     parser.set_defaults(verb=verb, json=False, debug=False)
     module.configure(parser)
-    rest = [a for a in arguments if a not in ("--json", "--debug")]
+    # What follows `--` is another program's.
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    rest = [a for a in arguments[:end] if a not in ("--json", "--debug")] + arguments[end:]
     rest.remove(verb)
     args = parser.parse_args(rest)
     return int(module.run(args, out))

@@ -13,6 +13,7 @@ from neurath.cli.output import Output
 KINDS = {
     "fleet": "a server and terminals as real processes, a real update, a power cut, a restoration",
     "images": "real firmware to try things on, fetched by package name",
+    "link": "a command behind a slow link",
     "power": "cuts the rewrite of one image into another at every flash operation",
 }
 
