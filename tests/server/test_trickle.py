@@ -7,7 +7,6 @@ import hashlib
 
 import pytest
 
-from neurath.server.delivery import pace
 from neurath.server.delivery.trickle import PIECE, Trickle
 from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.progress import Entry
@@ -200,10 +199,10 @@ def test_the_number_of_pieces_follows_the_rate_the_period_and_the_room(site: Sit
 
 def test_the_share_of_the_line_is_never_above_a_twentieth_once_a_piece_fits_it() -> None:
     for spare in (0.0, 100.0, 3_999.0, 4_000.0, 1e6):
-        count = pace.ride(spare, 60_000, 200)
+        count = trickle.ride(spare, 60_000, 200)
         assert count == 1 or count * 200 <= 0.05 * spare
-    assert pace.ride(1e9, 199, 200) == 0
-    assert pace.ride(1e9, 60_000, 200) == 300
+    assert trickle.ride(1e9, 199, 200) == 0
+    assert trickle.ride(1e9, 60_000, 200) == 300
 
 
 def test_a_verdict_ends_the_pieces(site: Site) -> None:

@@ -47,6 +47,8 @@ class Http:
     """One terminal's link to one server: a kept connection, opened when needed."""
 
     descriptor = Descriptor("http", 0, "dynamic", True, False)
+    #: What the token is shown as.
+    scheme = "TargetToken"
 
     def __init__(self, place: Place) -> None:
         parts = urlsplit(place.url)
@@ -144,7 +146,7 @@ class Http:
         url = urlsplit(urljoin(f"{self._parts.scheme}://{self._parts.netloc}{path if path.startswith('/') else '/'}", path))
         if url.netloc != self._parts.netloc:
             raise RefusedError("the server points elsewhere", url.netloc, "files are fetched from the server itself")
-        auth = {"Authorization": f"TargetToken {self._place.token}"} if self._place.token else {}
+        auth = {"Authorization": f"{self.scheme} {self._place.token}"} if self._place.token else {}
         target = url.path + (f"?{url.query}" if url.query else "")
         fresh = self._link is None
         try:

@@ -27,6 +27,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "terminal": ("terminal", "add, list, show, why, pin terminals"),
     "rollout": ("rollout", "offer a release to terminals"),
     "agent": ("agent", "terminal agent for this machine"),
+    "gateway": ("gateway", "carrier servers at sites: add, assign, list, revoke"),
     "station": ("station", "restoration station"),
     "sim": ("sim", "simulated fleet, power cuts, links"),
 }

@@ -28,6 +28,7 @@ from neurath.server.delivery.riding import ServerRiding
 from neurath.server.delivery.trickle import Trickle
 from neurath.server.door import Guard
 from neurath.server.fleet import rollout
+from neurath.server.gateways import GatewayPlane
 from neurath.server.software.deltas import Deltas
 from neurath.server.stock import station_token
 from neurath.server.store import Store
@@ -121,7 +122,8 @@ def application(server: Server, console: Iterable[BaseRoute] = ()) -> Starlette:
     plane = DevicePlane(server.delivery, server.riding, server.push, server.policy)
     inside = Starlette(routes=[Mount("/api/v1", management(server.store, server.delivery)), *console])
     guarded = Mount("/", Guard(inside, station_token(server.store.directory)))
-    return Starlette(routes=[*plane.routes(), guarded], lifespan=lifespan, exception_handlers={Exception: _broken})
+    device = [*GatewayPlane(server.trickle).routes(), *plane.routes()]
+    return Starlette(routes=[*device, guarded], lifespan=lifespan, exception_handlers={Exception: _broken})
 
 
 async def _flush(server: Server) -> None:

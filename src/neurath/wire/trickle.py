@@ -29,6 +29,8 @@ MAX_SYNC = 0xFF_FFFF
 #: A block hash is the first 16 bytes of SHA-256 over so many bytes of the file.
 BLOCK = 4096
 MAX_ROOM = 0xFFFF
+#: The share of a link's spare rate that pieces on heartbeats may take.
+SHARE = 0.05
 _VERSION = 0x40
 _VERSION_MASK = 0xC0
 _LAST, _DATA, _SIZE = 0x10, 0x08, 0x07
@@ -133,6 +135,12 @@ def link_class(rate: float) -> int:
 def rate_of(link: int) -> float:
     """Bytes a second of a class; 0: unknown."""
     return 0.0 if link == 0 else 2.0 ** (link / 8)
+
+
+def ride(spare: float, room: int, piece: int) -> int:
+    """How many pieces of `piece` bytes an answer to a heartbeat carries (B9): a small share of the `spare` bytes that the
+    link could carry until the next one, at least one piece, and what `room` takes; 0 where it takes none."""
+    return min(max(1, int(SHARE * spare / piece)), max(0, room) // piece)
 
 
 # ---- the stream ----------------------------------------------------------------------------------------------------------

@@ -11,8 +11,6 @@ from neurath.flash.geometry import Layout
 
 #: Seconds a transfer may take where a rollout names no limit of its own.
 TIME_LIMIT = 60.0
-#: The share of a link's spare rate that pieces on heartbeats may take.
-SHARE = 0.05
 #: Components that are files get deltas up to this many bytes: matching holds both versions in memory.
 DELTA_MOST = 64 << 20
 #: What nrt_need() says when the memory map cannot take the update at all.
@@ -126,12 +124,6 @@ def _fit(situation: Situation, kind: Literal["full", "delta"], built: Built, nee
     if wanted > situation.ram:
         return Refuse(f"cannot lend {_kib(wanted)}: needs {wanted:,}, lends {situation.ram:,}")
     return Take(kind, built, wanted)
-
-
-def ride(spare: float, room: int, piece: int) -> int:
-    """How many pieces of `piece` bytes an answer to a heartbeat carries (B9): a small share of the `spare` bytes that the
-    link could carry until the next one, at least one piece, and what `room` takes; 0 where it takes none."""
-    return min(max(1, int(SHARE * spare / piece)), max(0, room) // piece)
 
 
 def _kib(count: int) -> str:

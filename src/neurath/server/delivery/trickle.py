@@ -14,9 +14,9 @@ from sqlalchemy import Connection
 
 from neurath.errors import DataError, NeurathError
 from neurath.ids import Version
-from neurath.server.delivery import pace, tickets
+from neurath.server.delivery import tickets
 from neurath.server.delivery.calls import Delivery, Offered, components_for
-from neurath.server.fleet import progress, standing
+from neurath.server.fleet import actions, progress, standing
 from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.actions import Action
 from neurath.server.fleet.progress import Key
@@ -130,6 +130,25 @@ class Trickle:
                         newer.sent += word.sent
             raise
 
+    def ahead(self, terminal: Terminal, state: State | None, sent: int, now: float) -> Candidate | None:
+        """What has precedence for this terminal, for one that answers in the server's place (a gateway): it was heard with
+        `state` (None: its requests do not vary) and was sent so many bytes of pieces. None: there is nothing."""
+        found = self._candidates(terminal, now)
+        asked = None if state is None else found.get(state.program)
+        if asked is not None and state is not None:
+            held = asked.stream.plan.held(state.sync)
+            found[state.program] = asked = Candidate(asked.action, asked.stream, held)
+            self._note(asked, sent, now)
+        ahead = min(found.values(), key=lambda c: (not c.remaining, c.remaining, c.action.id), default=None)
+        if state is None and ahead is not None and sent:
+            self._note(ahead, sent, now)
+        return ahead
+
+    def stream_of(self, action: int) -> Stream:
+        """The stream of an action's file."""
+        with self.delivery.store.read() as db:
+            return self._candidate(db, actions.by_id(db, action)).stream
+
     # ---- inside ------------------------------------------------------------------------------------------------------
 
     def _reply(self, terminal: Terminal, state: State, room: int, now: float) -> Reply:
@@ -148,7 +167,7 @@ class Trickle:
         first = state.sync if asked is not None else 0
         size = head.stream.plan.piece
         rate, period = trickle.rate_of(state.link), self._period(terminal, now)
-        count = pace.ride(rate * period, room - trickle.REPLY_HEADER, size)
+        count = trickle.ride(rate * period, room - trickle.REPLY_HEADER, size)
         pieces = head.stream.cut(first, count) if count else ()
         if not pieces:
             return Reply(head.program)

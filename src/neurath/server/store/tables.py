@@ -275,3 +275,26 @@ folder_file = Table(
     _text("note"),
     Column("release", ForeignKey("release.id")),
 )
+
+#: A carrier server at a site, which answers in the server's place. `token` is its hash; revoked ones stay, to be named.
+gateway = Table(
+    "gateway",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    _text("tenant", "DEFAULT"),
+    _text("name", None),
+    _text("token", None),
+    _time("added"),
+    _time("heard"),
+    _time("revoked"),
+    Unique("name", name="gateway_name"),
+    sqlite_autoincrement=True,
+)
+
+#: The terminals a gateway answers for; a terminal that moves between sites has several.
+gateway_terminal = Table(
+    "gateway_terminal",
+    metadata,
+    Column("gateway", ForeignKey("gateway.id"), primary_key=True),
+    Column("terminal", ForeignKey("terminal.n"), primary_key=True),
+)
