@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
 from neurath.carriers.base import Answer, Descriptor
@@ -164,7 +165,7 @@ class Http:
 
     def _send(self, method: str, target: str, headers: dict[str, str], body: bytes | None) -> None:
         if self._link is None:
-            kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
+            kind = _WholeSecurely if self._parts.scheme == "https" else _Whole
             self._link = kind(self._parts.hostname or "", self._parts.port, timeout=self._place.message_limit)
         self._link.request(method, target, body=body, headers=headers)
         self._socket = self._link.sock
@@ -201,6 +202,21 @@ class Http:
             ) from None
         finally:
             timer.cancel()
+
+
+class _Whole(http.client.HTTPConnection):
+    """A connection whose requests leave whole: http.client sends headers and body apart, and each would be a packet."""
+
+    def request(self, *words: Any, **named: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        super().request(*words, **named)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+
+
+class _WholeSecurely(_Whole, http.client.HTTPSConnection):
+    """The same under TLS."""
 
 
 def _skip(answer: http.client.HTTPResponse, offset: int) -> int:

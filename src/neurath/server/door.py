@@ -18,6 +18,33 @@ HEAD_DEADLINE = 10.0
 PER_ADDRESS = 256
 
 
+class Together:
+    """A transport whose writes of one turn of the loop leave together: uvicorn writes headers and body apart, and each would
+    be a packet of its own. Everything else is the transport's."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._held = bytearray()
+
+    def write(self, data: bytes) -> None:
+        if not self._held:
+            self._loop.call_soon(self._flush)
+        self._held += data
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._held:
+            self._transport.write(bytes(self._held))
+            self._held.clear()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class Door(H11Protocol):
     """uvicorn's HTTP/1.1 protocol with a deadline and a cap."""
 
@@ -27,6 +54,7 @@ class Door(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn itself does
         super().connection_made(transport)
+        self.transport = Together(transport, self.loop)  # type: ignore[assignment]  # a transport to all who use it
         self._deadline: asyncio.TimerHandle | None = None
         self._address = self.client[0] if self.client else ""
         self._open[self._address] += 1
