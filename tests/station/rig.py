@@ -7,7 +7,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from neurath.carriers.serial import Pty, serve
+from neurath.carriers.pty import Pty
+from neurath.carriers.serial import serve
 from neurath.errors import LinkError
 from neurath.flash.bank import Fate
 from neurath.flash.native import PowerCut

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from neurath.carriers.serial import Pty
+from neurath.carriers.pty import Pty
 from neurath.cli.main import main
 from neurath.errors import NeurathError
 from neurath.flash.geometry import Model, model_to_toml, simple_layout

@@ -16,8 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from neurath.ids import FIRMWARE
-from neurath.terminal.gate import Gate
+from neurath.terminal.gate import Gate, Wish
 from neurath.terminal.inuse import CommandInUse, FileInUse, InUse, LockInUse
 from neurath.terminal.machine.events import MayInstall, MayNot
 from tests.contracts.gate import NOW, GateContract
@@ -64,7 +63,7 @@ def library(tmp_path):
 
 
 def answer(*subjects) -> MayInstall | MayNot:
-    return InUse(subjects).may_install(FIRMWARE, NOW)
+    return InUse(subjects).may_install(Wish(), NOW)
 
 
 def hows(path: Path) -> list[str]:
@@ -182,13 +181,13 @@ def test_the_exit_of_the_process_is_noticed_within_a_second(program):
     ended = threading.Event()
     gate = InUse([FileInUse(program)], ended.set)
     with process(program, "600", ready=False) as running:
-        _until(lambda: isinstance(gate.may_install(FIRMWARE, NOW), MayNot))
+        _until(lambda: isinstance(gate.may_install(Wish(), NOW), MayNot))
         assert not ended.wait(1.0)
         running.kill()
         begin = time.monotonic()
         assert ended.wait(10)
         assert time.monotonic() - begin < 10  # promised: 1 s; a test machine under load is given ten
-    assert gate.may_install(FIRMWARE, NOW) == MayInstall()
+    assert gate.may_install(Wish(), NOW) == MayInstall()
 
 
 def test_a_second_user_keeps_it_in_use_until_the_last_has_gone(library):
@@ -196,7 +195,7 @@ def test_a_second_user_keeps_it_in_use_until_the_last_has_gone(library):
     gate = InUse([FileInUse(library)], ended.set)
     with process(sys.executable, "-c", OPENS, library):
         with process(sys.executable, "-c", OPENS, library):
-            assert isinstance(gate.may_install(FIRMWARE, NOW), MayNot)
+            assert isinstance(gate.may_install(Wish(), NOW), MayNot)
         assert not ended.wait(1.5)
     assert ended.wait(10)
 
@@ -206,7 +205,7 @@ def test_a_use_that_ends_without_an_exit_is_noticed(library):
     code = "import sys, time; f = open(sys.argv[1]); print('ready', flush=True); time.sleep(2); f.close(); time.sleep(600)"
     gate = InUse([FileInUse(library)], ended.set)
     with process(sys.executable, "-c", code, library):
-        assert isinstance(gate.may_install(FIRMWARE, NOW), MayNot)
+        assert isinstance(gate.may_install(Wish(), NOW), MayNot)
         assert ended.wait(20)
 
 

@@ -26,6 +26,7 @@ EVENTS: tuple[ev.Event, ...] = (
     ev.PoweredUp(Fate.BOOT, candidate=True),
     ev.PoweredUp(Fate.BOOT, candidate=True, action="1"),
     ev.PoweredUp(Fate.FETCH, plan=PLAN),
+    ev.PoweredUp(Fate.BOOT, action="1", back="its health check failed"),
     ev.PoweredUp(Fate.RESTORE, action="1"),
     ev.Notice(),
     *(ev.Offered(offer) for offer in OFFERS),
@@ -71,6 +72,10 @@ EVENTS: tuple[ev.Event, ...] = (
     ev.Found(False),
     ev.WireSpeaks(),
     ev.Restored(),
+    ev.MayFetch(),
+    ev.MayNotFetch("12 kB/s", until=8.0),
+    ev.Paused(8.0),
+    ev.RolledBack("its health check failed"),
 )
 #: Times at which Tick is tried: nothing is due yet, the next thing is due, everything is.
 TICKS = (0.0, 8.0, 64.0)
@@ -93,6 +98,7 @@ class Passed:
     STARTED = 1 << 10  # power-up asked for the file
     LINK = 1 << 11
     MEMORY = 1 << 12
+    ROOM = 1 << 13  # the line had room for a download ahead
 
 
 BEFORE_WRITING = Passed.WEIGHED | Passed.SECURED | Passed.ALLOWED | Passed.TOLD | Passed.FILE | Passed.PROVED | Passed.READY
@@ -105,6 +111,7 @@ _SEEN: dict[type, int] = {
     ev.Proved: Passed.PROVED,
     ev.Ready: Passed.READY,
     ev.Go: Passed.WORD,
+    ev.MayFetch: Passed.ROOM,
     ev.Confirmed: Passed.CONFIRMED,
 }
 
@@ -136,11 +143,12 @@ def obey(seen: int, actions: tuple[Do | Tell, ...], policy: Policy, event: ev.Ev
             case Tell(secured=secured) if secured:
                 seen |= Passed.TOLD
             case Do.FETCH | Do.RESCUE:
-                permit_transfer(seen, action)
+                permit_transfer(seen, action, policy)
             case Do.REWRITE | Do.RESUME:
                 permit_writing(seen, action, policy)
             case Do.RETURN_MEMORY:
-                seen &= ~(Passed.MEMORY | Passed.SECURED)
+                # Another file may lie there by now: what was found out about this one is worth nothing.
+                seen &= ~(Passed.MEMORY | Passed.SECURED | Passed.FILE | Passed.PROVED | Passed.READY)
             case Do.CLOSE_LINK:
                 seen &= ~Passed.LINK
         if isinstance(action, Tell) or action in OPENS:
@@ -148,13 +156,14 @@ def obey(seen: int, actions: tuple[Do | Tell, ...], policy: Policy, event: ev.Ev
     return seen
 
 
-def permit_transfer(seen: int, action: Do) -> None:
+def permit_transfer(seen: int, action: Do, policy: Policy) -> None:
     assert seen & Passed.SECURED, "transfer asked before the memory was secured"
     if action is Do.RESCUE:
         assert seen & Passed.STARTED, "rescue without an open plan"
         return
     assert seen & Passed.TOLD, "transfer asked before the server knew of the secured memory"
-    assert seen & Passed.ALLOWED, "transfer asked before the gate"
+    needed = Passed.ROOM if policy.ahead else Passed.ALLOWED
+    assert seen & needed, "transfer asked before the gate"
 
 
 def permit_writing(seen: int, action: Do, policy: Policy) -> None:
@@ -169,7 +178,7 @@ def permit_writing(seen: int, action: Do, policy: Policy) -> None:
     assert seen & Passed.MEMORY, "the staged file's memory was given away"
 
 
-RESTS = (Step.IDLE, Step.WAITING_FOR_USER, Step.WAITING_FOR_USE_END, Step.RESTORING)
+RESTS = (Step.IDLE, Step.WAITING_FOR_USER, Step.WAITING_FOR_USE_END, Step.WAITING_FOR_QUIET, Step.RESTORING)
 
 
 def keep(state: Machine, seen: int) -> None:
@@ -249,17 +258,18 @@ def explored(policy: Policy) -> dict[Node, set[Node]]:
 POLICIES = [
     Policy(
         poll=4.0, retry=1.0, retry_most=2.0, back_off=16.0, ask_again=4.0, most_tries=1,
-        ask_last=ask, go_when_silent=go, confirm_by_contact=contact,
+        ask_last=ask, go_when_silent=go, confirm_by_contact=contact, ahead=ahead,
     )
-    for ask, go, contact in ((False, True, True), (True, False, False))
+    for ask, go, contact, ahead in ((False, True, True, False), (True, False, False, False), (False, True, True, True))
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("policy", POLICIES, ids=["plain", "ask-last"])
+@pytest.mark.parametrize("policy", POLICIES, ids=["plain", "ask-last", "ahead"])
 def test_every_reachable_state_keeps_every_promise_at_every_event(policy: Policy) -> None:
     edges = explored(policy)
     met = {node.state.step for node in edges}
     off = (set() if policy.ask_last else {Step.LAST_WORD}) | (set() if policy.confirm_by_contact else {Step.CONTACTING})
+    off |= set() if policy.ahead else {Step.ASKING_LINE, Step.WAITING_FOR_QUIET}
     assert met == set(Step) - off, f"never reached: {set(Step) - off - met}"
     # From everywhere there is a way back to rest: no state is a trap.
     back: dict[Node, set[Node]] = {}

@@ -20,6 +20,7 @@ from neurath.terminal.agent import Agent
 from neurath.terminal.gate import Gate, Open
 from neurath.terminal.heart import Heart
 from neurath.terminal.install import SingleBank
+from neurath.terminal.life import Life
 from neurath.terminal.machine import Policy
 from neurath.terminal.memory.reserve import Reserve
 from neurath.terminal.memory.tenants import PHONE, Program, demo
@@ -124,7 +125,7 @@ class World:
             stage_room=1 << 20 if self.folder else 0,
             heart=self._heart(),
         )
-        self.agent = Agent(parts, self.policy, clock=self.clock, sleep=self.clock.sleep)
+        self.agent = Agent([Life(parts, self.policy, self.clock)], clock=self.clock, sleep=self.clock.sleep)
         return self.agent
 
     def _heart(self) -> Heart | None:

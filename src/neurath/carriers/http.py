@@ -8,6 +8,7 @@ import http.client
 import json
 import re
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -42,6 +43,23 @@ class Place:
     tenant: str = "DEFAULT"
     message_limit: float = MESSAGE_LIMIT
     transfer_limit: float = TRANSFER_LIMIT
+    ca: str = ""  # a file of certificates that vouch for the server; "": those of the system
+    proxy: str = ""  # http://HOST:PORT of a proxy; "": none
+
+
+def connection(place: Place, timeout: float) -> http.client.HTTPConnection:
+    """A connection to the server, not opened yet; through the proxy by CONNECT, where there is one."""
+    parts = urlsplit(place.url)
+    proxy = urlsplit(place.proxy)
+    host, port = (proxy.hostname, proxy.port) if place.proxy else (parts.hostname, parts.port)
+    if parts.scheme == "https":
+        trusted = ssl.create_default_context(cafile=place.ca or None)
+        made: http.client.HTTPConnection = _WholeSecurely(host or "", port, timeout=timeout, context=trusted)
+    else:
+        made = _Whole(host or "", port, timeout=timeout)
+    if place.proxy:
+        made.set_tunnel(parts.hostname or "", parts.port or made.default_port)
+    return made
 
 
 class Http:
@@ -165,8 +183,7 @@ class Http:
 
     def _send(self, method: str, target: str, headers: dict[str, str], body: bytes | None) -> None:
         if self._link is None:
-            kind = _WholeSecurely if self._parts.scheme == "https" else _Whole
-            self._link = kind(self._parts.hostname or "", self._parts.port, timeout=self._place.message_limit)
+            self._link = connection(self._place, self._place.message_limit)
         self._link.request(method, target, body=body, headers=headers)
         self._socket = self._link.sock
 

@@ -3,59 +3,17 @@ never know what they mean."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import select
-import tty
 from collections.abc import Callable
-from pathlib import Path
 from typing import Protocol
 
+from neurath.carriers.pty import Pty, read_some, write_all
 from neurath.errors import LinkError
-
-#: Most bytes taken from the line at once.
-PIECE = 4096
 
 
 class Answers(Protocol):
     """Takes bytes of the line; what it has to say comes out of its own `put`."""
 
     def feed(self, data: bytes) -> None: ...
-
-
-class Pty:
-    """A pseudo-terminal: this side is the terminal's end of the wire, `name` is what a station opens.
-
-    `link` is a symbolic link to it with a name that stays the same; closing takes it away again, which is what a pulled
-    cable looks like from the other end.
-    """
-
-    def __init__(self, link: Path | None = None) -> None:
-        self._near, far = os.openpty()
-        tty.setraw(far)
-        tty.setraw(self._near)
-        os.set_blocking(self._near, False)
-        # Kept open, so that the line stays up while no tool has it open.
-        self._far = far
-        self.name = os.ttyname(far)
-        self.link = link
-        if link is not None:
-            link.unlink(missing_ok=True)
-            link.symlink_to(self.name)
-
-    def read(self, timeout: float) -> bytes:
-        """What has come, at most after `timeout` seconds; empty when nothing did."""
-        return _read(self._near, timeout)
-
-    def write(self, data: bytes) -> None:
-        _write(self._near, data)
-
-    def close(self) -> None:
-        if self.link is not None:
-            self.link.unlink(missing_ok=True)
-        for handle in (self._near, self._far):
-            with contextlib.suppress(OSError):
-                os.close(handle)
 
 
 class Port:
@@ -71,40 +29,16 @@ class Port:
             raise LinkError(f"cannot open {name}", str(fault), "check the name and who may open it") from None
 
     def read(self, timeout: float) -> bytes:
-        return _read(self._serial.fileno(), timeout)
+        return read_some(self._serial.fileno(), timeout)
 
     def write(self, data: bytes) -> None:
-        _write(self._serial.fileno(), data)
+        write_all(self._serial.fileno(), data)
 
     def close(self) -> None:
         self._serial.close()
 
 
 Line = Pty | Port
-
-
-def _read(handle: int, timeout: float) -> bytes:
-    try:
-        ready, _, _ = select.select([handle], [], [], timeout)
-        return os.read(handle, PIECE) if ready else b""
-    except BlockingIOError:
-        return b""
-    except (OSError, ValueError) as fault:
-        raise LinkError("the wire is gone", str(fault), "plug it in again") from None
-
-
-def _write(handle: int, data: bytes) -> None:
-    """All of it; a peer that never reads loses what does not fit any more, as on a real line."""
-    while data:
-        try:
-            _, ready, _ = select.select([], [handle], [], 1.0)
-            if not ready:
-                return
-            data = data[os.write(handle, data) :]
-        except BlockingIOError:
-            continue
-        except (OSError, ValueError) as fault:
-            raise LinkError("the wire is gone", str(fault), "plug it in again") from None
 
 
 def serve(line: Line, answers: Answers, until: Callable[[], bool], look: float = 0.05) -> None:

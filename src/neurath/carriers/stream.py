@@ -8,9 +8,9 @@ import random
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
-from neurath.carriers.http import Place
+from neurath.carriers.http import Place, connection
 
 #: The server says something at least every 15 s; after this many seconds of silence the stream is dead.
 SILENCE = 45.0
@@ -45,9 +45,7 @@ class Ear:
 
     def _stream(self) -> float:
         """One stream to its end; seconds until the next."""
-        parts = urlsplit(self._place.url)
-        made = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        link = made(parts.hostname or "", parts.port, timeout=SILENCE)
+        link = connection(self._place, SILENCE)
         path = f"/{quote(self._place.tenant)}/neurath/v1/{quote(self._place.terminal)}/events"
         headers = {"Accept": "text/event-stream"}
         if self._place.token:

@@ -1,14 +1,13 @@
-"""`neurath agent`: a terminal on this machine, its flash in one bank file. It knows options and how an agent is put together;
-what happens is the terminal's machine to say."""
+"""`neurath agent`: a terminal on this machine, its flash in one bank file, or components of it as a setup file says. It knows
+options; how an agent is put together is terminal.agent's to know, and what happens the machine's."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
-import queue
 import shutil
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,20 +15,15 @@ from typing import TYPE_CHECKING
 
 from neurath.cli import in_use
 from neurath.cli.output import Output
-from neurath.errors import DataError, LinkError, NeurathError, RefusedError, TrustError, UsageError
+from neurath.errors import LinkError, NeurathError, RefusedError, TrustError, UsageError
 
 if TYPE_CHECKING:
-    from neurath.flash.geometry import Model
-    from neurath.flash.native import Nor
     from neurath.terminal.acts import Ending
     from neurath.terminal.agent import Agent
-    from neurath.terminal.install import SingleBank
-    from neurath.terminal.restoration import Wire
+    from neurath.terminal.setup import Setup
 
 #: Seconds between two lines about the same phase.
 LINE_EVERY = 5.0
-#: Seconds between check-ins where heartbeats carry all there is to carry.
-DAY = 86400.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,8 +32,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     verbs = parser.add_subparsers(dest="what", required=True, metavar="run|provision|status")
     run_ = _sub(verbs, "run", "check in, update, go on after a power cut", parser.epilog.removeprefix("example: "))
-    _terminal(run_)
-    run_.add_argument("--server", required=True, metavar="URL")
+    run_.add_argument("--setup", type=Path, metavar="AGENT.toml", help="everything below, and components beside the firmware")
+    _terminal(run_, required=False)
+    run_.add_argument("--server", metavar="URL")
     run_.add_argument("--token", default=os.environ.get("NEURATH_TOKEN", ""), metavar="T", help="default: $NEURATH_TOKEN")
     run_.add_argument("--tenant", default="DEFAULT")
     run_.add_argument("--once", action="store_true", help="end after one session: 0 updated, 3 nothing newer, 5 refused")
@@ -80,9 +75,9 @@ def _sub(
     return verbs.add_parser(name, help=text, description=text, epilog=f"example: {example}", allow_abbrev=False)
 
 
-def _terminal(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--bank", required=True, type=Path, metavar="FILE", help="the whole flash of the terminal")
-    parser.add_argument("--model", required=True, type=Path, metavar="MODEL.toml")
+def _terminal(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    parser.add_argument("--bank", required=required, type=Path, metavar="FILE", help="the whole flash of the terminal")
+    parser.add_argument("--model", required=required, type=Path, metavar="MODEL.toml")
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
@@ -99,97 +94,68 @@ def _run(args: argparse.Namespace, out: Output) -> int:
         raise UsageError(
             "--trickle needs seconds and a directory", "what trickles in must survive days", "--trickle 60 --stage DIR"
         )
+    setup = _setup(args)
     if args.dry_run:
         return _ask_only(args, out)
-    model = _model(args.model)
-    nor = _flash(model, args.bank)
+    from neurath.terminal.agent import compose
+
+    agent = compose(setup, Progress(out))
     if args.kill_at is not None:
-        nor.kill_at(args.kill_at - 1)
-    agent, wire = _compose(args, model, nor, Progress(out))
-    if wire is not None:
+        _kill_at(agent, args.kill_at)
+    if args.wire is not None:
         out.data(f"wire: {args.wire}", wire=str(args.wire))
     try:
         ending = agent.run(once=args.once)
     finally:
-        if wire is not None:
-            wire.close()
-        nor.close()
+        agent.close()
     return _said(ending, out)
 
 
-def _compose(args: argparse.Namespace, model: Model, nor: Nor, watch: Progress) -> tuple[Agent, Wire | None]:
-    """Every part, put together; the one place where they meet."""
-    from neurath.carriers.http import Place
-    from neurath.carriers.rides import link, rides
-    from neurath.carriers.stream import Ear
-    from neurath.terminal.acts import Parts
-    from neurath.terminal.agent import Agent
-    from neurath.terminal.heart import Heart
-    from neurath.terminal.install import SingleBank
-    from neurath.terminal.machine.events import Event, Notice, UseEnded
-    from neurath.terminal.machine.state import Policy
-    from neurath.terminal.memory import tenants
-    from neurath.terminal.staging.durable import Folder
-    from neurath.terminal.staging.transfer import Transfer
-    from neurath.terminal.staging.trickle import Session
-    from neurath.terminal.trace import Trace
+def _setup(args: argparse.Namespace) -> Setup:
+    """What is to be run: a setup file, or one terminal in a bank file as the options describe it."""
+    from neurath.terminal.setup import Component, Setup, Uses, setup_from_toml
 
-    ram = model.ram if args.ram is None else args.ram
-    folder = None if args.stage == "ram" else Path(args.stage)
-    lock = threading.RLock()
-    bell: queue.SimpleQueue[Event] = queue.SimpleQueue()
-    bank = SingleBank(model, nor)
-    try:
-        name = _name(bank, model)
-    except RefusedError:
-        if args.wire is None:
-            raise
-        name = "nameless"  # identity lost: the wire can give it a new one
-    place = Place(args.server, name, args.token, args.tenant)
-    carrier = link(place)
-    heart = None
-    if args.trickle is not None and folder is not None:
-        heart = Heart(rides(args.heartbeat, place), Session(Folder(folder, _room(folder))), args.trickle)
-    elif not (args.no_push or args.once) and args.server.startswith("http"):
-        Ear(place, lambda: bell.put(Notice()) if bell.empty() else None)
-    wire, attach = _wire(args, bank, lock)
-    parts = Parts(
-        installer=bank,
-        carrier=carrier,
-        transfer=Transfer(tenants.arena(ram, running=False), folder, alone=heart is None),
-        arena=lambda running: tenants.arena(ram, running=running),
-        gate=in_use.gate(args, lambda: bell.put(UseEnded())),
-        trace=Trace(args.trace, watch),
-        lock=lock,
-        wire=wire,
-        attach=attach,
-        stage_room=0 if folder is None else _room(folder),
-        heart=heart,
-        bell=bell,
+    if args.setup is not None and args.dry_run:
+        raise UsageError(
+            "--dry-run looks at one bank file", "not at a setup", "neurath agent run --bank FILE --model M --dry-run"
+        )
+    if args.setup is not None:
+        found = setup_from_toml(args.setup.read_text(encoding="utf-8"), args.setup.parent)
+        given = {"once": args.once, "push": found.push and not args.no_push}
+        given |= {name: getattr(args, name) for name in ("server", "token", "poll", "trace") if getattr(args, name)}
+        return dataclasses.replace(found, **given)
+    if missing := [f"--{name}" for name in ("server", "bank", "model") if getattr(args, name) is None]:
+        raise UsageError(f"{', '.join(missing)} missing", "or --setup FILE, which says it all", "neurath agent run --help")
+    component = Component(
+        path=args.bank,
+        model=args.model,
+        ram=args.ram,
+        stage=None if args.stage == "ram" else Path(args.stage),
+        uses=Uses(tuple(args.in_use), tuple(args.in_use_lock), (), in_use.commands(args)),
     )
-    policy = Policy(
-        poll=args.poll or (Policy().poll if heart is None else DAY),
-        own_pace=args.poll is not None or heart is not None,
+    return Setup(
+        args.server,
+        (component,),
+        token=args.token,
+        tenant=args.tenant,
+        poll=args.poll,
+        push=not args.no_push,
+        once=args.once,
+        trickle=args.trickle,
+        heartbeat=args.heartbeat,
+        wire=args.wire,
+        trace=args.trace,
         confirm_by_contact=args.confirm == "contact",
     )
-    return Agent(parts, policy), wire
 
 
-def _wire(args: argparse.Namespace, bank: SingleBank, lock: threading.RLock) -> tuple[Wire | None, Callable[[object], None]]:
-    """The restoration wire, where one is wanted, and what gives it a new responder at each power-up."""
-    if args.wire is None:
-        return None, lambda fate: None
-    from neurath.carriers.serial import Pty
-    from neurath.flash.bank import Fate
-    from neurath.flash.wire import SmpServer
-    from neurath.terminal.restoration import Wire
+def _kill_at(agent: Agent, number: int) -> None:
+    """Ends this process by SIGKILL in that flash operation."""
+    from neurath.terminal.install import SingleBank
 
-    wire = Wire(Pty(args.wire), lock)
-
-    def attach(fate: object) -> None:
-        wire.attach(lambda put: SmpServer(bank.core, bank.birth, put, Fate(bank.fate.value)))
-
-    return wire, attach
+    for life in agent.lives:
+        if isinstance(life.parts.installer, SingleBank):
+            life.parts.installer.nor.kill_at(number - 1)
 
 
 class Progress:
@@ -239,13 +205,13 @@ def _ask_only(args: argparse.Namespace, out: Output) -> int:
     from neurath.carriers.http import Place
     from neurath.carriers.rides import link
     from neurath.terminal.identity import Lending
+    from neurath.terminal.install import open_bank
 
-    model = _model(args.model)
     with _copy(args.bank) as copy:
-        bank = _bank(model, _flash(model, copy))
+        bank = open_bank(args.model, copy)
         bank.start()
-        check = bank.check(Lending(model.ram if args.ram is None else args.ram), "idle")
-        carrier = link(Place(args.server, _name(bank, model), args.token, args.tenant))
+        check = bank.check(Lending(bank.model.ram if args.ram is None else args.ram), "idle")
+        carrier = link(Place(args.server, bank.name(), args.token, args.tenant))
         offer = carrier.check(check).offer
         carrier.close()
     if offer is None:
@@ -264,9 +230,10 @@ def _provision(args: argparse.Namespace, out: Output) -> int:
     from neurath.flash.native import Core, Nor, write_bank
     from neurath.flash.trust import Birth, read_envelope
     from neurath.ids import checked_name, digest
+    from neurath.terminal.install import load_model
     from neurath.wire import keys
 
-    model = _model(args.model)
+    model = load_model(args.model)
     image = args.image.read_bytes()
     release = tuple(keys.load_public(path) for path in args.release_key)
     ticket = None if args.ticket_key is None else keys.load_public(args.ticket_key)
@@ -299,10 +266,11 @@ def _provision(args: argparse.Namespace, out: Output) -> int:
 
 def _status(args: argparse.Namespace, out: Output) -> int:
     from neurath.terminal import judge
+    from neurath.terminal.install import open_bank
 
-    model = _model(args.model)
     with _copy(args.bank) as copy:
-        bank = _bank(model, _flash(model, copy))
+        bank = open_bank(args.model, copy)
+        model = bank.model
         woken = bank.start()
         facts, birth, good = bank.facts, bank.birth, judge.whole(bank)
     state = {"BOOT": "runs its image", "FETCH": "is in mid-rewrite and needs its file", "RESTORE": "needs the wire"}
@@ -324,43 +292,6 @@ def _status(args: argparse.Namespace, out: Output) -> int:
 
 
 # ---- inside ------------------------------------------------------------------------------------------------------------
-
-
-def _model(path: Path) -> Model:
-    from neurath.flash.geometry import model_from_toml
-
-    try:
-        return model_from_toml(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError:
-        raise DataError(f"{path} is no model file", "it is not text", "neurath model show prints one", id="NRT-288") from None
-
-
-def _flash(model: Model, path: Path) -> Nor:
-    from neurath.flash.native import Nor
-
-    return Nor.file(model.layout, path)
-
-
-def _bank(model: Model, nor: Nor) -> SingleBank:
-    from neurath.terminal.install import SingleBank
-
-    return SingleBank(model, nor)
-
-
-def _name(bank: SingleBank, model: Model) -> str:
-    """The terminal's id out of its birth record; RefusedError where it is lost, DataError for another model."""
-    birth = bank.identify()
-    if birth.model != model.name:
-        raise DataError(
-            "this bank file is another kind of terminal", f"a {birth.model}, not a {model.name}", "check --model", id="NRT-277"
-        )
-    return birth.id
-
-
-def _room(folder: Path) -> int:
-    """Bytes that may be staged there: never more than half of what is free."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return min(shutil.disk_usage(folder).free // 2, 0xFFFF_FFFF)
 
 
 class _copy:  # noqa: N801 (reads as the verb it is)

@@ -1,17 +1,11 @@
-"""The options that say when the software of this machine is in use, and the gate they make. It knows options; who uses what is
-the gate's to see."""
+"""The options that say when the software of this machine is in use. It knows options; who uses what is the gate's to see."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from neurath.errors import UsageError
-
-if TYPE_CHECKING:
-    from neurath.terminal.gate import Gate
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,15 +22,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--in-use-command", action="append", default=[], metavar="CMD", help="... or while CMD ends with 0")
 
 
-def gate(args: argparse.Namespace, ended: Callable[[], None]) -> Gate:
-    """What has to end before anything is installed; always open where nothing was named."""
+def commands(args: argparse.Namespace) -> tuple[tuple[str, ...], ...]:
+    """The commands of --in-use-command, in words."""
     import shlex
 
-    from neurath.terminal import inuse
-    from neurath.terminal.gate import Open
-
-    subjects: list[inuse.Subject] = [inuse.FileInUse(path) for path in args.in_use]
-    subjects += [inuse.LockInUse(path) for path in args.in_use_lock]
+    found = []
     for text in args.in_use_command:
         try:
             words = shlex.split(text)
@@ -46,5 +36,5 @@ def gate(args: argparse.Namespace, ended: Callable[[], None]) -> Gate:
             ) from None
         if not words:
             raise UsageError("--in-use-command is empty", "it names a program", "--in-use-command 'pgrep -x NAME'")
-        subjects.append(inuse.CommandInUse(words))
-    return inuse.InUse(subjects, ended) if subjects else Open()
+        found.append(tuple(words))
+    return tuple(found)

@@ -3,17 +3,18 @@ parts of an agent; it must never choose what comes next."""
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from neurath.carriers.base import Carrier
 from neurath.errors import LinkError, NeurathError
-from neurath.terminal.gate import Gate
+from neurath.terminal.gate import Gate, Wish
 from neurath.terminal.heart import Heart
 from neurath.terminal.identity import Lending
 from neurath.terminal.install import Installer
+from neurath.terminal.line import Free, Line
 from neurath.terminal.machine import Machine
 from neurath.terminal.machine import events as ev
 from neurath.terminal.machine.events import Do, Fate, Tell
@@ -28,7 +29,8 @@ from neurath.wire.report import Report, Verdict
 class Parts:
     """What an agent is made of. `arena(running)` makes the RAM of one power-up; `attach` gives the wire its responder;
     `stage_room` is how many bytes can be staged durably. With a `heart` files trickle in; `bell` is where other threads put
-    what the machine is to hear (a notice, the end of a use). Every use of the core holds `lock`."""
+    what the machine is to hear (a notice, the end of a use); `line` says when a download ahead may flow, and how fast. Every
+    use of the core holds `lock`."""
 
     installer: Installer
     carrier: Carrier
@@ -41,7 +43,16 @@ class Parts:
     attach: Callable[[Fate], None] = lambda fate: None
     stage_room: int = 0
     heart: Heart | None = None
-    bell: queue.SimpleQueue[ev.Event] | None = None
+    bell: Bell | None = None
+    line: Line = field(default_factory=Free)
+
+
+class Bell(Protocol):
+    """What other threads put for the machine to hear."""
+
+    def put(self, event: ev.Event) -> None: ...
+
+    def take(self) -> ev.Event | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +89,7 @@ class Acts:
             Do.RESERVE: self._reserve,
             Do.RETURN_MEMORY: self._return_memory,
             Do.ASK_GATE: self._ask_gate,
+            Do.ASK_LINE: self._ask_line,
             Do.FETCH: self._fetch,
             Do.RESCUE: self._fetch,
             Do.CHECK_FILE: self._check_file,
@@ -138,7 +150,7 @@ class Acts:
         except NeurathError as fault:
             return self._failed(fault)
         offer = answer.offer
-        if offer is None:
+        if offer is None or offer.component != parts.installer.component:
             parts.trace.note("nothing newer", again_in=answer.again_in)
             self.ending = self.ending or Ending(3, "nothing newer")
             return ev.NothingNewer(answer.again_in)
@@ -179,6 +191,7 @@ class Acts:
             reason=tell.reason[:500],
         )
         if final:
+            self.parts.gate.forget(self.parts.installer.component)
             self.ending = Ending(0 if tell.verdict is Verdict.CONFIRMED else 5, tell.reason)
             parts.trace.note("verdict", verdict=tell.verdict.value, bank=report.bank, reason=tell.reason)
         if tell.secured:
@@ -198,15 +211,28 @@ class Acts:
 
     def _fetch(self, m: Machine) -> ev.Event:
         parts, wanted = self.parts, _need(m)
+        ahead = m.policy.ahead and m.offer is not None
+        if ahead and not parts.transfer.open(wanted).complete:
+            asked = parts.line.may_fetch(self.clock())
+            if isinstance(asked, ev.MayNotFetch):
+                return ev.Paused(asked.until)
         parts.trace.note("request", file=wanted.file, offset=parts.transfer.open(wanted).held, rescue=wanted.rescue)
         self._linked = True
+        paused: list[ev.Event] = []
 
         def came(held: int) -> bool:
             parts.trace.note("pieces", held=held, total=wanted.size)
             self.word(done=held, total=wanted.size)
+            asked = parts.line.came(held, self.clock()) if ahead else ev.MayFetch()
+            if isinstance(asked, ev.MayNotFetch):
+                paused.append(ev.Paused(asked.until))
+                return False
             return parts.wire is None or not parts.wire.speaks or not wanted.rescue
 
         outcome = parts.transfer.run(parts.carrier, wanted, came)
+        if paused and isinstance(outcome, ev.WireSpeaks):
+            parts.trace.note("paused", held=parts.transfer.held)
+            return paused[0]
         if isinstance(outcome, ev.LinkLost):
             parts.trace.note("link lost", held=parts.transfer.held, total=wanted.size)
             self.word(done=parts.transfer.held, total=wanted.size, reason="the link was lost; what is here stays")
@@ -236,7 +262,8 @@ class Acts:
 
     def _reserve(self, m: Machine) -> ev.Event:
         transfer, wanted = self.parts.transfer, _need(m)
-        amount = m.offer.need if m.offer is not None else transfer.reserve.lendable
+        installer = self.parts.installer
+        amount = transfer.reserve.lendable if m.offer is None else installer.room(m.offer, in_ram=transfer.in_ram)
         beyond = wanted.size - self.parts.stage_room
         if m.offer is not None and not transfer.in_ram and beyond > 0:
             outcome: ev.Event = ev.Short(beyond)  # a server may name any size; the medium has an end
@@ -250,9 +277,19 @@ class Acts:
         self.parts.transfer.give_back()
 
     def _ask_gate(self, m: Machine) -> ev.Event:
-        answer = self.parts.gate.may_install(self.parts.installer.component, self.clock())
+        assert m.offer is not None
+        wish = Wish(self.parts.installer.component, m.offer.file, str(m.offer.version), m.late)
+        answer = self.parts.gate.may_install(wish, self.clock())
         if isinstance(answer, ev.MayNot):
             self.parts.trace.note("gate", reason=answer.reason, ask=answer.ask)
+            self.word(reason=answer.reason)
+            self.ending = Ending(5, answer.reason)
+        return answer
+
+    def _ask_line(self, m: Machine) -> ev.Event:
+        answer = self.parts.line.may_fetch(self.clock())
+        if isinstance(answer, ev.MayNotFetch):
+            self.parts.trace.note("line", reason=answer.reason)
             self.word(reason=answer.reason)
             self.ending = Ending(5, answer.reason)
         return answer
@@ -317,10 +354,16 @@ class Acts:
             self.word(verdict=Verdict.CONFIRMED.value)
         return outcome
 
-    def _give_up(self, m: Machine) -> None:
-        self.parts.installer.give_up()
+    def _give_up(self, m: Machine) -> ev.Event | None:
+        back = self.parts.installer.give_up()
+        if back is not None:
+            self.ending = Ending(1, back.reason, "the software before runs again", "see the trace, then offer another release")
+            self.parts.trace.note("rolled back", reason=back.reason)
+            self.word(reason=back.reason)
+            return back
         self.ending = Ending(1, "the bank does not hold a good image")
         self.parts.trace.note("verdict", verdict=Verdict.RESTORATION.value)
+        return None
 
 
 #: Actions during which the core is free for the wire.

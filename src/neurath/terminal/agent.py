@@ -1,125 +1,241 @@
-"""The agent of a terminal: a dull loop that asks the machine, has its actions done, and tells it what came of them. It must
-never decide, and it holds nothing that a power cut would miss."""
+"""The agent of a terminal: how one is put together out of its setup, and the dull loop that gives each component its turn. One
+session goes over the link at a time; a component that waits for people holds up no other. It must never decide."""
 
 from __future__ import annotations
 
+import shutil
+import threading
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-from neurath.terminal.acts import Acts, Ending, Parts, wanted_of
+from neurath.carriers.http import Place
+from neurath.carriers.rides import link, rides
+from neurath.carriers.stream import Ear
+from neurath.errors import RefusedError
+from neurath.terminal.acts import Ending, Parts
+from neurath.terminal.gate import Gate, Open
 from neurath.terminal.heart import Heart
-from neurath.terminal.machine import Machine, Policy, Step
+from neurath.terminal.install import SingleBank, open_bank
+from neurath.terminal.inuse import InUse, subjects
+from neurath.terminal.life import Bell, Life
+from neurath.terminal.line import Free, Quiet
+from neurath.terminal.machine import Machine, Policy
 from neurath.terminal.machine import events as ev
+from neurath.terminal.memory import tenants
+from neurath.terminal.restoration import serve
+from neurath.terminal.setup import Component, Setup
+from neurath.terminal.staging.durable import Folder
+from neurath.terminal.staging.transfer import Transfer
+from neurath.terminal.staging.trickle import Session
+from neurath.terminal.trace import Trace, Watch
 
-#: Steps in which bytes of a file are what people want to see.
-_COUNTING = frozenset({Step.RECEIVING, Step.PARKED, Step.CHECKING_FILE})
-#: Steps in which the heart beats: the rest of the time the link is busy, or no image runs.
-_BEATING = frozenset({Step.IDLE, Step.WAITING_FOR_USER, Step.WAITING_FOR_USE_END})
-#: Check-ins without an answer that a run of one session makes: the server may still be building the file.
-PATIENCE = 60
+#: Seconds between check-ins where heartbeats carry all there is to carry.
+DAY = 86400.0
+#: A wire is looked at so often, seconds; without one nothing wakes the agent but its alarm.
+LOOK = 0.05
+#: A clock that went back further than this, seconds, was set.
+SET_BACK = 2.0
 
 
 class Agent:
-    """One terminal. `now` is its clock, `sleep` how it waits; both are the world's."""
+    """One terminal: its components in turn. `clock` and `sleep` are the world's; with an `alarm` other threads wake it."""
 
     def __init__(
         self,
-        parts: Parts,
-        policy: Policy,
+        lives: Sequence[Life],
         *,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
+        alarm: threading.Event | None = None,
     ) -> None:
-        self.parts = parts
-        self.machine = Machine(policy)
-        self.acts = Acts(parts, clock, self.show)
+        self.lives = list(lives)
         self._clock = clock
         self._sleep = sleep
-        self._events: deque[ev.Event] = deque()
+        self._alarm = alarm
+        self._seen = clock()
+        self.closing: list[Callable[[], None]] = []
 
-    def power_up(self, *, fault: bool = False) -> None:
-        """Power comes: what the flash says is all there is."""
-        self._events.clear()
-        self._events.append(self.acts.start(fault=fault))
-        self.settle()
+    # ---- of a terminal with one component ---------------------------------------------------------------------------
 
-    def settle(self) -> None:
-        """Hears events until there are none."""
-        while self._events:
-            self.hear(self._events.popleft())
+    @property
+    def parts(self) -> Parts:
+        return self.lives[0].parts
+
+    @property
+    def machine(self) -> Machine:
+        return self.lives[0].machine
 
     def hear(self, event: ev.Event) -> None:
-        """One event and what follows from it at once."""
-        before = self.machine.phase
-        self.machine, actions = self.machine.handle(event, self._clock())
-        if self.machine.phase is not before:
-            self.show()
-        for action in actions:
-            outcome = self.acts.perform(action, self.machine)
-            if outcome is not None:
-                self._events.append(outcome)
-            if isinstance(outcome, ev.LinkLost | ev.LinkRefused):
-                return  # what was to follow needs the link; the machine says what instead
+        self.lives[0].hear(event)
+
+    def settle(self) -> None:
+        self.lives[0].settle()
+
+    # ---- all of them ------------------------------------------------------------------------------------------------
+
+    def power_up(self, *, fault: bool = False) -> None:
+        """Power comes: what the flash and the records say is all there is."""
+        for life in self.lives:
+            life.power_up(fault=fault)
 
     def wait(self, longest: float = 3600.0) -> None:
-        """Until the machine's next moment or a word from another thread, `longest` seconds at most; then a tick."""
-        end = min(self.machine.due, self._clock() + longest)
-        wire, bell, heart = self.parts.wire, self.parts.bell, self.parts.heart
-        beats = heart is not None and self.machine.step in _BEATING
-        if heart is not None and beats:
-            end = min(end, heart.due)
-        ears = ([] if wire is None else [wire.heard]) + ([] if bell is None else [bell])
-        while (left := end - self._clock()) > 0:
-            if said := next((ear.get() for ear in ears if not ear.empty()), None):
-                self._events.append(said)
+        """Until somebody's next moment or a word from another thread, `longest` seconds at most; then everybody ticks whose
+        moment it is."""
+        end = min([self._clock() + longest, *(life.due for life in self.lives)])
+        wired = any(life.parts.wire is not None for life in self.lives)
+        heard: list[Life] = []
+        while not (heard := [life for life in self.lives if life.listen()]):
+            left = end - self._clock()
+            if left <= 0 or self._was_set_back():
                 break
-            self._sleep(min(left, 0.05 if ears else left))
-        self._events.append(ev.Tick())
-        self.settle()
-        if heart is not None and beats and self._clock() >= heart.due:
-            self._beat(heart)
+            self._pause(min(left, LOOK) if wired else left)
+        now = self._clock()
+        for life in self.lives:
+            if life in heard or now >= life.due or len(self.lives) == 1:
+                life.tick()
 
-    def _beat(self, heart: Heart) -> None:
-        notice, words = heart.beat(self._clock())
-        if words:
-            self.parts.trace.note("heartbeat", **words)
-            self.parts.trace.show("task_progress", **words)
-        if notice is not None:
-            self._events.append(notice)
-            self.settle()
+    def _pause(self, seconds: float) -> None:
+        if self._alarm is None:
+            self._sleep(seconds)
+        elif self._alarm.wait(min(seconds, 60.0)):
+            self._alarm.clear()
+
+    def _was_set_back(self) -> bool:
+        """A clock that jumps forward makes things due; one that jumps back would put them off for years."""
+        now, before = self._clock(), self._seen
+        self._seen = now
+        if now > before - SET_BACK:
+            return False
+        for life in self.lives:
+            life.hasten()
+        return True
 
     def run(self, *, once: bool = False) -> Ending:
-        """Powers up and goes on for ever, or, `once`, until one session has ended."""
+        """Powers up and goes on for ever, or, `once`, until each component has ended one session."""
         self.power_up()
-        polls, good = 0, None
-        while True:
+        endings: dict[str, Ending] = {}
+        while not once or len(endings) < len(self.lives):
             self.wait()
-            ending = self.acts.pop_ending()
-            if not once or ending is None or not self._rests():
-                continue
-            if self.parts.heart is not None and ending.code == 3 and good is None:
-                continue  # what it waits for has yet to trickle in
-            polls += 1
-            soon = self.machine.step is Step.IDLE and self.machine.due - self._clock() <= 1.5 and polls < PATIENCE
-            if ending.code == 0:
-                good = ending  # what remains is to let the server know
-            if not soon or ending.code not in (0, 3) or (good and ending.code == 3):
-                return good or ending
+            for life in self.lives if once else ():
+                if life.name not in endings and (ending := life.ended()) is not None:
+                    endings[life.name] = ending
+        return max(endings.values(), key=lambda ending: (ending.code not in (0, 3), ending.code == 0))
 
-    def _rests(self) -> bool:
-        waiting = self.machine.step in (Step.WAITING_FOR_USER, Step.WAITING_FOR_USE_END)
-        wired = self.machine.step is Step.RESTORING and self.parts.wire is None
-        # A new image that does not reach its server stays a candidate; the next run tries again.
-        return self.machine.step in (Step.IDLE, Step.CONTACTING) or waiting or wired
+    def close(self) -> None:
+        for close in reversed(self.closing):
+            close()
 
-    def show(self, **more: object) -> None:
-        """True progress: phase, bytes, time left by the measured rate."""
-        fields: dict[str, object] = {"phase": self.machine.phase.value}
-        wanted, transfer = wanted_of(self.machine), self.parts.transfer
-        if wanted is not None and self.machine.step in _COUNTING:
-            fields |= {"done": transfer.held, "total": wanted.size}
-            if transfer.rate:
-                left = round((wanted.size - transfer.held) / transfer.rate, 1)
-                fields |= {"rate": transfer.rate, "left_s": left}
-        self.parts.trace.show("task_progress", **(fields | more))
+
+# ---- how one is put together -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """What all components of one agent share."""
+
+    setup: Setup
+    trace: Trace
+    lock: threading.RLock
+    alarm: threading.Event
+
+
+def compose(setup: Setup, watch: Watch) -> Agent:
+    """Every part of every component, put together; the one place where they meet."""
+    base = _Base(setup, Trace(setup.trace, watch), threading.RLock(), threading.Event())
+    lives = [_life(base, component) for component in setup.components]
+    agent = Agent(lives, alarm=base.alarm)
+    agent.closing += [close for life in lives for close in _closing(life)]
+    if setup.push and not setup.once and setup.trickle is None and setup.server.startswith("http"):
+        ear = Ear(_place(setup, _id(setup, lives[0])), lambda: _ring(lives))
+        agent.closing.append(ear.close)
+    return agent
+
+
+def _ring(lives: Sequence[Life]) -> None:
+    """The server says "check in now": it does not say about what."""
+    for life in lives:
+        if life.parts.bell is not None:
+            life.parts.bell.put(ev.Notice())
+
+
+def _closing(life: Life) -> list[Callable[[], None]]:
+    installer, wire = life.parts.installer, life.parts.wire
+    found: list[Callable[[], None]] = [installer.nor.close] if isinstance(installer, SingleBank) else []
+    return found + ([] if wire is None else [wire.close])
+
+
+def _place(setup: Setup, name: str) -> Place:
+    return Place(setup.server, name, setup.token, setup.tenant, ca=setup.ca, proxy=setup.proxy)
+
+
+def _id(setup: Setup, life: Life) -> str:
+    installer = life.parts.installer
+    return setup.id or (installer.birth.id if isinstance(installer, SingleBank) and installer.birth else "")
+
+
+def _life(base: _Base, component: Component) -> Life:
+    return _bank(base, component)
+
+
+def _bank(base: _Base, component: Component) -> Life:
+    """Firmware in one bank of flash."""
+    setup = base.setup
+    assert component.model is not None
+    bank = open_bank(component.model, component.path)
+    try:
+        name = bank.name()
+    except RefusedError:
+        if setup.wire is None:
+            raise
+        name = "nameless"  # identity lost: the wire can give it a new one
+    ram = bank.model.ram if component.ram is None else component.ram
+    folder, place = component.stage, _place(setup, name)
+    heart = None
+    if setup.trickle is not None and folder is not None:
+        heart = Heart(rides(setup.heartbeat, place), Session(Folder(folder, room(folder))), setup.trickle)
+    bell = Bell(base.alarm)
+    wire, attach = serve(setup.wire, bank, base.lock)
+    parts = Parts(
+        installer=bank,
+        carrier=link(place),
+        transfer=Transfer(tenants.arena(ram, running=False), folder, alone=heart is None),
+        arena=lambda running: tenants.arena(ram, running=running),
+        gate=_gate(component, bell),
+        trace=base.trace,
+        lock=base.lock,
+        wire=wire,
+        attach=attach,
+        stage_room=0 if folder is None else room(folder),
+        heart=heart,
+        bell=bell,
+        line=_line(component),
+    )
+    return Life(parts, _policy(setup, component, trickles=heart is not None), time.time)
+
+
+def _line(component: Component) -> Free | Quiet:
+    ahead = component.ahead
+    return Free() if ahead is None else Quiet(ahead.interface, ahead.below, ahead.rate)
+
+
+def _gate(component: Component, bell: Bell) -> Gate:
+    uses = component.uses
+    return InUse(subjects(uses), lambda: bell.put(ev.UseEnded())) if uses else Open()
+
+
+def _policy(setup: Setup, component: Component, *, trickles: bool) -> Policy:
+    return Policy(
+        poll=setup.poll or (DAY if trickles else Policy().poll),
+        own_pace=setup.poll is not None or trickles,
+        patient=trickles,
+        ahead=component.ahead is not None,
+        confirm_by_contact=setup.confirm_by_contact,
+    )
+
+
+def room(folder: Path) -> int:
+    """Bytes that may be staged there: never more than half of what is free."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return min(shutil.disk_usage(folder).free // 2, 0xFFFF_FFFF)

@@ -1,28 +1,47 @@
-"""May this be installed now? The seam that later parts fill with "is it in use", opening hours, battery. It knows a question
-and its answers; it must never install anything. Contract: tests/contracts/gate.py."""
+"""May this be installed now? The seam that "is it in use", a person's consent, hours and a reboot's veto fill. It knows
+a question and its answers; it must never install anything. Contract: tests/contracts/gate.py."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
-from neurath.ids import ComponentName
+from neurath.ids import FIRMWARE, ComponentName
 from neurath.terminal.machine.events import MayInstall, MayNot
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to be installed: a component, the update file's digest, the version as people say it; `here`: the file was
+    downloaded ahead, so that nothing but this answer is in the way."""
+
+    component: ComponentName = FIRMWARE
+    file: bytes = b""
+    version: str = ""
+    here: bool = False
 
 
 class Gate(Protocol):
     """Answers at once; it never waits for anybody."""
 
-    def may_install(self, component: ComponentName, now: float) -> MayInstall | MayNot:
+    def may_install(self, wish: Wish, now: float) -> MayInstall | MayNot:
         """Yes; or no with a reason in a person's words, whether a person may be asked, and a time after `now` (seconds since
         1970) at which it is worth asking again."""
+        ...
+
+    def forget(self, component: ComponentName) -> None:
+        """The wish has come to an end, installed or not: what was asked about it is of no meaning any more."""
         ...
 
 
 class Open:
     """The dull gate: always yes."""
 
-    def may_install(self, component: ComponentName, now: float) -> MayInstall | MayNot:
+    def may_install(self, wish: Wish, now: float) -> MayInstall | MayNot:
         return MayInstall()
+
+    def forget(self, component: ComponentName) -> None:
+        """Nothing was kept."""
 
 
 class Closed:
@@ -31,6 +50,9 @@ class Closed:
     def __init__(self, reason: str, *, ask: bool = False, wait: float = 60.0) -> None:
         self._answer = (reason, ask, wait)
 
-    def may_install(self, component: ComponentName, now: float) -> MayInstall | MayNot:
+    def may_install(self, wish: Wish, now: float) -> MayInstall | MayNot:
         reason, ask, wait = self._answer
         return MayNot(reason, ask, now + wait)
+
+    def forget(self, component: ComponentName) -> None:
+        """Nothing was kept."""

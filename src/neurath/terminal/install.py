@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
-from neurath.errors import NeurathError, RefusedError
+from neurath.errors import DataError, NeurathError, RefusedError
 from neurath.flash import gates
 from neurath.flash.bank import Facts, Reset, Target, Why
-from neurath.flash.geometry import Model
+from neurath.flash.geometry import Model, model_from_toml
 from neurath.flash.native import Core, Nor, need
 from neurath.flash.trust import Birth, Envelope, Ticket, read_envelope, read_ticket
 from neurath.ids import FIRMWARE, ComponentName
@@ -35,6 +36,10 @@ class Installer(Protocol):
 
     def start(self, *, fault: bool = False) -> ev.PoweredUp: ...
 
+    def room(self, offer: Offer, *, in_ram: bool) -> int:
+        """RAM in bytes to secure for this offer, the file included where it gathers there."""
+        ...
+
     def check(self, lending: Lending, state: str) -> Check: ...
 
     def weigh(self, offer: Offer, *, in_ram: bool) -> ev.Weighed: ...
@@ -53,7 +58,9 @@ class Installer(Protocol):
 
     def confirm(self) -> ev.Confirmed | ev.NotConfirmed: ...
 
-    def give_up(self) -> None: ...
+    def give_up(self) -> ev.RolledBack | None:
+        """Leaves what was written: the software before is back, or (None) only the wire is left."""
+        ...
 
 
 class SingleBank:
@@ -103,6 +110,18 @@ class SingleBank:
         facts = self.core.facts
         plan = ev.OpenPlan(facts.target.file, facts.target.file_size) if self.fate is ev.Fate.FETCH else None
         return ev.PoweredUp(self.fate, candidate=facts.candidate, plan=plan)
+
+    def room(self, offer: Offer, *, in_ram: bool) -> int:
+        """nrt_need() of this offer, which the server has worked out and G2 has checked."""
+        return offer.need
+
+    def name(self) -> str:
+        """The terminal's id out of its birth record; RefusedError where it is lost, DataError for another model."""
+        birth = self.identify()
+        if birth.model != self.model.name:
+            why = f"a {birth.model}, not a {self.model.name}"
+            raise DataError("this bank file is another kind of terminal", why, "check --model", id="NRT-277")
+        return birth.id
 
     def identify(self) -> Birth:
         """The birth record, read now and without a power-up; RefusedError where it is lost."""
@@ -223,3 +242,17 @@ class SingleBank:
         if self.birth is None:
             raise RefusedError("this terminal has lost its identity", "no birth record", "re-enrol it over the wire")
         return self.birth
+
+
+def load_model(path: Path) -> Model:
+    """The model a file describes."""
+    try:
+        return model_from_toml(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is no model file", "it is not text", "neurath model show prints one", id="NRT-288") from None
+
+
+def open_bank(model: Path, bank: Path) -> SingleBank:
+    """The terminal in a bank file."""
+    found = load_model(model)
+    return SingleBank(found, Nor.file(found.layout, bank))

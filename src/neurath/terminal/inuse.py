@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Protocol
 
 from neurath.ids import ComponentName
+from neurath.terminal.gate import Wish
 from neurath.terminal.machine.events import MayInstall, MayNot
+from neurath.terminal.setup import Uses
 
 #: Uses that end without the end of a process (a file closed, a lock let go) are noticed so soon, seconds.
 LOOK = 0.5
@@ -158,6 +160,32 @@ class CommandInUse:
         return [User(0, self._words[0], f"says: {said[0][:100]}" if said else "says that it is in use")]
 
 
+class UnitInUse:
+    """A systemd unit that is active."""
+
+    def __init__(self, unit: str) -> None:
+        self._unit = unit
+
+    def users(self, among: Collection[int] | None = None) -> list[User]:
+        words = ["systemctl", "show", "--property=ActiveState,MainPID", "--value", self._unit]
+        try:
+            done = subprocess.run(words, capture_output=True, timeout=COMMAND_TIME, check=False, text=True)
+        except (OSError, subprocess.TimeoutExpired) as fault:
+            return [User(0, self._unit, f"cannot be asked about ({type(fault).__name__})")]
+        said = done.stdout.split()
+        pid = next((int(word) for word in said if word.isdigit()), 0)
+        busy = done.returncode == 0 and bool({"active", "activating", "reloading", "deactivating"} & set(said))
+        return [User(pid, self._unit, "is active")] if busy else []
+
+
+def subjects(uses: Uses) -> list[Subject]:
+    """What has to end, out of a setup."""
+    found: list[Subject] = [FileInUse(path) for path in uses.paths]
+    found += [LockInUse(path) for path in uses.locks]
+    found += [UnitInUse(unit) for unit in uses.units]
+    return found + [CommandInUse(words) for words in uses.commands]
+
+
 class InUse:
     """The gate. No while anybody uses any of the subjects; `ended` is called, from a thread of its own, when that has ended:
     at the exit of a process at once (pidfd), else within LOOK."""
@@ -173,12 +201,15 @@ class InUse:
         """Everybody who uses any of it."""
         return sorted({one for subject in self._subjects for one in subject.users(among)})
 
-    def may_install(self, component: ComponentName, now: float) -> MayInstall | MayNot:
+    def may_install(self, wish: Wish, now: float) -> MayInstall | MayNot:
         found = self.users()
         if not found:
             return MayInstall()
         self._watch(found)
         return MayNot(_reason(found), until=now + AGAIN)
+
+    def forget(self, component: ComponentName) -> None:
+        """Nothing was kept."""
 
     def close(self) -> None:
         """Watches no more."""

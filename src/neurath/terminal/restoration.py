@@ -6,10 +6,14 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
+from neurath.carriers.pty import Pty
 from neurath.errors import LinkError, NeurathError
 from neurath.flash.bank import Fate
+from neurath.flash.wire import SmpServer
+from neurath.terminal.install import SingleBank
 from neurath.terminal.machine import events as ev
 
 
@@ -98,3 +102,16 @@ class Wire:
                 self.heard.put(ev.WireSpeaks())
             if responder.reset or (before is not Fate.BOOT and responder.fate is Fate.BOOT):
                 self.heard.put(ev.Restored())
+
+
+def serve(place: Path | None, bank: SingleBank, lock: threading.RLock) -> tuple[Wire | None, Callable[[ev.Fate], None]]:
+    """The restoration wire as a pseudo-terminal of this name, where one is wanted, and what gives it a new responder at each
+    power-up."""
+    if place is None:
+        return None, lambda fate: None
+    wire = Wire(Pty(place), lock)
+
+    def attach(fate: ev.Fate) -> None:
+        wire.attach(lambda put: SmpServer(bank.core, bank.birth, put, Fate(bank.fate.value)))
+
+    return wire, attach

@@ -38,12 +38,14 @@ class OpenPlan:
 
 @dataclass(frozen=True, slots=True)
 class PoweredUp:
-    """Power came, or a restart happened. `action` is what the runner carried over, "" after a true power cut."""
+    """Power came, or a restart happened. `action` is what the runner carried over, "" after a true power cut; `back` says why
+    the software before runs again, where the new one was given up."""
 
     fate: Fate
     candidate: bool = False
     plan: OpenPlan | None = None
     action: str = ""
+    back: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,20 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class UseEnded:
-    """What was in use is not any more."""
+    """What was in use is not any more, or something else has changed that the gate is to be asked about again."""
+
+
+@dataclass(frozen=True, slots=True)
+class MayFetch:
+    """The line has room for a download ahead of time."""
+
+
+@dataclass(frozen=True, slots=True)
+class MayNotFetch:
+    """Too much goes over the line just now; when to look again."""
+
+    reason: str
+    until: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +146,13 @@ class Received:
     """`held` bytes of the file are staged."""
 
     held: int
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """The transfer makes way for other traffic; what is here stays."""
+
+    until: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +262,13 @@ class NotConfirmed:
 
 
 @dataclass(frozen=True, slots=True)
+class RolledBack:
+    """What was given up is not there any more: the software before runs again."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """A verdict was acknowledged."""
 
@@ -265,7 +294,7 @@ Event = (
     PoweredUp | Tick | Notice | Offered | NothingNewer | LinkLost | LinkRefused | Weighed | Secured | Short | MayInstall
     | MayNot | Answered | UseEnded | Received | Complete | FileGood | FileBad | Proved | NotProved | Ready | NotReady | Go
     | Stop | NoWord | Rewritten | RewriteRefused | RewriteStopped | RewriteFailed | Judged | SelfTested
-    | Confirmed | NotConfirmed | Told | Found | WireSpeaks | Restored
+    | Confirmed | NotConfirmed | Told | Found | WireSpeaks | Restored | MayFetch | MayNotFetch | Paused | RolledBack
 )  # fmt: skip
 
 
@@ -281,6 +310,7 @@ class Do(Enum):
     RESERVE = auto()
     RETURN_MEMORY = auto()
     ASK_GATE = auto()
+    ASK_LINE = auto()
     ASK_USER = auto()
     FETCH = auto()
     CHECK_FILE = auto()  # G4

@@ -28,9 +28,7 @@ def _checking(m: Machine, event: ev.Event, now: float) -> tuple[Machine, Actions
                 Tell(Phase.UPDATED, Verdict.CONFIRMED, action=m.action),
             )
         case ev.NothingNewer(again_in=again):
-            return idle(m, now + (m.policy.poll if again is None or m.policy.own_pace else again), consent=b""), (
-                Do.CLOSE_LINK,
-            )
+            return idle(m, now + m.policy.again(again), consent=b""), (Do.CLOSE_LINK,)
         case ev.Offered(offer=offer) if offer.envelope == m.avoid and now < m.avoid_until:
             return idle(m, now + m.policy.poll), (Do.CLOSE_LINK,)
         case ev.Offered(offer=offer):
@@ -61,6 +59,10 @@ def _reserving(m: Machine, event: ev.Event, now: float) -> tuple[Machine, Action
     match event:
         case ev.Secured(amount=amount) if m.rescue is not None:
             return replace(m, step=Step.RECEIVING, secured=amount), (Do.RESCUE,)
+        case ev.Secured(amount=amount) if m.late:
+            return replace(m, step=Step.CHECKING_FILE, secured=amount), (Do.CHECK_FILE,)
+        case ev.Secured(amount=amount) if m.policy.ahead:
+            return replace(m, step=Step.ASKING_LINE, secured=amount), (Do.ASK_LINE,)
         case ev.Secured(amount=amount):
             return replace(m, step=Step.ASKING, secured=amount), (Do.ASK_GATE,)
         case ev.Short(by=by) if m.rescue is not None:
@@ -75,7 +77,9 @@ def _reserving(m: Machine, event: ev.Event, now: float) -> tuple[Machine, Action
 
 def _asking(m: Machine, event: ev.Event, now: float) -> tuple[Machine, Actions]:
     assert m.offer is not None
-    go = replace(m, step=Step.RECEIVING), (Tell(Phase.DOWNLOADING, secured=m.secured), Do.FETCH)
+    go: tuple[Machine, Actions] = replace(m, step=Step.RECEIVING), (Tell(Phase.DOWNLOADING, secured=m.secured), Do.FETCH)
+    if m.late:
+        go = replace(m, step=Step.READYING, tries=0), (Do.CHECK_READY,)
     match event:
         case ev.MayInstall():
             return go
@@ -92,15 +96,61 @@ def _asking(m: Machine, event: ev.Event, now: float) -> tuple[Machine, Actions]:
     return m, ()
 
 
+def _asking_line(m: Machine, event: ev.Event, now: float) -> tuple[Machine, Actions]:
+    match event:
+        case ev.MayFetch() if not m.secured:
+            return replace(m, step=Step.RESERVING), (Do.RESERVE,)
+        case ev.MayFetch():
+            return replace(m, step=Step.RECEIVING), (Tell(Phase.DOWNLOADING, secured=m.secured), Do.FETCH)
+        case ev.MayNotFetch(until=until) if not m.secured:
+            return replace(m, step=Step.WAITING_FOR_QUIET, due=until), ()
+        case ev.MayNotFetch(reason=reason, until=until):
+            waiting = replace(m, step=Step.WAITING_FOR_QUIET, secured=0, due=until)
+            return waiting, (Do.RETURN_MEMORY, Tell(Phase.OFFERED, reason=reason), Do.CLOSE_LINK)
+        case ev.LinkLost():
+            return idle(m, now + m.policy.delay(1)), (Do.CLOSE_LINK, Do.RETURN_MEMORY)
+    return m, ()
+
+
+def _waiting_for_quiet(m: Machine, event: ev.Event, now: float) -> tuple[Machine, Actions]:
+    """Only the line is looked at: nothing goes over it because somebody waits for it."""
+    match event:
+        case ev.Tick() if now >= m.due:
+            return replace(m, step=Step.ASKING_LINE), (Do.ASK_LINE,)
+        case ev.Notice():
+            return replace(m, step=Step.CHECKING, offer=None), (Do.CHECK_IN,)
+    return m, ()
+
+
+def _waiting_late(m: Machine, event: ev.Event, now: float) -> tuple[Machine, Actions]:
+    """The file is here: whatever ends the wait, no network is needed. It is looked at and proven again."""
+    assert m.offer is not None
+    again = replace(m, step=Step.RESERVING), (Do.RESERVE,)
+    match event:
+        case ev.Answered(yes=True):
+            return replace(again[0], consent=m.offer.envelope), again[1]
+        case ev.Answered():
+            return replace(m, due=now + m.policy.ask_again), ()
+        case ev.UseEnded():
+            return again
+        case ev.Tick() if now >= m.due:
+            return again
+        case ev.Notice():
+            return replace(m, step=Step.CHECKING, offer=None, late=False), (Do.CHECK_IN,)
+    return m, ()
+
+
 def _waiting(m: Machine, event: ev.Event, now: float) -> tuple[Machine, Actions]:
     """For people or for the end of use. Whatever ends it, the offer is asked for anew: it may have been withdrawn."""
     assert m.offer is not None
+    if m.late:
+        return _waiting_late(m, event, now)
     match event:
         case ev.Answered(yes=True):
             return replace(m, step=Step.CHECKING, consent=m.offer.envelope, offer=None), (Do.CHECK_IN,)
         case ev.Answered():
             return replace(m, due=now + m.policy.ask_again), ()
-        case ev.UseEnded():
+        case ev.UseEnded() | ev.Notice():
             return replace(m, step=Step.CHECKING, offer=None), (Do.CHECK_IN,)
         case ev.Tick() if now >= m.due:
             return replace(m, step=Step.CHECKING, offer=None), (Do.CHECK_IN,)
@@ -113,6 +163,8 @@ def _receiving(m: Machine, event: ev.Event, now: float) -> tuple[Machine, Action
             return replace(m, held=held, tries=0), ()
         case ev.Complete():
             return replace(m, step=Step.CHECKING_FILE, tries=0), (Do.CHECK_FILE,)
+        case ev.Paused(until=until):
+            return replace(m, step=Step.PARKED, due=until), (Do.CLOSE_LINK,)
         case ev.FileBad():
             return HANDLERS[Step.CHECKING_FILE](m, event, now)
         case ev.LinkLost() if m.rescue is None and m.tries >= m.policy.most_tries:
@@ -154,6 +206,8 @@ HANDLERS.update(
         Step.WEIGHING: _weighing,
         Step.RESERVING: _reserving,
         Step.ASKING: _asking,
+        Step.ASKING_LINE: _asking_line,
+        Step.WAITING_FOR_QUIET: _waiting_for_quiet,
         Step.WAITING_FOR_USE_END: _waiting,
         Step.WAITING_FOR_USER: _waiting,
         Step.RECEIVING: _receiving,

@@ -10,10 +10,12 @@ from enum import Enum, auto
 from neurath.terminal.machine import events as ev
 from neurath.terminal.machine.events import Do, Fate, Tell
 from neurath.wire.offer import Offer
-from neurath.wire.report import Phase
+from neurath.wire.report import Phase, Verdict
 
 #: Failed rehearsals of one envelope after which it is left alone for `Policy.back_off`.
 MAX_PROOFS = 3
+#: A server that wishes to hear again so soon, seconds, is building the file.
+SOON = 2.0
 
 Actions = tuple[Do | Tell, ...]
 
@@ -27,6 +29,8 @@ class Step(Enum):
     WEIGHING = auto()  # G1, G2
     RESERVING = auto()
     ASKING = auto()  # the gate: may I install?
+    ASKING_LINE = auto()  # download ahead: does the line have room?
+    WAITING_FOR_QUIET = auto()
     WAITING_FOR_USE_END = auto()
     WAITING_FOR_USER = auto()
     RECEIVING = auto()
@@ -53,6 +57,8 @@ _PHASES = {
     Step.WEIGHING: Phase.OFFERED,
     Step.RESERVING: Phase.OFFERED,
     Step.ASKING: Phase.OFFERED,
+    Step.ASKING_LINE: Phase.OFFERED,
+    Step.WAITING_FOR_QUIET: Phase.OFFERED,
     Step.WAITING_FOR_USE_END: Phase.WAITING_FOR_USE_END,
     Step.WAITING_FOR_USER: Phase.WAITING_FOR_USER,
     Step.RECEIVING: Phase.DOWNLOADING,
@@ -78,7 +84,8 @@ class Policy:
 
     `ask_last` asks gate G7; `go_when_silent` is what no answer to it means. `confirm_by_contact` confirms a new image
     only after it has reached the server. `own_pace` polls every `poll` seconds whatever the server wishes. `most_tries`
-    bounds how often one transfer is taken up again before the memory goes back to its owners.
+    bounds how often one transfer is taken up again before the memory goes back to its owners. `ahead` downloads before the
+    gate is asked, into durable staging. `patient` does not come back soon for a file that the server is still building.
     """
 
     poll: float = 300.0
@@ -91,6 +98,14 @@ class Policy:
     go_when_silent: bool = True
     confirm_by_contact: bool = True
     own_pace: bool = False
+    ahead: bool = False
+    patient: bool = False
+
+    def again(self, wish: float | None) -> float:
+        """Seconds to the next check, given the server's wish; None: it has none."""
+        if wish is not None and wish <= SOON and not self.patient:
+            return wish  # the file is being built
+        return self.poll if wish is None or self.own_pace else wish
 
     def delay(self, tries: int) -> float:
         """Seconds before try number `tries` + 1: doubles, up to `retry_most`."""
@@ -102,8 +117,9 @@ class Machine:
     """One terminal at one moment. `handle` is pure: the same state, event and time give the same answer.
 
     `offer` is what is being worked on; `rescue` the open plan after a power cut (then there is no offer). `action` names
-    the report whose verdict is still to be told. `secured` is the memory held, bytes. `consent` is the envelope a person
-    said yes to. `avoid` is an envelope whose proofs failed, left alone until `avoid_until`.
+    the report whose verdict is still to be told. `secured` is the memory held, bytes. `late`: the file was downloaded ahead
+    and only the gate is in the way. `consent` is the envelope a person said yes to. `avoid` is an envelope whose proofs
+    failed, left alone until `avoid_until`.
     """
 
     policy: Policy = Policy()
@@ -114,6 +130,7 @@ class Machine:
     secured: int = 0
     held: int = 0
     tries: int = 0
+    late: bool = False
     due: float = 0.0
     consent: bytes = b""
     avoid: bytes = b""
@@ -143,6 +160,9 @@ def _powered_up(m: Machine, event: ev.PoweredUp, now: float) -> tuple[Machine, A
     match event.fate:
         case Fate.BOOT if event.candidate:
             return replace(judged, step=Step.TRYING), (Do.SELF_TEST,)
+        case Fate.BOOT if event.back and event.action:
+            told = Tell(Phase.FAILED, Verdict.FAILED, event.back, action=event.action)
+            return replace(fresh, step=Step.TELLING), (told,)
         case Fate.BOOT:
             return replace(fresh, step=Step.IDLE), ()
         case Fate.FETCH if event.plan is not None:
@@ -153,7 +173,7 @@ def _powered_up(m: Machine, event: ev.PoweredUp, now: float) -> tuple[Machine, A
 
 def idle(m: Machine, due: float, *, tries: int = 0, **more: str | bytes | float) -> Machine:
     """At rest: no offer, no memory. What a person or a failed proof said stays true."""
-    kept = replace(m, step=Step.IDLE, offer=None, rescue=None, secured=0, held=0, due=due, tries=tries)
+    kept = replace(m, step=Step.IDLE, offer=None, rescue=None, secured=0, held=0, late=False, due=due, tries=tries)
     return replace(kept, **more) if more else kept  # type: ignore[arg-type]  # mypy cannot see field names in **more
 
 

@@ -15,6 +15,8 @@ def _checking_file(m: Machine, event: ev.Event, now: float) -> tuple[Machine, Ac
     match event:
         case ev.FileGood() if m.rescue is not None:
             return replace(m, step=Step.REWRITING), (Do.CLOSE_LINK, Do.RESUME)
+        case ev.FileGood() if m.late:
+            return replace(m, step=Step.PROVING), (Do.CLOSE_LINK, Do.REHEARSE)
         case ev.FileGood():
             return replace(m, step=Step.PROVING), (Tell(Phase.DOWNLOADED), Do.CLOSE_LINK, Do.REHEARSE)
         case ev.FileBad() if m.rescue is not None and not m.secured:
@@ -31,6 +33,8 @@ def _checking_file(m: Machine, event: ev.Event, now: float) -> tuple[Machine, Ac
 def _proving(m: Machine, event: ev.Event, now: float) -> tuple[Machine, Actions]:
     assert m.offer is not None
     match event:
+        case ev.Proved() if m.policy.ahead:
+            return replace(m, step=Step.ASKING, late=True, tries=0), (Do.ASK_GATE,)
         case ev.Proved():
             return replace(m, step=Step.READYING, tries=0), (Do.CHECK_READY,)
         case ev.NotProved(failures=failures, reason=reason) if failures >= MAX_PROOFS:
@@ -39,6 +43,7 @@ def _proving(m: Machine, event: ev.Event, now: float) -> tuple[Machine, Actions]
                 step=Step.TELLING,
                 due=now + m.policy.poll,
                 secured=0,
+                late=False,
                 avoid=m.offer.envelope,
                 avoid_until=now + m.policy.back_off,
             )
@@ -176,6 +181,12 @@ def _restoring(m: Machine, event: ev.Event, now: float) -> tuple[Machine, Action
             return replace(m, action=""), (Tell(Phase.RESTORING, Verdict.RESTORATION, action=m.action), Do.CLOSE_LINK)
         case ev.NothingNewer() | ev.LinkLost() | ev.LinkRefused():
             return m, (Do.CLOSE_LINK,)
+        case ev.RolledBack(reason=reason) if m.action:
+            told = Tell(Phase.FAILED, Verdict.FAILED, reason, action=m.action)
+            # Not carried on: whatever is told of `action` later would be a confirmation.
+            return replace(m, step=Step.TELLING, action="", due=now + m.policy.poll), (told,)
+        case ev.RolledBack():
+            return idle(m, now), (Do.CLOSE_LINK,)
         case ev.Restored():
             return Machine(policy=m.policy, step=Step.RESTARTING), (Do.RETURN_MEMORY, Do.RESTART)
     return m, ()
