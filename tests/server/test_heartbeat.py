@@ -6,17 +6,19 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import anyio.to_thread
 import pytest
 
 from neurath.carriers.heartbeat import HttpHeartbeat
 from neurath.carriers.http import Place
 from neurath.errors import DataError, RefusedError
 from neurath.ids import digest
+from neurath.server.fleet import access
 from neurath.terminal.heart import Heart
 from neurath.terminal.staging.durable import Folder
 from neurath.terminal.staging.trickle import Session
 from neurath.wire import trickle
-from neurath.wire.trickle import Reply, State
+from neurath.wire.trickle import Ask, Reply, State
 from tests.server.test_http import Running, serving
 from tests.server.world import image
 
@@ -49,8 +51,6 @@ def terminal(site: Running, name: str, *, waits: bool) -> Counting:
     assert link.check(site.world.says(OLD, stage=1 << 20)).offer is None
     if waits:
         with site.world.store.read() as db:
-            from neurath.server.fleet import access
-
             found = access.find(db, name)
         site.world.start(site.new, found)  # type: ignore[attr-defined]
     link.sent = []
@@ -119,3 +119,34 @@ def test_a_stranger_and_a_malformed_state_are_refused(site: Running) -> None:
     thief = HttpHeartbeat(Place(f"http://127.0.0.1:{site.port}", "odd", "wrong"))
     with pytest.raises(RefusedError):
         thief.beat(trickle.encode_state(State()))
+
+
+def test_a_heartbeat_that_changes_nothing_takes_no_worker_thread(site: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = terminal(site, "quick", waits=True)
+    program = b""
+    for _ in range(10):  # its file is built meanwhile
+        program = trickle.decode_reply(link.beat(trickle.encode_state(State()))).program
+        time.sleep(0.1)
+    threads: list[object] = []
+    run_sync = anyio.to_thread.run_sync
+
+    async def counted(work, *given):  # type: ignore[no-untyped-def]
+        threads.append(work)
+        return await run_sync(work, *given)
+
+    monkeypatch.setattr(anyio.to_thread, "run_sync", counted)
+    for sync in range(20):
+        reply = trickle.decode_reply(link.beat(trickle.encode_state(State(Ask.PIECES, program, sync))))
+        assert (reply.first, len(reply.pieces)) == (sync, 1)
+        time.sleep(0.15)  # what is written every two seconds falls in between
+    assert threads == []
+
+
+def test_a_token_that_was_renewed_ends_the_old_one_at_the_next_heartbeat(site: Running) -> None:
+    link = terminal(site, "renewed", waits=False)
+    for _ in range(3):
+        link.beat(trickle.encode_state(State()))
+    with site.world.store.write() as db:
+        access.renew_token(db, access.find(db, "renewed"))
+    with pytest.raises(RefusedError):
+        link.beat(trickle.encode_state(State()))

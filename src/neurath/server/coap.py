@@ -22,7 +22,8 @@ from neurath.carriers.coap import ROOM
 from neurath.errors import DataError, NeurathError, NotFound, RefusedError, UsageError
 from neurath.server.admission import Admission
 from neurath.server.app import Server
-from neurath.server.ddi import NOTHING, Policy
+from neurath.server.beats import NOTHING
+from neurath.server.ddi import Policy
 from neurath.server.delivery.calls import Building, Delivery, Offered, components_for
 from neurath.server.fleet import access, actions
 from neurath.server.fleet.access import Stranger, Terminal

@@ -16,11 +16,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from neurath.carriers.base import Riding, Seen
-from neurath.carriers.heartbeat import ROOM
+from neurath.carriers.base import Seen
 from neurath.errors import DataError, NeurathError, NotFound, RefusedError
 from neurath.ids import TerminalId
 from neurath.server.admission import Admission
+from neurath.server.beats import Beats, Quick
 from neurath.server.delivery.calls import Building, Delivery, Offered, components_for
 from neurath.server.delivery.push import StreamPush
 from neurath.server.fleet import access, actions
@@ -28,7 +28,7 @@ from neurath.server.fleet.access import Stranger, Terminal
 from neurath.server.fleet.actions import Action
 from neurath.server.serving import Conditions, Content, FileResponse
 from neurath.server.software import catalog
-from neurath.wire import check, ddi, offer, report, trickle
+from neurath.wire import check, ddi, offer, report
 from neurath.wire.ddi import Artifact, Attributes, Chunk, Deployment, Execution, Feedback, Finished, Poll
 from neurath.wire.report import Phase, Report, Verdict
 
@@ -38,8 +38,6 @@ log = logging.getLogger(__name__)
 BODY_DEADLINE = 20.0
 #: The name of an update file of ours ends so.
 SUFFIX = ".nru"
-#: What a heartbeat is answered when there is nothing for the terminal.
-NOTHING = trickle.encode_reply(trickle.Reply())
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +97,10 @@ def refused(error: NeurathError) -> Response:
 class DevicePlane:
     """The routes terminals use."""
 
-    def __init__(self, delivery: Delivery, riding: Riding, push: StreamPush, policy: Policy) -> None:
+    def __init__(self, delivery: Delivery, riding: Quick, push: StreamPush, policy: Policy) -> None:
         self.delivery = delivery
-        self.riding = riding
         self.store = self.delivery.store
+        self.beats = Beats(riding, self.store.marks)
         self.push = push
         self.policy = policy
         self.admission = Admission(self.store, policy.plug_and_play)
@@ -113,6 +111,7 @@ class DevicePlane:
         action = base + "/deploymentBase/{action}"
         cancel = base + "/cancelAction/{action}"
         return [
+            Route("/{tenant}/neurath/v1/{id}/heartbeat", self._for(self.heartbeat, quick=True), methods=["POST"]),
             Route(base, self._for(self.poll), methods=["GET"]),
             Route(base + "/configData", self._for(self.configure), methods=["PUT"]),
             Route(action, self._for(self.deployment), methods=["GET"]),
@@ -122,18 +121,19 @@ class DevicePlane:
             Route(module, self._for(self.artifacts), methods=["GET"]),
             Route(module + "/{file}", self._for(self.artifact), methods=["GET", "HEAD"]),
             Route("/{tenant}/neurath/v1/file/{digest}", self.rescue, methods=["GET", "HEAD"]),
-            Route("/{tenant}/neurath/v1/{id}/heartbeat", self._for(self.heartbeat), methods=["POST"]),
             Route("/{tenant}/neurath/v1/{id}/events", self._for(self.events, stay=True), methods=["GET"]),
         ]
 
     # ---- from a request to a handler and back ------------------------------------------------------------------------
 
-    def _for(self, handler: Handler, stay: bool = False) -> Callable[[Request], Awaitable[Response]]:
-        """`stay`: the handler itself runs in the event loop."""
+    def _for(self, handler: Handler, *, stay: bool = False, quick: bool = False) -> Callable[[Request], Awaitable[Response]]:
+        """`stay`: the handler itself runs in the event loop. `quick`: most answers need no worker thread at all."""
 
         async def endpoint(request: Request) -> Response:
             try:
                 body = await read_body(request)
+                if quick and (data := self._at_once(request, body)) is not None:
+                    return Response(data, media_type="application/octet-stream")
                 ask = await anyio.to_thread.run_sync(self._admit, request, body)
                 return handler(ask) if stay else await anyio.to_thread.run_sync(handler, ask)
             except NeurathError as error:
@@ -141,12 +141,20 @@ class DevicePlane:
 
         return endpoint
 
+    def _at_once(self, request: Request, body: bytes) -> bytes | None:
+        names = request.path_params
+        seen = Seen(names["id"], "http", request.client.host if request.client else "", names["tenant"])
+        return self.beats.at_once(seen, request.headers.get("authorization", ""), body, time.time())
+
     def _admit(self, request: Request, body: bytes) -> Ask:
         names = dict(request.path_params)
         tenant, name = names["tenant"], names["id"]
         given = request.headers.get("authorization", "")
         now = time.time()
+        everybody = self.store.marks.of(0)[0]
         terminal = self.admission.admit(tenant, name, given, now)
+        own = self.store.marks.of(terminal.n)[1]  # what is written about one terminal never changes its token
+        self.beats.passed(terminal, given, (everybody, own))
         address = request.client.host if request.client else ""
         self.delivery.heard(terminal, "http", address, now)
         root, about = str(request.base_url).rstrip("/"), request.query_params.get("component", "")[:64]
@@ -188,7 +196,7 @@ class DevicePlane:
         known = given.onto(ask.terminal.attributes)
         terminal = ask.terminal
         if known != terminal.attributes or terminal.configured is None or terminal.model is None:
-            with self.store.write() as db:
+            with self.store.write(ask.terminal.n) as db:
                 access.configure(db, terminal, known, ask.now)
                 terminal = access.by_number(db, terminal.n)
         if said is not None:
@@ -211,7 +219,7 @@ class DevicePlane:
             raise NotFound(f"action {action.id} is {action.state}", "there is nothing to fetch any more", id="NRT-136")
         metadata: tuple[tuple[str, str], ...] = ()
         if action.kind == "package":
-            with self.store.write() as db:
+            with self.store.write(ask.terminal.n) as db:
                 actions.fetched(db, action, ask.now)
         else:
             made = self.delivery.offer(ask.terminal, action, ask.now)
@@ -258,7 +266,7 @@ class DevicePlane:
         given = ddi.feedback_from(ddi.parse(ask.body))
         if action.state != "cancelling":
             return answer({"exceptionClass": "NotCancelable", "errorCode": "NRT-136", "message": action.state}, 405)
-        with self.store.write() as db:
+        with self.store.write(ask.terminal.n) as db:
             if given.execution is Execution.CLOSED:
                 actions.end(db, action, "cancelled", ask.now)
                 actions.settle(db, action)
@@ -324,10 +332,8 @@ class DevicePlane:
 
     def heartbeat(self, ask: Ask) -> Response:
         """A heartbeat with the terminal's download state; pieces ride on its answer."""
-        trickle.decode_state(ask.body)
         seen = Seen(ask.terminal.id, "http", ask.address, ask.terminal.tenant)
-        data = self.riding.answer(seen, ask.body, ROOM, ask.now)
-        return Response(data if 0 < len(data) <= ROOM else NOTHING, media_type="application/octet-stream")
+        return Response(self.beats.answer(seen, ask.body, ask.now), media_type="application/octet-stream")
 
     def events(self, ask: Ask) -> Response:
         return self.push.respond(channel(ask.terminal))

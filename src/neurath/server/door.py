@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import ipaddress
+import socket
 from collections import Counter
 from typing import Any, ClassVar
 
@@ -55,6 +56,11 @@ class Door(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn itself does
         super().connection_made(transport)
         self.transport = Together(transport, self.loop)  # type: ignore[assignment]  # a transport to all who use it
+        # asyncio leaves it unset on sockets of a listener made by hand; head and body of an answer are two writes, and the
+        # second would wait 40 ms for the other side's delayed acknowledgement.
+        link = transport.get_extra_info("socket")
+        if link is not None and link.family in (socket.AF_INET, socket.AF_INET6):
+            link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._deadline: asyncio.TimerHandle | None = None
         self._address = self.client[0] if self.client else ""
         self._open[self._address] += 1

@@ -23,8 +23,9 @@ from neurath.server.fleet.progress import FINAL, Key
 from neurath.server.fleet.standing import Standing
 from neurath.server.software import catalog
 from neurath.server.software.catalog import IMAGE
-from neurath.server.software.deltas import Deltas
+from neurath.server.software.deltas import RETRY, Deltas
 from neurath.server.store import Store
+from neurath.server.store.marks import NOBODY
 from neurath.server.store.tables import component as components
 from neurath.server.store.tables import terminal as terminals
 from neurath.wire import piece
@@ -52,9 +53,10 @@ class Building:
 
 @dataclass(frozen=True, slots=True)
 class Nothing:
-    """Nothing newer, or nothing that may be offered, and why."""
+    """Nothing newer, or nothing that may be offered, and why; so it is, if nobody writes, until then."""
 
     reason: str
+    until: float = 0.0
 
 
 Decision = Offered | Building | Nothing
@@ -127,7 +129,7 @@ class Delivery:
         query = update(terminals).where(terminals.c.n == bindparam("number"))
         rows = [{"number": n, "at": s.at, "how": s.carrier, "where": s.address} for n, s in batch.items()]
         try:
-            with self.store.write() as db:
+            with self.store.write(NOBODY) as db:
                 changed = query.values(heard=bindparam("at"), carrier=bindparam("how"), address=bindparam("where"))
                 db.execute(changed, rows)
         except Exception:
@@ -162,7 +164,7 @@ class Delivery:
             "staged_bytes": check.staged_bytes,
             "checked": now,
         }
-        with self.store.write() as db:
+        with self.store.write(terminal.n) as db:
             query = upsert(components).values(terminal=terminal.n, name=check.component, **values)
             db.execute(query.on_conflict_do_update(index_elements=["terminal", "name"], set_=values))
             if terminal.model is not None and not check.open_file:
@@ -189,14 +191,14 @@ class Delivery:
         reason = standing.obstacle(view, now)
         if reason:
             self._withdraw(view, now)
-            return Nothing(reason)
+            return Nothing(reason, standing.lasts(view, now))
         if self._stands(view):
             assert view.current is not None
             return Offered(view.current)
         draft = self._choose(view, self.deltas.get)
         if isinstance(draft, Draft):
             return self._open(view, draft, now)
-        return draft
+        return replace(draft, until=now + RETRY) if isinstance(draft, Nothing) else draft
 
     def why(self, terminal: Terminal, component: str, now: float) -> str:
         """Why a terminal has, or has not, been offered something: what decide() would say, changing nothing."""
@@ -218,7 +220,7 @@ class Delivery:
     def offer(self, terminal: Terminal, action: Action, now: float) -> Offer:
         """The offer of an action of ours, with a fresh ticket: a terminal takes a higher serial for the same file, never the
         same one twice."""
-        with self.store.write() as db:
+        with self.store.write(terminal.n) as db:
             release = catalog.find_release(db, str(action.release))
             said = standing.last_said(db, terminal, action.component)
             serial = access.next_serial(db, terminal, now)
@@ -245,12 +247,12 @@ class Delivery:
 
     def served(self, action: Action, start: int, count: int, now: float) -> None:
         """Counts bytes that left for a terminal."""
-        with self.store.write() as db:
+        with self.store.write(action.terminal) as db:
             progress.served(db, action, start, count, now)
 
     def reported(self, action: Action, report: Report, now: float) -> Verdict:
         """Takes a terminal's word about an action; gives the verdict it amounts to."""
-        with self.store.write() as db:
+        with self.store.write(action.terminal) as db:
             if report.secured:
                 actions.secure(db, action, report.secured)
             release = catalog.find_release(db, str(action.release))
@@ -279,7 +281,7 @@ class Delivery:
     def _reopened(self, action: Action) -> Offered:
         if action.state == "open":
             return Offered(action)
-        with self.store.write() as db:
+        with self.store.write(action.terminal) as db:
             return Offered(actions.reopen(db, action))
 
     def _withdraw(self, view: Standing, now: float) -> None:
@@ -290,7 +292,7 @@ class Delivery:
         wanted = None if view.selected is None else view.selected.release.id
         if current.release == wanted and current.kind != "package":
             return  # in judgement, or waiting: the verdict is still to come
-        with self.store.write() as db:
+        with self.store.write(current.terminal) as db:
             if current.kind == "package" and current.fetched is not None:
                 actions.cancel(db, current)
             else:
@@ -355,7 +357,7 @@ class Delivery:
         )
 
     def _open(self, view: Standing, draft: Draft, now: float) -> Decision:
-        with self.store.write() as db:
+        with self.store.write(view.terminal.n) as db:
             # Another poll of the same terminal may have been first, and a rollout may have been stopped meanwhile.
             again = standing.read(db, view.terminal, view.component)
             reason = standing.obstacle(again, now)

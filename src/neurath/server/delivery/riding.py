@@ -11,8 +11,9 @@ from neurath.errors import DataError, NeurathError, NotFound
 from neurath.server.delivery.trickle import Trickle
 from neurath.server.fleet import access
 from neurath.server.fleet.access import Terminal
+from neurath.server.store.marks import Mark
 from neurath.wire import trickle
-from neurath.wire.trickle import Ask, Reply
+from neurath.wire.trickle import Ask, Reply, State
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ class ServerRiding:
 
     def __init__(self, riding: Trickle) -> None:
         self.trickle = riding
-        self._known: dict[tuple[str, str], Terminal] = {}
+        self._known: dict[tuple[str, str], tuple[Mark, Terminal]] = {}
         self._lock = threading.Lock()
 
     def answer(self, seen: Seen, state: bytes | None, room: int, now: float) -> bytes:
@@ -45,24 +46,48 @@ class ServerRiding:
             log.exception("%s of %s answered without pieces", seen.carrier, seen.terminal)
         return b""
 
+    def at_once(self, seen: Seen, state: bytes, room: int, now: float) -> bytes | None:
+        """The same answer where it needs no look into the store, for who must not wait for one; else None."""
+        terminal = self._remembered(seen)
+        try:
+            if terminal is None:
+                return None
+            asked = trickle.decode_state(state)
+            data = self.trickle.at_once(terminal, asked, room, now)
+        except Exception:
+            return None  # answer() says what there is to say
+        if data is None:
+            return None
+        self.trickle.delivery.heard(terminal, seen.carrier, seen.address, now)
+        return _fitting(data, asked, room)
+
     def _answer(self, seen: Seen, state: bytes | None, room: int, now: float) -> bytes:
-        terminal = self._terminal(seen)
+        terminal = self._remembered(seen) or self._find(seen)
         self.trickle.delivery.heard(terminal, seen.carrier, seen.address, now)
         if state is None:
             return b""  # without its word nobody knows what the terminal lacks
         asked = trickle.decode_state(state)
-        data = self.trickle.answer(terminal, asked, room, now)
-        return b"" if len(data) > room or (data == _NOTHING and asked.ask is Ask.NEWS) else data
+        return _fitting(self.trickle.answer(terminal, asked, room, now), asked, room)
 
-    def _terminal(self, seen: Seen) -> Terminal:
-        name = (seen.tenant, seen.terminal)
+    def _remembered(self, seen: Seen) -> Terminal | None:
+        known = self._known.get((seen.tenant, seen.terminal))
+        if known is None or known[0] != self.trickle.delivery.store.marks.of(known[1].n):
+            return None
+        return known[1]
+
+    def _find(self, seen: Seen) -> Terminal:
+        store = self.trickle.delivery.store
+        with store.read() as db:
+            found = access.find(db, seen.terminal, seen.tenant)
+        mark = store.marks.of(found.n)  # before the reading that counts
+        with store.read() as db:
+            found = access.by_number(db, found.n)
         with self._lock:
-            known = self._known.get(name)
-        if known is None:
-            with self.trickle.delivery.store.read() as db:
-                known = access.find(db, seen.terminal, seen.tenant)
-            with self._lock:
-                while len(self._known) >= MOST:
-                    self._known.pop(next(iter(self._known)))
-                self._known[name] = known
-        return known
+            while len(self._known) >= MOST:
+                self._known.pop(next(iter(self._known)))
+            self._known[seen.tenant, seen.terminal] = mark, found
+        return found
+
+
+def _fitting(data: bytes, asked: State, room: int) -> bytes:
+    return b"" if len(data) > room or (data == _NOTHING and asked.ask is Ask.NEWS) else data

@@ -7,64 +7,21 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import dataclass, field
-from functools import lru_cache
-from pathlib import Path
-
-from sqlalchemy import Connection
 
 from neurath.errors import DataError, NeurathError
-from neurath.ids import Version
-from neurath.server.delivery import tickets
-from neurath.server.delivery.calls import Delivery, Offered, components_for
-from neurath.server.fleet import actions, progress, standing
+from neurath.server.delivery.calls import Delivery
+from neurath.server.delivery.course import Candidate, Course, Courses, Stream
+from neurath.server.fleet import progress
 from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.actions import Action
-from neurath.server.fleet.progress import Key
-from neurath.server.software import catalog
+from neurath.server.store.marks import NOBODY
 from neurath.wire import trickle
-from neurath.wire.offer import Kind
-from neurath.wire.trickle import About, Ask, Plan, Reply, State
+from neurath.wire.trickle import Ask, Reply, State
 
 log = logging.getLogger(__name__)
 
 #: The piece size that fits the smallest carrier.
 PIECE = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """One update file as a stream of pieces: `head` is the header with its padding."""
-
-    plan: Plan
-    head: bytes
-    path: Path
-
-    def cut(self, first: int, count: int) -> tuple[bytes, ...]:
-        """`count` consecutive pieces, fewer at the end."""
-        size, begin = self.plan.piece, self.plan.begin
-        head = [self.head[at * size : (at + 1) * size] for at in range(first, min(first + count, begin))]
-        at = max(first, begin) - begin
-        with self.path.open("rb") as source:
-            source.seek(at * size)
-            data = source.read((count - len(head)) * size)
-        return (*head, *(data[start : start + size] for start in range(0, len(data), size)))
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A file that may ride to this terminal; `held` bytes of it are confirmed."""
-
-    action: Action
-    stream: Stream
-    held: int
-
-    @property
-    def program(self) -> bytes:
-        return bytes.fromhex(self.action.file)[:4]
-
-    @property
-    def remaining(self) -> int:
-        return self.action.size - self.held
 
 
 @dataclass(slots=True)
@@ -96,15 +53,30 @@ class Trickle:
 
     delivery: Delivery
     piece: int = PIECE
+    _courses: Courses = field(init=False)
     _words: dict[int, Word] = field(default_factory=dict)
     _beats: dict[int, Beat] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self._courses = Courses(self.delivery, self.piece)
+
+    def at_once(self, terminal: Terminal, state: State, room: int, now: float) -> bytes | None:
+        """The same answer where it needs no look into the store; else None."""
+        course = self._courses.at_once(terminal, now)
+        if course is None:
+            return None
+        try:
+            return trickle.encode_reply(self._reply(terminal, state, min(room, state.room), course, now))
+        except FileNotFoundError:
+            return None  # it went this moment: it is built again
 
     def answer(self, terminal: Terminal, state: State, room: int, now: float) -> bytes:
         """The answer to a heartbeat that carried `state`, at most `room` bytes. Where the store cannot be used the heartbeat
         is answered all the same, without pieces."""
         try:
-            reply = self._reply(terminal, state, min(room, state.room), now)
+            course = self._courses.of(terminal, now)
+            reply = self._reply(terminal, state, min(room, state.room), course, now)
         except DataError:
             raise
         except NeurathError as fault:
@@ -119,7 +91,7 @@ class Trickle:
         if not batch:
             return
         try:
-            with self.delivery.store.write() as db:
+            with self.delivery.store.write(NOBODY) as db:
                 for word in batch.values():
                     progress.trickled(db, word.action, word.held, word.sent, word.at)
         except Exception:
@@ -133,11 +105,12 @@ class Trickle:
     def ahead(self, terminal: Terminal, state: State | None, sent: int, now: float) -> Candidate | None:
         """What has precedence for this terminal, for one that answers in the server's place (a gateway): it was heard with
         `state` (None: its requests do not vary) and was sent so many bytes of pieces. None: there is nothing."""
-        found = self._candidates(terminal, now)
+        found = self._courses.of(terminal, now).candidates
+        for candidate in found.values():
+            self._recall(candidate)
         asked = None if state is None else found.get(state.program)
         if asked is not None and state is not None:
-            held = asked.stream.plan.held(state.sync)
-            found[state.program] = asked = Candidate(asked.action, asked.stream, held)
+            asked.held = asked.stream.plan.held(state.sync)
             self._note(asked, sent, now)
         ahead = min(found.values(), key=lambda c: (not c.remaining, c.remaining, c.action.id), default=None)
         if state is None and ahead is not None and sent:
@@ -146,16 +119,19 @@ class Trickle:
 
     def stream_of(self, action: int) -> Stream:
         """The stream of an action's file."""
-        with self.delivery.store.read() as db:
-            return self._candidate(db, actions.by_id(db, action)).stream
+        return self._courses.stream_of(action)
 
     # ---- inside ------------------------------------------------------------------------------------------------------
 
-    def _reply(self, terminal: Terminal, state: State, room: int, now: float) -> Reply:
-        found = self._candidates(terminal, now)
+    def _reply(self, terminal: Terminal, state: State, room: int, course: Course, now: float) -> Reply:
+        found = course.candidates
+        for candidate in found.values():
+            self._recall(candidate)
         asked = found.get(state.program)
         if asked is not None:
-            found[state.program] = asked = self._confirmed(asked, state.sync, now)
+            # The terminal's own word about what it has, also where it is less than what was known.
+            asked.held = asked.stream.plan.held(state.sync)
+            self._note(asked, 0, now)
         waiting = [c for c in found.values() if c.remaining or state.ask is Ask.NEWS]
         if not waiting:
             self._beats.pop(terminal.n, None)
@@ -174,47 +150,11 @@ class Trickle:
         self._note(head, sum(map(len, pieces)), now)
         return Reply(head.program, first, size, pieces, first + len(pieces) == head.stream.plan.count)
 
-    def _candidates(self, terminal: Terminal, now: float) -> dict[bytes, Candidate]:
-        """What this terminal is to have and can stage durably, by program."""
-        with self.delivery.store.read() as db:
-            names = components_for(db, terminal)
-        decisions = [self.delivery.decide(terminal, name, now) for name in names]
-        offered = [d.action for d in decisions if isinstance(d, Offered)]
-        if not offered:
-            return {}
-        with self.delivery.store.read() as db:
-            found = [self._candidate(db, action) for action in offered if self._stages(db, terminal, action)]
-        return {c.program: c for c in found if c.program != trickle.NOTHING}
-
-    def _stages(self, db: Connection, terminal: Terminal, action: Action) -> bool:
-        """A6 for a file that trickles: durable room for all of it was reported, and no RAM is asked for before the end."""
-        said = standing.last_said(db, terminal, action.component)
-        return action.kind != "package" and said is not None and said.stage >= action.size
-
-    def _candidate(self, db: Connection, action: Action) -> Candidate:
-        with self._lock:
-            word = self._words.get(action.id)
-        entry = progress.entry(db, Key.of(action)) if word is None else None
-        held = word.held if word is not None else entry.sync if entry is not None and entry.action == action.id else 0
-        release = catalog.find_release(db, str(action.release))
-        path = self.delivery.store.files.verified(action.file)
-        about = About(
-            kind=Kind.DELTA if action.kind == "delta" else Kind.FULL,
-            file=bytes.fromhex(action.file),
-            size=action.size,
-            envelope=release.envelope,
-            blocks=tickets.block_hashes(path),
-            version=Version(release.version),
-            component=action.component,
-        )
-        return Candidate(action, stream(about, path, self.piece), held)
-
-    def _confirmed(self, asked: Candidate, sync: int, now: float) -> Candidate:
-        """The terminal's own word about what it has, also where it is less than what was known."""
-        held = asked.stream.plan.held(sync)
-        made = Candidate(asked.action, asked.stream, held)
-        self._note(made, 0, now)
-        return made
+    def _recall(self, candidate: Candidate) -> None:
+        """What was confirmed and is not in the ledger yet."""
+        word = self._words.get(candidate.action.id)
+        if word is not None:
+            candidate.held = word.held
 
     def _note(self, candidate: Candidate, sent: int, now: float) -> None:
         with self._lock:
@@ -230,11 +170,3 @@ class Trickle:
             else:
                 beat.again(now)
             return beat.period
-
-
-@lru_cache(maxsize=64)
-def stream(about: About, path: Path, piece: int) -> Stream:
-    """The stream of an immutable file."""
-    head = trickle.header(about)
-    plan = trickle.plan(head, piece)
-    return Stream(plan, head.ljust(plan.begin * piece, b"\0"), path)

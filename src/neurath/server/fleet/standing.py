@@ -3,6 +3,7 @@ from that before any file is looked at. It reads; it must never write, build or 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
@@ -131,6 +132,12 @@ def _image_obstacle(standing: Standing, release: Release) -> str:
     return ""
 
 
+def lasts(standing: Standing, now: float) -> float:
+    """Until when obstacle() says the same if nothing is written: the end of a wait, else for ever."""
+    again = _again(standing.entry)
+    return again if again > now else math.inf
+
+
 def _confirmed(entry: Entry | None) -> bool:
     return entry is not None and entry.verdict == Verdict.CONFIRMED.value
 
@@ -138,9 +145,16 @@ def _confirmed(entry: Entry | None) -> bool:
 def _waiting(entry: Entry | None, now: float) -> str:
     if entry is None or entry.ended is None or entry.tries == 0 or _confirmed(entry):
         return ""
+    again = _again(entry)
     if entry.verdict == Verdict.FAILED.value and entry.tries >= MAX_FAILURES:
         return f"failed {entry.tries} times, last: {entry.reason or 'no reason given'}; pin it to try again"
-    again = entry.ended + min(BACK_OFF * 2 ** min(entry.tries - 1, 20), LONGEST)
     if now >= again:
         return ""
     return f"{entry.verdict}: {entry.reason or 'no reason given'}; offered again in {round(again - now)} s"
+
+
+def _again(entry: Entry | None) -> float:
+    """When a release that was refused or failed may be offered again; 0 where it did not."""
+    if entry is None or entry.ended is None or entry.tries == 0:
+        return 0.0
+    return entry.ended + min(BACK_OFF * float(2 ** min(entry.tries - 1, 20)), LONGEST)

@@ -10,12 +10,15 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DatabaseError
+from sqlalchemy.pool import StaticPool
 
 from neurath.errors import NeurathError, RefusedError
 from neurath.server.store.files import Files
+from neurath.server.store.marks import EVERYBODY, Marks
 
 #: The newest migration; tests/server/test_store.py holds it against the folder.
 HEAD = "0004"
@@ -36,8 +39,10 @@ class Store:
         self.files = Files(directory / "files")
         self._writing = threading.Lock()
         self._engine = _engine(directory / "neurath.db")
+        self._writer = _engine(directory / "neurath.db", poolclass=StaticPool)  # one connection, for Marks
         try:
             self._migrate()
+            self.marks = Marks(_raw(self._writer), self._writing)
         except (DatabaseError, OSError) as fault:
             raise _unusable(directory, str(getattr(fault, "orig", fault))) from None
 
@@ -48,15 +53,15 @@ class Store:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """All of it or nothing; on return it survives a power cut. RefusedError "try later" when others hold the lock."""
-        with (
-            _translated(),
-            self._writing,
-            self._engine.connect().execution_options(writing=True) as connection,
-            connection.begin(),
-        ):
-            yield connection
+    def write(self, about: int = EVERYBODY) -> Iterator[Connection]:
+        """All of it or nothing; on return it survives a power cut. RefusedError "try later" when others hold the lock.
+        `about`: the number of the only terminal whose answers it can change, or NOBODY."""
+        with _translated(), self._writing:
+            try:
+                with self._writer.connect().execution_options(writing=True) as connection, connection.begin():
+                    yield connection
+            finally:
+                self.marks.written(about)
 
     @contextmanager
     def changes(self) -> Iterator[Callable[[], int]]:
@@ -72,6 +77,7 @@ class Store:
             yield number
 
     def close(self) -> None:
+        self._writer.dispose()
         self._engine.dispose()
 
     def _migrate(self) -> None:
@@ -102,10 +108,10 @@ class Store:
             return str(connection.scalar(text("SELECT version_num FROM alembic_version")))
 
 
-def _engine(path: Path) -> Engine:
-    engine = create_engine(
-        f"sqlite:///{path}", connect_args={"timeout": PATIENCE, "check_same_thread": False}, pool_size=8, max_overflow=32
-    )
+def _engine(path: Path, **pool: Any) -> Engine:
+    arguments = {"timeout": PATIENCE, "check_same_thread": False}
+    pool = pool or {"pool_size": 8, "max_overflow": 32}
+    engine = create_engine(f"sqlite:///{path}", connect_args=arguments, **pool)
 
     @event.listens_for(engine, "connect")
     def _opened(connection: sqlite3.Connection, _record: object) -> None:
@@ -120,6 +126,12 @@ def _engine(path: Path) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
     return engine
+
+
+def _raw(engine: Engine) -> sqlite3.Connection:
+    """The one connection of an engine with a StaticPool."""
+    with engine.connect() as connection:
+        return cast(sqlite3.Connection, connection.connection.dbapi_connection)
 
 
 @contextmanager

@@ -1,0 +1,161 @@
+"""What one terminal has under way on its heartbeats, read once and kept while nothing is written that can change it: a
+heartbeat that changes nothing asks no database. It knows streams, and when a reading is out of date; the truth stays in the
+store, and it must never answer for longer than that stands."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from neurath.ids import Version
+from neurath.server.delivery import tickets
+from neurath.server.delivery.calls import Decision, Delivery, Nothing, Offered, components_for
+from neurath.server.fleet import actions, progress, standing
+from neurath.server.fleet.access import Terminal
+from neurath.server.fleet.actions import Action
+from neurath.server.fleet.progress import Key
+from neurath.server.software import catalog
+from neurath.server.store.marks import Mark
+from neurath.wire import trickle
+from neurath.wire.offer import Kind
+from neurath.wire.trickle import About, Plan
+
+#: Courses kept; of more, the one that was read first is read again.
+MOST = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One update file as a stream of pieces: `head` is the header with its padding."""
+
+    plan: Plan
+    head: bytes
+    path: Path
+
+    def cut(self, first: int, count: int) -> tuple[bytes, ...]:
+        """`count` consecutive pieces, fewer at the end."""
+        size, begin = self.plan.piece, self.plan.begin
+        head = [self.head[at * size : (at + 1) * size] for at in range(first, min(first + count, begin))]
+        wanted = (count - len(head)) * size
+        handle = os.open(self.path, os.O_RDONLY)
+        try:
+            data = os.pread(handle, wanted, (max(first, begin) - begin) * size) if wanted else b""
+        finally:
+            os.close(handle)
+        return (*head, *(data[start : start + size] for start in range(0, len(data), size)))
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A file that may ride to this terminal; `held` bytes of it are confirmed."""
+
+    action: Action
+    stream: Stream
+    held: int
+    program: bytes = b""
+
+    def __post_init__(self) -> None:
+        self.program = bytes.fromhex(self.action.file)[:4]
+
+    @property
+    def remaining(self) -> int:
+        return self.action.size - self.held
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What may ride to one terminal, by program; true while its mark stands and until then."""
+
+    mark: Mark
+    until: float
+    candidates: dict[bytes, Candidate]
+
+
+@dataclass(slots=True)
+class Courses:
+    """The courses of one server's terminals."""
+
+    delivery: Delivery
+    piece: int
+    _kept: dict[int, Course] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def at_once(self, terminal: Terminal, now: float) -> Course | None:
+        """The course of a terminal if it stands without a look into the store."""
+        kept = self._kept.get(terminal.n)
+        if kept is None or now >= kept.until or kept.mark != self.delivery.store.marks.of(terminal.n):
+            return None
+        sound = self.delivery.store.files.sound
+        return kept if all(sound(c.action.file) for c in kept.candidates.values()) else None
+
+    def of(self, terminal: Terminal, now: float) -> Course:
+        """The course of a terminal. Reading it opens and withdraws actions, as a check-in's answer does."""
+        kept = self.at_once(terminal, now)
+        if kept is not None:
+            return kept
+        made = self._read(terminal, now)
+        with self._lock:
+            while len(self._kept) >= MOST:
+                self._kept.pop(next(iter(self._kept)))
+            self._kept[terminal.n] = made
+        return made
+
+    def stream_of(self, action: int) -> Stream:
+        """The stream of an action's file."""
+        with self.delivery.store.read() as db:
+            return self._candidate(db, actions.by_id(db, action)).stream
+
+    def _read(self, terminal: Terminal, now: float) -> Course:
+        store = self.delivery.store
+        mark = store.marks.of(terminal.n)  # before the reading: what is written meanwhile makes it old
+        with store.read() as db:
+            names = components_for(db, terminal)
+        decisions = [self.delivery.decide(terminal, name, now) for name in names]
+        until = min((_stands(decision) for decision in decisions), default=math.inf)
+        offered = [d.action for d in decisions if isinstance(d, Offered)]
+        with store.read() as db:
+            found = [self._candidate(db, action) for action in offered if _stages(db, terminal, action)]
+        return Course(mark, until, {c.program: c for c in found if c.program != trickle.NOTHING})
+
+    def _candidate(self, db: Connection, action: Action) -> Candidate:
+        entry = progress.entry(db, Key.of(action))
+        held = entry.sync if entry is not None and entry.action == action.id else 0
+        release = catalog.find_release(db, str(action.release))
+        path = self.delivery.store.files.verified(action.file)
+        about = About(
+            kind=Kind.DELTA if action.kind == "delta" else Kind.FULL,
+            file=bytes.fromhex(action.file),
+            size=action.size,
+            envelope=release.envelope,
+            blocks=tickets.block_hashes(path),
+            version=Version(release.version),
+            component=action.component,
+        )
+        return Candidate(action, stream(about, path, self.piece), held)
+
+
+def _stands(decision: Decision) -> float:
+    """Until when a decision stands if nothing is written."""
+    if isinstance(decision, Offered):
+        return math.inf
+    return decision.until if isinstance(decision, Nothing) else 0.0
+
+
+def _stages(db: Connection, terminal: Terminal, action: Action) -> bool:
+    """A6 for a file that trickles: durable room for all of it was reported, and no RAM is asked for before the end."""
+    said = standing.last_said(db, terminal, action.component)
+    return action.kind != "package" and said is not None and said.stage >= action.size
+
+
+@lru_cache(maxsize=1024)
+def stream(about: About, path: Path, piece: int) -> Stream:
+    """The stream of an immutable file."""
+    head = trickle.header(about)
+    plan = trickle.plan(head, piece)
+    return Stream(plan, head.ljust(plan.begin * piece, b"\0"), path)
