@@ -1,5 +1,5 @@
-"""Heartbeats that need no look into the store, for carriers with a token: who showed a token before, and what rides to them now. It knows the
-tokens it saw accepted; it must never accept one that the store has not, nor hold a worker thread."""
+"""Heartbeats that need no look into the store, for carriers with a token: who showed one before, and what rides to them now.
+It knows the tokens it saw accepted; it must never accept one that the store has not, nor hold a worker thread."""
 
 from __future__ import annotations
 
