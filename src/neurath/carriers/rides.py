@@ -16,6 +16,8 @@ KINDS: dict[str, tuple[str, str]] = {
     "http": ("heartbeat", "http (the server's own address)"),
     "https": ("heartbeat", "https (the same)"),
     "coap": ("coap", "coap (the server's own address) or coap://HOST[:PORT]"),
+    "mqtt": ("mqtt_rides", "mqtt://[USER:PASSWORD@]HOST[:PORT]"),
+    "mqtts": ("mqtt_rides", "mqtts://[USER:PASSWORD@]HOST[:PORT]"),
 }
 
 

@@ -9,7 +9,9 @@ import importlib
 from neurath.cli.output import Output
 
 #: name -> (module under neurath.cli with `configure(parser)` and `run(args, out) -> int`, one line of help).
-KINDS: dict[str, tuple[str, str]] = {}
+KINDS: dict[str, tuple[str, str]] = {
+    "mqtt": ("carrier_mqtt", "answer heartbeats on an MQTT broker"),
+}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for name, (module, text) in KINDS.items():
         sub = verbs.add_parser(name, help=text, description=text, allow_abbrev=False)
         importlib.import_module(f"neurath.cli.{module}").configure(sub)
-    parser.epilog = "example: neurath carrier dhcp --help"
+    parser.epilog = "example: neurath carrier mqtt --help"
 
 
 def run(args: argparse.Namespace, out: Output) -> int:

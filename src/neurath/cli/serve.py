@@ -28,6 +28,7 @@ Hosted = Callable[[str, "Server"], AbstractAsyncContextManager[str]]
 #: carrier -> (module with `hosted`, the form of its text).
 CARRIERS: dict[str, tuple[str, str]] = {
     "coap": ("neurath.server.coap", "coap:[HOST:]PORT"),
+    "mqtt": ("neurath.cli.carrier_mqtt", "mqtt:mqtt://[USER:PASSWORD@]HOST[:PORT]"),
 }
 
 

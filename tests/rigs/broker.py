@@ -1,0 +1,77 @@
+"""A real MQTT broker (mosquitto) for one test, with users and rights as docs/how-to/mqtt.md tells operators to set them. It
+can be killed and started again at the same port."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.parts import need
+
+#: The rights are those of the page, word for word.
+PAGE = Path(__file__).parents[2] / "docs/how-to/mqtt.md"
+ACL = re.findall(r"^```acl\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)[0]
+SERVER = ("neurath", "the-servers-own-password")
+
+
+class Mosquitto:
+    """`users` are names and passwords of terminals, TENANT/ID each; the server's is SERVER."""
+
+    def __init__(self, place: Path, users: dict[str, str]) -> None:
+        self.program = need("mosquitto")
+        place.mkdir(parents=True, exist_ok=True)
+        self.place = place
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        passwords = place / "passwords"
+        passwords.write_text("".join(f"{name}:{word}\n" for name, word in (*users.items(), SERVER)))
+        subprocess.run([need("mosquitto_passwd"), "-U", str(passwords)], check=True)
+        (place / "acl").write_text(ACL)
+        (place / "mosquitto.conf").write_text(
+            f"listener {self.port} 127.0.0.1\nuser root\nallow_anonymous false\npersistence false\n"
+            f"password_file {passwords}\nacl_file {place / 'acl'}\n"
+        )
+        self.process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"mqtt://127.0.0.1:{self.port}"
+
+    @property
+    def servers(self) -> str:
+        """The address with the server's user and password in it."""
+        return f"mqtt://{SERVER[0]}:{SERVER[1]}@127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        with (self.place / "mosquitto.log").open("ab") as log:
+            words = [self.program, "-c", str(self.place / "mosquitto.conf")]
+            self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+                return
+            time.sleep(0.02)
+        raise AssertionError((self.place / "mosquitto.log").read_text())
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+@contextlib.contextmanager
+def broker(place: Path, **users: str) -> Iterator[Mosquitto]:
+    """A broker that knows the server, and terminals of the default tenant by id and token."""
+    made = Mosquitto(place, {f"DEFAULT/{name}": token for name, token in users.items()})
+    try:
+        yield made
+    finally:
+        made.kill()
