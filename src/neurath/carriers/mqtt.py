@@ -129,7 +129,7 @@ class Connection:
         """RefusedError where the broker does not let this user in."""
         if self.refusal:
             hint = "docs/how-to/mqtt.md says which users and topics the broker must know"
-            raise RefusedError("the broker does not let us in", f"{self.broker.place}: {self.refusal}", hint, id="NRT-346")
+            raise RefusedError("the broker does not let us in", f"{self.broker.place}: {self.refusal}", hint, id="NRT-348")
 
     def close(self) -> None:
         self.up.clear()

@@ -59,7 +59,7 @@ class MqttHeartbeat:
             if answer.correlation != correlation:
                 continue  # to a heartbeat that was given up
             if len(answer.payload) > ROOM:
-                raise DataError("this answer is too long", f"{len(answer.payload)} bytes", "it is dropped", id="NRT-278")
+                raise DataError("this answer is too long", f"{len(answer.payload)} bytes", "it is dropped", id="NRT-299")
             return answer.payload
         raise self._dead("no answer")
 

@@ -26,6 +26,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "model": ("model", "memory maps of kinds of terminals"),
     "terminal": ("terminal", "add, list, show, why, pin terminals"),
     "rollout": ("rollout", "offer a release to terminals"),
+    "carrier": ("carrier", "carriers' server halves, beside the server or at a site"),
     "agent": ("agent", "terminal agent for this machine"),
     "gateway": ("gateway", "carrier servers at sites: add, assign, list, revoke"),
     "station": ("station", "restoration station"),
