@@ -57,7 +57,7 @@ class MqttSite:
         self._marks = 0
 
     def packets(self) -> int:
-        """The broker tells the watch after the terminal has its answer: a mark sent behind everything says when all is told."""
+        """The broker tells the watch later than the terminal: a mark sent behind everything says when all is told."""
         self._marks += 1
         mark = Heard(mqtt.topic("DEFAULT", "unit", mqtt.HEARTBEAT), b"mark %d" % self._marks)
         assert self.rides._link.publish(mark)
