@@ -117,7 +117,7 @@ def test_words_are_one_a_terminal_the_last_and_survive_a_server_that_is_away():
     fill(cache, SMALL)
     for sync in (0, 1, 2):
         ask(cache, State(Ask.PIECES, SMALL.program, sync), now=1000.0 + sync)
-    ask(cache, None, now=1003.0, name="t2")
+    ask(cache, None, room=208, now=1003.0, name="t2")
     words = cache.words(1004.0)
     assert [(w.terminal, w.age, w.sent) for w in words] == [("t1", 2000, 600), ("t2", 1000, 200)]
     assert trickle.decode_state(words[0].state).sync == 2

@@ -82,7 +82,7 @@ def _change(db: Connection, command: str, args: argparse.Namespace) -> tuple[str
 
 def options(parser: argparse.ArgumentParser) -> None:
     """What every stand-alone carrier server needs to answer as a gateway."""
-    parser.add_argument("--server", required=True, metavar="URL", help="the Neurath server")
+    parser.add_argument("--server", default="", metavar="URL", help="the Neurath server")
     parser.add_argument(
         "--token", default=os.environ.get("NEURATH_TOKEN", ""), metavar="T", help="the gateway's own (default: $NEURATH_TOKEN)"
     )
@@ -95,6 +95,10 @@ def riding(args: argparse.Namespace) -> AbstractContextManager[Riding]:
     from neurath.errors import UsageError
     from neurath.gateway.run import Site, opened
 
-    if not args.token or args.period <= 0:
-        raise UsageError("a gateway needs its token and a period", "neurath gateway add NAME prints one", "--token T")
+    if not args.server or not args.token or args.period <= 0:
+        raise UsageError(
+            "a gateway needs its server, its token and a period",
+            "neurath gateway add NAME prints a token",
+            "--server URL --token T",
+        )
     return opened(Site(args.server, args.token, args.keep, args.period))

@@ -189,10 +189,10 @@ class Cache:
             return Reply(course.program), 0
         if course.program == NOTHING or (asked is not None and asked.sync >= course.count):
             return (None if course.program == NOTHING else Reply(course.program)), 0
-        first, spare = self._turn(course), 0.0
+        first, count = self._turn(course), max(0, room - REPLY_HEADER) // course.size  # the room is a person's word there
         if asked is not None:
-            first, room, spare = asked.sync, min(room, asked.room), trickle.rate_of(asked.link) * heard.period
-        count = trickle.ride(spare, room - REPLY_HEADER, course.size)
+            first, room = asked.sync, min(room, asked.room)
+            count = trickle.ride(trickle.rate_of(asked.link) * heard.period, room - REPLY_HEADER, course.size)
         pieces = self._shelf.cut(Name(course.program, course.size), first, min(count, course.count - first))
         if not pieces:
             return None, 0
