@@ -8,7 +8,7 @@ CORE_STAMP := .venv/.core
 OUT ?= out
 ARGS ?=
 
-.PHONY: help setup core demo quick test check assurance rows docs clean
+.PHONY: help setup core firmware demo quick test check assurance rows docs clean
 
 help:
 	@echo "make demo [OLD=a.bin NEW=b.bin] [ONCE=1]   a server, five terminals, a real update, a power cut, a restoration"
@@ -17,6 +17,7 @@ help:
 	@echo "make check       style, types, imports, C warnings, documents in step with the source"
 	@echo "make assurance   full counts; figures go to docs/assurance/"
 	@echo "make rows        which test shows which promise"
+	@echo "make firmware    boot core and application of the emulated reference terminals"
 	@echo "make docs        writes the generated reference pages again"
 
 $(STAMP): pyproject.toml constraints.txt tools/setup.sh
@@ -32,6 +33,9 @@ core: $(CORE_STAMP)
 
 demo: $(CORE_STAMP)
 	@$(BIN)/python -m neurath.cli.main sim fleet --dir $(OUT)/demo $(if $(OLD),--old $(OLD)) $(if $(NEW),--new $(NEW)) $(if $(ONCE),--once) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+firmware: $(CORE_STAMP)
+	@$(MAKE) --no-print-directory -C firmware
 
 check: $(CORE_STAMP)
 	@$(BIN)/python tools/check.py

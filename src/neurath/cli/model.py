@@ -12,7 +12,7 @@ from neurath.errors import UsageError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    commands = parser.add_subparsers(dest="command", metavar="add|list|show")
+    commands = parser.add_subparsers(dest="command", metavar="add|list|show|header")
     add = commands.add_parser("add", help="add a model, or a release key to one")
     add.add_argument("file", nargs="?", type=Path, metavar="FILE.toml")
     add.add_argument("--plain", metavar="NAME", help="a model without a memory map: packages, and components that are files")
@@ -20,6 +20,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     data.dry_run(add)
     show = commands.add_parser("show", help="what is known about one")
     show.add_argument("name")
+    header = commands.add_parser("header", help="a memory map as a C header, for a board's own build")
+    header.add_argument("file", type=Path, metavar="FILE.toml")
+    header.add_argument("-o", "--out", required=True, type=Path, metavar="FILE.h")
+    header.add_argument("--prefix", default="board", help="of the names in it (default: board)")
     for each in (add, show, commands.add_parser("list", help="all of them")):
         data.option(each)
     parser.epilog = "example: neurath model add phone.toml --release-key release.pub.pem"
@@ -31,6 +35,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
             return _add(args, out)
         case "show":
             return _show(args, out)
+        case "header":
+            return _header(args, out)
     from neurath.server.software import catalog
 
     with data.store(args, create=False).read() as db:
@@ -73,4 +79,17 @@ def _show(args: argparse.Namespace, out: Output) -> int:
     with data.store(args, create=False).read() as db:
         about = catalog.describe_model(db, args.name)
     out.data("\n".join(f"{key:14} {value}" for key, value in about.items()), **about)
+    return 0
+
+
+def _header(args: argparse.Namespace, out: Output) -> int:
+    from neurath.disk import write_whole
+    from neurath.flash.geometry import model_from_toml
+    from neurath.flash.header import header
+
+    if not args.prefix.isidentifier():
+        raise UsageError(f"{args.prefix!r} begins no C name", "letters, digits and _, no digit first", "--prefix board")
+    model = model_from_toml(args.file.read_text(errors="replace"))
+    write_whole(args.out, header(model, args.prefix).encode())
+    out.data(f"{args.out}: memory map of {model.name}", model=model.name, file=str(args.out))
     return 0

@@ -1,0 +1,160 @@
+/* boot.c - the boot core: power-up, the wire at any time, the image where it may run, restoration where it may not. It lies in
+ * sectors that are never erased; it must never run an image that the core does not call bootable. */
+#include <string.h>
+
+#include "air.h"
+#include "board.h"
+#include "map.h"
+#include "port.h"
+#include "serial.h"
+#include "services.h"
+
+/* In RAM that no start clears: why the machine starts. After power was away it holds anything. */
+struct note {
+    uint32_t magic;
+    uint32_t running; /* 1: an image that is not confirmed was running */
+    uint32_t check;
+};
+#define NOTE_MAGIC 0x6e6f7465u
+static struct note note __attribute__((section(".noinit")));
+
+static struct nrt_core core;
+static struct nrt_birth birth;
+static struct nrt_smp wire;
+static uint8_t frame[2048];
+/* What a restoration needs: the leaf list of a full bank, and one leaf. */
+static uint8_t restore_ram[FW_LEAVES * NRT_SHORT + FW_LEAF];
+
+static void wire_put(void *ctx, const uint8_t *data, uint32_t len)
+{
+    (void)ctx;
+    fw_serial_put(FW_WIRE, data, len);
+}
+
+static void say(const char *text)
+{
+    fw_serial_put(FW_WIRE, (const uint8_t *)text, (uint32_t)strlen(text));
+    fw_serial_put(FW_WIRE, (const uint8_t *)"\r\n", 2);
+}
+
+static void note_write(uint32_t running)
+{
+    note.magic = NOTE_MAGIC;
+    note.running = running;
+    note.check = ~(NOTE_MAGIC ^ running);
+}
+
+/* A reset that RAM survived, out of an image that is not confirmed: it hung, faulted, or gave up. */
+static int reset_cause(void)
+{
+    int whole = note.magic == NOTE_MAGIC && note.check == ~(note.magic ^ note.running);
+    int fault = whole && note.running == 1u;
+    note_write(0);
+    return fault ? NRT_RESET_FAULT : NRT_RESET_POWER;
+}
+
+static void poll(void)
+{
+    for (int byte = fw_serial_take(FW_WIRE); byte >= 0; byte = fw_serial_take(FW_WIRE)) {
+        uint8_t one = (uint8_t)byte;
+        nrt_smp_feed(&wire, &one, 1);
+    }
+    if (wire.reset) {
+        note_write(0);
+        fw_restart();
+    }
+}
+
+static int confirm(void)
+{
+    int rc = nrt_confirm(&core);
+    if (rc == NRT_OK)
+        note_write(0);
+    return rc;
+}
+
+static int update(const struct nrt_file *file, const struct nrt_target *target, struct nrt_ram ram)
+{
+    int rc = nrt_prove(&core, file, target, ram);
+    if (rc < 0)
+        return rc;
+    /* From here the caller's own code is erased under it: there is no way back but a restart. */
+    note_write(0);
+    rc = nrt_rewrite(&core, file, target, ram);
+    if (rc < 0 && core.facts.commit == 0 && core.facts.target.file_size == 0)
+        return rc;
+    fw_restart();
+}
+
+static void restart(void) { fw_restart(); }
+
+const struct fw_services fw_services = {
+    .magic = FW_SERVICES_MAGIC,
+    .size = sizeof(struct fw_services),
+    .core = &core,
+    .layout = &fw_layout,
+    .port = &fw_port,
+    .birth = &birth,
+    .poll = poll,
+    .millis = fw_millis,
+    .say = say,
+    .confirm = confirm,
+    .update = update,
+    .restart = restart,
+    .air_send = fw_air_send,
+    .air_take = fw_air_take,
+    .envelope_read = nrt_envelope_read,
+    .gate_envelope = nrt_gate_envelope,
+    .ticket_read = nrt_ticket_read,
+    .gate_ticket = nrt_gate_ticket,
+    .accept_serial = nrt_accept_serial,
+    .bank_digest = nrt_bank_digest,
+    .nonce = nrt_nonce,
+    .need = nrt_need,
+    .sha256_init = nrt_sha256_init,
+    .sha256_add = nrt_sha256_add,
+    .sha256_end = nrt_sha256_end,
+    .parity_size = nrt_parity_size,
+    .parity_make = nrt_parity_make,
+};
+
+static void run_image(void)
+{
+    typedef void (*entry)(const struct fw_services *);
+    note_write(core.facts.candidate ? 1u : 0u);
+    entry image = (entry)(uintptr_t)(FW_FLASH + fw_layout.bank[0].base);
+    image(&fw_services);
+    fw_restart(); /* an image that returns has given up */
+}
+
+void boot_main(void)
+{
+    int reset = reset_cause();
+    int fate = NRT_FATE_RESTORE;
+    fw_clock_start();
+    fw_serial_open(FW_WIRE);
+    fw_air_open();
+    int named = nrt_birth_read(&fw_layout, &fw_port, &birth) == NRT_OK;
+    if (nrt_power_up(&core, &fw_layout, &fw_port, reset, &fate) < 0)
+        fate = NRT_FATE_RESTORE; /* a log that takes no write: the wire still answers */
+    struct nrt_ram lines = {frame, sizeof frame};
+    struct nrt_ram ram = {restore_ram, sizeof restore_ram};
+    nrt_smp_init(&wire, &core, named ? &birth : 0, lines, ram, fate, wire_put, 0);
+    if (fate == NRT_FATE_BOOT && named) {
+        say("boot core " FW_NAME ": the image runs");
+        run_image();
+    }
+    say(fate == NRT_FATE_FETCH ? "boot core " FW_NAME ": in mid-rewrite, the file is needed"
+                               : "boot core " FW_NAME ": restoration, the wire is open");
+    while (wire.fate != NRT_FATE_BOOT)
+        poll();
+    say("boot core " FW_NAME ": restored");
+    for (uint32_t since = fw_millis(); fw_millis() - since < 500u;)
+        poll(); /* the tool hears the end of it, and may ask for the restart itself */
+    fw_restart();
+}
+
+void boot_fault(void)
+{
+    fw_restart();
+}

@@ -1,0 +1,23 @@
+/* es256.c - the core's signature port on a bare chip: ECDSA over P-256 with SHA-256, by BearSSL's constant-time 15-bit
+ * arithmetic. It knows raw signatures and uncompressed points; Ed25519 is refused here (docs/design.md). */
+#include <bearssl_ec.h>
+
+#include "port.h"
+
+int fw_verify(void *ctx, int alg, const uint8_t *key, uint32_t key_len, const uint8_t *msg, uint32_t msg_len,
+              const uint8_t *sig)
+{
+    (void)ctx;
+    if (alg != NRT_ES256 || key_len != 65)
+        return NRT_E_TRUST;
+    uint8_t digest[NRT_DIGEST];
+    struct nrt_sha256 hash;
+    nrt_sha256_init(&hash);
+    nrt_sha256_add(&hash, msg, msg_len);
+    nrt_sha256_end(&hash, digest);
+    uint8_t point[65]; /* the library's interface is not const */
+    for (uint32_t i = 0; i < sizeof point; i++)
+        point[i] = key[i];
+    br_ec_public_key public = {BR_EC_secp256r1, point, sizeof point};
+    return br_ecdsa_i15_vrfy_raw(&br_ec_prime_i15, digest, sizeof digest, &public, sig, 64) ? NRT_OK : NRT_E_TRUST;
+}

@@ -1,0 +1,130 @@
+"""The reference terminal in a CPU emulator: it boots in place, says who it is at any time, and is restored over its wire by
+the station and by a stock tool, whatever operation of its flash the power fails in."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from neurath.sim.nbd import TEARS, Cut
+from neurath.sim.phone import BOARDS, Phone
+from neurath.wire import keys
+from neurath.wire.keys import Alg
+from tests.firmware.rig import Kit, kit
+from tests.parts import ASSURANCE, need
+
+pytestmark = pytest.mark.heavy
+#: Cuts at operations of a restoration, by number.
+CUTS = 60 if ASSURANCE else 2
+
+
+def neurath(*words: object, code: int | None = 0) -> dict[str, object]:
+    """A verb of the command line; its last record."""
+    command = [sys.executable, "-m", "neurath.cli.main", *map(str, words), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert code is None or done.returncode == code, done.stdout[-800:] + done.stderr[-800:]
+    lines = (done.stdout + done.stderr).strip().splitlines()
+    return dict(json.loads(lines[-1])) if lines else {}
+
+
+def stock_of(phones: Kit, folder: Path, version: str = "1.1", sequence: int = 2) -> Path:
+    file = folder / "restore.nrp"
+    file.write_bytes(phones.package(version, sequence))
+    return file
+
+
+def smpmgr(port: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [need("smpmgr"), "--port", str(port), "--timeout", "10", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_a_phone_boots_in_place_and_answers_identify_within_a_second(board: str, tmp_path: Path) -> None:
+    phones = kit(board)
+    flash = phones.factory().flash(tmp_path / "flash.bin")
+    with phones.on(flash, tmp_path) as phone:
+        assert phone.says("application 1.0")
+        began = time.monotonic()
+        said = neurath("station", "identify", "--port", phone.wire)
+        assert time.monotonic() - began < 10  # promised within 1 s; a test allows ten times as much
+        assert (said["terminal"], said["model"], said["fate"]) == ("phone-1", board, "boot")
+        # Nothing is duplicated: the code that answers lies in flash once, and nothing was written for it.
+        assert phone.disk.operations == []
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_stock_smpmgr_restores_a_phone_whose_bank_is_blank(board: str, tmp_path: Path) -> None:
+    phones = kit(board)
+    flash = phones.factory(None).flash(tmp_path / "flash.bin")
+    file = stock_of(phones, tmp_path)
+    with phones.on(flash, tmp_path) as phone:
+        assert phone.says("the wire is open")
+        done = smpmgr(phone.wire, "image", "upload", "--format", "any", str(file))
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert phone.says("application 1.1")
+        after = bytes(phone.disk.data)
+        assert phone.disk.illegal == 0
+    base = phones.model.layout.bank[0].base
+    assert after[base : base + len(phones.images["1.1"])] == phones.images["1.1"]
+    assert after[: phones.sector()] == flash[: phones.sector()], "the boot core's own sector was written"
+
+
+def test_a_restoration_goes_on_after_a_power_cut_at_any_operation_of_the_flash(tmp_path: Path, seed: int) -> None:
+    phones = kit("sx1", 40_000)
+    blank = phones.factory(None).flash(tmp_path / "flash.bin")
+    file = stock_of(phones, tmp_path)
+    base, image = phones.model.layout.bank[0].base, phones.images["1.1"]
+
+    def upload(phone: Phone) -> None:
+        """Sends the package until the phone runs it, or has no power any more."""
+        assert phone.says("the wire is open")
+        words = [need("smpmgr"), "--port", str(phone.wire), "--timeout", "10", "image", "upload", "--format", "any", str(file)]
+        tool = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while tool.poll() is None and not phone.disk.cut.wait(0.05):
+            pass
+        tool.kill()
+        tool.wait()
+
+    with phones.on(blank, tmp_path) as phone:
+        upload(phone)
+        assert phone.says("application 1.1")
+        count = len(phone.disk.operations)
+    dice = random.Random(seed)
+    for _ in range(CUTS):
+        cut = Cut(dice.randint(1, count), dice.choice(TEARS), dice.randrange(1 << 30))
+        with phones.on(blank, tmp_path, cut) as phone:
+            upload(phone)
+            assert phone.disk.cut.wait(5), cut
+            torn = phone.off()
+        with phones.on(torn, tmp_path) as phone:
+            if not phone.says("image runs", 2):  # a cut in the last record of all leaves a phone that is whole
+                upload(phone)
+            assert phone.says("application 1.1"), cut
+            assert phone.disk.illegal == 0
+            assert phone.off()[base : base + len(image)] == image, cut
+
+
+def test_the_boot_core_itself_refuses_what_is_not_for_it(tmp_path: Path) -> None:
+    phones, others = kit("sx1", 20_000), kit("vexpress-a9", 20_000)
+    blank = phones.factory(None).flash(tmp_path / "flash.bin")
+    stranger = keys.create(Alg.ES256)
+    wrong = {"model": others.package("1.1", 2), "key": phones.package("1.1", 2, stranger)}
+    good = bytearray(phones.package("1.1", 2))
+    good[-1] ^= 1
+    wrong["leaf"] = bytes(good)
+    bank = phones.model.layout.bank[0]
+    for name, data in wrong.items():
+        file = tmp_path / f"{name}.nrp"
+        file.write_bytes(data)
+        with phones.on(blank, tmp_path) as phone:
+            assert phone.says("the wire is open")
+            assert smpmgr(phone.wire, "image", "upload", "--format", "any", str(file)).returncode != 0, name
+            erased = [o for o in phone.disk.operations if bank.base <= o.at < bank.end]
+            assert name == "leaf" or erased == [], name
+        assert not phone.says("image runs", 0)
