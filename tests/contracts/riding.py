@@ -16,6 +16,7 @@ from neurath.ids import Version, digest
 from neurath.terminal.staging.trickle import Ram, Session
 from neurath.wire import trickle
 from neurath.wire.offer import Kind
+from neurath.wire.rateless import SEGMENT, Segments, Source
 from neurath.wire.trickle import About, Ask, Plan, Reply, State
 
 FILE = random.Random(12).randbytes(9_000)
@@ -35,6 +36,8 @@ class Stream:
         self.plan: Plan = trickle.plan(head, piece)
         self.bytes = head.ljust(self.plan.begin * piece, b"\0") + file
         self.program = digest(file)[:4]
+        whole, step = self.bytes.ljust(self.plan.count * piece, b"\0"), SEGMENT * piece
+        self.source = Source(Segments(self.plan.count, piece), lambda n: whole[n * step : (n + 1) * step])
 
     def reply(self, first: int, count: int) -> Reply:
         size = self.plan.piece
@@ -44,11 +47,15 @@ class Stream:
             return Reply(self.program)
         return Reply(self.program, first, size, pieces, first + len(pieces) == self.plan.count)
 
+    def coded(self, first: int, count: int) -> Reply:
+        symbols = tuple(self.source.symbol(order) for order in range(first, first + count))
+        return Reply(self.program, self.plan.count, self.plan.piece, symbols, coded=True)
+
 
 @dataclass
 class Shelf:
     """A Riding in memory: streams for anybody who asks, what was asked, and answers made worse on demand. A terminal whose
-    packets carry no state gets the pieces of the first stream one after the other, round and round. `filler` is an answer of
+    packets carry no state gets the symbols of the first stream one after the other. `filler` is an answer of
     that many bytes to everything, to see what a carrier takes."""
 
     streams: list[Stream] = field(default_factory=list)
@@ -76,8 +83,9 @@ class Shelf:
             return b""
         if state is None:
             stream = self.streams[0]
-            first, self._sent = self._sent % stream.plan.count, self._sent + 1
-            return trickle.encode_reply(stream.reply(first, 1)) if room >= 8 + stream.plan.piece else b""
+            count = min(self.most, (room - trickle.REPLY_HEADER) // (stream.plan.piece + trickle.NAME))
+            self._sent += max(0, count)
+            return trickle.encode_reply(stream.coded(self._sent - count, count)) if count > 0 else b""
         asked = trickle.decode_state(state)
         stream = next((s for s in self.streams if s.program == asked.program), self.streams[0])
         if asked.ask is Ask.PIECES and stream.program != asked.program:

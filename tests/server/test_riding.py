@@ -135,6 +135,13 @@ def test_a_terminal_that_asks_for_what_is_gone_is_told_so(riding: ServerRiding, 
     assert trickle.decode_reply(gone) == Reply()
 
 
+def test_a_packet_without_state_gets_symbols_where_there_are_some_and_else_nothing(riding: ServerRiding, world: World) -> None:
+    assert ask(riding, world, None) == b""
+    world.start(world.release("1.1", NEW, 2))
+    assert trickle.decode_reply(ask(riding, world, None)).coded
+    assert ask(riding, world, None, 20) == b""
+
+
 @pytest.mark.parametrize("state", [b"", b"\x40", bytes(12), b"\xff" * 12, bytes(500)])
 def test_a_state_that_makes_no_sense_gets_nothing(riding: ServerRiding, world: World, state: bytes) -> None:
     world.start(world.release("1.1", NEW, 2))

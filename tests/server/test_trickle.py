@@ -12,6 +12,8 @@ from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.progress import Entry
 from neurath.server.software import catalog
 from neurath.server.software.catalog import Upload
+from neurath.terminal.staging.place import Ram
+from neurath.terminal.staging.trickle import Session
 from neurath.wire import trickle
 from neurath.wire.report import Phase, Report, Verdict
 from neurath.wire.trickle import NOTHING, Ask, Plan, Reply, State
@@ -228,3 +230,53 @@ def test_a_store_that_is_busy_costs_pieces_and_no_heartbeat(site: Site, monkeypa
     monkeypatch.setattr(site.world.delivery, "decide", busy)
     assert site.beat(State(Ask.PIECES, program, 3)) == Reply(program)
     assert site.beat() == Reply()
+
+
+# ---- carriers whose requests cannot vary -----------------------------------------------------------------------------------
+
+
+def blind(site: Site, room: int = 1000, after: float = 60.0) -> Reply:
+    site.world.now += after
+    return trickle.decode_reply(site.riding.answer(site.terminal, None, room, site.world.now))
+
+
+def test_a_terminal_that_cannot_say_what_it_lacks_gets_symbols_that_make_the_file(site: Site) -> None:
+    site.world.start(site.new)
+    session, complete = Session(Ram(1 << 20)), None
+    for beat in range(400):
+        reply = blind(site)
+        assert reply.coded
+        if beat % 5:  # a fifth of them is lost
+            complete = session.accept(trickle.encode_reply(reply)).complete
+        if complete is not None:
+            break
+    assert complete is not None
+    offer = site.world.delivery.check(site.terminal, site.world.says(OLD, stage=1 << 20), site.world.now)
+    assert offer is not None
+    assert (offer.file, offer.size) == (complete.file, complete.size)
+    assert site.entry().sync == 0, "nothing was confirmed"
+    assert site.entry().bytes > 0
+
+
+def test_no_symbol_is_sent_twice_also_by_a_server_that_was_killed(site: Site) -> None:
+    site.world.start(site.new)
+    seen: set[bytes] = set()
+    for life in range(6):
+        for _ in range(10):
+            for symbol in blind(site).pieces:
+                assert symbol[:4] not in seen
+                seen.add(symbol[:4])
+        site.riding.flush()
+        site.checks_in(site.terminal)  # its course is read again
+        if life % 2:
+            site.riding = Trickle(site.world.delivery)
+
+
+def test_symbols_stop_with_the_rollout_and_respect_the_room(site: Site) -> None:
+    made = site.world.start(site.new)
+    blind(site)
+    assert not blind(site, 8 + 4 + PIECE - 1).pieces
+    assert len(blind(site, 8 + 4 + PIECE).pieces) == 1
+    assert len(blind(site, after=1800.0).pieces) == 4, "a rare packet is filled"
+    site.world.move(made, "abort")
+    assert blind(site) == Reply()

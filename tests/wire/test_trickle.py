@@ -1,6 +1,7 @@
 """The download state is 12 bytes, its answer 8 and pieces; each has one form, and nothing crashes the decoders."""
 
 import contextlib
+import random
 
 import pytest
 from hypothesis import given
@@ -8,8 +9,9 @@ from hypothesis import strategies as st
 
 from neurath.errors import DataError
 from neurath.ids import ComponentName, Version
-from neurath.wire import trickle
+from neurath.wire import rateless, trickle
 from neurath.wire.offer import Kind
+from neurath.wire.rateless import Segments, Source
 from neurath.wire.trickle import NOTHING, SIZES, About, Ask, Plan, Reply, State
 from tests.wire.vectors import LINE, cases, refused
 
@@ -27,6 +29,9 @@ def replies(draw: st.DrawFn) -> Reply:
         return Reply(draw(PROGRAMS | st.just(NOTHING)))
     size, last = draw(st.sampled_from(SIZES)), draw(st.booleans())
     count = draw(st.integers(1, 5))
+    if draw(st.booleans()):
+        symbols = tuple(bytes([n]) * (size + 4) for n in range(count))
+        return Reply(draw(PROGRAMS), draw(st.integers(1, 0xFF_FFFF)), size, symbols, coded=True)
     pieces = [bytes([n]) * size for n in range(count)]
     if last:
         pieces[-1] = pieces[-1][: draw(st.integers(1, size))]
@@ -52,7 +57,9 @@ def state_of(fields: dict[str, object]) -> State:
 def reply_of(fields: dict[str, object]) -> Reply:
     pieces = tuple(bytes.fromhex(str(piece)) for piece in fields["pieces"])  # type: ignore[attr-defined]
     program = bytes.fromhex(str(fields["program"]))
-    return Reply(program, int(str(fields["first"])), int(str(fields["size"])), pieces, bool(fields["last"]))
+    return Reply(
+        program, int(str(fields["first"])), int(str(fields["size"])), pieces, bool(fields["last"]), bool(fields.get("coded"))
+    )
 
 
 @pytest.mark.parametrize("case", [c for c in cases("trickle") if c["what"] == "state"])
@@ -68,6 +75,34 @@ def test_the_answers_of_the_page_hold(case: dict[str, dict[str, object]]) -> Non
     assert trickle.encode_reply(reply).hex() == case["bytes"]
     assert len(trickle.encode_reply(reply)) == 8 + sum(map(len, reply.pieces))
     assert trickle.decode_reply(bytes.fromhex(str(case["bytes"]))) == reply
+
+
+@pytest.mark.parametrize("case", [c for c in cases("trickle") if c["what"] == "coded"])
+def test_the_symbols_of_the_page_hold(case: dict[str, list[dict[str, object]]]) -> None:
+    data = bytes((7 * n + n // 64) & 255 for n in range(600 * 64))
+    source = Source(Segments(600, 64), lambda segment: data[segment * 512 * 64 : (segment + 1) * 512 * 64])
+    for symbol in case["symbols"]:
+        assert source.symbol(int(str(symbol["order"]))).hex() == symbol["bytes"]
+
+
+@given(st.integers(1, 40), st.sampled_from(SIZES[:3]), st.randoms(use_true_random=False))
+def test_any_symbols_as_many_as_pieces_and_a_few_make_the_pieces_again(length: int, piece: int, rng: random.Random) -> None:
+    data = rng.randbytes(length * piece)
+    source = Source(Segments(length, piece), lambda segment: data)
+    numbers = rng.sample(range(3 * length + 10), length + 4)
+    symbols = {number: source.symbol(number)[4:] for number in numbers}
+    assert rateless.solve(length, piece, dict(list(symbols.items())[: length - 1])) is None
+    pieces = rateless.solve(length, piece, symbols)
+    assert pieces is not None
+    assert b"".join(pieces) == data
+
+
+def test_a_stream_with_more_pieces_than_segments_can_name_is_not_coded() -> None:
+    with pytest.raises(DataError):
+        Segments(256 * 512 + 1, 200)
+    for symbol in (rateless.name(2, 0) + bytes(64), rateless.name(0, 0) + bytes(63)):
+        with pytest.raises(DataError):
+            rateless.named(symbol, Segments(600, 64))
 
 
 @pytest.mark.parametrize("case", [c for c in cases("trickle") if c["what"] == "header"])

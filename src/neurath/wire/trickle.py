@@ -33,7 +33,9 @@ MAX_ROOM = 0xFFFF
 SHARE = 0.05
 _VERSION = 0x40
 _VERSION_MASK = 0xC0
-_LAST, _DATA, _SIZE = 0x10, 0x08, 0x07
+_CODED, _LAST, _DATA, _SIZE = 0x20, 0x10, 0x08, 0x07
+#: Bytes before a coded symbol that name it: its segment, and its number there.
+NAME = 4
 _ABOUT = frozenset(range(1, 6))
 
 
@@ -83,32 +85,41 @@ def decode_state(data: bytes) -> State:
 class Reply:
     """What an answer carries. Without a program: nothing for this terminal. With one and without pieces: it is there, ask for
     it. `first` is the index of the first of `pieces`, all `size` bytes long; the stream's last one may be shorter and `last`
-    says that it is here."""
+    says that it is here. `coded`: the pieces are symbols (wire/rateless), each after its name, and `first` is the number of
+    pieces that the stream has."""
 
     program: bytes = NOTHING
     first: int = 0
     size: int = SIZES[0]
     pieces: tuple[bytes, ...] = ()
     last: bool = False
+    coded: bool = False
 
     def __post_init__(self) -> None:
         if len(self.program) != 4 or self.size not in SIZES:
             raise malformed("trickle answer", "program has 4 bytes; the piece size is one of eight")
-        if not self.pieces and (self.first or self.last or self.size != SIZES[0]):
+        if not self.pieces and (self.first or self.last or self.coded or self.size != SIZES[0]):
             raise malformed("trickle answer", "attributes of pieces, and no piece")
         if self.pieces and self.program == NOTHING:
             raise malformed("trickle answer", "pieces of no program")
+        if self.coded:
+            self._check_coded()
+            return
         if not 0 <= self.first <= MAX_SYNC + 1 - len(self.pieces):
             raise malformed("trickle answer", "a sync point beyond 24 bits")
         whole = self.pieces[:-1] if self.last else self.pieces
         if any(len(piece) != self.size for piece in whole) or not all(0 < len(p) <= self.size for p in self.pieces):
             raise malformed("trickle answer", "a piece is not of the size")
 
+    def _check_coded(self) -> None:
+        if not 0 < self.first <= MAX_SYNC or self.last or any(len(one) != NAME + self.size for one in self.pieces):
+            raise malformed("trickle answer", "symbols of no stream, or one is not of the size")
+
 
 def encode_reply(reply: Reply) -> bytes:
     flags = _VERSION
     if reply.pieces:
-        flags |= _DATA | (_LAST if reply.last else 0) | SIZES.index(reply.size)
+        flags |= _DATA | (_LAST if reply.last else 0) | (_CODED if reply.coded else 0) | SIZES.index(reply.size)
     return _REPLY.pack(flags, reply.program, reply.first.to_bytes(3, "big")) + b"".join(reply.pieces)
 
 
@@ -117,14 +128,15 @@ def decode_reply(data: bytes) -> Reply:
     if not _REPLY.size <= len(data) <= MAX_ROOM:
         raise malformed("trickle answer", f"{len(data)} bytes; it has {_REPLY.size} to {MAX_ROOM}")
     flags, program, first = _REPLY.unpack_from(data)
-    if flags & ~(_LAST | _DATA | _SIZE) != _VERSION:
+    if flags & ~(_CODED | _LAST | _DATA | _SIZE) != _VERSION:
         raise malformed("trickle answer", "another version, or a flag that is not known")
     body = data[_REPLY.size :]
     if bool(flags & _DATA) is not bool(body) or (not body and flags != _VERSION):
         raise malformed("trickle answer", "flags and length contradict each other")
-    size = SIZES[flags & _SIZE]
-    pieces = tuple(body[at : at + size] for at in range(0, len(body), size))
-    return Reply(program, int.from_bytes(first, "big"), size, pieces, bool(flags & _LAST))
+    size, coded = SIZES[flags & _SIZE], bool(flags & _CODED)
+    step = size + NAME if coded else size
+    pieces = tuple(body[at : at + step] for at in range(0, len(body), step))
+    return Reply(program, int.from_bytes(first, "big"), size, pieces, bool(flags & _LAST), coded)
 
 
 def link_class(rate: float) -> int:
@@ -191,6 +203,10 @@ class Plan:
     def count(self) -> int:
         """Pieces of the whole stream: the sync point of a terminal that has all of them."""
         return self.begin + -(-self.size // self.piece)
+
+    def length_of(self, index: int) -> int:
+        """Bytes of a piece of the stream: all of them have the size, but the last."""
+        return self.piece if index < self.count - 1 else self.size - (self.count - 1 - self.begin) * self.piece
 
     def held(self, sync: int) -> int:
         """Bytes of the file before a sync point."""

@@ -24,6 +24,7 @@ from neurath.server.software import catalog
 from neurath.server.store.marks import Mark
 from neurath.wire import trickle
 from neurath.wire.offer import Kind
+from neurath.wire.rateless import SEGMENT, Segments, Source
 from neurath.wire.trickle import About, Plan
 
 #: Courses kept; of more, the one that was read first is read again.
@@ -50,14 +51,27 @@ class Stream:
             os.close(handle)
         return (*head, *(data[start : start + size] for start in range(0, len(data), size)))
 
+    def symbols(self, first: int, count: int) -> tuple[bytes, ...]:
+        """`count` coded symbols in the order of sending, each after its name."""
+        source = _source(self)
+        return tuple(source.symbol(order) for order in range(first, first + count))
+
+    def segment(self, index: int) -> bytes:
+        """The bytes of a segment, padded to whole pieces."""
+        pieces = self.cut(index * SEGMENT, min(SEGMENT, self.plan.count - index * SEGMENT))
+        return b"".join(piece.ljust(self.plan.piece, b"\0") for piece in pieces)
+
 
 @dataclass(slots=True)
 class Candidate:
-    """A file that may ride to this terminal; `held` bytes of it are confirmed."""
+    """A file that may ride to this terminal; `held` bytes of it are confirmed, `sent` bytes of pieces and symbols left for it.
+    `fresh`: read this moment, what is not in the ledger yet not added."""
 
     action: Action
     stream: Stream
     held: int
+    sent: int = 0
+    fresh: bool = True
     program: bytes = b""
 
     def __post_init__(self) -> None:
@@ -137,7 +151,7 @@ class Courses:
             version=Version(release.version),
             component=action.component,
         )
-        return Candidate(action, stream(about, path, self.piece), held)
+        return Candidate(action, stream(about, path, self.piece), held, 0 if entry is None else entry.bytes)
 
 
 def _stands(decision: Decision) -> float:
@@ -151,6 +165,12 @@ def _stages(db: Connection, terminal: Terminal, action: Action) -> bool:
     """A6 for a file that trickles: durable room for all of it was reported, and no RAM is asked for before the end."""
     said = standing.last_said(db, terminal, action.component)
     return action.kind != "package" and said is not None and said.stage >= action.size
+
+
+@lru_cache(maxsize=8)
+def _source(one: Stream) -> Source:
+    """The symbols of a stream that were made are kept: its terminals are sent the same ones."""
+    return Source(Segments(one.plan.count, one.plan.piece), one.segment)
 
 
 @lru_cache(maxsize=1024)

@@ -65,7 +65,9 @@ class ServerRiding:
         terminal = self._remembered(seen) or self._find(seen)
         self.trickle.delivery.heard(terminal, seen.carrier, seen.address, now)
         if state is None:
-            return b""  # without its word nobody knows what the terminal lacks
+            data = self.trickle.answer(terminal, None, room, now)
+            # There is nothing to say to one that cannot ask for it.
+            return data if trickle.REPLY_HEADER < len(data) <= room else b""
         asked = trickle.decode_state(state)
         return _fitting(self.trickle.answer(terminal, asked, room, now), asked, room)
 

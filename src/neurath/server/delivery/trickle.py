@@ -15,13 +15,15 @@ from neurath.server.fleet import progress
 from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.actions import Action
 from neurath.server.store.marks import NOBODY
-from neurath.wire import trickle
+from neurath.wire import rateless, trickle
 from neurath.wire.trickle import Ask, Reply, State
 
 log = logging.getLogger(__name__)
 
 #: The piece size that fits the smallest carrier.
 PIECE = 200
+#: Bytes a second of the slowest line that is served: what a terminal that cannot measure is taken to have.
+SLOWEST = 1200.0
 
 
 @dataclass(slots=True)
@@ -71,17 +73,20 @@ class Trickle:
         except FileNotFoundError:
             return None  # it went this moment: it is built again
 
-    def answer(self, terminal: Terminal, state: State, room: int, now: float) -> bytes:
-        """The answer to a heartbeat that carried `state`, at most `room` bytes. Where the store cannot be used the heartbeat
-        is answered all the same, without pieces."""
+    def answer(self, terminal: Terminal, state: State | None, room: int, now: float) -> bytes:
+        """The answer to a heartbeat that carried `state` (None: its carrier's requests do not vary), at most `room` bytes.
+        Where the store cannot be used the heartbeat is answered all the same, without pieces."""
         try:
             course = self._courses.of(terminal, now)
-            reply = self._reply(terminal, state, min(room, state.room), course, now)
+            if state is None:
+                reply = self._coded(terminal, room, course, now)
+            else:
+                reply = self._reply(terminal, state, min(room, state.room), course, now)
         except DataError:
             raise
         except NeurathError as fault:
             log.warning("heartbeat of %s answered without pieces: %s (%s)", terminal.id, fault.what, fault.why)
-            reply = Reply(state.program)
+            reply = Reply() if state is None else Reply(state.program)
         return trickle.encode_reply(reply)
 
     def flush(self) -> None:
@@ -150,11 +155,33 @@ class Trickle:
         self._note(head, sum(map(len, pieces)), now)
         return Reply(head.program, first, size, pieces, first + len(pieces) == head.stream.plan.count)
 
+    def _coded(self, terminal: Terminal, room: int, course: Course, now: float) -> Reply:
+        """For a terminal that cannot say what it lacks: the symbols after those that it was sent, until it checks in."""
+        found = course.candidates.values()
+        for candidate in found:
+            self._recall(candidate)
+        head = min((c for c in found if c.remaining), key=lambda c: (c.remaining, c.action.id), default=None)
+        if head is None:
+            self._beats.pop(terminal.n, None)
+            return Reply()
+        plan = head.stream.plan
+        spare = SLOWEST * self._period(terminal, now)
+        size = plan.piece + trickle.NAME
+        count = trickle.ride(spare, room - trickle.REPLY_HEADER, size)
+        if not count or plan.count > rateless.MOST:
+            return Reply(head.program)
+        symbols = head.stream.symbols(head.sent // plan.piece, count)
+        head.sent += count * plan.piece
+        self._note(head, count * plan.piece, now)
+        return Reply(head.program, plan.count, plan.piece, symbols, coded=True)
+
     def _recall(self, candidate: Candidate) -> None:
-        """What was confirmed and is not in the ledger yet."""
+        """What was confirmed and sent, and is not in the ledger yet."""
         word = self._words.get(candidate.action.id)
         if word is not None:
             candidate.held = word.held
+            candidate.sent += word.sent if candidate.fresh else 0
+        candidate.fresh = False
 
     def _note(self, candidate: Candidate, sent: int, now: float) -> None:
         with self._lock:

@@ -4,45 +4,22 @@ tenant to leave, nor call a file proven. Spec: docs/spec/trickle.md."""
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 from dataclasses import dataclass
-from typing import Protocol
 
 from neurath.errors import DataError, RefusedError
-from neurath.terminal.staging.area import Backend, Staging, Volatile
-from neurath.wire import trickle
-from neurath.wire.piece import Piece
-from neurath.wire.trickle import BLOCK, REPLY_HEADER, About, Ask, Plan, Reply, State
+from neurath.terminal.staging.area import Staging
+from neurath.terminal.staging.gathering import Gathering
+from neurath.terminal.staging.place import HEADER, Known, Place, Ram
+from neurath.terminal.staging.symbols import Symbols, marked
+from neurath.wire import rateless, trickle
+from neurath.wire.rateless import SEGMENT, Segments
+from neurath.wire.trickle import REPLY_HEADER, About, Ask, Reply, State
+
+__all__ = ["Heard", "Place", "Ram", "Session"]
 
 #: Programs kept at a time; of more, the one that was begun first is forgotten.
 MOST = 4
-#: The header of a program's stream is staged under the program's name and these bytes.
-HEADER = bytes(12)
-#: The session says when to sync: after each answer.
-_NEVER = 1 << 30
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """Something that a place holds, in part or wholly: its name (16 bytes), size in bytes, and piece size."""
-
-    name: bytes
-    size: int
-    piece: int
-
-
-class Place(Protocol):
-    """Where programs gather, several at a time."""
-
-    durable: bool
-
-    def open(self, about: Known) -> Backend:
-        """A back end for this; RefusedError where there is no room for it."""
-        ...
-
-    def known(self) -> list[Known]:
-        """What was left here."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,174 +32,21 @@ class Heard:
     complete: About | None = None
 
 
-class Ram:
-    """A place in memory that no tenant wants: `room` bytes, gone with the power."""
-
-    durable = False
-
-    def __init__(self, room: int) -> None:
-        self._room = room
-        self._taken: dict[bytes, int] = {}
-
-    def open(self, about: Known) -> Backend:
-        self._taken.pop(about.name, None)
-        if sum(self._taken.values()) + about.size > self._room:
-            raise RefusedError("there is no room to stage this", f"{about.size} of {self._room} bytes", "make room")
-        self._taken[about.name] = about.size
-        return Volatile(memoryview(bytearray(about.size)), about.size)
-
-    def known(self) -> list[Known]:
-        return []
-
-
-class Gathering:
-    """One program on its way. `about` is there when the header is whole; `file` is None before that, and again when the file
-    was handed on complete (`done`)."""
-
-    def __init__(self, program: bytes, plan: Plan, place: Place) -> None:
-        self.program = program
-        self.plan = plan
-        self._place = place
-        about = Known(program + HEADER, plan.begin * plan.piece, plan.piece)
-        self.head = Staging(about.name, about.size, place.open(about), piece=plan.piece, sync_every=_NEVER)
-        self.about: About | None = None
-        self.file: Staging | None = None
-        self.done = False
-
-    @property
-    def sync(self) -> int:
-        """The next piece that is lacking; where the place is durable, never above what a power cut leaves."""
-        if self.done:
-            return self.plan.count
-        staged = self.head if self.file is None else self.file
-        held = staged.sync_point if self._place.durable else staged.held
-        return held // self.plan.piece if self.file is None else self.plan.sync(held)
-
-    @property
-    def gap(self) -> int:
-        """Pieces lacking in a row from there on; 0: as many as there are."""
-        staged = self.head if self.file is None else self.file
-        at, length = staged.gap()
-        return -(-length // self.plan.piece) if at + length < staged.size else 0
-
-    def take(self, index: int, data: bytes) -> bool:
-        """A piece of the stream; whether it was new. DataError where it does not fit or comes before its time."""
-        at = index * self.plan.piece
-        if index < self.plan.begin:
-            new = self.head.feed(Piece(self.program, at, data))
-            if self.about is None and self.head.complete:
-                self.read_header()
-            return new
-        if self.file is None:
-            raise DataError("a piece of a file whose header is not whole", str(index), "it is dropped", id="NRT-274")
-        place = at - self.plan.begin * self.plan.piece
-        new = self.file.feed(Piece(self.program, place, data))
-        if new:
-            self._check_blocks(place, place + len(data))
-        return new
-
-    def read_header(self) -> None:
-        """Opens the file's staging when the header is whole; a header that makes no sense is forgotten."""
-        try:
-            about = trickle.about(self.head.read(0, self.head.size))
-            if about.file[:4] != self.program or trickle.plan(trickle.header(about), self.plan.piece) != self.plan:
-                raise DataError("a header of another program", about.file.hex()[:16], "it is fetched anew", id="NRT-274")
-        except DataError:
-            self.head.drop()
-            raise
-        self.about = about
-        self.open_file()
-
-    def open_file(self) -> None:
-        """The file as it was left: what is there and not what its hash says is forgotten."""
-        assert self.about is not None
-        known = Known(self.about.file[:16], self.about.size, self.plan.piece)
-        self.file = Staging(self.about.file, known.size, self._place.open(known), piece=known.piece, sync_every=_NEVER)
-        self.done = False
-        self._check_blocks(0, known.size)
-
-    def whole(self, block: int) -> bytes | None:
-        """The bytes of a block all of whose pieces are here."""
-        assert self.file is not None
-        first, last = self._span(block)
-        if not all(self.file.has(index) for index in range(first, last)):
-            return None
-        return self.file.read(block * BLOCK, min(BLOCK, self.file.size - block * BLOCK))
-
-    def _check_blocks(self, start: int, end: int) -> None:
-        assert self.about is not None
-        assert self.file is not None
-        for block in range(start // BLOCK, -(-end // BLOCK)):
-            data = self.whole(block)
-            if data is not None and _hash(data) != self.about.blocks[16 * block : 16 * block + 16]:
-                self.file.forget(*self._span(block))
-
-    def _span(self, block: int) -> tuple[int, int]:
-        """The pieces that touch a block: from, to."""
-        assert self.file is not None
-        end = min((block + 1) * BLOCK, self.file.size)
-        return block * BLOCK // self.plan.piece, -(-end // self.plan.piece)
-
-    def graft(self, other: Gathering) -> None:
-        """Takes what another file has in common with this one, block by block."""
-        assert self.about is not None
-        if other.file is None or self.file is None:
-            return
-        there = [other.whole(block) for block in range(-(-other.file.size // BLOCK))]
-        known = {_hash(data): data for data in there if data is not None}
-        names = [self.about.blocks[at : at + 16] for at in range(0, len(self.about.blocks), 16)]
-        found = {block: known[name] for block, name in enumerate(names) if name in known}
-        for block in found:
-            for index in range(*self._span(block)):
-                data = _cut(found, index * self.plan.piece, min(self.plan.piece, self.file.size - index * self.plan.piece))
-                if data:
-                    self.file.feed(Piece(self.program, index * self.plan.piece, data))
-
-    def settle(self) -> None:
-        """Makes durable what can be."""
-        self.head.sync()
-        if self.file is not None:
-            self.file.sync()
-
-    def finish(self) -> About | None:
-        """What the complete file is, and hands it on; None when it is not complete. A file whose blocks are right and whose
-        digest is not had a forged header: all of it is forgotten."""
-        if self.file is None or not self.file.complete or self.about is None:
-            return None
-        if hashlib.sha256(self.file.read(0, self.file.size)).digest() != self.about.file:
-            self.drop()
-            return None
-        self.done = True
-        if self._place.durable:
-            self.file = None  # whoever installs it opens it anew
-        return self.about
-
-    def again(self) -> About | None:
-        """The same, for one that was handed on: it may have been dropped since."""
-        if self._place.durable:
-            self.open_file()
-        return self.finish()
-
-    def drop(self) -> None:
-        if self.about is not None and self.file is None:
-            self.open_file()
-        if self.file is not None:
-            self.file.drop()
-        self.head.drop()
-        self.file = self.about = None
-        self.done = False
-
-
 class Session:
     """What one terminal asks for and takes, heartbeat by heartbeat."""
 
     def __init__(self, place: Place) -> None:
         self._place = place
         self._known: dict[bytes, Gathering] = {}
+        self._coded: dict[bytes, Symbols] = {}
         self._active = trickle.NOTHING
-        for left in place.known():
-            if left.name[4:] == HEADER:
-                self._take_up(left)
+        left = place.known()
+        for one in left:
+            if one.name[4:] == HEADER:
+                self._take_up(one)
+        for one in left:
+            if (about := marked(one.name)) is not None:
+                self._symbols(*about).open(one.name[5])
 
     @property
     def active(self) -> Gathering | None:
@@ -248,6 +72,8 @@ class Session:
             return Heard(dropped=1)
         if not reply.pieces:
             return self._named(reply.program)
+        if reply.coded:
+            return self._take_coded(reply)
         gathering = self._gathering(reply)
         if gathering is None or gathering.done:
             return Heard(reply.program, dropped=len(reply.pieces))
@@ -270,6 +96,84 @@ class Session:
                 continue
         gathering.settle()
         return Heard(reply.program, new, len(reply.pieces) - new, gathering.finish())
+
+    # ---- symbols -----------------------------------------------------------------------------------------------------
+
+    def _take_coded(self, reply: Reply) -> Heard:
+        done = self._known.get(reply.program)
+        if done is not None and done.done:
+            return Heard(reply.program, dropped=len(reply.pieces), complete=done.again())
+        new = 0
+        try:
+            coded = self._symbols(reply.program, Segments(reply.first, reply.size))
+            for data in reply.pieces:
+                with contextlib.suppress(DataError, RefusedError):
+                    new += self._take_symbol(coded, data)
+            self._solve(coded)
+            coded.settle()
+        except (DataError, RefusedError, OSError):
+            return Heard(reply.program, new, len(reply.pieces) - new)
+        gathering = self._known.get(reply.program)
+        if gathering is None:
+            return Heard(reply.program, new, len(reply.pieces) - new)
+        self._active = reply.program
+        gathering.settle()
+        complete = gathering.finish()
+        if complete is not None:
+            self._coded.pop(reply.program).drop_all()
+        return Heard(reply.program, new, len(reply.pieces) - new, complete)
+
+    def _symbols(self, program: bytes, segments: Segments) -> Symbols:
+        known = self._coded.get(program)
+        if known is None or known.segments != segments:
+            if known is not None:
+                known.drop_all()
+            while len(self._coded) >= MOST:
+                self._coded.pop(next(iter(self._coded))).drop_all()
+            known = self._coded[program] = Symbols(program, segments, self._place)
+        return known
+
+    def _take_symbol(self, coded: Symbols, data: bytes) -> bool:
+        segment, number, symbol = rateless.named(data, coded.segments)
+        if number < coded.segments.length(segment):
+            index = segment * SEGMENT + number
+            gathering = self._begun(coded, index, symbol)
+            if gathering is not None and gathering.has(index):
+                return False
+            if gathering is not None and gathering.place(index, symbol):
+                return True
+        return coded.take(data)
+
+    def _begun(self, coded: Symbols, index: int, first: bytes) -> Gathering | None:
+        """The program that these symbols are of, begun with its first piece if this is that."""
+        known = self._known.get(coded.program)
+        if known is None and index == 0:
+            known = self._gathering(Reply(coded.program, 0, coded.segments.piece, (first,)))
+        same = known is not None and (known.plan.piece, known.plan.count) == (coded.segments.piece, coded.segments.count)
+        return known if same else None
+
+    def _solve(self, coded: Symbols) -> None:
+        """Makes pieces of what suffices for a segment, in order: the file has no place before its header is whole."""
+        for segment in range(coded.segments.number):
+            begin, length = segment * SEGMENT, coded.segments.length(segment)
+            gathering = self._begun(coded, -1, b"")
+            if segment and (gathering is None or (gathering.file is None and begin >= gathering.plan.begin)):
+                return
+            have = [number for number in range(length) if gathering is not None and gathering.has(begin + number)]
+            if len(have) == length:
+                coded.drop(segment)
+            if len(have) == length or len(have) + coded.count(segment) < length:
+                continue
+            pieces = coded.solve(segment, {n: gathering.piece(begin + n) for n in have} if gathering is not None else {})
+            if pieces is None:
+                continue
+            gathering = self._begun(coded, begin, pieces[0])
+            if gathering is None:
+                coded.drop(segment)  # its first piece is no header's start: a symbol was false
+                continue
+            placed = [gathering.place(begin + number, data) for number, data in enumerate(pieces)]
+            if all(placed) or gathering.file is not None:
+                coded.drop(segment)
 
     def _named(self, program: bytes) -> Heard:
         self._active = program
@@ -316,19 +220,3 @@ class Session:
         for other in self._known.values():
             if other is not made:
                 made.graft(other)
-
-
-def _cut(blocks: dict[int, bytes], start: int, length: int) -> bytes:
-    """Bytes out of blocks; b"" where one of them is missing."""
-    got = b""
-    while len(got) < length:
-        block, off = divmod(start + len(got), BLOCK)
-        more = blocks.get(block, b"")[off : off + length - len(got)]
-        if not more:
-            return b""
-        got += more
-    return got
-
-
-def _hash(data: bytes) -> bytes:
-    return hashlib.sha256(data).digest()[:16]

@@ -1,0 +1,56 @@
+"""Where programs gather, several at a time: what a place is asked, and the one in memory. It knows names, sizes and room; it
+must never know what a program is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from neurath.errors import RefusedError
+from neurath.terminal.staging.area import Backend, Volatile
+
+#: The header of a program's stream is staged under the program's name and these bytes.
+HEADER = bytes(12)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Something that a place holds, in part or wholly: its name (16 bytes), size in bytes, and piece size."""
+
+    name: bytes
+    size: int
+    piece: int
+
+
+class Place(Protocol):
+    """Where programs gather, several at a time."""
+
+    durable: bool
+
+    def open(self, about: Known) -> Backend:
+        """A back end for this; RefusedError where there is no room for it."""
+        ...
+
+    def known(self) -> list[Known]:
+        """What was left here."""
+        ...
+
+
+class Ram:
+    """A place in memory that no tenant wants: `room` bytes, gone with the power."""
+
+    durable = False
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._taken: dict[bytes, int] = {}
+
+    def open(self, about: Known) -> Backend:
+        self._taken.pop(about.name, None)
+        if sum(self._taken.values()) + about.size > self._room:
+            raise RefusedError("there is no room to stage this", f"{about.size} of {self._room} bytes", "make room")
+        self._taken[about.name] = about.size
+        return Volatile(memoryview(bytearray(about.size)), about.size)
+
+    def known(self) -> list[Known]:
+        return []
