@@ -15,6 +15,7 @@ from neurath.errors import UsageError
 KINDS: dict[str, tuple[str, str]] = {
     "http": ("heartbeat", "http (the server's own address)"),
     "https": ("heartbeat", "https (the same)"),
+    "dhcp": ("dhcp.renewer", "dhcp:IFACE[,SERVER] (the agent renews the lease itself)"),
     "spool": ("dhcp.spool", "spool:DIR (answers that a DHCP client's hook kept)"),
     "coap": ("coap", "coap (the server's own address) or coap://HOST[:PORT]"),
     "mqtt": ("mqtt_rides", "mqtt://[USER:PASSWORD@]HOST[:PORT]"),

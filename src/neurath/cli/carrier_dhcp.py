@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import ipaddress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,6 +104,12 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(
             "these option codes cannot be used", f"{codes}: two of 224 to 254 (site-specific)", "--piece-option 225"
         )
+    if args.pool and not (1 <= args.lease < 1 << 32 and 0 <= args.renew <= args.lease):
+        raise UsageError("this lease makes no sense", f"{args.lease} s, renewed after {args.renew}", "--lease 3600")
+    if args.pool and (args.observe or args.drain):
+        raise UsageError(
+            "--observe and --drain are a relay's", "a server with a pool has nobody to give back to", "--relay-to"
+        )
     if args.observe and args.drain:
         raise UsageError("--observe and --drain exclude each other", "one changes nothing, one gives back", "--drain")
 
@@ -117,26 +124,24 @@ def _riding(args: argparse.Namespace) -> AbstractContextManager[Riding]:
     """Nothing rides while observing or draining: no server is needed then."""
     from neurath.carriers.dhcp.runner import Silent
 
-    return contextlib.nullcontext(Silent()) if args.observe or args.drain else gateway.riding(args)
+    alone = args.pool and not args.server
+    return contextlib.nullcontext(Silent()) if args.observe or args.drain or alone else gateway.riding(args)
 
 
 def _heard(args: argparse.Namespace, clients: Clients, address: bytes, network: tuple[int, int]) -> Heard:
+    from neurath.carriers.dhcp import standalone
     from neurath.carriers.dhcp.relay import Site
     from neurath.carriers.dhcp.runner import Relay
 
+    codes = {"state": args.state_option, "piece": args.piece_option}
+    if args.pool:
+        given = standalone.pool(args.pool, address, network)
+        router = _address(args.router) if args.router else b""
+        given = dataclasses.replace(given, lease=args.lease, renew=args.renew or args.lease // 2, router=router)
+        leases = standalone.Leases(None if args.keep is None or args.dry_run else args.keep / "leases.json")
+        return standalone.Standalone(given, clients, leases, **codes)
     servers = tuple(_address(one) for one in args.relay_to)
-    return Relay(
-        Site(
-            address,
-            network,
-            servers,
-            clients,
-            state=args.state_option,
-            piece=args.piece_option,
-            observe=args.observe,
-            drain=args.drain,
-        )
-    )
+    return Relay(Site(address, network, servers, clients, observe=args.observe, drain=args.drain, **codes))
 
 
 def _address(text: str) -> bytes:

@@ -14,6 +14,8 @@ from neurath.wire.dhcp import Code, Message, Sub, subs
 
 #: Bytes of an option that every stock client hands on whole; dhcpcd takes 511, udhcpc less by its own option 57.
 ROOM = 504
+#: No packet has more for it.
+MOST_ROOM = 1200
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _KEYS = {"terminal", "mac", "class", "circuit", "room"}
 #: Boot loaders name themselves so (option 60); they are nobody's terminal.
@@ -76,7 +78,7 @@ def _client(row: dict[str, Any]) -> Client:
     klass, circuit, room = row.get("class", ""), row.get("circuit", ""), row.get("room", ROOM)
     if set(row) - _KEYS or not all(isinstance(text, str) for text in (terminal, mac, klass, circuit)):
         raise _wrong(f"{row}: terminal, mac, class, circuit are texts, room a number")
-    if type(room) is not int or not 8 <= room <= 1200:
+    if type(room) is not int or not 8 <= room <= MOST_ROOM:
         raise _wrong(f"room {room!r} of {terminal}: 8 to 1200 bytes")
     if not (mac or klass or circuit) or (mac and not _MAC.fullmatch(mac.lower())):
         raise _wrong(f'{terminal}: mac = "52:54:00:12:34:56", class or circuit says who it is')

@@ -13,7 +13,7 @@ from neurath.carriers.dhcp.relay import Send, To
 from neurath.errors import NeurathError
 
 SERVER_PORT, CLIENT_PORT = 67, 68
-_BINDTODEVICE, _GET_ADDRESS, _GET_MASK = 25, 0x8915, 0x891B
+_BINDTODEVICE, _GET_ADDRESS, _GET_MASK, _GET_HARDWARE = 25, 0x8915, 0x891B, 0x8927
 _IPV4 = 0x0800
 
 
@@ -30,6 +30,12 @@ def address_of(interface: str) -> tuple[bytes, tuple[int, int]]:
             found.append(answer[20:24])
     mask = int.from_bytes(found[1], "big")
     return found[0], (int.from_bytes(found[0], "big") & mask, mask)
+
+
+def hardware_of(interface: str) -> bytes:
+    """The hardware address of an interface; OSError where there is none. Not by /sys, which may show another namespace."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        return fcntl.ioctl(asking, _GET_HARDWARE, struct.pack("256s", interface.encode()[:15]))[18:24]
 
 
 class Sockets:

@@ -1,0 +1,136 @@
+"""The agent's own renewal of the lease that an interface has: a DHCPREQUEST with the true download state, pieces on its
+acknowledgement. It knows one interface; it must never take, change or give back an address, nor take an answer away from the
+system's DHCP client. Spec: docs/spec/dhcp.md 4."""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+import socket
+import struct
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from neurath.carriers.base import Descriptor
+from neurath.carriers.dhcp.clients import MOST_ROOM
+from neurath.carriers.dhcp.sockets import CLIENT_PORT, SERVER_PORT, address_of, datagram, hardware_of
+from neurath.carriers.http import Place
+from neurath.errors import DataError, LinkError, NeurathError, RefusedError, UsageError
+from neurath.wire import dhcp
+from neurath.wire.dhcp import CIADDR, Code, Message, Op, Type
+
+#: Seconds for which an acknowledgement is waited for.
+PATIENCE = 4.0
+_BINDTODEVICE = 25
+_EVERYBODY = b"\xff" * 4
+
+
+@dataclass(frozen=True, slots=True)
+class Codes:
+    """Options of state and pieces."""
+
+    state: int = 224
+    piece: int = 225
+
+
+@dataclass(slots=True)
+class Renewer:
+    """One interface. `server` is learned from the first acknowledgement, which is asked of everybody (as at T2)."""
+
+    interface: str
+    server: bytes = b""
+    patience: float = PATIENCE
+    codes: Codes = Codes()
+    descriptor: Descriptor = field(default=Descriptor("dhcp", MOST_ROOM, "dynamic", True, False))
+
+    def beat(self, state: bytes) -> bytes:
+        """One renewal; b"" where nothing rode on its acknowledgement. LinkError without an address or an answer, RefusedError
+        where the server says that the lease is over: getting another is the system's business."""
+        try:
+            address, _ = address_of(self.interface)
+            mac = hardware_of(self.interface)
+        except (NeurathError, OSError) as fault:
+            raise LinkError(
+                "there is no lease to renew", f"{self.interface}: {fault}", "the system's client gets it"
+            ) from None
+        asked = self.request(state, address, mac)
+        try:
+            with Ear(self.interface, address) as ear:
+                ear.send(dhcp.packed(asked), self.server or _EVERYBODY)
+                got = ear.answer(asked, time.monotonic() + self.patience)
+        except OSError as fault:
+            raise LinkError("the renewal did not leave", f"{self.interface}: {fault}", "it is tried again") from None
+        if got is None:
+            self.server = b""  # as at T2: whoever can answers the next one
+            raise LinkError("no answer to the renewal", f"{self.patience:.0f} s were given", "it is tried again")
+        if got.type is Type.NAK:
+            self.server = b""
+            raise RefusedError(
+                "the lease is over", f"{dhcp.dotted(address)}: the server says no", "the system's client gets another"
+            )
+        self.server = got.get(Code.SERVER) or b""
+        return got.get(self.codes.piece) or b""
+
+    def request(self, state: bytes, address: bytes, mac: bytes) -> Message:
+        wanted = bytes([Code.MASK, Code.ROUTER, Code.LEASE, Code.SERVER, Code.RENEW, Code.REBIND, self.codes.piece])
+        words = [(Code.TYPE, bytes([Type.REQUEST])), (Code.MAXIMUM, (1500).to_bytes(2, "big")), (Code.WANTED, wanted)]
+        message = dhcp.message(Op.REQUEST, secrets.token_bytes(4), mac, [*words, (self.codes.state, state)])
+        return message.at(CIADDR, address)
+
+
+class Ear:
+    """Hears a copy of every UDP datagram that comes to the interface, so that whoever holds port 68 gets his own all the
+    same; where nobody does, it holds the port, so that the kernel does not refuse the answer."""
+
+    def __init__(self, interface: str, address: bytes) -> None:
+        self._address = address
+        self._raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)
+        self._raw.setsockopt(socket.SOL_SOCKET, _BINDTODEVICE, interface.encode() + b"\0")
+        self._out = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+        self._out.setsockopt(socket.SOL_SOCKET, _BINDTODEVICE, interface.encode() + b"\0")
+        self._out.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        self._port = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with suppress(OSError):  # the system's client has it
+            self._port.bind((socket.inet_ntoa(address), CLIENT_PORT))
+
+    def send(self, data: bytes, to: bytes) -> None:
+        whole = datagram(self._address, to, (CLIENT_PORT, SERVER_PORT), data)
+        self._out.sendto(whole, (socket.inet_ntoa(to), 0))
+
+    def answer(self, asked: Message, end: float) -> Message | None:
+        """The server's word on this very request; None: none came in time."""
+        while (left := end - time.monotonic()) > 0:
+            self._raw.settimeout(left)
+            try:
+                packet = self._raw.recv(65535)
+            except TimeoutError:
+                return None
+            at = (packet[0] & 15) * 4
+            if len(packet) < at + 8 or struct.unpack_from(">HH", packet, at) != (SERVER_PORT, CLIENT_PORT):
+                continue
+            with suppress(DataError):
+                got = dhcp.decode(packet[at + 8 :])
+                mine = got.op == Op.REPLY and got.xid == asked.xid and got.chaddr == asked.chaddr
+                if mine and got.type in (Type.ACK, Type.NAK):
+                    return got
+        return None
+
+    def __enter__(self) -> Ear:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for one in (self._raw, self._out, self._port):
+            one.close()
+
+
+def rides(spec: str, place: Place) -> Renewer:
+    """`dhcp:IFACE` or `dhcp:IFACE,SERVER`."""
+    interface, _, server = spec.partition(":")[2].partition(",")
+    try:
+        found = ipaddress.IPv4Address(server).packed if server else b""
+    except ValueError:
+        raise UsageError(f"{server[:40]!r} is no IPv4 address", "of the DHCP server", "--heartbeat dhcp:eth0") from None
+    if not interface:
+        raise UsageError("which interface?", "the one whose lease is renewed", "--heartbeat dhcp:eth0")
+    return Renewer(interface, found)
