@@ -3,14 +3,16 @@ datagrams, time and chance; it must never wait for ever, nor take an answer that
 
 from __future__ import annotations
 
+import contextlib
 import random
 import secrets
 import socket
 import time
+from collections import deque
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from neurath.errors import DataError, LinkError, UsageError
+from neurath.errors import DataError, LinkError, NeurathError, UsageError
 from neurath.wire import coap
 from neurath.wire.coap import Code, Message, Type
 
@@ -21,6 +23,8 @@ RANDOM_FACTOR = 1.5
 MAX_RETRANSMIT = 4
 #: Bytes of a token: without DTLS an answer is known by nothing else, so that it is random (RFC 7252 section 5.3.1).
 TOKEN = 4
+#: Requests of the far end that wait to be looked at.
+MOST_ASKED = 4
 _REQUESTS = frozenset((Code.GET, Code.POST, Code.PUT, Code.DELETE))
 
 
@@ -63,6 +67,8 @@ class Link:
         self.round_trip = RoundTrip()
         self._socket: socket.socket | None = None
         self._mid = secrets.randbelow(1 << 16)
+        self._asked: deque[Message] = deque(maxlen=MOST_ASKED)
+        self._answered: tuple[int, bytes, bytes] | None = None
 
     def close(self) -> None:
         if self._socket is not None:
@@ -88,6 +94,39 @@ class Link:
             raise self._dead("no answer", began)
         return found
 
+    def asked(self, end: float) -> Message | None:
+        """A request of the far end to us, once; None where none came until then. It is to be answered."""
+        while True:
+            if self._asked:
+                return self._asked.popleft()
+            left = end - time.monotonic()
+            if left <= 0 or self._socket is None:
+                return None
+            try:
+                self._note(self._receive(left))
+            except OSError:
+                return None
+
+    def answer(self, request: Message, code: Code) -> None:
+        """Answers a request of the far end; the same again where it comes again."""
+        kind = Type.ACK if request.type is Type.CON else Type.NON
+        self._mid = (self._mid + 1) & 0xFFFF
+        mid = request.mid if kind is Type.ACK else self._mid
+        data = coap.encode(Message(kind, code, mid, request.token))
+        self._answered = request.mid, request.token, data
+        with contextlib.suppress(OSError):
+            self._send(data)
+
+    def _note(self, message: Message | None) -> bool:
+        """Whether this is a request to us: kept until it is asked for, answered at once where it was answered before."""
+        if message is None or message.code not in _REQUESTS:
+            return False
+        if self._answered is not None and self._answered[:2] == (message.mid, message.token):
+            self._send(self._answered[2])
+        elif all((one.mid, one.token) != (message.mid, message.token) for one in self._asked):
+            self._asked.append(message)
+        return True
+
     def _exchange(self, sent: Message, end: float) -> Message | None:
         wait = self.round_trip.patience * random.uniform(1, RANDOM_FACTOR)
         data = coap.encode(sent)
@@ -111,7 +150,7 @@ class Link:
         """The response, if it comes in time; an acknowledgement alone gives it until `end`."""
         while (left := until - time.monotonic()) > 0:
             message = self._receive(left)
-            if message is None or message.code in _REQUESTS:
+            if message is None or self._note(message):
                 continue
             if message.type in (Type.ACK, Type.RST) and message.mid != sent.mid:
                 continue
@@ -167,3 +206,29 @@ def place_of(url: str, usual: int = coap.PORT) -> tuple[str, int]:
     if parts.scheme != "coap" or not parts.hostname or parts.path.strip("/"):
         raise UsageError(f"{url!r} is no CoAP address", "coap://HOST[:PORT] is", "--server coap://127.0.0.1:5683")
     return parts.hostname, port
+
+
+def address(text: str, usual: int = coap.PORT) -> tuple[str, int]:
+    """Host and port of `[HOST:]PORT`; a host alone is this machine's loopback."""
+    host, _, port = text.rpartition(":")
+    port = port or str(usual)
+    if not (port.isascii() and port.isdigit() and int(port) <= 65535):
+        raise UsageError(f"no port {port!r}", "ports are 0 to 65535", "coap:5683 or coap:127.0.0.1:5683")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def free(host: str, port: int) -> int:
+    """The port, or one that is free where it is 0. aiocoap shares ports (SO_REUSEPORT): two servers at one would each get half
+    of the messages, so that it is tried without sharing first."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((host, port))
+            return int(probe.getsockname()[1])
+    except OSError as fault:
+        raise NeurathError(
+            f"cannot listen at {host}:{port}",
+            fault.strerror or str(fault),
+            "choose a free port; `ss -lunp` shows who has this one",
+            id="NRT-156",
+        ) from None

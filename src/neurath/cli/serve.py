@@ -28,6 +28,7 @@ Hosted = Callable[[str, "Server"], AbstractAsyncContextManager[str]]
 #: carrier -> (module with `hosted`, the form of its text).
 CARRIERS: dict[str, tuple[str, str]] = {
     "coap": ("neurath.server.coap", "coap:[HOST:]PORT"),
+    "lwm2m": ("neurath.cli.carrier_lwm2m", "lwm2m:[HOST:]PORT[,text]"),
     "mqtt": ("neurath.cli.carrier_mqtt", "mqtt:mqtt://[USER:PASSWORD@]HOST[:PORT]"),
 }
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -19,7 +18,8 @@ from aiocoap.resource import PathCapable, Resource
 
 from neurath.carriers.base import Riding, Seen
 from neurath.carriers.coap import ROOM
-from neurath.errors import DataError, NeurathError, NotFound, RefusedError, UsageError
+from neurath.carriers.datagram import address, free
+from neurath.errors import DataError, NeurathError, NotFound, RefusedError
 from neurath.server.admission import Admission
 from neurath.server.app import Server
 from neurath.server.beats import NOTHING
@@ -286,29 +286,3 @@ async def hosted(rest: str, server: Server) -> AsyncIterator[str]:
         yield f"coap://{f'[{host}]' if ':' in host else host}:{port}"
     finally:
         await context.shutdown()
-
-
-def address(text: str, usual: int = coap.PORT) -> tuple[str, int]:
-    """Host and port of `[HOST:]PORT`; a host alone is this machine's loopback."""
-    host, _, port = text.rpartition(":")
-    port = port or str(usual)
-    if not (port.isascii() and port.isdigit() and int(port) <= 65535):
-        raise UsageError(f"no port {port!r}", "ports are 0 to 65535", "coap:5683 or coap:127.0.0.1:5683")
-    return host.strip("[]") or "127.0.0.1", int(port)
-
-
-def free(host: str, port: int) -> int:
-    """The port, or one that is free where it is 0. aiocoap shares ports (SO_REUSEPORT): two servers at one would each get half
-    of the messages, so that it is tried without sharing first."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.bind((host, port))
-            return int(probe.getsockname()[1])
-    except OSError as fault:
-        raise NeurathError(
-            f"cannot listen at {host}:{port}",
-            fault.strerror or str(fault),
-            "--coap N with a free port; `ss -lunp` shows who has it",
-            id="NRT-147",
-        ) from None

@@ -12,7 +12,7 @@ from neurath.wire.cbor import malformed
 PORT = 5683
 #: Option that shows a terminal's token: critical, safe to forward, of the range for experiments.
 TOKEN_OPTION = 65001
-ETAG, URI_HOST, URI_PATH, CONTENT_FORMAT, MAX_AGE, URI_QUERY, ACCEPT = 4, 3, 11, 12, 14, 15, 17
+ETAG, LOCATION_PATH, URI_PATH, CONTENT_FORMAT, MAX_AGE, URI_QUERY = 4, 8, 11, 12, 14, 15
 BLOCK2, BLOCK1, SIZE2 = 23, 27, 28
 CBOR = 60
 OCTETS = 42
