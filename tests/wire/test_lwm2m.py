@@ -1,4 +1,4 @@
-"""What our phases are in LwM2M's object 5 is what the page says; registrations have one form; nothing crashes their readers."""
+"""What our phases are in LwM2M's object 5 is what the page says; registrations have one form; nothing crashes a reader."""
 
 from __future__ import annotations
 
