@@ -61,7 +61,7 @@ def test_a_server_without_a_stream_is_left_alone_for_long(status: int, body: byt
 
 def test_junk_on_the_stream_is_no_notice_and_ends_no_ear() -> None:
     rings = threading.Event()
-    with server(200, b"\xff" * 9000 + b"\nretry: -5\nretry: 99999999999999\nretry: 0\nevent:check\n") as (url, _):
+    with server(200, b"\xff" * 9000 + b"\nretry: -5\nretry: 99999999999999\nretry: 0\nevent:check\ndata:\n") as (url, _):
         ear = Ear(Place(url, "t1"), rings.set)
         assert rings.wait(20)
         ear.close()

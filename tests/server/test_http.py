@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from neurath.errors import NeurathError, RefusedError
 from neurath.server.app import Server, application
 from neurath.server.ddi import Policy
-from neurath.server.delivery.push import StreamPush
+from neurath.server.delivery.streams import StreamPush
 from neurath.server.door import Door
 from neurath.server.fleet import access, actions
 from neurath.server.software.catalog import Upload, add, add_plain_model

@@ -22,7 +22,9 @@ from starlette.routing import Route
 
 from neurath.errors import LinkError
 from neurath.ids import TerminalId
-from neurath.server.delivery.push import StreamPush, follow
+from neurath.server.ddi import long_poll
+from neurath.server.delivery.push import follow
+from neurath.server.delivery.streams import StreamPush
 from neurath.units import Seconds
 from tests.contracts.push import PATIENCE, Opened, PushContract
 
@@ -49,7 +51,7 @@ class HttpEar:
 @asynccontextmanager
 async def served(push: StreamPush) -> AsyncIterator[HttpEar]:
     async def events(request: Request) -> Response:
-        return push.respond(TerminalId(request.path_params["id"]))
+        return push.respond(TerminalId(request.path_params["id"]), long_poll(request), "last-event-id" in request.headers)
 
     app = Starlette(routes=[Route("/{tenant}/neurath/v1/{id}/events", events)])
     listener = socket.create_server(("127.0.0.1", 0))
@@ -78,7 +80,7 @@ def test_a_quiet_stream_is_kept_alive_by_comments() -> None:
     async def story() -> None:
         async with served(StreamPush(keep_alive=Seconds(0.1))) as ear:
             lines = ear.lines("t1")
-            seen = [await asyncio.wait_for(anext(lines), 10) for _ in range(9)]
+            seen = [await asyncio.wait_for(anext(lines), 10) for _ in range(12)]
             assert seen.count(": keep-alive") >= 2
             assert seen[0] == "retry: 5000"
 
@@ -129,23 +131,76 @@ def test_a_broken_stream_frees_its_place() -> None:
     asyncio.run(story())
 
 
-def test_jitter_spreads_the_notices_of_one_call() -> None:
+def test_a_notice_to_many_says_how_much_time_there_is_and_a_more_urgent_one_wins() -> None:
     async def story() -> None:
-        push = StreamPush(jitter=Seconds(0.6))
-        streams = [push.stream(TerminalId(f"t{i}")) for i in range(40)]
-        for stream in streams:
-            await anext(stream)
-        begin = time.monotonic()
-        times: list[float] = []
+        push = StreamPush()
+        async with served(push) as ear:
+            lines = ear.lines("t1")
+            seen = [await asyncio.wait_for(anext(lines), 10) for _ in range(4)]
+            assert seen[2:] == ["event: check", "data: {}"]
+            push.notify([TerminalId("t1")], Seconds(500.0))
+            push.notify([TerminalId("t1")], Seconds(30.0))
+            push.notify([TerminalId("t1")], Seconds(90.0))
+            said = [await asyncio.wait_for(anext(lines), 10) for _ in range(3)]
+            assert said[1:] == ["event: check", 'data: {"within": 30}']
 
-        async def wait(stream: AsyncIterator[bytes]) -> None:
-            assert b"event: check" in await anext(stream)
-            times.append(time.monotonic() - begin)
+    asyncio.run(story())
 
-        waiting = [asyncio.ensure_future(wait(s)) for s in streams]
-        assert push.notify([TerminalId(f"t{i}") for i in range(40)]) == 40
-        await asyncio.wait_for(asyncio.gather(*waiting), 10)
-        assert max(times) - min(times) > 0.2
+
+def test_many_who_come_back_at_once_are_given_turns() -> None:
+    async def story() -> None:
+        push = StreamPush(check_ins=2.0)
+        async with served(push) as ear:
+            given = []
+            held = []
+            for number in range(6):
+                lines = ear.lines(f"t{number}")
+                held.append(lines)
+                said = [await asyncio.wait_for(anext(lines), 10) for _ in range(4)]
+                given.append(said[3])
+            assert given[0] == "data: {}"
+            assert given[-1] in ('data: {"within": 2}', 'data: {"within": 3}')
+
+    asyncio.run(story())
+
+
+def test_a_terminal_counts_as_reached_when_its_notice_was_written() -> None:
+    async def story() -> None:
+        push, told = StreamPush(), []
+        async with served(push) as ear:
+            heard = ear.listen(TerminalId("t1"))
+            assert await anext(heard) == "check"
+            assert push.notify([TerminalId("t1"), TerminalId("t2")], reached=told.append) == 1
+            assert await asyncio.wait_for(anext(heard), 10) == "check"
+            for _ in range(100):
+                if told:
+                    break
+                await asyncio.sleep(0.02)
+            assert told == ["t1"]
+
+    asyncio.run(story())
+
+
+def test_long_polls_miss_nothing_between_two_of_them() -> None:
+    async def story() -> None:
+        push = StreamPush()
+        async with served(push) as ear, httpx.AsyncClient(trust_env=False, timeout=30) as client:
+
+            async def poll(wait: int, *, again: bool) -> httpx.Response:
+                headers = {"Prefer": f"wait={wait}"} | ({"Last-Event-ID": "p"} if again else {})
+                return await client.get(f"{ear.base}/DEFAULT/neurath/v1/t1/events", headers=headers)
+
+            first = await poll(20, again=False)  # whoever begins to listen checks in
+            assert (first.status_code, first.text) == (200, "event: check\ndata: {}\n\n")
+            assert first.headers["content-length"] == str(len(first.content))
+            assert (await poll(0, again=True)).status_code == 204
+            assert push.notify([TerminalId("t1")]) == 1  # between two polls
+            assert (await poll(20, again=True)).status_code == 200
+            waiting = asyncio.ensure_future(poll(20, again=True))
+            await asyncio.sleep(0.3)
+            assert not waiting.done()
+            push.notify([TerminalId("t1")])
+            assert (await asyncio.wait_for(waiting, 5)).status_code == 200
 
     asyncio.run(story())
 

@@ -4,6 +4,8 @@ does not lie where it was asked for. Spec: docs/spec/ddi.md."""
 
 from __future__ import annotations
 
+import base64
+import functools
 import http.client
 import json
 import re
@@ -15,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from neurath.carriers.base import Answer, Descriptor
 from neurath.errors import DataError, LinkError, NeurathError, NotFound, RefusedError, UsageError
@@ -53,12 +55,28 @@ def connection(place: Place, timeout: float) -> http.client.HTTPConnection:
     proxy = urlsplit(place.proxy)
     host, port = (proxy.hostname, proxy.port) if place.proxy else (parts.hostname, parts.port)
     if parts.scheme == "https":
-        trusted = ssl.create_default_context(cafile=place.ca or None)
-        made: http.client.HTTPConnection = _WholeSecurely(host or "", port, timeout=timeout, context=trusted)
+        made: http.client.HTTPConnection = _WholeSecurely(host or "", port, timeout=timeout, context=_trust(place.ca))
     else:
         made = _Whole(host or "", port, timeout=timeout)
     if place.proxy:
-        made.set_tunnel(parts.hostname or "", parts.port or made.default_port)
+        made.set_tunnel(parts.hostname or "", parts.port or made.default_port, _proxy_login(proxy))
+    return made
+
+
+def _proxy_login(proxy: SplitResult) -> dict[str, str]:
+    if not proxy.username:
+        return {}
+    words = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}".encode()
+    return {"Proxy-Authorization": "Basic " + base64.b64encode(words).decode()}
+
+
+@functools.cache
+def _trust(ca: str) -> ssl.SSLContext:
+    try:
+        made = ssl.create_default_context(cafile=ca or None)
+    except (OSError, ssl.SSLError) as fault:
+        raise UsageError(f"{ca} holds no certificates", str(fault), "--ca FILE.pem") from None
+    made.minimum_version = ssl.TLSVersion.TLSv1_2
     return made
 
 

@@ -5,6 +5,7 @@ subscriptions when the broker comes back. Spec: docs/spec/mqtt.md."""
 from __future__ import annotations
 
 import contextlib
+import random
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ AGAIN, AGAIN_AT_MOST = 0.2, 60
 KEEP_ALIVE = 60
 #: Correlation data has at most so many bytes.
 MAX_CORRELATION = 64
+#: The broker took a message and nobody listens to its topic (MQTT 5.0, 3.4.2.1).
+NOBODY = 0x10
 _REFUSALS = frozenset({"Bad user name or password", "Not authorized", "Banned"})
 
 
@@ -54,6 +57,7 @@ class Broker:
     user: str = ""
     password: str = field(default="", repr=False)
     secure: bool = False
+    ca: str = ""  # a file of certificates that vouch for it; "": those of the system
 
     @property
     def place(self) -> str:
@@ -87,12 +91,22 @@ class Heard:
 
 class Connection:
     """A link to a broker in a thread of its own. Taken up again whenever it is lost, with its subscriptions; what is published
-    meanwhile is refused, not kept. `heard` is called in that thread and must not wait."""
+    meanwhile is refused, not kept. `heard` is called in that thread and must not wait; so are `on_up`, each time the link is
+    there (again), and `on_taken`, with a message's number and whether the broker handed it to a subscriber. Both are set
+    before open()."""
 
     def __init__(
-        self, to: Broker, name: str, subscriptions: Sequence[str] = (), heard: Callable[[Heard], None] | None = None
+        self,
+        to: Broker,
+        name: str,
+        subscriptions: Sequence[str] = (),
+        heard: Callable[[Heard], None] | None = None,
+        *,
+        opened: bool = True,
     ) -> None:
         self.broker = to
+        self.on_up: Callable[[], None] = lambda: None
+        self.on_taken: Callable[[int, bool], None] = lambda _number, _handed: None
         self.up = threading.Event()
         #: Why the broker said no, "" while it has not.
         self.refusal = ""
@@ -102,19 +116,30 @@ class Connection:
         if to.user:
             client.username_pw_set(to.user, to.password or None)
         if to.secure:
-            client.tls_set()
-        client.reconnect_delay_set(AGAIN, AGAIN_AT_MOST)  # type: ignore[arg-type]  # fractions work
+            client.tls_set(to.ca or None)
+        # Not all at the same moment, when a broker comes back.
+        client.reconnect_delay_set(AGAIN * (0.5 + random.random()), AGAIN_AT_MOST)  # type: ignore[arg-type]  # fractions work
         client.on_connect = self._connected
         client.on_disconnect = self._lost
         client.on_subscribe = self._subscribed
         client.on_message = self._message
-        client.connect_async(to.host, to.port, KEEP_ALIVE)
-        client.loop_start()
+        client.on_publish = self._published
+        if opened:
+            self.open()
+
+    def open(self) -> None:
+        """Begins to connect, and never stops until closed."""
+        self._client.connect_async(self.broker.host, self.broker.port, KEEP_ALIVE)
+        self._client.loop_start()
 
     def publish(self, message: Heard, qos: int = 0) -> bool:
         """Sends a message; False where there is no broker just now."""
+        return self.send(message, qos) is not None
+
+    def send(self, message: Heard, qos: int = 0) -> int | None:
+        """Sends a message; its number, None where there is no broker just now."""
         if not self.up.is_set():
-            return False
+            return None
         properties = None
         if message.answer_to or message.correlation:
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
@@ -123,7 +148,7 @@ class Connection:
             if message.correlation:
                 properties.CorrelationData = message.correlation
         done = self._client.publish(message.topic, message.payload, qos, properties=properties)
-        return done.rc == MQTTErrorCode.MQTT_ERR_SUCCESS
+        return done.mid if done.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
 
     def demand(self) -> None:
         """RefusedError where the broker does not let this user in."""
@@ -146,6 +171,7 @@ class Connection:
         self.refusal = ""
         if not self._subscriptions:
             self.up.set()
+            self.on_up()
             return
         client.subscribe([(one, SubscribeOptions(qos=1)) for one in self._subscriptions])
 
@@ -155,6 +181,10 @@ class Connection:
             self.refusal = bad[0]
             return
         self.up.set()
+        self.on_up()
+
+    def _published(self, _c: Client, _data: object, mid: int, reason: ReasonCode, _p: object) -> None:
+        self.on_taken(mid, not reason.is_failure and reason.value != NOBODY)
 
     def _lost(self, _c: Client, _data: object, _flags: DisconnectFlags, _reason: ReasonCode, _p: object) -> None:
         self.up.clear()

@@ -6,28 +6,36 @@ from __future__ import annotations
 import http.client
 import random
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from urllib.parse import quote
 
 from neurath.carriers.http import Place, connection
+from neurath.carriers.notice import Bell, within
 
 #: The server says something at least every 15 s; after this many seconds of silence the stream is dead.
 SILENCE = 45.0
 #: Seconds until the next try where the server says nothing else (`retry:`), where it is full, and where it has no streams.
 RETRY, FULL, NONE = 5.0, 60.0, 3600.0
+#: The server says its first word at once. Where it does not come within so many seconds, long polls of WAIT seconds are made
+#: for POLLS_FOR seconds, then a stream is tried again.
+FIRST, WAIT, POLLS_FOR = 10.0, 50.0, 86400.0
 #: No line of a stream is longer, bytes.
 _LINE = 4096
 
 
 class Ear:
     """Calls `heard` at each notice, until closed. Lost streams are taken up again, with jitter; every stream begins with a
-    notice, so that nothing is missed."""
+    notice, so that nothing is missed. A stream that opens and stays silent is held back by a proxy: then it polls."""
 
     def __init__(self, place: Place, heard: Callable[[], None]) -> None:
         self._place = place
-        self._heard = heard
+        self._bell = Bell(heard)
         self._retry = RETRY
+        self._event = ""
+        self._polls_until = 0.0
+        self._had = False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
@@ -35,35 +43,79 @@ class Ear:
     def close(self) -> None:
         """Listens no more; a read that waits ends with the process."""
         self._ended.set()
+        self._bell.close()
 
     def _listen(self) -> None:
         while not self._ended.is_set():
             wait = self._retry
             with suppress(OSError, http.client.HTTPException, ValueError):
-                wait = self._stream()
+                polling = time.monotonic() < self._polls_until
+                wait = self._poll() if polling else self._stream()
             self._ended.wait(wait * (0.75 + 0.5 * random.random()))
 
-    def _stream(self) -> float:
-        """One stream to its end; seconds until the next."""
-        link = connection(self._place, SILENCE)
+    def _ask(self, timeout: float, **more: str) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        link = connection(self._place, timeout)
         path = f"/{quote(self._place.tenant)}/neurath/v1/{quote(self._place.terminal)}/events"
-        headers = {"Accept": "text/event-stream"}
+        headers = {"Accept": "text/event-stream", **more}
         if self._place.token:
             headers["Authorization"] = f"TargetToken {self._place.token}"
         try:
             link.request("GET", path, headers=headers)
-            answer = link.getresponse()
+            return link, link.getresponse()
+        except BaseException:
+            link.close()
+            raise
+
+    def _stream(self) -> float:
+        """One stream to its end; seconds until the next."""
+        try:
+            link, answer = self._ask(FIRST)
+        except TimeoutError:
+            return self._held_back()
+        try:
             if answer.status != 200:
                 return FULL if answer.status in (401, 403, 429, 503) else NONE
-            while not self._ended.is_set() and (line := answer.readline(_LINE)):
+            first = answer.readline(_LINE)
+            if link.sock is not None:
+                link.sock.settimeout(SILENCE)
+            line = first
+            while not self._ended.is_set() and line:
                 self._take(line.strip())
+                line = answer.readline(_LINE)
+        except TimeoutError:
+            if not self._had:
+                return self._held_back()
         finally:
             link.close()
         return self._retry
 
+    def _held_back(self) -> float:
+        """It opened, and not even the first event came, which the server sends at once: somebody between waits for the end."""
+        self._polls_until = time.monotonic() + POLLS_FOR
+        return 0.0
+
+    def _poll(self) -> float:
+        """One event, or none in time."""
+        more = {"Prefer": f"wait={WAIT:.0f}"} | ({"Last-Event-ID": "p"} if self._had else {})
+        link, answer = self._ask(WAIT + FIRST, **more)
+        try:
+            if answer.status not in (200, 204):
+                return FULL if answer.status in (401, 403, 429, 503) else NONE
+            for line in answer.read(_LINE).splitlines():
+                self._take(line.strip())
+        finally:
+            link.close()
+        self._had = True
+        return 0.0
+
     def _take(self, line: bytes) -> None:
         name, _, value = line.partition(b":")
-        if name == b"event" and value.strip() == b"check":
-            self._heard()
-        elif name == b"retry" and value.strip().isdigit():
-            self._retry = min(max(int(value) / 1000, 1.0), 600.0)
+        value = value.strip()
+        if name == b"event":
+            self._event = value.decode("latin-1")
+        elif name == b"data" and self._event == "check":
+            self._event = ""
+            self._bell.ring(within(value))
+        elif name == b"retry" and value.isdigit():
+            self._retry = min(max(int(value[:9]) / 1000, 1.0), 600.0)
+        self._had = True

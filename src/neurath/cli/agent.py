@@ -53,6 +53,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     run_.add_argument("--wire", type=Path, metavar="LINK", help="offer the restoration wire as a pty with this name")
     in_use.configure(run_)
     run_.add_argument("--no-push", action="store_true", help="poll only; do not keep a stream of notices open")
+    run_.add_argument("--push", default="", metavar="URL", help="listen for notices at a broker: mqtt://HOST[:1883]")
+    run_.add_argument("--ca", type=Path, metavar="FILE.pem", help="who vouches for the server (default: the system's)")
+    run_.add_argument("--proxy", default="", metavar="URL", help="reach the server through it: http://[USER:WORD@]HOST:PORT")
     run_.add_argument("--trace", type=Path, metavar="FILE", help="append what happens, one JSON object a line")
     run_.add_argument("--confirm", choices=("contact", "boot"), default="contact", help="what confirms a new image")
     run_.add_argument("--kill-at", type=int, metavar="N", help="end by SIGKILL in the N-th flash operation: a power cut")
@@ -140,6 +143,9 @@ def _setup(args: argparse.Namespace) -> Setup:
         tenant=args.tenant,
         poll=args.poll,
         push=not args.no_push,
+        broker=args.push,
+        ca=str(args.ca or ""),
+        proxy=args.proxy,
         once=args.once,
         trickle=args.trickle,
         heartbeat=args.heartbeat,
@@ -211,7 +217,7 @@ def _ask_only(args: argparse.Namespace, out: Output) -> int:
         bank = open_bank(args.model, copy)
         bank.start()
         check = bank.check(Lending(bank.model.ram if args.ram is None else args.ram), "idle")
-        carrier = link(Place(args.server, bank.name(), args.token, args.tenant))
+        carrier = link(Place(args.server, bank.name(), args.token, args.tenant, ca=str(args.ca or ""), proxy=args.proxy))
         offer = carrier.check(check).offer
         carrier.close()
     if offer is None:

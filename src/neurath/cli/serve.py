@@ -6,8 +6,10 @@ import argparse
 import contextlib
 import importlib
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurath.cli import data
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from neurath.console.live import Live
     from neurath.server.app import Server
+    from neurath.server.delivery.mqtt_push import MqttPush
 
 PORT = 8642
 
@@ -39,6 +42,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=PORT, help=f"port, 0 for any that is free (default {PORT})")
     parser.add_argument("--sleep", type=int, default=300, metavar="SECONDS", help="how often terminals poll (default 300)")
     parser.add_argument("--plug-and-play", action="store_true", help="let unknown terminals in, without a token")
+    parser.add_argument("--check-ins", type=float, default=200.0, metavar="N", help="a second, that notices may lead to (200)")
+    parser.add_argument("--mqtt", metavar="URL", help="tell terminals to check in over a broker too: mqtt://HOST[:1883]")
+    parser.add_argument("--mqtt-ca", default="", metavar="FILE.pem", help="who vouches for an mqtts:// broker")
+    parser.add_argument("--tls-cert", type=Path, metavar="FILE.pem", help="speak TLS: the server's certificate and its chain")
+    parser.add_argument("--tls-key", type=Path, metavar="FILE.pem", help="... and its private key")
     parser.add_argument("--coap", metavar="[HOST:]PORT", help="answer terminals over CoAP too (port 0: any that is free)")
     parser.add_argument(
         "--carrier",
@@ -62,18 +70,35 @@ def run(args: argparse.Namespace, out: Output) -> int:
     from neurath.server.ddi import Policy
     from neurath.server.door import Door
 
+    if not args.check_ins > 0:
+        raise UsageError("--check-ins is out of range", "more than 0 a second", "--check-ins 200")
     if not 1 <= args.sleep <= 86399:
         raise UsageError("--sleep is out of range", "1 to 86399 seconds", "--sleep 300")
+    # Work in threads (a count, a sweep) holds up answers for no longer than this at a time.
+    sys.setswitchinterval(0.0005)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     halves = _halves(args)
+    tls = _tls(args)
     listener = _listen(args.host, args.port)
-    server = open_server(args.data, Policy(args.sleep, args.plug_and_play))
+    broker = _broker(args)
+    policy = Policy(args.sleep, args.plug_and_play, args.check_ins)
+    server = open_server(args.data, policy, [broker] if broker is not None else [])
+    if broker is not None:
+        broker.up = server.sweep.again
     host, port = listener.getsockname()[:2]
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    url = f"{'https' if tls[0] else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
     live = Live(server.store)
     app = application(server, _console(server, live))
     config = uvicorn.Config(
-        app, http=Door, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=5, ws="none"
+        app,
+        http=Door,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+        ws="none",
+        ssl_certfile=tls[0],
+        ssl_keyfile=tls[1],
     )
 
     class Running(uvicorn.Server):
@@ -97,11 +122,45 @@ def run(args: argparse.Namespace, out: Output) -> int:
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             await self.carriers.aclose()
             server.push.close()
+            if broker is not None:
+                broker.close()
             live.close()
             await super().shutdown(sockets)
 
     asyncio.run(Running(config).serve(sockets=[listener]))
     return 0
+
+
+def _broker(args: argparse.Namespace) -> MqttPush | None:
+    """What tells terminals over a broker, where one is named; connected when the broker is there, now or later."""
+    if args.mqtt is None:
+        return None
+    try:
+        from neurath.server.delivery.mqtt_push import MqttPush
+    except ModuleNotFoundError as fault:
+        why = f"{fault.name} is missing"
+        raise UsageError("push over MQTT is not installed", why, "pip install 'neurath[carriers]'") from None
+    return MqttPush(args.mqtt, ca=args.mqtt_ca)
+
+
+def _tls(args: argparse.Namespace) -> tuple[str | None, str | None]:
+    """Certificate and key for TLS; none: without. Both are read now, so that what is wrong is said in three lines."""
+    import ssl
+
+    if args.tls_cert is None and args.tls_key is None:
+        return None, None
+    if args.tls_cert is None or args.tls_key is None:
+        raise UsageError(
+            "TLS takes a certificate and its key", "one of them is missing", "--tls-cert FILE.pem --tls-key FILE.pem"
+        )
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(args.tls_cert, args.tls_key)
+    except (OSError, ssl.SSLError) as fault:
+        why = getattr(fault, "reason", None) or fault.strerror or str(fault)
+        raise UsageError(
+            f"{args.tls_cert} and {args.tls_key} are no certificate and its key", why, "PEM, the key without a password"
+        ) from None
+    return str(args.tls_cert), str(args.tls_key)
 
 
 def _halves(args: argparse.Namespace) -> list[tuple[str, str, Hosted]]:

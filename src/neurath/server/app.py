@@ -18,16 +18,18 @@ from starlette.routing import BaseRoute, Mount
 
 from neurath.errors import LinkError, NeurathError
 from neurath.flash.native import need
-from neurath.ids import TerminalId
 from neurath.server.api import management
 from neurath.server.ddi import DevicePlane, Policy, answer
 from neurath.server.delivery import tickets
 from neurath.server.delivery.calls import Delivery
-from neurath.server.delivery.push import StreamPush, follow
+from neurath.server.delivery.push import Push, follow
 from neurath.server.delivery.riding import ServerRiding
+from neurath.server.delivery.streams import StreamPush
+from neurath.server.delivery.sweep import Pace, Sweep
 from neurath.server.delivery.trickle import Trickle
 from neurath.server.door import Guard
-from neurath.server.fleet import rollout
+from neurath.server.fleet import reach, rollout
+from neurath.server.fleet.reach import Told
 from neurath.server.gateways import GatewayPlane
 from neurath.server.software.deltas import Deltas
 from neurath.server.stock import station_token
@@ -51,10 +53,14 @@ class Server:
     delivery: Delivery
     push: StreamPush
     policy: Policy
+    carriers: Sequence[Push] = ()
+    sweep: Sweep = field(init=False)
     trickle: Trickle = field(init=False)
     riding: ServerRiding = field(init=False)
 
     def __post_init__(self) -> None:
+        pace = Pace(check_ins=self.policy.check_ins)
+        self.sweep = Sweep([self.push, *self.carriers], self._told, self._unreached, pace)
         self.trickle = Trickle(self.delivery)
         self.riding = ServerRiding(self.trickle)
 
@@ -62,6 +68,14 @@ class Server:
         """Writes what is written in batches: who was heard, and what heartbeats confirmed."""
         self.delivery.flush()
         self.trickle.flush()
+
+    def _told(self, told: Sequence[Told]) -> None:
+        with self.store.write() as db:
+            reach.notified(db, told, time.time())
+
+    def _unreached(self) -> Sequence[Told]:
+        with self.store.read() as db:
+            return rollout.unreached(db)
 
     def close(self) -> None:
         self.push.close()
@@ -71,12 +85,13 @@ class Server:
         self.store.close()
 
 
-def open_server(directory: Path, policy: Policy | None = None) -> Server:
-    """A server on a data directory: migrations applied, ticket key made where there is none."""
+def open_server(directory: Path, policy: Policy | None = None, carriers: Sequence[Push] = ()) -> Server:
+    """A server on a data directory: migrations applied, ticket key made where there is none. `carriers` bring notices too."""
+    policy = policy or Policy()
     store = Store(directory)
     deltas = Deltas(store)
     delivery = Delivery(store, deltas, tickets.load_key(directory), need)
-    return Server(store, deltas, delivery, StreamPush(), policy or Policy())
+    return Server(store, deltas, delivery, StreamPush(check_ins=policy.check_ins), policy, carriers)
 
 
 def asking(store: Store) -> Delivery:
@@ -90,13 +105,12 @@ class Notices:
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    def since(self, mark: int) -> tuple[int, Sequence[TerminalId]]:
+    def since(self, mark: int) -> tuple[int, Sequence[Told]]:
         try:
             with self.store.read() as db:
-                mark, found = rollout.notices_since(db, mark)
+                return rollout.notices_since(db, mark)
         except NeurathError as fault:
             raise LinkError(fault.what, fault.why) from None
-        return mark, [one.channel for one in found]
 
 
 def application(server: Server, console: Iterable[BaseRoute] = ()) -> Starlette:
@@ -107,7 +121,8 @@ def application(server: Server, console: Iterable[BaseRoute] = ()) -> Starlette:
         started = asyncio.Event()
         beside = [
             asyncio.create_task(_flush(server)),
-            asyncio.create_task(follow(Notices(server.store), server.push.notify, wake=started)),
+            asyncio.create_task(follow(Notices(server.store), server.sweep.tell, wake=started)),
+            asyncio.create_task(server.sweep.run()),
             asyncio.create_task(_spread(server, started)),
             asyncio.create_task(monitor.run(monitor.Watch(server.store), started)),
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -18,14 +19,14 @@ from starlette.routing import Route
 
 from neurath.carriers.base import Seen
 from neurath.errors import DataError, NeurathError, NotFound, RefusedError
-from neurath.ids import TerminalId
 from neurath.server.admission import Admission
 from neurath.server.beats import Beats, Quick
 from neurath.server.delivery.calls import Building, Delivery, Offered, components_for
-from neurath.server.delivery.push import StreamPush
+from neurath.server.delivery.streams import CHECK_INS, StreamPush
 from neurath.server.fleet import access, actions
 from neurath.server.fleet.access import Stranger, Terminal
 from neurath.server.fleet.actions import Action
+from neurath.server.fleet.reach import channel
 from neurath.server.serving import Conditions, Content, FileResponse
 from neurath.server.software import catalog
 from neurath.wire import check, ddi, offer, report
@@ -38,6 +39,7 @@ log = logging.getLogger(__name__)
 BODY_DEADLINE = 20.0
 #: The name of an update file of ours ends so.
 SUFFIX = ".nru"
+_WAIT = re.compile(r"\bwait=(\d{1,5})\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class Policy:
 
     sleep: int = 300
     plug_and_play: bool = False
+    check_ins: float = CHECK_INS  # a second, that notices may lead to
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,8 @@ class Ask:
     now: float
     address: str = ""
     component: str = ""  # a poll about this one only: one that waits holds up no other
+    poll: float | None = None  # of events: one of them, and how long it would wait for it
+    again: bool = False
 
     @property
     def base(self) -> str:
@@ -158,7 +163,8 @@ class DevicePlane:
         address = request.client.host if request.client else ""
         self.delivery.heard(terminal, "http", address, now)
         root, about = str(request.base_url).rstrip("/"), request.query_params.get("component", "")[:64]
-        return Ask(terminal, names, body, root, conditions(request), now, address, about)
+        poll, again = long_poll(request), "last-event-id" in request.headers
+        return Ask(terminal, names, body, root, conditions(request), now, address, about, poll, again)
 
     # ---- DDI ---------------------------------------------------------------------------------------------------------
 
@@ -336,12 +342,13 @@ class DevicePlane:
         return Response(self.beats.answer(seen, ask.body, ask.now), media_type="application/octet-stream")
 
     def events(self, ask: Ask) -> Response:
-        return self.push.respond(channel(ask.terminal))
+        return self.push.respond(channel(ask.terminal.tenant, ask.terminal.id), ask.poll, ask.again)
 
 
-def channel(terminal: Terminal) -> TerminalId:
-    """The name under which a terminal listens for notices: ids are unique within a tenant only."""
-    return TerminalId(f"{terminal.tenant}/{terminal.id}")
+def long_poll(request: Request) -> float | None:
+    """The seconds of `Prefer: wait=N` (RFC 7240); None where a stream is wanted."""
+    found = _WAIT.search(request.headers.get("prefer", ""))
+    return None if found is None else float(found[1])
 
 
 def conditions(request: Request) -> Conditions:

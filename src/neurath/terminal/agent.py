@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from neurath.carriers.ears import ear
 from neurath.carriers.http import Place
 from neurath.carriers.rides import link, rides
-from neurath.carriers.stream import Ear
 from neurath.errors import RefusedError
 from neurath.terminal.acts import Ending, Parts
 from neurath.terminal.gate import Gate, Open
@@ -147,9 +147,8 @@ def compose(setup: Setup, watch: Watch) -> Agent:
     lives = [_life(base, component) for component in setup.components]
     agent = Agent(lives, alarm=base.alarm)
     agent.closing += [close for life in lives for close in _closing(life)]
-    if setup.push and not setup.once and setup.trickle is None and setup.server.startswith("http"):
-        ear = Ear(_place(setup, _id(setup, lives[0])), lambda: _ring(lives))
-        agent.closing.append(ear.close)
+    if setup.push and not setup.once and setup.trickle is None and (setup.broker or setup.server.startswith("http")):
+        agent.closing.append(ear(setup.broker, _place(setup, _id(setup, lives[0])), lambda: _ring(lives)).close)
     return agent
 
 

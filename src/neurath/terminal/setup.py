@@ -108,6 +108,7 @@ class Setup:
     ticket_key: Path | None = None
     poll: float | None = None
     push: bool = True
+    broker: str = ""  # mqtt://... that brings notices; "": the server's own stream
     once: bool = False
     trickle: float | None = None
     heartbeat: str = "http"
@@ -158,7 +159,7 @@ def _setup(raw: dict[str, Any], folder: Path) -> Setup:
         confirm_by_contact=given.pop("confirm", "contact") == "contact",
         ca=str(read("ca", _path(folder)) or ""),
         lend=dict(given.pop("lend", {})),
-        **_rest(given, Setup, "id model token tenant proxy push heartbeat control_group notify"),
+        **_rest(given, Setup, "id model token tenant proxy push broker heartbeat control_group notify"),
     )
     if made.state is None or (any(one.installer != "bank" for one in parts) and not (made.id and made.model)):
         raise ValueError("state is needed; so are id and model where a component is not a bank")

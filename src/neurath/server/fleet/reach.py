@@ -100,6 +100,7 @@ def _fleet(db: Connection, course: Course, release: Release) -> Select[Any]:
         func.coalesce(ledger.c.verdict.in_(BAD), False).label("failed"),
         ledger.c.distributed,
         ledger.c.notified,
+        ledger.c.offered,
     ]
     query = select(*columns).outerjoin(component, own).outerjoin(ledger, line).where(terminals.c.model == release.model)
     query = query.where(or_(component.c.pin.is_(None), component.c.pin == release.id), *_named(course))
@@ -178,11 +179,14 @@ class Told:
     release: int
 
 
-def lacking(db: Connection, course: Course, release: Release) -> list[Told]:
-    """Those a rollout was opened to that were not sent the release yet."""
+def lacking(db: Connection, course: Course, release: Release, *, untold: bool = False) -> list[Told]:
+    """Those a rollout was opened to that were not sent the release yet; `untold`: and do not know of it."""
     fleet = _fleet(db, course, release).subquery()
     waits = and_(fleet.c.draw < course.gate, ~fleet.c.has, ~fleet.c.failed, fleet.c.distributed.is_(None))
-    rows = db.execute(select(fleet.c.n, fleet.c.tenant, fleet.c.id).where(waits).order_by(fleet.c.draw))
+    query = select(fleet.c.n, fleet.c.tenant, fleet.c.id).where(waits).order_by(fleet.c.draw)
+    if untold:
+        query = query.where(fleet.c.notified.is_(None), fleet.c.offered.is_(None))
+    rows = db.execute(query)
     return [Told(row.n, channel(row.tenant, row.id), release.component, release.id) for row in rows]
 
 

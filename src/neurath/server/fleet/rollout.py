@@ -248,11 +248,12 @@ def lacking(db: Connection, found: Rollout) -> list[Told]:
     return reach.lacking(db, course(db, found), catalog.find_release(db, str(found.release)))
 
 
-def outstanding(db: Connection) -> list[Told]:
-    """Everybody who lacks something that a running rollout gives him."""
+def unreached(db: Connection) -> list[Told]:
+    """Everybody who lacks something that a running rollout gives him, and was neither told nor came by himself."""
     found: dict[int, Told] = {}
     for one in (one for one in all_rollouts(db) if one.state == State.RUNNING.value):
-        found |= {told.n: told for told in lacking(db, one)}
+        known = catalog.find_release(db, str(one.release))
+        found |= {told.n: told for told in reach.lacking(db, course(db, one), known, untold=True)}
     return list(found.values())
 
 

@@ -1,0 +1,184 @@
+"""A sweep over many terminals: its pace, who is written down as told, who is told again."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from neurath.errors import RefusedError
+from neurath.ids import TerminalId
+from neurath.server.delivery.push import Turns
+from neurath.server.delivery.sweep import Pace, Sweep
+from neurath.server.fleet import reach, rollout
+from neurath.server.fleet.reach import Told
+from tests.server.world import image
+
+QUICK = Pace(slice=10, pause=0.001, check_ins=100.0, write=0.02, batch=50, repeat=0.2, longest=0.8)
+
+
+def told(count: int, release: int = 1) -> list[Told]:
+    return [Told(n, TerminalId(f"DEFAULT/t{n}"), "firmware", release) for n in range(1, count + 1)]
+
+
+class Carrier:
+    """Reaches whom it is told to."""
+
+    def __init__(self, reaches: Callable[[TerminalId], bool] = lambda _: True) -> None:
+        self.reaches = reaches
+        self.said: list[tuple[TerminalId, float]] = []
+
+    under_way = 0
+
+    def hears(self, terminal: TerminalId) -> bool:
+        return terminal.endswith("77")
+
+    def notify(self, terminals, within=0.0, reached=lambda _: None) -> int:
+        names = list(terminals)
+        self.said += [(one, within) for one in names]
+        for one in filter(self.reaches, names):
+            reached(one)
+        return len(names)
+
+
+class Book:
+    """Who was told, as it is written down."""
+
+    def __init__(self, everybody: Sequence[Told]) -> None:
+        self.everybody = everybody
+        self.noted: list[TerminalId] = []
+        self.faults = 0
+        self.asked = 0
+
+    def note(self, batch: Sequence[Told]) -> None:
+        assert threading.current_thread() is not threading.main_thread()
+        assert len(batch) <= QUICK.batch
+        if self.faults:
+            self.faults -= 1
+            raise RefusedError("the store is busy", "locked", "later", id="NRT-310")
+        self.noted += [one.channel for one in batch]
+
+    def missing(self) -> list[Told]:
+        self.asked += 1
+        return [one for one in self.everybody if one.channel not in self.noted]
+
+
+async def sweeping(sweep: Sweep, done: Callable[[], bool], limit: float = 10.0) -> None:
+    running = asyncio.ensure_future(sweep.run())
+    began = time.monotonic()
+    try:
+        while not done():
+            assert time.monotonic() - began < limit
+            await asyncio.sleep(0.01)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+def test_everybody_is_told_once_in_slices_and_written_down_in_batches() -> None:
+    async def story() -> None:
+        carrier, book = Carrier(), Book(told(500))
+        sweep = Sweep([carrier], book.note, list, QUICK)
+        sweep.tell(told(500))
+        await sweeping(sweep, lambda: len(book.noted) == 500)
+        assert sorted(name for name, _ in carrier.said) == sorted(one.channel for one in told(500))
+        assert carrier.said[0][0] == "DEFAULT/t77"  # who listens comes first
+        assert all(within == pytest.approx(5.0, abs=0.2) for _, within in carrier.said)  # 500 of them, 100 a second
+
+    asyncio.run(story())
+
+
+def test_other_work_goes_on_during_a_sweep() -> None:
+    async def story() -> None:
+        carrier = Carrier(lambda _: False)
+        sweep = Sweep([carrier], lambda _: None, list, Pace(slice=100, pause=0.01))
+        sweep.tell(told(20_000))
+        running, late = asyncio.ensure_future(sweep.run()), 0.0
+        while sweep.waiting:
+            before = time.monotonic()
+            await asyncio.sleep(0.005)
+            late = max(late, time.monotonic() - before - 0.005)
+        running.cancel()
+        assert len(carrier.said) == 20_000
+        assert late < 0.5  # nothing waits for the whole of it; promised are milliseconds
+
+    asyncio.run(story())
+
+
+def test_who_could_not_be_reached_is_told_again_and_nobody_else() -> None:
+    async def story() -> None:
+        back: set[str] = set()
+        carrier = Carrier(lambda name: name not in ("DEFAULT/t3", "DEFAULT/t5") or name in back)
+        book = Book(told(20))
+        sweep = Sweep([carrier], book.note, book.missing, QUICK)
+        sweep.tell(told(20))
+        await sweeping(sweep, lambda: book.asked >= 1)
+        again = [name for name, _ in carrier.said[20:]]
+        assert set(again) <= {"DEFAULT/t3", "DEFAULT/t5"}
+        back.update(("DEFAULT/t3", "DEFAULT/t5"))
+        sweep.again()
+        await sweeping(sweep, lambda: len(book.noted) == 20)
+        assert len(set(book.noted)) == 20
+
+    asyncio.run(story())
+
+
+def test_a_busy_store_loses_nobody_who_was_told() -> None:
+    async def story() -> None:
+        book = Book(told(120))
+        book.faults = 3
+        sweep = Sweep([Carrier()], book.note, list, QUICK)
+        sweep.tell(told(120))
+        await sweeping(sweep, lambda: len(book.noted) == 120)
+        assert len(set(book.noted)) == 120
+
+    asyncio.run(story())
+
+
+def test_turns_add_up_and_pass_with_time() -> None:
+    turns = Turns(100.0)
+    assert turns.within(50, 1000.0) == pytest.approx(0.5)
+    assert turns.within(50, 1000.0) == pytest.approx(1.0)
+    assert turns.within(1, 1060.0) == pytest.approx(0.01)
+
+
+def test_the_ledger_knows_who_was_told_before_anything_was_offered(world) -> None:
+    one, two = world.terminal("t1"), world.terminal("t2")
+    new = world.release("2", image(2), 2)
+    made = world.start(new)
+    with world.store.write() as db:
+        lacking = rollout.lacking(db, made)
+        assert [t.channel for t in lacking] == ["DEFAULT/t1", "DEFAULT/t2"] or len(lacking) == 2
+        reach.notified(db, [t for t in lacking if t.n == one.n], 7.0)
+    entry = world.entry(one, new)
+    assert (entry.notified, entry.offered, entry.distributed, entry.phase) == (7.0, None, None, "idle")
+    assert world.entry(two, new) is None
+    with world.store.read() as db:
+        assert [t.n for t in rollout.unreached(db)] == [two.n]  # who was told is not told again ...
+        assert {t.n for t in rollout.lacking(db, made)} == {one.n, two.n}  # ... but by a new act
+    offer = world.delivery.check(one, world.says(image(1)), world.now)
+    assert offer is not None
+    assert (world.entry(one, new).notified, world.entry(one, new).phase) == (7.0, "offered")
+
+
+def test_who_came_by_himself_needs_no_notice(world) -> None:
+    one = world.terminal("t1")
+    made = world.start(world.release("2", image(2), 2))
+    assert world.delivery.check(one, world.says(image(1)), world.now) is not None
+    with world.store.read() as db:
+        assert rollout.unreached(db) == []
+        assert len(rollout.lacking(db, made)) == 1
+
+
+def test_when_a_rollout_stops_those_who_hold_its_offer_are_told(world) -> None:
+    one = world.terminal("t1")
+    world.terminal("t2")
+    made = world.start(world.release("2", image(2), 2))
+    world.delivery.check(one, world.says(image(1)), world.now)
+    with world.store.write() as db:
+        mark, _ = rollout.notices_since(db, 0)
+        rollout.move(db, made.id, "pause", world.now)
+        assert [t.n for t in rollout.notices_since(db, mark)[1]] == [one.n]
