@@ -23,7 +23,8 @@ from pathlib import Path
 
 from bench.streams import listen, verb
 
-WORKERS = 4
+#: Those who check in meanwhile are of another model: the same work before and during the sweep.
+WORKERS, ASKING = 4, 200
 
 
 class CheckIns(threading.Thread):
@@ -64,7 +65,9 @@ def measure(count: int, listeners: int) -> dict[str, float]:
         broker = subprocess.Popen([program, "-c", str(place / "m.conf")], stderr=subprocess.DEVNULL)
         listed = place / "t.csv"
         _software(place, data)
-        listed.write_text("id,model\n" + "".join(f"s{number:06},router\n" for number in range(count)))
+        asking = WORKERS * ASKING
+        lines = [f"s{number:06},router\n" for number in range(count)] + [f"x{number:06},other\n" for number in range(asking)]
+        listed.write_text("id,model\n" + "".join(lines))
         tokens = [(str(one["id"]), str(one["token"])) for one in verb("terminal", "import", listed, "--data", data)]
         line = [sys.executable, "-m", "neurath.cli.main", "serve", "--data", str(data), "--port", "0", "--json"]
         line += ["--mqtt", f"mqtt://127.0.0.1:{broker_port}"]
@@ -85,11 +88,12 @@ def _software(place: Path, data: Path) -> None:
     package = b"070701" + head + b"sw-description\0" + bytes(3) + b'version="1";' + b"070701TRAILER!!!\0"
     (place / "update.swu").write_bytes(package)
     verb("model", "add", "--plain", "router", "--data", data)
+    verb("model", "add", "--plain", "other", "--data", data)
     verb("image", "add", place / "update.swu", "--model", "router", "--version", "1", "--data", data)
 
 
 def _told(port: int, data: Path, tokens: list[tuple[str, str]], listeners: int) -> dict[str, float]:
-    asking = [CheckIns(port, tokens[-(200 * n + 200) : -(200 * n) or None]) for n in range(WORKERS)]
+    asking = [CheckIns(port, tokens[len(tokens) - ASKING * (n + 1) : len(tokens) - ASKING * n]) for n in range(WORKERS)]
     base = sqlite3.connect(data / "neurath.db", timeout=30)
 
     async def story() -> dict[str, float]:
@@ -111,7 +115,7 @@ def _told(port: int, data: Path, tokens: list[tuple[str, str]], listeners: int) 
         for one in asking:
             one.over = True
         return {
-            "terminals": len(tokens),
+            "terminals": len(tokens) - WORKERS * ASKING,
             "listeners": listeners,
             "first_notice_s": min(heard) - first,
             "last_notice_s": last - first,
