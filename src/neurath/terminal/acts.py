@@ -18,7 +18,7 @@ from neurath.terminal.line import Free, Line
 from neurath.terminal.machine import Machine
 from neurath.terminal.machine import events as ev
 from neurath.terminal.machine.events import Do, Fate, Tell
-from neurath.terminal.memory.reserve import Reserve
+from neurath.terminal.memory.lender import Lender
 from neurath.terminal.restoration import Wire
 from neurath.terminal.staging.transfer import Transfer, Wanted
 from neurath.terminal.trace import Trace
@@ -35,7 +35,7 @@ class Parts:
     installer: Installer
     carrier: Carrier
     transfer: Transfer
-    arena: Callable[[bool], Reserve]
+    arena: Callable[[bool], Lender]
     gate: Gate
     trace: Trace
     lock: threading.RLock
@@ -139,6 +139,9 @@ class Acts:
 
     def _check_in(self, m: Machine) -> ev.Event:
         parts = self.parts
+        if not parts.installer.takes_part():
+            self.ending = self.ending or Ending(3, f"{parts.installer.component} is not here, and was not assigned")
+            return ev.NothingNewer()
         staged, sync = parts.transfer.staged()
         lending = Lending(parts.transfer.reserve.lendable, parts.stage_room, parts.transfer.rate, staged, sync)
         self._linked = True
@@ -307,7 +310,7 @@ class Acts:
 
     # ---- flash ----------------------------------------------------------------------------------------------------------
 
-    def _lent(self, m: Machine) -> tuple[bytes, int]:
+    def _lent(self, m: Machine) -> tuple[bytes | memoryview, int]:
         """The file and the RAM for the core."""
         transfer = self.parts.transfer
         if transfer.reserve.area is None:

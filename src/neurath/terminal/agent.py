@@ -24,8 +24,10 @@ from neurath.terminal.line import Free, Quiet
 from neurath.terminal.machine import Machine, Policy
 from neurath.terminal.machine import events as ev
 from neurath.terminal.memory import tenants
+from neurath.terminal.memory.lender import Budget
 from neurath.terminal.restoration import serve
 from neurath.terminal.setup import Component, Setup
+from neurath.terminal.software.kinds import PIECE, software
 from neurath.terminal.staging.durable import Folder
 from neurath.terminal.staging.transfer import Transfer
 from neurath.terminal.staging.trickle import Session
@@ -35,6 +37,8 @@ from neurath.terminal.trace import Trace, Watch
 DAY = 86400.0
 #: A wire is looked at so often, seconds; without one nothing wakes the agent but its alarm.
 LOOK = 0.05
+#: RAM that a component without `ram` of its own lends for unpacking a delta, bytes.
+RAM = 64 << 20
 #: A clock that went back further than this, seconds, was set.
 SET_BACK = 2.0
 
@@ -175,7 +179,29 @@ def _id(setup: Setup, life: Life) -> str:
 
 
 def _life(base: _Base, component: Component) -> Life:
-    return _bank(base, component)
+    return _bank(base, component) if component.installer == "bank" else _software(base, component)
+
+
+def _software(base: _Base, component: Component) -> Life:
+    """A component that is a file, a directory, a package."""
+    setup = base.setup
+    assert setup.state is not None
+    folder = component.stage or setup.state / f"{component.name}.stage"
+    bell = Bell(base.alarm)
+    budget = Budget(component.ram if component.ram is not None else RAM)
+    parts = Parts(
+        installer=software(setup, component),
+        carrier=link(_place(setup, setup.id)),
+        transfer=Transfer(budget, folder, piece=PIECE, whole=True),
+        arena=lambda running: budget,
+        gate=_gate(component, bell),
+        trace=base.trace,
+        lock=base.lock,
+        stage_room=room(folder),
+        bell=bell,
+        line=_line(component),
+    )
+    return Life(parts, _policy(setup, component, trickles=False), time.time)
 
 
 def _bank(base: _Base, component: Component) -> Life:

@@ -36,6 +36,10 @@ class Installer(Protocol):
 
     def start(self, *, fault: bool = False) -> ev.PoweredUp: ...
 
+    def takes_part(self) -> bool:
+        """Whether the terminal has this component, or was assigned it: another is not asked for at all."""
+        ...
+
     def room(self, offer: Offer, *, in_ram: bool) -> int:
         """RAM in bytes to secure for this offer, the file included where it gathers there."""
         ...
@@ -44,13 +48,13 @@ class Installer(Protocol):
 
     def weigh(self, offer: Offer, *, in_ram: bool) -> ev.Weighed: ...
 
-    def prove(self, file: bytes, ram: int) -> ev.Proved | ev.NotProved: ...
+    def prove(self, file: bytes | memoryview, ram: int) -> ev.Proved | ev.NotProved: ...
 
     def ready(self) -> ev.Ready | ev.NotReady: ...
 
-    def rewrite(self, file: bytes, ram: int) -> Written: ...
+    def rewrite(self, file: bytes | memoryview, ram: int) -> Written: ...
 
-    def resume(self, file: bytes, ram: int) -> Written: ...
+    def resume(self, file: bytes | memoryview, ram: int) -> Written: ...
 
     def judge(self) -> ev.Judged: ...
 
@@ -110,6 +114,10 @@ class SingleBank:
         facts = self.core.facts
         plan = ev.OpenPlan(facts.target.file, facts.target.file_size) if self.fate is ev.Fate.FETCH else None
         return ev.PoweredUp(self.fate, candidate=facts.candidate, plan=plan)
+
+    def takes_part(self) -> bool:
+        """A terminal always has its firmware."""
+        return True
 
     def room(self, offer: Offer, *, in_ram: bool) -> int:
         """nrt_need() of this offer, which the server has worked out and G2 has checked."""
@@ -179,11 +187,11 @@ class SingleBank:
         if offer.need < least:
             raise RefusedError("the offer names too little memory", f"{offer.need} bytes, at least {least} are needed")
 
-    def prove(self, file: bytes, ram: int) -> ev.Proved | ev.NotProved:
+    def prove(self, file: bytes | memoryview, ram: int) -> ev.Proved | ev.NotProved:
         """G5: the rehearsal. The bank is untouched in any case."""
         assert self._target is not None
         try:
-            self.core.prove(file, self._target, ram)
+            self.core.prove(bytes(file), self._target, ram)
         except NeurathError as refusal:
             same = self.facts.failed == self._target.envelope
             return ev.NotProved(max(1, self.facts.failed_proofs if same else 1), f"{refusal.what}: {refusal.why}")
@@ -193,14 +201,14 @@ class SingleBank:
         """G6, the host's part; the core asks for log room itself before the first erase."""
         return ev.Ready() if self._power_good() else ev.NotReady("power is not good")
 
-    def rewrite(self, file: bytes, ram: int) -> Written:
+    def rewrite(self, file: bytes | memoryview, ram: int) -> Written:
         assert self._target is not None
         target = self._target
-        return self._written(lambda: self.core.rewrite(file, target, ram))
+        return self._written(lambda: self.core.rewrite(bytes(file), target, ram))
 
-    def resume(self, file: bytes, ram: int) -> Written:
+    def resume(self, file: bytes | memoryview, ram: int) -> Written:
         self._target = self.facts.target
-        return self._written(lambda: self.core.resume(file, ram))
+        return self._written(lambda: self.core.resume(bytes(file), ram))
 
     def _written(self, write: Callable[[], None]) -> Written:
         """What a refusal means is read from the state log: nothing committed by this call, the bank is as it was; a unit

@@ -14,6 +14,8 @@ from neurath.wire.piece import Piece
 #: Pieces between two syncs of a durable back end: what a power cut may cost.
 SYNC_EVERY = 16
 PIECE = 1024
+#: Bytes hashed at a time.
+_LOOK = 1 << 20
 
 
 class Backend(Protocol):
@@ -31,6 +33,10 @@ class Backend(Protocol):
 
     def sync(self, bitmap: bytes) -> None:
         """Afterwards everything written so far, and this bitmap, survive what the back end survives."""
+        ...
+
+    def view(self, size: int) -> memoryview:
+        """The first `size` bytes without a copy of them, where that can be."""
         ...
 
     def drop(self) -> None:
@@ -59,6 +65,9 @@ class Volatile:
     def read(self, offset: int, length: int) -> bytes:
         return bytes(self._area[offset : offset + length])
 
+    def view(self, size: int) -> memoryview:
+        return self._area[:size]
+
     def sync(self, bitmap: bytes) -> None:
         """Nothing survives; there is nothing to do."""
 
@@ -69,7 +78,8 @@ class Volatile:
 class Staging:
     """One file on its way. `file` is its SHA-256, whole or the first 16 bytes; `piece` is fixed for the file.
 
-    `held` counts bytes from the start without a gap that are here; `sync_point` those that a power cut would leave.
+    `held` counts bytes from the start without a gap that are here; `sync_point` those that a power cut would leave. Without
+    `keep_parity` the file is not mended: one that is replaced whole is simply fetched again.
     """
 
     def __init__(self, file: bytes, size: int, backend: Backend, *, piece: int = PIECE, sync_every: int = SYNC_EVERY) -> None:
@@ -81,6 +91,8 @@ class Staging:
         self.count = -(-size // piece)
         self._backend = backend
         self._every = sync_every
+        self.keep_parity = True
+        self._sealed = False
         kept = backend.begin()
         self._map = bytearray(kept if len(kept) == -(-self.count // 8) else bytes(-(-self.count // 8)))
         self._front = 0
@@ -182,8 +194,7 @@ class Staging:
 
     def seal(self) -> None:
         """G4: the digest of the whole file, then its block parity; DataError when it is another file."""
-        data = self._backend.read(0, self.size)
-        found = hashlib.sha256(data).digest()[: len(self.file)]
+        found = self._hash()[: len(self.file)]
         if not self.complete or found != self.file:
             raise DataError(
                 "the file is not the one that was offered",
@@ -191,13 +202,23 @@ class Staging:
                 "it is fetched anew",
                 id="NRT-275",
             )
-        self._parity = bytearray(parity.size(self.size))
-        parity.make(data, self._parity)
+        self._sealed = True
+        if self.keep_parity:
+            self._parity = bytearray(parity.size(self.size))
+            parity.make(self._backend.read(0, self.size), self._parity)
 
-    def contents(self) -> bytes:
+    def _hash(self) -> bytes:
+        found = hashlib.sha256()
+        for at in range(0, self.size, _LOOK):
+            found.update(self._backend.read(at, min(_LOOK, self.size - at)))
+        return found.digest()
+
+    def contents(self) -> bytes | memoryview:
         """The sealed file, mended where one block was damaged since; DataError when more is."""
-        if not self._parity:
+        if not self._sealed:
             raise RefusedError("the file is not sealed", "its digest was not checked", "seal it first")
+        if not self.keep_parity:
+            return self._backend.view(self.size)
         data = bytearray(self._backend.read(0, self.size))
         if parity.mend(data, self._parity):
             self._backend.write(0, bytes(data))
@@ -210,3 +231,4 @@ class Staging:
         self._front = self._synced = self._unsynced = 0
         self._tail.clear()
         self._parity = bytearray()
+        self._sealed = False

@@ -3,6 +3,7 @@ lie. It knows files and fsync; it must never set a bit whose bytes are not on th
 
 from __future__ import annotations
 
+import mmap
 import os
 import struct
 from pathlib import Path
@@ -113,6 +114,12 @@ class Durable:
 
     def read(self, offset: int, length: int) -> bytes:
         return self._disk.read(self._data, offset, length)
+
+    def view(self, size: int) -> memoryview:
+        if not isinstance(self._disk, RealDisk):
+            return memoryview(self.read(0, size))
+        with self._data.open("rb") as file:
+            return memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ))
 
     def sync(self, bitmap: bytes) -> None:
         """Bytes first, then the bits that vouch for them."""

@@ -12,9 +12,10 @@ from neurath.carriers.base import Carrier
 from neurath.errors import DataError, LinkError, NeurathError
 from neurath.flash import parity
 from neurath.terminal.machine import events as ev
-from neurath.terminal.memory.reserve import Area, Reserve, Shortfall
+from neurath.terminal.memory.lender import Lender
+from neurath.terminal.memory.reserve import Area, Shortfall
 from neurath.terminal.staging import durable
-from neurath.terminal.staging.area import PIECE, Backend, Staging, Volatile
+from neurath.terminal.staging.area import PIECE, SYNC_EVERY, Backend, Staging, Volatile
 
 #: Bytes staged between two words about progress.
 WORD_EVERY = 4096
@@ -31,13 +32,17 @@ class Wanted:
 
 class Transfer:
     """Staging of one file at a time, durable in `folder` or, without one, in the memory that was secured. A folder that is
-    not its own (`alone`) also holds files that trickle."""
+    not its own (`alone`) also holds files that trickle. `whole`: for a component that is replaced whole, so that nothing of
+    its file need be mended, and none of it is copied."""
 
-    def __init__(self, reserve: Reserve, folder: Path | None, *, piece: int = PIECE, alone: bool = True) -> None:
+    def __init__(
+        self, reserve: Lender, folder: Path | None, *, piece: int = PIECE, alone: bool = True, whole: bool = False
+    ) -> None:
         self.reserve = reserve
         self.folder = folder
         self._piece = piece
         self._alone = alone
+        self._whole = whole
         self._staging: Staging | None = None
         self.rate = 0  # bytes a second, measured; 0: not yet
 
@@ -77,7 +82,10 @@ class Transfer:
             else:
                 kind = durable.Durable if self._alone else durable.Beside
                 backend = kind(self.folder, wanted.file, wanted.size, self._piece)
-            self._staging = Staging(wanted.file, wanted.size, backend, piece=self._piece)
+            # A large file in small pieces would spend its time on syncs and its map.
+            every = 4096 if self._whole else SYNC_EVERY
+            self._staging = Staging(wanted.file, wanted.size, backend, piece=self._piece, sync_every=every)
+            self._staging.keep_parity = not self._whole
         return self._staging
 
     def run(self, carrier: Carrier, wanted: Wanted, word: Callable[[int], bool]) -> ev.Event:
@@ -125,7 +133,7 @@ class Transfer:
             return ev.FileBad(f"{fault.what}: {fault.why}")
         return ev.FileGood()
 
-    def contents(self) -> bytes:
+    def contents(self) -> bytes | memoryview:
         """The sealed file, mended if one block was damaged; DataError when more is."""
         assert self._staging is not None
         return self._staging.contents()
@@ -135,7 +143,7 @@ class Transfer:
             self._staging.drop()
         self._staging = None
 
-    def power_up(self, reserve: Reserve) -> None:
+    def power_up(self, reserve: Lender) -> None:
         """RAM is new and empty; what is durable is still there."""
         self.reserve = reserve
         self._staging = None
