@@ -1,0 +1,163 @@
+"""The home agent as a value: who may be bound where, and until when. It knows registrations, its nodes and the time it is
+told; it must never open a socket, take a registration twice, nor let a packet in that does not come from a registered care-of
+address. Spec: docs/spec/mobileip.md."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from neurath.errors import DataError
+from neurath.wire import mobileip
+from neurath.wire.mobileip import MAX_LONG, MAX_SHORT, Address, Code, Reply, Request, Said, Security
+
+#: How far a node's clock may be from the agent's, seconds (RFC 5944 5.7).
+SKEW = 7.0
+#: Seconds for which a binding is granted at most.
+LIFETIME = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A terminal with a home here. `verifier` is the secret of its user's password (wire/mobileip.secret)."""
+
+    home: Address
+    terminal: str
+    security: Security
+    user: str
+    verifier: bytes
+    tenant: str = "DEFAULT"
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """Where a node is, until when. Who proved to be its user has done so for as long as it is bound."""
+
+    care_of: Address
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """From now on packets for `home` go to `care_of`."""
+
+    home: Address
+    care_of: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Unbind:
+    """Packets for `home` stay on the home link."""
+
+    home: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A reply to send. Where `state` is not None it was accepted, and something of at most `room` bytes may ride."""
+
+    reply: Reply
+    node: Node
+    state: bytes | None = None
+    wide: bool = False
+    care_of: str = ""
+
+    @property
+    def room(self) -> int:
+        return MAX_LONG if self.wide else MAX_SHORT
+
+    def packet(self, pen: int, riding: bytes = b"") -> bytes:
+        """The bytes to send, sealed after what rides was put in."""
+        said = Said()
+        if 0 < len(riding) <= self.room:
+            said = Said(data=riding, wide=len(riding) > MAX_SHORT)
+        return mobileip.encode(replace(self.reply, said=said), self.node.security, pen)
+
+
+Action = Bind | Unbind | Answer
+
+
+@dataclass(frozen=True, slots=True)
+class HomeAgent:
+    """One home agent. `last` is the identification last taken from each home address; it outlives bindings."""
+
+    address: Address
+    nodes: Mapping[Address, Node]
+    lifetime: int = LIFETIME
+    pen: int = mobileip.PEN
+    bindings: Mapping[Address, Binding] = field(default_factory=dict)
+    last: Mapping[Address, int] = field(default_factory=dict)
+
+    def handle(self, packet: bytes, now: float) -> tuple[HomeAgent, tuple[Action, ...]]:
+        """What came to the registration port at `now`, Unix seconds. What makes no sense, or is not from a node of ours,
+        is not answered: there is no key to answer with."""
+        try:
+            request, seal = mobileip.decode(packet, self.pen)
+        except DataError:
+            return self, ()
+        node = self.nodes.get(request.home)
+        if not isinstance(request, Request) or node is None:
+            return self, ()
+        refusal = self._refusal(request, node, seal.by(node.security), now)
+        if refusal is not None:
+            return self, (self._refused(request, node, refusal, now),)
+        return self._taken(request, node, now)
+
+    def tick(self, now: float) -> tuple[HomeAgent, tuple[Action, ...]]:
+        """Time passes: bindings end."""
+        over = [home for home, binding in self.bindings.items() if binding.until <= now]
+        if not over:
+            return self, ()
+        left = {home: binding for home, binding in self.bindings.items() if home not in over}
+        return replace(self, bindings=left), tuple(Unbind(home) for home in over)
+
+    def inbound(self, outer: Address, inner: Address) -> bool:
+        """Whether a packet of `inner` that came in a tunnel from `outer` is let through: only from where that node is."""
+        binding = self.bindings.get(inner)
+        return binding is not None and binding.care_of == outer
+
+    def outbound(self, home: Address) -> Address | None:
+        """Where a packet for a home address is to be tunnelled."""
+        binding = self.bindings.get(home)
+        return None if binding is None else binding.care_of
+
+    def _refusal(self, request: Request, node: Node, sealed: bool, now: float) -> Code | None:
+        if not sealed:
+            return Code.FAILED_AUTHENTICATION
+        if request.agent != self.address:
+            return Code.UNKNOWN_HOME_AGENT
+        fresh = abs(mobileip.moment(request.identification) - now) <= SKEW
+        if not fresh or request.identification <= self.last.get(request.home, 0):
+            return Code.IDENTIFICATION_MISMATCH
+        if not request.said.nai and (request.home in self.bindings or request.lifetime == 0):
+            return None  # a keep-alive or a good-bye: who it is was proven at the first registration
+        return None if request.said.nai == node.user and _proven(request, node) else Code.PROHIBITED
+
+    def _refused(self, request: Request, node: Node, code: Code, now: float) -> Answer:
+        identification = request.identification
+        if code is Code.IDENTIFICATION_MISMATCH:
+            # The agent's time in the upper half, so that the node sets its clock by it (RFC 5944 5.7.1).
+            identification = mobileip.stamp(now) & ~0xFFFF_FFFF | identification & 0xFFFF_FFFF
+        return Answer(Reply(code, 0, request.home, self.address, identification), node)
+
+    def _taken(self, request: Request, node: Node, now: float) -> tuple[HomeAgent, tuple[Action, ...]]:
+        home, last = request.home, {**self.last, request.home: request.identification}
+        granted = min(request.lifetime, self.lifetime)
+        reply = Reply(Code.ACCEPTED, granted, home, self.address, request.identification)
+        answer = Answer(reply, node, request.said.data, request.said.wide, str(request.care_of))
+        before = self.bindings.get(home)
+        left = {name: binding for name, binding in self.bindings.items() if name != home}
+        if granted == 0:
+            gone: tuple[Action, ...] = (Unbind(home),) if before is not None else ()
+            return replace(self, bindings=left, last=last), (*gone, answer)
+        bindings = {**left, home: Binding(request.care_of, now + granted)}
+        moved: tuple[Action, ...] = ()
+        if before is None or before.care_of != request.care_of:
+            moved = (Bind(home, request.care_of),)
+        return replace(self, bindings=bindings, last=last), (*moved, answer)
+
+
+def _proven(request: Request, node: Node) -> bool:
+    at = request.home, request.care_of, request.identification
+    return hmac.compare_digest(mobileip.proof(node.verifier, request.said.nai, *at), request.said.proof)

@@ -1,0 +1,145 @@
+"""Runs a home agent, and a node's end of the tunnel: dull loops around values. It knows sockets and threads; who may be bound
+where is home's to say, what rides is the server's or a gateway's."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+from neurath.carriers.base import Rides, Riding, Seen
+from neurath.carriers.mobileip.home import Action, Answer, Bind, HomeAgent, Unbind
+from neurath.carriers.mobileip.node import MobileIp
+from neurath.carriers.mobileip.tunnel import HomeLink, Tunnel, leave, live_at
+from neurath.errors import RefusedError
+from neurath.wire.mobileip import PORT
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks at what ended.
+LOOK = 0.2
+
+
+class Agent:
+    """A running home agent. Registrations have a thread of their own, so that packets never wait for what is to ride."""
+
+    def __init__(self, state: HomeAgent, link: HomeLink, riding: Riding) -> None:
+        link.demand()
+        self.state = state
+        self._link = link
+        self._riding = riding
+        self._ended = threading.Event()
+        self._registrations = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            self._registrations.bind((str(state.address), PORT))
+        except OSError as fault:
+            self._registrations.close()
+            why = fault.strerror or str(fault)
+            raise RefusedError(f"cannot listen at {state.address}:{PORT}", why, "is another agent running there?") from None
+        self._registrations.settimeout(LOOK)
+        self._tunnel = Tunnel(link.tunnel)
+        # Whoever ended without a word may have left an answer for a node that is long at home.
+        for home in state.nodes:
+            link.give_back(home)
+        self._threads = [_started(self._register), _started(self._forward)]
+
+    def _register(self) -> None:
+        while not self._ended.is_set():
+            self._do(self.state.tick(time.time()), None)
+            with contextlib.suppress(TimeoutError, ConnectionError):
+                packet, whence = self._registrations.recvfrom(4096)
+                self._do(self.state.handle(packet, time.time()), whence)
+
+    def _do(self, found: tuple[HomeAgent, tuple[Action, ...]], whence: tuple[str, int] | None) -> None:
+        self.state, actions = found
+        for action in actions:
+            try:
+                self._act(action, whence)
+            except Exception:
+                # One node's trouble is not the others'.
+                log.exception("%s was not done", action)
+
+    def _act(self, action: Action, whence: tuple[str, int] | None) -> None:
+        match action:
+            case Bind(home, care_of):
+                log.info("%s is at %s", home, care_of)
+                self._link.take(home)
+            case Unbind(home):
+                log.info("%s is nowhere", home)
+                self._link.give_back(home)
+            case Answer() if whence is not None:
+                riding = b""
+                if action.state is not None:
+                    address = f"{action.reply.home} at {action.care_of}"
+                    seen = Seen(action.node.terminal, "mobile ip", address, action.node.tenant)
+                    riding = self._riding.answer(seen, action.state, action.room, time.time())
+                self._registrations.sendto(action.packet(self.state.pen, riding), whence)
+            case _:
+                pass
+
+    def _forward(self) -> None:
+        tunnel = self._tunnel
+        while not self._ended.is_set():
+            tunnel.wait(LOOK)
+            while (left := tunnel.leaving()) is not None:
+                care_of = self.state.outbound(left[1])
+                if care_of is not None:
+                    tunnel.wrap(left[2], care_of)
+            while (came := tunnel.coming()) is not None:
+                outer, inner, _, packet = came
+                if self.state.inbound(outer, inner):
+                    tunnel.unwrap(packet)
+
+    def close(self) -> None:
+        """Ends the loops, gives every address back."""
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
+        for home in self.state.bindings:
+            self._link.give_back(home)
+        self._registrations.close()
+        self._tunnel.close()
+
+
+class Away:
+    """A node's home address wherever it is: the heartbeat, and the tunnel that packets of that address go through."""
+
+    def __init__(self, heartbeat: MobileIp) -> None:
+        home = heartbeat.state.home
+        self._heartbeat = heartbeat
+        self._home, self._agent = home.address, home.agent
+        self._tunnel = Tunnel()
+        live_at(self._home)
+        self._ended = threading.Event()
+        self._thread = _started(self._forward)
+
+    @property
+    def heartbeat(self) -> Rides:
+        return self._heartbeat
+
+    def _forward(self) -> None:
+        tunnel = self._tunnel
+        while not self._ended.is_set():
+            tunnel.wait(LOOK)
+            while (left := tunnel.leaving()) is not None:
+                if left[0] == self._home and self._heartbeat.care_of is not None:
+                    tunnel.wrap(left[2], self._agent)
+            while (came := tunnel.coming()) is not None:
+                outer, _, to, packet = came
+                if outer == self._agent and to == self._home:
+                    tunnel.unwrap(packet)
+
+    def close(self) -> None:
+        self._ended.set()
+        self._thread.join()
+        leave(self._home)
+        self._tunnel.close()
+
+
+def _started(body: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=body, daemon=True)
+    thread.start()
+    return thread

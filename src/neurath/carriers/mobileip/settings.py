@@ -1,0 +1,152 @@
+"""The files of a home agent and of a mobile node: TOML. It knows their fields and how a pair of them is made for a new
+node; no file ever holds a password."""
+
+from __future__ import annotations
+
+import secrets
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from neurath.carriers.base import Rides
+from neurath.carriers.mobileip.home import LIFETIME, HomeAgent, Node
+from neurath.carriers.mobileip.node import Home, MobileIp
+from neurath.errors import DataError, UsageError
+from neurath.wire import mobileip
+from neurath.wire.mobileip import Address, Algorithm, Security
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFile:
+    """A home agent as its file says, and the interface of its home link."""
+
+    agent: HomeAgent
+    interface: str
+
+
+def agent(path: str | Path) -> AgentFile:
+    """Reads a home agent's file; UsageError for one that makes no sense, with the field's name."""
+    told = _Table(path, _read(path))
+    nodes: dict[Address, Node] = {}
+    for number, entry in enumerate(told.tables("node")):
+        node = _node(_Table(f"{path}, node {number + 1}", entry))
+        if nodes.setdefault(node.home, node) is not node:
+            raise UsageError(
+                f"{path} has two nodes at {node.home}", "a home address is one node's", "give them different ones"
+            )
+    made = HomeAgent(told.address("address"), nodes, told.number("lifetime", LIFETIME), told.number("vendor", mobileip.PEN))
+    return AgentFile(made, told.text("home_link"))
+
+
+def _node(told: _Table) -> Node:
+    return Node(
+        told.address("home"), told.text("terminal"), told.security(), told.text("user"), told.octets("secret"),
+        told.text("tenant", "DEFAULT"),
+    )  # fmt: skip
+
+
+def home(path: str | Path) -> tuple[Home, bool]:
+    """Reads a mobile node's file; whether it wants its home address to follow it."""
+    told = _Table(path, _read(path))
+    made = Home(
+        told.address("home"), told.address("agent"), told.security(), told.text("user"), told.octets("secret"),
+        told.number("lifetime", LIFETIME), told.truth("long", False), told.number("vendor", mobileip.PEN),
+    )  # fmt: skip
+    return made, told.truth("tunnel", True)
+
+
+def node(path: str) -> Rides:
+    """The heartbeat that a mobile node's file describes."""
+    from neurath.carriers.mobileip.run import Away  # only who tunnels needs devices
+
+    found, tunnel = home(path)
+    heartbeat = MobileIp(found)
+    return Away(heartbeat).heartbeat if tunnel else heartbeat
+
+
+@dataclass(frozen=True, slots=True)
+class New:
+    """What is decided about a new node."""
+
+    home: Address
+    agent: Address
+    terminal: str
+    user: str
+    algorithm: Algorithm = Algorithm.HMAC_SHA256
+    tenant: str = "DEFAULT"
+
+
+def pair(new: New, password: str) -> tuple[str, str]:
+    """The entry of a new node for its agent's file, and the node's own file, with a fresh key. Both hold the secret that
+    stands for the password: keep them as keys are kept."""
+    spi, key = 256 + secrets.randbelow(1 << 31), secrets.token_hex(32)
+    stands = mobileip.secret(password, new.user).hex()
+    shared = f'spi = {spi}\nalgorithm = "{new.algorithm.value}"\nkey = "{key}"\nuser = "{new.user}"\nsecret = "{stands}"\n'
+    entry = f'[[node]]\nhome = "{new.home}"\nterminal = "{new.terminal}"\ntenant = "{new.tenant}"\n{shared}'
+    return entry, f'home = "{new.home}"\nagent = "{new.agent}"\nlong = true\n{shared}'
+
+
+# ---- reading ---------------------------------------------------------------------------------------------------------------
+
+
+def _read(path: str | Path) -> Mapping[str, object]:
+    try:
+        return tomllib.loads(Path(path).read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
+        raise UsageError(f"{path} is no TOML", str(fault), "docs/how-to/mobile-ip.md shows one") from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """One table of a file; every complaint names the file and the field."""
+
+    path: str | Path
+    told: Mapping[str, object]
+
+    def _wrong(self, name: str, wanted: str) -> UsageError:
+        found = f"it is {self.told[name]!r}"[:80] if name in self.told else "it is missing"
+        return UsageError(f"{self.path}: {name} must be {wanted}", found, "docs/how-to/mobile-ip.md shows one")
+
+    def text(self, name: str, default: str | None = None) -> str:
+        value = self.told.get(name, default)
+        if not isinstance(value, str) or not value:
+            raise self._wrong(name, "a text")
+        return value
+
+    def number(self, name: str, default: int | None = None) -> int:
+        value = self.told.get(name, default)
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= 0xFFFF_FFFF:
+            raise self._wrong(name, "a number above 0")
+        return value
+
+    def truth(self, name: str, default: bool) -> bool:
+        value = self.told.get(name, default)
+        if not isinstance(value, bool):
+            raise self._wrong(name, "true or false")
+        return value
+
+    def address(self, name: str) -> Address:
+        try:
+            return Address(self.text(name))
+        except ValueError:
+            raise self._wrong(name, "an IPv4 address") from None
+
+    def octets(self, name: str) -> bytes:
+        try:
+            return bytes.fromhex(self.text(name))
+        except ValueError:
+            raise self._wrong(name, "hexadecimal") from None
+
+    def security(self) -> Security:
+        try:
+            return Security(self.number("spi"), self.octets("key"), Algorithm(self.text("algorithm", "hmac-sha256")))
+        except (ValueError, DataError):
+            wanted = "spi from 256 on, key of 16 bytes or more, algorithm hmac-md5 or hmac-sha256"
+            raise UsageError(f"{self.path} shares no key", wanted, "docs/how-to/mobile-ip.md shows one") from None
+
+    def tables(self, name: str) -> list[Mapping[str, object]]:
+        value = self.told.get(name, [])
+        if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+            raise self._wrong(name, f"[[{name}]] tables")
+        return value
