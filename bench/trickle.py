@@ -1,6 +1,6 @@
 """What an update does to everything else on a narrow line: round trips of a foreground flow with nothing beside it, with
 heartbeats alone, with an update that rides on them, and with the same update in bulk; the real product at both ends of a
-simulated line. Prints the table of the goals, writes a plot. Run as root: python bench/trickle.py [--scaled] [--heartbeat coap|http]"""
+simulated line. Prints the table of the goals, writes a plot. Run as root: python bench/trickle.py [--scaled]"""
 
 from __future__ import annotations
 

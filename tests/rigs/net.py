@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import secrets
 import select
@@ -219,7 +220,12 @@ class Capture:
                     if self._ended.is_set():
                         return
                     continue
-                frame, whence = self._socket.recvfrom(65535)
+                try:
+                    frame, whence = self._socket.recvfrom(65535)
+                except OSError as fault:
+                    if fault.errno != errno.ENETDOWN:
+                        raise
+                    continue  # the interface is down; it may come up again
                 twice = self.interface == "lo" and whence[2] == _OUTGOING
                 if twice or (self.keep is not None and not self.keep(frame)):
                     continue

@@ -19,6 +19,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "spool": ("dhcp.spool", "spool:DIR (answers that a DHCP client's hook kept)"),
     "coap": ("coap", "coap (the server's own address) or coap://HOST[:PORT]"),
     "lwm2m": ("lwm2m", "lwm2m://HOST[:PORT]"),
+    "mobileip": ("mobileip", "mobileip:FILE.toml"),
     "mqtt": ("mqtt_rides", "mqtt://[USER:PASSWORD@]HOST[:PORT]"),
     "mqtts": ("mqtt_rides", "mqtts://[USER:PASSWORD@]HOST[:PORT]"),
 }

@@ -32,6 +32,7 @@ Hosted = Callable[[str, "Server"], AbstractAsyncContextManager[str]]
 CARRIERS: dict[str, tuple[str, str]] = {
     "coap": ("neurath.server.coap", "coap:[HOST:]PORT"),
     "lwm2m": ("neurath.cli.carrier_lwm2m", "lwm2m:[HOST:]PORT[,text]"),
+    "mobileip": ("neurath.cli.carrier_mobileip", "mobileip:FILE.toml"),
     "mqtt": ("neurath.cli.carrier_mqtt", "mqtt:mqtt://[USER:PASSWORD@]HOST[:PORT]"),
 }
 

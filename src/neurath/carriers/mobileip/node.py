@@ -18,6 +18,8 @@ from neurath.wire.mobileip import MAX_LONG, MAX_SHORT, PORT, Address, Code, Repl
 
 #: Seconds until an answer is given up.
 PATIENCE = 4.0
+#: Seconds between two looks whether the node has moved while it waits.
+LOOK = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +158,7 @@ class MobileIp:
                 care_of = Address(link.getsockname()[0])
                 self.state, packet = made(care_of)
                 link.send(packet)
-                result = self._answer(link)
+                result = self._answer(link, care_of)
             except OSError as fault:
                 raise LinkError(
                     "the home agent cannot be reached", fault.strerror or str(fault), "is there a network?"
@@ -166,18 +168,28 @@ class MobileIp:
             self._moved(care_of)
         return result
 
-    def _answer(self, link: socket.socket) -> Registered | Again:
+    def _answer(self, link: socket.socket, care_of: Address) -> Registered | Again:
         end = time.monotonic() + PATIENCE
         while (left := end - time.monotonic()) > 0:
-            link.settimeout(left)
+            link.settimeout(min(left, LOOK))
             try:
                 packet = link.recv(2048)
             except TimeoutError:
-                break
+                if self._here() != care_of:
+                    raise LinkError(
+                        "the node moved", f"it is no longer at {care_of}", "the next one says where it is"
+                    ) from None
+                continue
             self.state, result = self.state.heard(packet, self._clock())
             if result is not None:
                 return result
         raise LinkError("the home agent does not answer", f"nothing sealed by it in {PATIENCE:g} s", "is it running?")
+
+    def _here(self) -> Address:
+        """The address from which this machine reaches the agent now; nothing is sent to find out."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect((str(self.state.home.agent), PORT))
+            return Address(probe.getsockname()[0])
 
 
 def rides(spec: str, place: Place) -> Rides:

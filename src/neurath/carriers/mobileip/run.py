@@ -40,7 +40,7 @@ class Agent:
             why = fault.strerror or str(fault)
             raise RefusedError(f"cannot listen at {state.address}:{PORT}", why, "is another agent running there?") from None
         self._registrations.settimeout(LOOK)
-        self._tunnel = Tunnel(link.tunnel)
+        self._tunnel = Tunnel(link.tunnel, state.address)
         # Whoever ended without a word may have left an answer for a node that is long at home.
         for home in state.nodes:
             link.give_back(home)

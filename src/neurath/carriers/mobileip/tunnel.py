@@ -42,6 +42,7 @@ class Tunnel:
     """A TUN device that is up, and the raw socket to the other ends, in the network namespace of the calling thread."""
 
     name: str = DEVICE
+    own: Address | None = None  # what the other ends know this one by; None: whichever leads there
     handle: int = field(init=False)
     outside: socket.socket = field(init=False)
 
@@ -50,6 +51,8 @@ class Tunnel:
             self.handle = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
             fcntl.ioctl(self.handle, _TUNSETIFF, struct.pack("16sH", self.name.encode(), _TUN | _NO_INFO))
             self.outside = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_IPIP)
+            if self.own is not None:
+                self.outside.bind((str(self.own), 0))
         except OSError as fault:
             why = fault.strerror or str(fault)
             raise RefusedError(f"no tunnel device {self.name}", why, "run it as root, with /dev/net/tun") from None
@@ -100,7 +103,7 @@ class Tunnel:
 def ends(packet: bytes) -> tuple[Address, Address]:
     """Source and destination of an IPv4 packet, or DataError."""
     if len(packet) < 20 or packet[0] >> 4 != 4 or packet[0] & 15 < 5 or len(packet) < (packet[0] & 15) * 4:
-        raise DataError("no IPv4 packet", f"{len(packet)} bytes", id="NRT-210")
+        raise DataError("no IPv4 packet", f"{len(packet)} bytes")
     return Address(packet[12:16]), Address(packet[16:20])
 
 
