@@ -113,22 +113,27 @@ def run(args: argparse.Namespace, out: Output) -> int:
             yield
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            self.carriers = contextlib.AsyncExitStack()
             await super().startup(sockets)
             if self.started:
-                places = {name: await self.carriers.enter_async_context(hosted(rest, server)) for name, rest, hosted in halves}
                 text = "".join(f", {place}" for place in places.values())
                 out.data(f"serving at {url}{text}, data in {args.data}", url=url, data=str(args.data), port=port, **places)
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            await self.carriers.aclose()
+            await carriers.aclose()
             server.push.close()
             if broker is not None:
                 broker.close()
             live.close()
             await super().shutdown(sockets)
 
-    asyncio.run(Running(config).serve(sockets=[listener]))
+    async def whole() -> None:
+        async with carriers:
+            for name, rest, hosted in halves:
+                places[name] = await carriers.enter_async_context(hosted(rest, server))
+            await Running(config).serve(sockets=[listener])
+
+    carriers, places = contextlib.AsyncExitStack(), dict[str, str]()
+    asyncio.run(whole())
     return 0
 
 

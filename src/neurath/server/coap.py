@@ -16,20 +16,19 @@ from aiocoap.numbers.codes import Code as Answered
 from aiocoap.optiontypes import BlockOption
 from aiocoap.resource import PathCapable, Resource
 
-from neurath.carriers.base import Riding, Seen
-from neurath.carriers.coap import ROOM
+from neurath.carriers.base import Seen
 from neurath.carriers.datagram import address, free
 from neurath.errors import DataError, NeurathError, NotFound, RefusedError
 from neurath.server.admission import Admission
 from neurath.server.app import Server
-from neurath.server.beats import NOTHING
+from neurath.server.beats import Beats, Quick
 from neurath.server.ddi import Policy
 from neurath.server.delivery.calls import Building, Delivery, Offered, components_for
 from neurath.server.fleet import access, actions
 from neurath.server.fleet.access import Stranger, Terminal
 from neurath.server.fleet.actions import Action
 from neurath.server.software import catalog
-from neurath.wire import check, coap, offer, report, trickle
+from neurath.wire import check, coap, offer, report
 from neurath.wire.coap import Code
 
 log = logging.getLogger(__name__)
@@ -61,6 +60,11 @@ class Ask:
     def verb(self) -> str:
         return self.path[0] if self.path else ""
 
+    @property
+    def given(self) -> str:
+        """The token as HTTP carries it."""
+        return f"TargetToken {self.token}"
+
 
 @dataclass(slots=True)
 class Transfer:
@@ -80,10 +84,10 @@ class Transfer:
 class CoapPlane(Resource, PathCapable):  # type: ignore[misc]  # aiocoap is not typed
     """The resources terminals use."""
 
-    def __init__(self, delivery: Delivery, riding: Riding, policy: Policy) -> None:
+    def __init__(self, delivery: Delivery, riding: Quick, policy: Policy) -> None:
         super().__init__()
         self.delivery = delivery
-        self.riding = riding
+        self.beats = Beats(riding, delivery.store.marks)
         self.store = self.delivery.store
         self.policy = policy
         self.admission = Admission(self.store, policy.plug_and_play)
@@ -108,6 +112,8 @@ class CoapPlane(Resource, PathCapable):  # type: ignore[misc]  # aiocoap is not 
                 return Message(code=Answered.CONTENT, payload=_LINKS, content_format=40)
             if ask.verb in (coap.FILE, coap.RESCUE) and str(request.code) == "GET":
                 return await self._file(ask, request.opt.block2 or BlockOption.BlockwiseTuple(0, False, 6))
+            if ask.verb == coap.HEARTBEAT and (data := self._at_once(ask)) is not None:
+                return Message(code=Answered.CHANGED, payload=data)
             handler = self._verbs.get((str(request.code), ask.verb, len(ask.path)))
             if handler is None:
                 raise NotFound("no such resource", "/".join(ask.path)[:80], "docs/spec/coap.md lists them", id="NRT-137")
@@ -116,9 +122,18 @@ class CoapPlane(Resource, PathCapable):  # type: ignore[misc]  # aiocoap is not 
             return refused(error)
 
     def _admit(self, ask: Ask) -> Terminal:
-        terminal = self.admission.admit(ask.tenant, ask.path[1], f"TargetToken {ask.token}", ask.now)
+        everybody = self.store.marks.of(0)[0]
+        terminal = self.admission.admit(ask.tenant, ask.path[1], ask.given, ask.now)
+        own = self.store.marks.of(terminal.n)[1]  # what is written about one terminal never changes its token
+        self.beats.passed(terminal, ask.given, (everybody, own))
         self.delivery.heard(terminal, "coap", ask.address, ask.now)
         return terminal
+
+    def _at_once(self, ask: Ask) -> bytes | None:
+        """What a heartbeat is answered where nothing has to be looked up."""
+        if len(ask.path) != 2:
+            return None
+        return self.beats.at_once(Seen(ask.path[1], "coap", ask.address, ask.tenant), ask.given, ask.body, ask.now)
 
     # ---- messages ------------------------------------------------------------------------------------------------------
 
@@ -152,10 +167,8 @@ class CoapPlane(Resource, PathCapable):  # type: ignore[misc]  # aiocoap is not 
     def heartbeat(self, ask: Ask) -> Message:
         """The download state in, pieces out."""
         terminal = self._admit(ask)
-        trickle.decode_state(ask.body)
         seen = Seen(terminal.id, "coap", ask.address, terminal.tenant)
-        data = self.riding.answer(seen, ask.body, ROOM, ask.now)
-        return Message(code=Answered.CHANGED, payload=data if 0 < len(data) <= ROOM else NOTHING)
+        return Message(code=Answered.CHANGED, payload=self.beats.answer(seen, ask.body, ask.now))
 
     def action(self, ask: Ask) -> Message:
         """G7: whether this action is still what the server wants."""
