@@ -4,8 +4,11 @@
 
 #include "air.h"
 #include "board.h"
+#include "boot.h"
+#include "coap.h"
 #include "map.h"
 #include "port.h"
+#include "rescue.h"
 #include "serial.h"
 #include "services.h"
 
@@ -14,6 +17,7 @@ struct note {
     uint32_t magic;
     uint32_t running; /* 1: an image that is not confirmed was running */
     uint32_t check;
+    uint32_t starts;  /* never set, only counted: messages of two starts shall not be taken for one another */
 };
 #define NOTE_MAGIC 0x6e6f7465u
 static struct note note __attribute__((section(".noinit")));
@@ -53,7 +57,7 @@ static int reset_cause(void)
     return fault ? NRT_RESET_FAULT : NRT_RESET_POWER;
 }
 
-static void poll(void)
+void boot_poll(void)
 {
     for (int byte = fw_serial_take(FW_WIRE); byte >= 0; byte = fw_serial_take(FW_WIRE)) {
         uint8_t one = (uint8_t)byte;
@@ -64,6 +68,8 @@ static void poll(void)
         fw_restart();
     }
 }
+
+int boot_wire_busy(void) { return wire.restore.header != 0 || wire.reset; }
 
 static int confirm(void)
 {
@@ -95,14 +101,14 @@ const struct fw_services fw_services = {
     .layout = &fw_layout,
     .port = &fw_port,
     .birth = &birth,
-    .poll = poll,
+    .poll = boot_poll,
     .millis = fw_millis,
     .say = say,
     .confirm = confirm,
     .update = update,
     .restart = restart,
-    .air_send = fw_air_send,
-    .air_take = fw_air_take,
+    .ask = fw_coap_ask,
+    .ask_whole = fw_coap_whole,
     .envelope_read = nrt_envelope_read,
     .gate_envelope = nrt_gate_envelope,
     .ticket_read = nrt_ticket_read,
@@ -127,6 +133,25 @@ static void run_image(void)
     fw_restart(); /* an image that returns has given up */
 }
 
+/* Comes back where the wire takes precedence, or where no air can help. */
+static void rescue(void)
+{
+    say("boot core " FW_NAME ": in mid-rewrite, the file is needed");
+    for (uint32_t pause = 1000u;; pause = pause < 600000u ? pause * 2u : pause) {
+        struct nrt_ram ram = {(uint8_t *)(uintptr_t)FW_APP_RAM, FW_RESCUE_RAM};
+        int rc = fw_rescue(&core, ram);
+        if (rc == NRT_OK)
+            fw_restart();
+        if (rc != NRT_E_READ)
+            return;
+        for (uint32_t since = fw_millis(); fw_millis() - since < pause;) {
+            boot_poll();
+            if (boot_wire_busy())
+                return;
+        }
+    }
+}
+
 void boot_main(void)
 {
     int reset = reset_cause();
@@ -134,6 +159,7 @@ void boot_main(void)
     fw_clock_start();
     fw_serial_open(FW_WIRE);
     fw_air_open();
+    fw_coap_open(++note.starts);
     int named = nrt_birth_read(&fw_layout, &fw_port, &birth) == NRT_OK;
     if (nrt_power_up(&core, &fw_layout, &fw_port, reset, &fate) < 0)
         fate = NRT_FATE_RESTORE; /* a log that takes no write: the wire still answers */
@@ -144,13 +170,14 @@ void boot_main(void)
         say("boot core " FW_NAME ": the image runs");
         run_image();
     }
-    say(fate == NRT_FATE_FETCH ? "boot core " FW_NAME ": in mid-rewrite, the file is needed"
-                               : "boot core " FW_NAME ": restoration, the wire is open");
+    if (fate == NRT_FATE_FETCH)
+        rescue();
+    say("boot core " FW_NAME ": restoration, the wire is open");
     while (wire.fate != NRT_FATE_BOOT)
-        poll();
+        boot_poll();
     say("boot core " FW_NAME ": restored");
     for (uint32_t since = fw_millis(); fw_millis() - since < 500u;)
-        poll(); /* the tool hears the end of it, and may ask for the restart itself */
+        boot_poll(); /* the tool hears the end of it, and may ask for the restart itself */
     fw_restart();
 }
 

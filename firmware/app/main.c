@@ -1,7 +1,10 @@
 /* main.c - the application of the reference phone: begins where the boot core jumps to, sets up its RAM, and runs. */
 #include <stdint.h>
 
+#include "board.h"
 #include "services.h"
+#include "tenants.h"
+#include "update.h"
 
 extern uint32_t _app_data[], _app_data_end[], _app_data_load[], _app_bss[], _app_bss_end[];
 
@@ -21,9 +24,17 @@ void app_entry(const struct fw_services *boot)
 
 static void run(const struct fw_services *boot)
 {
+    uint32_t due = 0;
+    uint32_t since = boot->millis();
     boot->say("application " APP_VERSION);
-    if (boot->core->facts.candidate)
-        boot->confirm();
-    for (;;)
+    tenants_start(boot);
+    for (;;) {
         boot->poll();
+        if (!tenants_work())
+            boot->say("a tenant's memory was changed");
+        if (boot->millis() - since < due)
+            continue;
+        due = update_session(boot) * 1000u;
+        since = boot->millis();
+    }
 }

@@ -48,6 +48,7 @@
 /* RAM: the boot core's own first, then what the application may use. */
 #define FW_BOOT_RAM_SIZE 0x10000u
 #define FW_APP_RAM (FW_RAM + FW_BOOT_RAM_SIZE)
+#define FW_RESCUE_RAM 0x180000u /* what a rescue may use of it, while no application runs */
 
 #ifndef FW_NUMBERS
 void fw_clock_start(void);

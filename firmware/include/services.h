@@ -3,6 +3,7 @@
  * only add at the end. */
 #ifndef FW_SERVICES_H
 #define FW_SERVICES_H
+#include "coap.h"
 #include "nrt.h"
 
 #define FW_SERVICES_MAGIC 0x4e525431u /* "NRT1" */
@@ -25,9 +26,9 @@ struct fw_services {
      * bank is untouched then. */
     int (*update)(const struct nrt_file *file, const struct nrt_target *target, struct nrt_ram ram);
     void (*restart)(void);
-    /* One datagram out; one that has come (bytes, 0: none). */
-    void (*air_send)(const uint8_t *data, uint32_t len);
-    uint32_t (*air_take)(uint8_t *data, uint32_t size);
+    /* One exchange over the air; one whose answer has several blocks. */
+    int (*ask)(struct fw_exchange *x);
+    int (*ask_whole)(struct fw_exchange *x);
     int (*envelope_read)(const struct nrt_port *p, const uint8_t *env, uint32_t len, const struct nrt_key *keys, uint32_t n,
                          struct nrt_envelope *out);
     int (*gate_envelope)(const struct nrt_envelope *e, const uint8_t vendor[16], const uint8_t klass[16],

@@ -50,6 +50,12 @@ def verify(raw: bytes, keys: Sequence[PublicKey]) -> Ticket:
     return read_ticket(raw, keys)
 
 
+def derived_token(device_key: bytes) -> str:
+    """The token of a terminal that keeps none: 32 hex digits that it and its factory derive from its device key (32 bytes).
+    Source: docs/spec/ticket.md 5."""
+    return "".join(nonce(device_key, b"neurath token\0\0\0", half).hex() for half in (0, 1))
+
+
 def _check(t: Ticket) -> None:
     lengths = [len(t.device), len(t.nonce), len(t.envelope), len(t.file), len(t.blocks)]
     whole = 0 < t.serial <= 0xFFFF_FFFF and 0 < t.file_size <= 0xFFFF_FFFF and 0 <= t.key_list <= 0xFFFF_FFFF

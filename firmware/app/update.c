@@ -1,0 +1,291 @@
+/* update.c - system A from check-in to rewrite, as the application of a phone sees it. It knows messages and their order; every
+ * judgement is the boot core's, and nothing is erased by it. Spec: docs/spec/coap.md, check.md, offer.md, report.md. */
+#include "update.h"
+
+#include <string.h>
+
+#include "cbor.h"
+#include "tenants.h"
+
+enum { CHECK_MODEL = 1, CHECK_BANK, CHECK_SIZE, CHECK_RAM, CHECK_NONCE, CHECK_ENVELOPE, CHECK_FLOOR };
+enum { CHECK_VERSION = 9 };
+enum { OFFER_KIND = 1, OFFER_FILE, OFFER_SIZE, OFFER_NEED, OFFER_ENVELOPE, OFFER_TICKET, OFFER_VERSION, OFFER_ACTION,
+       OFFER_BLOCKS = 10 };
+enum { REPORT_ACTION = 1, REPORT_PHASE, REPORT_VERDICT, REPORT_DONE, REPORT_TOTAL, REPORT_SECURED, REPORT_REASON = 8 };
+enum { MAP = 5, ARRAY = 4, SOON = 5, LATER = 60, TRIES = 50 };
+#define FW_MOST_FILE 0x1000000u /* sums with it cannot overflow */
+
+static const struct fw_services *boot;
+static uint8_t message[512];
+static uint8_t answer[4096];
+static char token[33];
+
+/* An offer, as it was read; strings point into `answer`. */
+struct offer {
+    uint32_t kind, size, need;
+    struct item file, envelope, ticket, blocks;
+    char action[65];
+};
+
+/* ---- who we are ---------------------------------------------------------------------------------------------------- */
+
+static void hex(const uint8_t *data, uint32_t count, char *text)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        *text++ = "0123456789abcdef"[data[i] >> 4];
+        *text++ = "0123456789abcdef"[data[i] & 15u];
+    }
+    *text = 0;
+}
+
+/* The terminal's token is derived from its device key: no place of its own, and nothing to forget. */
+static void make_token(void)
+{
+    static const uint8_t label[NRT_SHORT] = {'n', 'e', 'u', 'r', 'a', 't', 'h', ' ', 't', 'o', 'k', 'e', 'n', 0, 0, 0};
+    uint8_t half[8];
+    for (uint32_t i = 0; i < 2u; i++) {
+        boot->nonce(boot->birth->device_key, label, i, half);
+        hex(half, sizeof half, token + 16u * i);
+    }
+}
+
+static int tell(const char *verb, const struct out *body, struct fw_exchange *x)
+{
+    memset(x, 0, sizeof *x);
+    x->method = FW_POST;
+    x->path[0] = verb;
+    x->path[1] = boot->birth->id;
+    x->token = token;
+    x->body = body->data;
+    x->body_len = body->used;
+    x->answer = answer;
+    x->room = sizeof answer;
+    if (body->used > body->room)
+        return NRT_E_SPACE;
+    return boot->ask_whole(x);
+}
+
+/* ---- check-in ------------------------------------------------------------------------------------------------------ */
+
+static int check_in(struct fw_exchange *x)
+{
+    const struct nrt_facts *f = &boot->core->facts;
+    uint8_t bank[NRT_DIGEST];
+    uint8_t nonce[8];
+    struct out o = {message, sizeof message, 0};
+    int rc = boot->bank_digest(boot->core, f->installed.size, bank);
+    if (rc < 0)
+        return rc;
+    boot->nonce(boot->birth->device_key, f->installed.envelope, f->installs, nonce);
+    cbor_head(&o, MAP, 8);
+    cbor_text(&o, CHECK_MODEL, boot->birth->model);
+    cbor_bytes(&o, CHECK_BANK, bank, NRT_DIGEST);
+    cbor_uint(&o, CHECK_SIZE, f->installed.size);
+    cbor_uint(&o, CHECK_RAM, tenants_lendable());
+    cbor_bytes(&o, CHECK_NONCE, nonce, sizeof nonce);
+    cbor_bytes(&o, CHECK_ENVELOPE, f->installed.envelope, NRT_SHORT);
+    cbor_head(&o, 0, CHECK_FLOOR);
+    cbor_head(&o, ARRAY, 2);
+    cbor_head(&o, 0, f->confirmed.epoch);
+    cbor_head(&o, 0, f->confirmed.sequence);
+    cbor_text(&o, CHECK_VERSION, APP_VERSION);
+    rc = tell("c", &o, x);
+    return rc < 0 ? rc : x->code == FW_CHANGED ? NRT_OK : NRT_E_STATE;
+}
+
+/* ---- report -------------------------------------------------------------------------------------------------------- */
+
+static void report(const struct offer *offer, const char *phase, const char *verdict, uint32_t done, uint32_t secured)
+{
+    struct fw_exchange x;
+    struct out o = {message, sizeof message, 0};
+    cbor_head(&o, MAP, 3u + (verdict != 0) + (done != 0) + (secured != 0));
+    cbor_text(&o, REPORT_ACTION, offer->action);
+    cbor_text(&o, REPORT_PHASE, phase);
+    if (verdict)
+        cbor_text(&o, REPORT_VERDICT, verdict);
+    if (done)
+        cbor_uint(&o, REPORT_DONE, done);
+    cbor_uint(&o, REPORT_TOTAL, offer->size);
+    if (secured)
+        cbor_uint(&o, REPORT_SECURED, secured);
+    tell("r", &o, &x); /* a report that is lost costs nothing: the next check-in says what the bank holds */
+}
+
+/* ---- offer and gates ----------------------------------------------------------------------------------------------- */
+
+static int read_offer(const struct fw_exchange *x, struct offer *offer)
+{
+    struct item kind, size, need, action;
+    const uint8_t *d = x->answer;
+    if (cbor_find(d, x->len, OFFER_KIND, &kind) <= 0 || cbor_find(d, x->len, OFFER_SIZE, &size) <= 0 ||
+        cbor_find(d, x->len, OFFER_NEED, &need) <= 0 || cbor_find(d, x->len, OFFER_FILE, &offer->file) <= 0 ||
+        cbor_find(d, x->len, OFFER_ENVELOPE, &offer->envelope) <= 0 ||
+        cbor_find(d, x->len, OFFER_TICKET, &offer->ticket) <= 0 || cbor_find(d, x->len, OFFER_ACTION, &action) <= 0)
+        return 0;
+    if (cbor_find(d, x->len, OFFER_BLOCKS, &offer->blocks) <= 0)
+        memset(&offer->blocks, 0, sizeof offer->blocks);
+    if (offer->file.len != NRT_DIGEST || !action.data || action.len >= sizeof offer->action || size.data || kind.data)
+        return 0;
+    memcpy(offer->action, action.data, action.len);
+    offer->action[action.len] = 0;
+    offer->kind = kind.value;
+    offer->size = size.value;
+    offer->need = need.value;
+    return 1;
+}
+
+/* G1 and G2: who signed it, is it for this terminal now, was the ticket made for this offer. */
+static int weigh(const struct offer *o, struct nrt_target *target)
+{
+    const struct nrt_birth *b = boot->birth;
+    const struct nrt_facts *f = &boot->core->facts;
+    struct nrt_envelope envelope;
+    struct nrt_ticket ticket;
+    struct nrt_sha256 hash;
+    uint8_t bank[NRT_DIGEST];
+    uint8_t blocks[NRT_DIGEST];
+    int rc = boot->envelope_read(boot->port, o->envelope.data, o->envelope.len, b->release, b->n_release, &envelope);
+    if (rc < 0 || (rc = boot->gate_envelope(&envelope, b->vendor, b->klass, f)) < 0)
+        return rc;
+    rc = boot->ticket_read(boot->port, o->ticket.data, o->ticket.len, &b->ticket, 1, &ticket);
+    if (rc < 0 || (rc = boot->bank_digest(boot->core, f->installed.size, bank)) < 0)
+        return rc;
+    if ((rc = boot->gate_ticket(&ticket, &envelope, b, f, bank)) < 0)
+        return rc;
+    boot->sha256_init(&hash);
+    boot->sha256_add(&hash, o->blocks.data, o->blocks.len);
+    boot->sha256_end(&hash, blocks);
+    if (memcmp(ticket.file, o->file.data, NRT_SHORT) != 0 || ticket.file_size != o->size || ticket.kind != o->kind ||
+        (o->blocks.len && memcmp(ticket.blocks, blocks, NRT_SHORT) != 0))
+        return NRT_E_TRUST;
+    /* The server's figure is believed only upwards: the core knows the least. */
+    if (o->size > FW_MOST_FILE || o->need < o->size + boot->parity_size(o->size))
+        return NRT_E_SPACE;
+    if (envelope.leaf != boot->layout->leaf || boot->need(boot->layout, envelope.image_size, o->size, 0, 1) > o->need)
+        return NRT_E_SPACE;
+    memset(target, 0, sizeof *target);
+    memcpy(target->envelope, envelope.digest, NRT_SHORT);
+    memcpy(target->image, envelope.image, NRT_DIGEST);
+    memcpy(target->leaves, envelope.leaves, NRT_DIGEST);
+    memcpy(target->file, ticket.file, NRT_SHORT);
+    target->image_size = envelope.image_size;
+    target->sequence = envelope.sequence;
+    target->epoch = envelope.epoch;
+    target->file_size = o->size;
+    target->serial = ticket.serial;
+    return ticket.serial > f->serial ? boot->accept_serial(boot->core, ticket.serial) : NRT_OK;
+}
+
+/* ---- transfer and rewrite ------------------------------------------------------------------------------------------ */
+
+struct staged {
+    uint8_t *data;
+    uint32_t size;
+    uint8_t *parity;
+};
+
+static int staged_read(void *ctx, uint32_t off, uint8_t *buf, uint32_t len)
+{
+    const struct staged *s = ctx;
+    if (off > s->size || len > s->size - off)
+        return NRT_E_READ;
+    memcpy(buf, s->data + off, len);
+    return NRT_OK;
+}
+
+/* Every block once; what was held stays held over a broken link. */
+static int fetch(const struct offer *offer, struct staged *s)
+{
+    char name[2 * NRT_SHORT + 1];
+    uint32_t lost = 0;
+    hex(offer->file.data, NRT_SHORT, name);
+    for (uint32_t held = 0; held < s->size;) {
+        struct fw_exchange x;
+        memset(&x, 0, sizeof x);
+        x.method = FW_GET;
+        x.path[0] = "f";
+        x.path[1] = boot->birth->id;
+        x.path[2] = name;
+        x.token = token;
+        x.block = held / FW_BLOCK;
+        x.answer = s->data + held;
+        x.room = s->size - held;
+        int rc = boot->ask(&x);
+        if (rc < 0 && (rc != NRT_E_READ || ++lost > TRIES))
+            return rc;
+        if (rc < 0)
+            continue;
+        uint32_t wanted = s->size - held < FW_BLOCK ? s->size - held : FW_BLOCK;
+        if (x.code != FW_CONTENT || x.len != wanted)
+            return NRT_E_STATE;
+        held += x.len;
+        lost = 0;
+        tenants_work(); /* those who did not have to leave go on */
+    }
+    return NRT_OK;
+}
+
+/* Why, as the core numbers it (enum nrt_result). */
+static void refused(int rc)
+{
+    char text[] = "update: refused by the core with -00, nothing was erased";
+    text[34] = (char)('0' + -rc / 10 % 10);
+    text[35] = (char)('0' + -rc % 10);
+    boot->say(text);
+}
+
+static void take(const struct offer *offer, const struct nrt_target *target)
+{
+    uint8_t *area = tenants_free(offer->need);
+    if (!area) {
+        boot->say("update: not enough memory, even with everybody gone");
+        report(offer, "offered", "refused", 0, 0);
+        return;
+    }
+    report(offer, "downloading", 0, 0, offer->need);
+    /* The core's part first, where the area is aligned; it takes all that the file and its parity leave. */
+    uint32_t lent = offer->need - offer->size - boot->parity_size(offer->size);
+    struct staged staged = {area + lent, offer->size, area + lent + offer->size};
+    if (fetch(offer, &staged) == NRT_OK) {
+        boot->parity_make(staged.data, staged.size, staged.parity);
+        report(offer, "downloaded", 0, offer->size, 0);
+        boot->say("update: file complete, link closed, rehearsal");
+        struct nrt_file file = {&staged, staged.size, staged_read};
+        struct nrt_ram ram = {area, lent};
+        refused(boot->update(&file, target, ram));
+        report(offer, "failed", "refused", 0, 0);
+    } else {
+        boot->say("update: the link is lost");
+    }
+    tenants_return();
+}
+
+uint32_t update_session(const struct fw_services *services)
+{
+    struct fw_exchange x;
+    struct offer offer;
+    struct nrt_target target;
+    boot = services;
+    make_token();
+    if (check_in(&x) < 0)
+        return SOON;
+    if (boot->core->facts.candidate) {
+        /* The new image runs and reaches its server: that is what confirms it. */
+        if (boot->confirm() < 0 || check_in(&x) < 0)
+            return SOON;
+        boot->say("update: confirmed");
+    }
+    if (x.len == 1u && x.answer[0] == 0xa0u)
+        return x.max_age ? x.max_age : LATER;
+    if (!read_offer(&x, &offer))
+        return LATER;
+    int rc = weigh(&offer, &target);
+    if (rc < 0) {
+        boot->say(rc == NRT_E_TRUST ? "update: refused, not trusted" : "update: refused");
+        report(&offer, "offered", "refused", 0, 0);
+        return LATER;
+    }
+    take(&offer, &target);
+    return SOON;
+}

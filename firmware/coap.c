@@ -1,0 +1,243 @@
+/* coap.c - messages of RFC 7252 and 7959, as few as a terminal needs. It knows bytes, repeats and blocks; it must never know
+ * what an answer means, nor wait without serving the wire. Spec: docs/spec/coap.md. */
+#include "coap.h"
+
+#include <string.h>
+
+#include "air.h"
+#include "board.h"
+#include "boot.h"
+#include "nrt.h"
+
+enum { URI_PATH = 11, CONTENT_FORMAT = 12, MAX_AGE = 14, BLOCK2 = 23, TOKEN = 65001 };
+enum { CONFIRMABLE = 0, ACKNOWLEDGEMENT = 2, RESET = 3, TOKEN_LENGTH = 4, CBOR = 60, MARKER = 0xff };
+/* Block size as an exponent: 16 << BLOCK_EXPONENT is FW_BLOCK. */
+enum { BLOCK_EXPONENT = 5 };
+enum { FIRST_WAIT = 2000, REPEATS = 5 };
+
+static uint8_t out[FW_AIR_MOST];
+static uint8_t in[FW_AIR_MOST];
+static uint16_t message_id;
+static uint32_t waited = FIRST_WAIT;
+
+/* ---- out ----------------------------------------------------------------------------------------------------------- */
+
+struct writer {
+    uint32_t used;
+    uint32_t option;
+};
+
+static void put(struct writer *w, uint8_t byte)
+{
+    if (w->used < sizeof out)
+        out[w->used] = byte;
+    w->used++;
+}
+
+static void put_bytes(struct writer *w, const uint8_t *data, uint32_t len)
+{
+    while (len--)
+        put(w, *data++);
+}
+
+static uint32_t nibble(uint32_t value) { return value < 13u ? value : value < 269u ? 13u : 14u; }
+
+static void put_extended(struct writer *w, uint32_t value)
+{
+    if (value >= 269u) {
+        put(w, (uint8_t)((value - 269u) >> 8));
+        put(w, (uint8_t)(value - 269u));
+    } else if (value >= 13u) {
+        put(w, (uint8_t)(value - 13u));
+    }
+}
+
+static void put_option(struct writer *w, uint32_t number, const uint8_t *data, uint32_t len)
+{
+    uint32_t delta = number - w->option;
+    put(w, (uint8_t)(nibble(delta) << 4 | nibble(len)));
+    put_extended(w, delta);
+    put_extended(w, len);
+    put_bytes(w, data, len);
+    w->option = number;
+}
+
+static void put_number(struct writer *w, uint32_t number, uint32_t value)
+{
+    uint8_t bytes[4] = {(uint8_t)(value >> 24), (uint8_t)(value >> 16), (uint8_t)(value >> 8), (uint8_t)value};
+    uint32_t skip = 0;
+    while (skip < 4u && bytes[skip] == 0)
+        skip++;
+    put_option(w, number, bytes + skip, 4u - skip);
+}
+
+static uint32_t build(const struct fw_exchange *x, uint16_t id)
+{
+    struct writer w = {0, 0};
+    put(&w, 0x40u | CONFIRMABLE << 4 | TOKEN_LENGTH);
+    put(&w, (uint8_t)x->method);
+    put(&w, (uint8_t)(id >> 8));
+    put(&w, (uint8_t)id);
+    for (uint32_t i = 0; i < TOKEN_LENGTH; i++)
+        put(&w, (uint8_t)(id >> (i & 1u ? 0 : 8)) ^ (uint8_t)(i * 0x5au));
+    for (uint32_t i = 0; i < FW_SEGMENTS && x->path[i]; i++)
+        put_option(&w, URI_PATH, (const uint8_t *)x->path[i], (uint32_t)strlen(x->path[i]));
+    if (x->method == FW_POST)
+        put_number(&w, CONTENT_FORMAT, CBOR);
+    put_number(&w, BLOCK2, x->block << 4 | BLOCK_EXPONENT);
+    if (x->token)
+        put_option(&w, TOKEN, (const uint8_t *)x->token, (uint32_t)strlen(x->token));
+    /* A request for a further block is the same request without its payload. */
+    if (x->body_len && x->block == 0) {
+        put(&w, MARKER);
+        put_bytes(&w, x->body, x->body_len);
+    }
+    return w.used;
+}
+
+/* ---- in ------------------------------------------------------------------------------------------------------------ */
+
+static void acknowledge(void)
+{
+    uint8_t ack[4] = {0x40u | ACKNOWLEDGEMENT << 4, 0, in[2], in[3]};
+    fw_air_send(ack, sizeof ack);
+}
+
+/* Reads one extended value of an option header; below 0: the message ends first. */
+static int32_t extended(uint32_t value, uint32_t *at, uint32_t len)
+{
+    uint32_t bytes = value == 13u ? 1u : value == 14u ? 2u : 0u;
+    if (value == 15u || *at + bytes > len)
+        return -1;
+    uint32_t more = 0;
+    for (uint32_t i = 0; i < bytes; i++)
+        more = more << 8 | in[(*at)++];
+    return (int32_t)(bytes == 0 ? value : bytes == 1u ? more + 13u : more + 269u);
+}
+
+struct found {
+    uint32_t block;
+    uint32_t max_age;
+    uint32_t payload; /* where it begins */
+    int with_block;
+};
+
+static void note_option(struct found *f, uint32_t number, const uint8_t *data, uint32_t len)
+{
+    uint32_t value = 0;
+    for (uint32_t i = 0; i < len && i < 4u; i++)
+        value = value << 8 | data[i];
+    if (number == BLOCK2) {
+        f->block = value;
+        f->with_block = 1;
+    } else if (number == MAX_AGE) {
+        f->max_age = value;
+    }
+}
+
+static int options(struct found *f, uint32_t at, uint32_t len)
+{
+    uint32_t number = 0;
+    while (at < len && in[at] != MARKER) {
+        uint32_t head = in[at++];
+        int32_t delta = extended(head >> 4, &at, len);
+        int32_t size = extended(head & 15u, &at, len);
+        if (delta < 0 || size < 0 || (uint32_t)size > len - at)
+            return -1;
+        number += (uint32_t)delta;
+        note_option(f, number, in + at, (uint32_t)size);
+        at += (uint32_t)size;
+    }
+    if (at + 1u == len)
+        return -1; /* a marker and nothing behind it */
+    f->payload = at < len ? at + 1u : len;
+    return 0;
+}
+
+/* What came: 1 the answer (taken into x), -1 a refusal of the message layer, 0 nothing of ours. */
+static int taken(struct fw_exchange *x, uint32_t len)
+{
+    struct found f = {0, 0, 0, 0};
+    if (len < 4u || in[0] >> 6 != 1u)
+        return 0;
+    uint32_t type = in[0] >> 4 & 3u;
+    if (type == RESET && in[2] == out[2] && in[3] == out[3])
+        return -1;
+    if (in[1] == 0 || (in[0] & 15u) != TOKEN_LENGTH || len < 4u + TOKEN_LENGTH || memcmp(in + 4, out + 4, TOKEN_LENGTH) != 0)
+        return 0;
+    if (options(&f, 4u + TOKEN_LENGTH, len) < 0)
+        return 0;
+    if (type == CONFIRMABLE)
+        acknowledge();
+    uint32_t count = len - f.payload;
+    uint32_t exponent = f.block & 7u;
+    /* A server may answer with smaller blocks, never with another place. */
+    if (f.with_block && (f.block >> 4) << exponent != x->block << BLOCK_EXPONENT)
+        return 0;
+    if (count > x->room)
+        return -1;
+    memcpy(x->answer, in + f.payload, count);
+    x->len = count;
+    x->code = in[1];
+    x->more = (uint8_t)(f.with_block && f.block >> 3 & 1u);
+    x->max_age = f.max_age;
+    return 1;
+}
+
+/* ---- the exchange -------------------------------------------------------------------------------------------------- */
+
+void fw_coap_open(uint32_t start) { message_id = (uint16_t)(start * 0x9e37u); }
+
+int fw_coap_ask(struct fw_exchange *x)
+{
+    uint16_t id = ++message_id;
+    uint32_t len = build(x, id);
+    if (len > sizeof out)
+        return NRT_E_SPACE;
+    uint32_t wait = waited;
+    for (int repeat = 0; repeat < REPEATS; repeat++, wait *= 2u) {
+        uint32_t since = fw_millis();
+        fw_air_send(out, len);
+        while (fw_millis() - since < wait) {
+            boot_poll();
+            if (boot_wire_busy())
+                return NRT_E_STATE;
+            uint32_t came = fw_air_take(in, sizeof in);
+            int what = came ? taken(x, came) : 0;
+            if (what < 0)
+                return NRT_E_READ;
+            if (what == 0)
+                continue;
+            /* The next exchange waits twice as long as this one took, within bounds. */
+            if (repeat == 0) {
+                uint32_t took = (fw_millis() - since) * 2u + 500u;
+                waited = took < 1000u ? 1000u : took > 20000u ? 20000u : took;
+            }
+            return NRT_OK;
+        }
+    }
+    return NRT_E_READ;
+}
+
+int fw_coap_whole(struct fw_exchange *x)
+{
+    uint8_t *begin = x->answer;
+    uint32_t room = x->room;
+    uint32_t all = 0;
+    for (x->block = 0;; x->block++) {
+        int rc = fw_coap_ask(x);
+        if (rc < 0)
+            return rc;
+        all += x->len;
+        x->answer = begin + all;
+        x->room = room - all;
+        if (!x->more)
+            break;
+        if (x->len != FW_BLOCK)
+            return NRT_E_FORMAT; /* smaller blocks than asked for: not gathered here */
+    }
+    x->answer = begin;
+    x->room = room;
+    x->len = all;
+    return NRT_OK;
+}

@@ -1,0 +1,38 @@
+/* coap.h - the terminal's side of docs/spec/coap.md: one confirmable exchange at a time, block by block. */
+#ifndef FW_COAP_H
+#define FW_COAP_H
+#include <stdint.h>
+
+enum fw_method { FW_GET = 1, FW_POST = 2 };
+/* Answer codes: class in the upper three bits. */
+enum fw_code { FW_CHANGED = 0x44, FW_CONTENT = 0x45, FW_CONFLICT = 0x89 };
+
+#define FW_BLOCK 512u    /* bytes of a block: with its headers it fits the modem's frame on narrow links */
+#define FW_SEGMENTS 3u
+
+/* One request and its answer. */
+struct fw_exchange {
+    enum fw_method method;
+    const char *path[FW_SEGMENTS];   /* null ends it early */
+    const char *token;               /* of the terminal; null: none is shown */
+    const uint8_t *body;
+    uint32_t body_len;
+    uint32_t block;                  /* the answer's block that is wanted */
+    uint8_t *answer;                 /* where its payload goes */
+    uint32_t room;
+    /* out: */
+    uint32_t len;
+    uint32_t max_age;                /* seconds, 0: not said */
+    uint8_t code;
+    uint8_t more;                    /* further blocks follow */
+};
+
+/* Once a start, with a number that differs from start to start. */
+void fw_coap_open(uint32_t start);
+/* Sends, repeats while nothing comes (RFC 7252 4.2), serves the wire meanwhile. 0: answered, x->code says how; below 0: no
+ * answer came, or the wire has begun a restoration, which takes precedence. */
+int fw_coap_ask(struct fw_exchange *x);
+/* The same for an answer of several blocks, gathered in x->answer; x->len is all of it. */
+int fw_coap_whole(struct fw_exchange *x);
+
+#endif

@@ -1,0 +1,81 @@
+"""A phone's home: a server that speaks CoAP with two releases and a rollout, and the phone's radio."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from neurath.sim.nbd import Cut
+from neurath.sim.phone import Phone
+from neurath.sim.processes import Running, Said, verb
+from neurath.sim.radio import Air, Radio
+from neurath.wire import keys
+from neurath.wire.ticket import derived_token
+from tests.firmware.rig import KEY, ROOT, Kit
+
+
+@dataclass
+class Home:
+    """The server, and a phone that runs release 1.0 of its kit."""
+
+    kit: Kit
+    place: Path
+    port: int
+    flash: bytes
+
+    @contextlib.contextmanager
+    def on(self, flash: bytes, cut: Cut | None = None, air: Air | None = None) -> Iterator[tuple[Phone, Radio]]:
+        """Power and network."""
+        with self.kit.on(flash, self.place, cut) as phone:
+            assert phone.air is not None
+            radio = Radio(phone.air, ("127.0.0.1", self.port), air)
+            try:
+                yield phone, radio
+            finally:
+                radio.close()
+
+    def holds(self, flash: bytes, version: str) -> bool:
+        base, image = self.kit.model.layout.bank[0].base, self.kit.images[version]
+        return flash[base : base + len(image)] == image
+
+    def why(self) -> str:
+        return str(verb("terminal", "why", "phone-1", "--data", self.place / "data")[0]["why"])
+
+    def timeline(self) -> list[str]:
+        found = verb("terminal", "timeline", "phone-1", "--data", self.place / "data")
+        return [f"{entry['kind']}: {entry['text']}" for entry in found]
+
+
+@contextlib.contextmanager
+def home(kit: Kit, place: Path) -> Iterator[Home]:
+    data = ("--data", place / "data")
+    (place / "release.pem").write_bytes(keys.public_pem(KEY.public))
+    model = ROOT / "firmware" / "models" / f"{kit.board}.toml"
+    verb("model", "add", model, "--release-key", place / "release.pem", *data)
+    for number, version in enumerate(("1.0", "1.1"), 1):
+        (place / f"{version}.bin").write_bytes(kit.images[version])
+        (place / f"{version}.env").write_bytes(kit.envelope(version, number))
+        words = ("--model", kit.board, "--version", version, "--envelope", place / f"{version}.env")
+        verb("image", "add", place / f"{version}.bin", *words, *data)
+    factory = kit.factory("1.0")
+    token = derived_token(factory.birth.device_key)
+    (place / "phones.csv").write_text(f"id,model,token\nphone-1,{kit.board},{token}\n")
+    verb("terminal", "import", place / "phones.csv", *data)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    heard: queue.Queue[Said] = queue.Queue()
+    words = ("serve", "--port", "0", "--coap", f"127.0.0.1:{port}", *map(str, data), "--json")
+    server = Running("server", words, place / "server.log", heard)
+    try:
+        heard.get(timeout=60)
+        verb("rollout", "create", "--release", f"{kit.board}/1.1", "--all", "--start", *data)
+        ticket = keys.load_public(place / "data" / "ticket.pub.pem")
+        flash = replace(factory, birth=replace(factory.birth, ticket=ticket)).flash(place / "flash.bin")
+        yield Home(kit, place, port, flash)
+    finally:
+        server.end()
