@@ -24,13 +24,15 @@ if TYPE_CHECKING:
 
 #: Seconds between two lines about the same phase.
 LINE_EVERY = 5.0
+#: The control socket where nobody says otherwise.
+CONTROL = "/run/neurath/agent.sock"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "example: neurath agent run --server http://127.0.0.1:8642 --bank t1.bank --model phone.toml --token T --once"
     )
-    verbs = parser.add_subparsers(dest="what", required=True, metavar="run|provision|status")
+    verbs = parser.add_subparsers(dest="what", required=True, metavar="run|provision|status|answer|remind")
     run_ = _sub(verbs, "run", "check in, update, go on after a power cut", parser.epilog.removeprefix("example: "))
     run_.add_argument("--setup", type=Path, metavar="AGENT.toml", help="everything below, and components beside the firmware")
     _terminal(run_, required=False)
@@ -69,7 +71,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     new.add_argument("--release-key", required=True, type=Path, action="append", metavar="PUB.pem", help="one to four")
     new.add_argument("--ticket-key", type=Path, metavar="PUB.pem", help="the server's; without it only the wire can update")
     new.add_argument("--dry-run", action="store_true")
-    _terminal(_sub(verbs, "status", "what the bank file says, changing nothing", "neurath agent status --bank B --model M"))
+    status = _sub(
+        verbs, "status", "what a running agent does, or what a bank file says", "neurath agent status --bank B --model M"
+    )
+    _terminal(status, required=False)
+    _reach(status)
+    said = _sub(verbs, "answer", "say whether an update may be installed", "neurath agent answer recorder tonight")
+    said.add_argument("component", metavar="COMPONENT")
+    said.add_argument("answer", choices=("now", "hour", "tonight", "no"), help="close and update, in 1 hour, tonight, no")
+    said.add_argument("--dry-run", action="store_true")
+    _reach(said)
+    again = _sub(verbs, "remind", "have people asked again", "neurath agent remind recorder")
+    again.add_argument("component", metavar="COMPONENT")
+    again.add_argument("--dry-run", action="store_true")
+    _reach(again)
 
 
 def _sub(
@@ -83,8 +98,14 @@ def _terminal(parser: argparse.ArgumentParser, *, required: bool = True) -> None
     parser.add_argument("--model", required=required, type=Path, metavar="MODEL.toml")
 
 
+def _reach(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--socket", type=Path, metavar="PATH", help=f"the agent's control socket (default: {CONTROL})")
+    parser.add_argument("--setup", type=Path, metavar="AGENT.toml", help="or the setup that names it")
+
+
 def run(args: argparse.Namespace, out: Output) -> int:
-    return {"run": _run, "provision": _provision, "status": _status}[args.what](args, out)
+    doing = {"run": _run, "provision": _provision, "status": _status, "answer": _say, "remind": _say}
+    return doing[args.what](args, out)
 
 
 # ---- run ---------------------------------------------------------------------------------------------------------------
@@ -270,7 +291,46 @@ def _provision(args: argparse.Namespace, out: Output) -> int:
     return 0
 
 
+def _socket(args: argparse.Namespace) -> Path:
+    """Where the agent is reached: as asked for, as its setup says, or where systemd puts it."""
+    from neurath.terminal.setup import setup_from_toml
+
+    if args.socket is None and args.setup is not None:
+        found = setup_from_toml(args.setup.read_text(encoding="utf-8"), args.setup.parent).control
+        if found is None:
+            raise UsageError(f"{args.setup} names no control socket", "control = PATH is missing", "add it, or give --socket")
+        return found
+    return args.socket or Path(CONTROL)
+
+
+def _say(args: argparse.Namespace, out: Output) -> int:
+    """An answer or a reminder, to the agent that runs here."""
+    from neurath.terminal.control import request
+
+    words = {"do": args.what, "component": args.component} | ({"answer": args.answer} if args.what == "answer" else {})
+    if not args.dry_run:
+        request(_socket(args), words)
+    done = f"{args.component}: {args.answer}" if args.what == "answer" else f"{args.component}: asked again"
+    out.data(f"would say: {done}" if args.dry_run else done, **words)
+    return 0
+
+
+def _running(args: argparse.Namespace, out: Output) -> int:
+    """Every component of the agent that runs here."""
+    from neurath.terminal.control import request
+
+    for one in request(_socket(args), {"do": "status"})["components"]:
+        line = f"{one['component']:16} {one['phase']}"
+        line += f"  {one['offered']}, {one['held']:,} of {one['size']:,} bytes" if "offered" in one else ""
+        line += f"  {one['waits']}" if one.get("waits") else ""
+        line += f"  (said: {one['answer']})" if one.get("answer") else ""
+        out.data(line, **one)
+    return 0
+
+
 def _status(args: argparse.Namespace, out: Output) -> int:
+    if args.bank is None or args.model is None:
+        return _running(args, out)
     from neurath.terminal import judge
     from neurath.terminal.install import open_bank
 

@@ -15,7 +15,11 @@ from neurath.carriers.http import Place
 from neurath.carriers.rides import link, rides
 from neurath.errors import RefusedError
 from neurath.terminal.acts import Ending, Parts
-from neurath.terminal.gate import Gate, Open
+from neurath.terminal.asking import AskingGate, Holds, Tell
+from neurath.terminal.consent import Word
+from neurath.terminal.control import Control
+from neurath.terminal.desk import Desk
+from neurath.terminal.gate import Gate, Open, Wish
 from neurath.terminal.heart import Heart
 from neurath.terminal.install import SingleBank, open_bank
 from neurath.terminal.inuse import InUse, subjects
@@ -25,6 +29,7 @@ from neurath.terminal.machine import Machine, Policy
 from neurath.terminal.machine import events as ev
 from neurath.terminal.memory import tenants
 from neurath.terminal.memory.lender import Budget
+from neurath.terminal.notices import Notices, text_of
 from neurath.terminal.restoration import serve
 from neurath.terminal.setup import Component, Setup
 from neurath.terminal.software.kinds import PIECE, software
@@ -143,13 +148,32 @@ class _Base:
     trace: Trace
     lock: threading.RLock
     alarm: threading.Event
+    holds: Holds
+    tell: Tell
 
 
 def compose(setup: Setup, watch: Watch) -> Agent:
     """Every part of every component, put together; the one place where they meet."""
-    base = _Base(setup, Trace(setup.trace, watch), threading.RLock(), threading.Event())
+    controls: list[Control] = []
+
+    def seen(kind: str, fields: dict[str, object]) -> None:
+        watch(kind, fields)
+        for control in controls:
+            control.tell({"event": kind} | fields)
+
+    def prompt(word: Word, wish: Wish, reason: str, deadline: float) -> None:
+        what = {"component": wish.component, "version": wish.version, "reason": reason, "deadline": deadline}
+        seen("prompt", {"word": word.value, "text": text_of(word, wish, reason, deadline)} | what)
+        notices(word, wish, reason, deadline)
+
+    notices = Notices() if setup.notify else Notices(show=lambda text: None)
+    base = _Base(setup, Trace(setup.trace, seen), threading.RLock(), threading.Event(), Holds(), prompt)
     lives = [_life(base, component) for component in setup.components]
     agent = Agent(lives, alarm=base.alarm)
+    if setup.control is not None:
+        desk = Desk(lives, base.holds)
+        controls.append(Control(setup.control, desk.ask, desk.gone, setup.control_group))
+        agent.closing.append(controls[0].close)
     agent.closing += [close for life in lives for close in _closing(life)]
     if setup.push and not setup.once and setup.trickle is None and (setup.broker or setup.server.startswith("http")):
         agent.closing.append(ear(setup.broker, _place(setup, _id(setup, lives[0])), lambda: _ring(lives)).close)
@@ -194,7 +218,7 @@ def _software(base: _Base, component: Component) -> Life:
         carrier=link(_place(setup, setup.id)),
         transfer=Transfer(budget, folder, piece=PIECE, whole=True),
         arena=lambda running: budget,
-        gate=_gate(component, bell),
+        gate=_gate(base, component, bell),
         trace=base.trace,
         lock=base.lock,
         stage_room=room(folder),
@@ -227,7 +251,7 @@ def _bank(base: _Base, component: Component) -> Life:
         carrier=link(place),
         transfer=Transfer(tenants.arena(ram, running=False), folder, alone=heart is None),
         arena=lambda running: tenants.arena(ram, running=running),
-        gate=_gate(component, bell),
+        gate=_gate(base, component, bell),
         trace=base.trace,
         lock=base.lock,
         wire=wire,
@@ -245,9 +269,15 @@ def _line(component: Component) -> Free | Quiet:
     return Free() if ahead is None else Quiet(ahead.interface, ahead.below, ahead.rate)
 
 
-def _gate(component: Component, bell: Bell) -> Gate:
-    uses = component.uses
-    return InUse(subjects(uses), lambda: bell.put(ev.UseEnded())) if uses else Open()
+def _gate(base: _Base, component: Component, bell: Bell) -> Gate:
+    """Open where nobody uses it and nobody is asked; else whoever has a say."""
+    inuse = InUse(subjects(component.uses), lambda: bell.put(ev.UseEnded())) if component.uses else None
+    if base.setup.state is None:
+        return inuse or Open()
+    keep = base.setup.state / f"{component.name}.consent"
+    gate = AskingGate(component.asking, inuse, keep, base.tell, base.holds)
+    gate.changed = lambda: bell.put(ev.UseEnded())
+    return gate
 
 
 def _policy(setup: Setup, component: Component, *, trickles: bool) -> Policy:

@@ -205,8 +205,8 @@ class InUse:
         found = self.users()
         if not found:
             return MayInstall()
-        self._watch(found)
-        return MayNot(_reason(found), until=now + AGAIN)
+        self.watch(found)
+        return MayNot(reason_of(found), until=now + AGAIN)
 
     def forget(self, component: ComponentName) -> None:
         """Nothing was kept."""
@@ -217,7 +217,8 @@ class InUse:
         if self._watcher is not None:
             self._watcher.join(LOOK + COMMAND_TIME * len(self._subjects) + 1)
 
-    def _watch(self, found: list[User]) -> None:
+    def watch(self, found: list[User]) -> None:
+        """Calls `ended` when these, and whoever follows them, have ended their use."""
         with self._lock:
             if self._watcher is None or not self._watcher.is_alive():
                 self._watcher = threading.Thread(target=self._until_free, args=(found,), daemon=True)
@@ -260,7 +261,8 @@ class _Exits:
             self._poll.unregister(handle)
 
 
-def _reason(found: Sequence[User]) -> str:
+def reason_of(found: Sequence[User]) -> str:
+    """Who uses it, in a person's words."""
     named = [_plain(one) for one in found]
     more = f" and {len(named) - 3} more" if len(named) > 3 else ""
     return f"in use: {', '.join(named[:3])}{more}; it goes on when that has ended"
