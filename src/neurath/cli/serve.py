@@ -71,10 +71,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     from neurath.server.ddi import Policy
     from neurath.server.door import Door
 
-    if not args.check_ins > 0:
-        raise UsageError("--check-ins is out of range", "more than 0 a second", "--check-ins 200")
-    if not 1 <= args.sleep <= 86399:
-        raise UsageError("--sleep is out of range", "1 to 86399 seconds", "--sleep 300")
+    _in_range(args)
     # Work in threads (a count, a sweep) holds up answers for no longer than this at a time.
     sys.setswitchinterval(0.0005)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -119,22 +116,27 @@ def run(args: argparse.Namespace, out: Output) -> int:
                 out.data(f"serving at {url}{text}, data in {args.data}", url=url, data=str(args.data), port=port, **places)
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            await carriers.aclose()
-            server.push.close()
-            if broker is not None:
-                broker.close()
-            live.close()
+            await beside.aclose()
             await super().shutdown(sockets)
 
     async def whole() -> None:
-        async with carriers:
+        async with beside:
+            for close in (live.close, *([broker.close] if broker else []), server.push.close):
+                beside.callback(close)
             for name, rest, hosted in halves:
-                places[name] = await carriers.enter_async_context(hosted(rest, server))
+                places[name] = await beside.enter_async_context(hosted(rest, server))
             await Running(config).serve(sockets=[listener])
 
-    carriers, places = contextlib.AsyncExitStack(), dict[str, str]()
+    beside, places = contextlib.AsyncExitStack(), dict[str, str]()
     asyncio.run(whole())
     return 0
+
+
+def _in_range(args: argparse.Namespace) -> None:
+    if not args.check_ins > 0:
+        raise UsageError("--check-ins is out of range", "more than 0 a second", "--check-ins 200")
+    if not 1 <= args.sleep <= 86399:
+        raise UsageError("--sleep is out of range", "1 to 86399 seconds", "--sleep 300")
 
 
 def _broker(args: argparse.Namespace) -> MqttPush | None:
