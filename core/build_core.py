@@ -16,6 +16,7 @@ HEADERS = (
     "ports/closure.h",
     "ports/host.h",
     "ports/encode.h",
+    "ports/encode_small.h",
     "ports/decode.h",
 )
 FLAGS = [

@@ -81,6 +81,8 @@ uint8_t nrt_simple_literal(struct nrt_simple *m, struct nrt_bits *b, uint8_t byt
 /* One number of the control table; *fault is set where the bits say no number. */
 uint32_t nrt_simple_number(struct nrt_simple *m, struct nrt_bits *b, int field, uint32_t value, int *fault);
 
+struct nrt_small;
+
 /* ---- the decoder's state ------------------------------------------------------------------------------------------- */
 
 /* New bytes [at, at + len) are old bytes from `from` up, as they are (profile 0) or nearly so. */
@@ -102,6 +104,9 @@ struct nrt_unpack {
     struct nrt_save *saves;
     uint16_t *order;
     struct nrt_simple *model;    /* profile 1, else NULL */
+    struct nrt_small *small;     /* profile 2, else NULL */
+    uint16_t *by_old;            /* profile 2: indices of the segments by old offset */
+    struct nrt_segment here;     /* the segment a copy belongs to, whole */
     uint32_t k;                  /* plan position whose first frame begins at `frame` */
     uint32_t frame;
     uint32_t at;                 /* new offset of the next byte */
@@ -123,9 +128,17 @@ struct nrt_coder {
     int (*literal)(struct nrt_unpack *u, uint32_t len);
     int (*end)(struct nrt_unpack *u);
     int (*number)(struct nrt_unpack *u, int field, uint32_t *value);
+    /* After `begin` of a group (not of the control table), or NULL; `end` is the group's end in the new image. */
+    int (*start)(struct nrt_unpack *u, uint32_t end);
+    /* After the segments of the control table, or NULL. */
+    int (*rest)(struct nrt_unpack *u);
 };
 
 extern const struct nrt_coder nrt_coder_raw;
 extern const struct nrt_coder nrt_coder_simple;
+extern const struct nrt_coder nrt_coder_small;
+
+/* Profile 2: joins the model to the tables and the header of `u`. */
+void nrt_small_open(struct nrt_unpack *u);
 
 #endif

@@ -1,5 +1,7 @@
 /* coder_raw.c - profile 0: copies are exact, a group's frame is its literal bytes one after the other. It knows no
  * probabilities; it is the coder the rest of the core is proven with. */
+#include <stddef.h>
+
 #include "coder.h"
 
 static int raw_begin(struct nrt_unpack *u)
@@ -48,4 +50,4 @@ static int raw_number(struct nrt_unpack *u, int field, uint32_t *value)
     return nrt_reader_varint(&u->reader, value);
 }
 
-const struct nrt_coder nrt_coder_raw = {raw_begin, raw_copy, raw_literal, raw_end, raw_number};
+const struct nrt_coder nrt_coder_raw = {raw_begin, raw_copy, raw_literal, raw_end, raw_number, NULL, NULL};

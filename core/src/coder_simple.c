@@ -223,4 +223,5 @@ static int simple_number(struct nrt_unpack *u, int field, uint32_t *value)
     return u->range.fault < 0 ? u->range.fault : fault;
 }
 
-const struct nrt_coder nrt_coder_simple = {simple_begin, simple_copy, simple_literal, simple_end, simple_number};
+const struct nrt_coder nrt_coder_simple = {simple_begin, simple_copy, simple_literal, simple_end, simple_number,
+                                           NULL, NULL};

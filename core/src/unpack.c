@@ -4,30 +4,37 @@
 #include <string.h>
 
 #include "coder.h"
+#include "small.h"
 
 #define FLAG_ADDRESS 0x01u
 #define FLAG_SAVES 0x02u
 #define FLAG_APART 0x04u
-#define MAX_PROFILE 1u
+#define MAX_PROFILE 2u
+#define MAX_ISA 2u
 
 #define ALIGN 8u
 #define ALIGNED(n) (((n) + (ALIGN - 1u)) & ~(uint32_t)(ALIGN - 1u))
 /* The same figures on every machine, whatever its pointers are: the server computes with them too. */
 #define STATE_ROOM 896u
 #define MODEL_ROOM 4480u
+#define SMALL_ROOM 12800u
 
 _Static_assert(sizeof(struct nrt_unpack) <= STATE_ROOM, "STATE_ROOM is too small");
 _Static_assert(sizeof(struct nrt_simple) <= MODEL_ROOM, "MODEL_ROOM is too small");
+_Static_assert(sizeof(struct nrt_small) <= SMALL_ROOM, "SMALL_ROOM is too small");
 _Static_assert(sizeof(struct nrt_segment) == 12 && sizeof(struct nrt_save) == 8, "tables are packed");
 
 static const struct nrt_coder *coder_of(uint32_t profile)
 {
-    return profile == 0 ? &nrt_coder_raw : &nrt_coder_simple;
+    static const struct nrt_coder *const coders[MAX_PROFILE + 1u] = {&nrt_coder_raw, &nrt_coder_simple, &nrt_coder_small};
+    return coders[profile];
 }
 
 static uint32_t workspace_of(const struct nrt_header *h)
 {
     uint32_t n = ALIGN + STATE_ROOM + ALIGNED(h->n_segments * 12u) + ALIGNED(h->n_saves * 8u) + ALIGNED(h->n_order * 2u);
+    if (h->profile == NRT_PROFILE_SMALL)
+        return n + ALIGNED(SMALL_ROOM) + ALIGNED(h->n_segments * 2u);
     return h->profile == 0 ? n : n + ALIGNED(MODEL_ROOM);
 }
 
@@ -63,7 +70,7 @@ static int read_fixed(const struct nrt_layout *l, struct nrt_reader *r, struct n
     h->profile = b[4] & 0x0Fu;
     h->isa = b[4] >> 4;
     *flags = b[5];
-    if (h->profile > MAX_PROFILE || h->isa != 0 || (*flags & ~(FLAG_ADDRESS | FLAG_SAVES | FLAG_APART)) != 0)
+    if (h->profile > MAX_PROFILE || h->isa > (h->profile < NRT_PROFILE_SMALL ? 0 : MAX_ISA) || (*flags & ~(FLAG_ADDRESS | FLAG_SAVES | FLAG_APART)) != 0)
         return NRT_E_FORMAT;
     h->apart = (*flags & FLAG_APART) != 0;
     if ((*flags & FLAG_ADDRESS) != 0 && (rc = nrt_reader_varint(r, &h->address)) < 0)
@@ -207,7 +214,7 @@ static int read_segment(struct nrt_unpack *u, const struct nrt_segment *last, st
     from = (uint64_t)last->from + last->len + gap;
     /* Zigzag; unsigned arithmetic wraps below zero and the bound catches it. */
     from += (turn & 1) != 0 ? ~(uint64_t)(turn >> 1) : (uint64_t)(turn >> 1);
-    if (s->len == 0 || at + s->len > u->head.new_size || from > u->head.old_size || from + s->len > u->head.old_size)
+    if ((s->len == 0 && u->head.profile != NRT_PROFILE_SMALL) || at + s->len > u->head.new_size || from > u->head.old_size || from + s->len > u->head.old_size)
         return NRT_E_BOUND;
     s->at = (uint32_t)at;
     s->from = (uint32_t)from;
@@ -230,6 +237,8 @@ static int read_control(struct nrt_unpack *u)
             return rc;
         last = u->segments[i];
     }
+    if (coder->rest != NULL && (rc = coder->rest(u)) < 0)
+        return rc;
     return coder->end(u);
 }
 
@@ -300,6 +309,16 @@ static int seek(struct nrt_unpack *u, uint32_t k)
     return rc;
 }
 
+static void take_model(struct nrt_unpack *u, uint32_t profile, struct nrt_ram *room, uint32_t segments)
+{
+    if (profile == 1)
+        u->model = (struct nrt_simple *)(void *)carve(room, MODEL_ROOM);
+    if (profile == NRT_PROFILE_SMALL) {
+        u->small = (struct nrt_small *)(void *)carve(room, SMALL_ROOM);
+        u->by_old = (uint16_t *)(void *)carve(room, segments * 2u);
+    }
+}
+
 int nrt_unpack_open(struct nrt_unpack **out, const struct nrt_layout *l, const struct nrt_file *f, struct nrt_ram workspace)
 {
     struct nrt_header h;
@@ -316,15 +335,17 @@ int nrt_unpack_open(struct nrt_unpack **out, const struct nrt_layout *l, const s
     u->segments = (struct nrt_segment *)(void *)carve(&workspace, h.n_segments * 12u);
     u->saves = (struct nrt_save *)(void *)carve(&workspace, h.n_saves * 8u);
     u->order = (uint16_t *)(void *)carve(&workspace, h.n_order * 2u);
-    u->model = h.profile == 0 ? NULL : (struct nrt_simple *)(void *)carve(&workspace, MODEL_ROOM);
     u->layout = l;
     u->file = f;
+    take_model(u, h.profile, &workspace, h.n_segments);
     nrt_reader_set(&u->reader, f, 0, f->size);
     if ((rc = read_head(l, &u->reader, &u->head, u)) < 0)
         return rc;
     /* The tables are as long as the first reading said: a file that changes between two reads is refused. */
     if (memcmp(&h, &u->head, sizeof h) != 0)
         return NRT_E_READ;
+    if (u->small != NULL)
+        nrt_small_open(u);
     u->frame = h.body;
     if ((rc = check_order(u)) < 0 || (rc = read_control(u)) < 0 || (rc = seek(u, h.n_order)) < 0)
         return rc;
@@ -391,10 +412,15 @@ static int decode_group(struct nrt_unpack *u, uint32_t end)
     const struct nrt_coder *coder = coder_of(u->head.profile);
     uint32_t i = find_segment(u, u->at);
     int rc = coder->begin(u);
+    if (rc == NRT_OK && coder->start != NULL)
+        rc = coder->start(u, end);
     while (rc == NRT_OK && u->at < end) {
         const struct nrt_segment *s = i < u->head.n_segments ? &u->segments[i] : NULL;
         uint32_t stop = end;
-        if (s != NULL && s->at <= u->at) {
+        if (s != NULL && s->len == 0) {
+            i++;   /* it only tells the map something */
+        } else if (s != NULL && s->at <= u->at) {
+            u->here = *s;
             if (s->at + s->len < stop)
                 stop = s->at + s->len;
             rc = coder->copy(u, s->from + (u->at - s->at), stop - u->at);

@@ -9,6 +9,7 @@ from pathlib import Path
 from neurath.delta import Wish, build, full, native
 from neurath.delta.format import parse
 from tests.delta.images import pair, small_layout
+from tests.delta.programs import programs
 
 FOLDER = Path(__file__).resolve().parents[2] / "vectors" / "delta"
 BANK = 8192
@@ -22,11 +23,17 @@ def main() -> None:
     images = {"old.bin": old, "new.bin": new, "stamped.bin": bytes(stamped)}
     wishes = {
         "raw.nru": ("old.bin", "new.bin", Wish(profile=0)),
-        "simple.nru": ("old.bin", "new.bin", Wish(address=0x8000)),
-        "apart.nru": ("old.bin", "new.bin", Wish(apart=True)),
-        "stamped.nru": ("old.bin", "stamped.bin", Wish()),
-        "full.nru": ("", "new.bin", Wish()),
+        "simple.nru": ("old.bin", "new.bin", Wish(1, address=0x8000)),
+        "apart.nru": ("old.bin", "new.bin", Wish(1, apart=True)),
+        "stamped.nru": ("old.bin", "stamped.bin", Wish(1)),
+        "full.nru": ("", "new.bin", Wish(1)),
+        "small.nru": ("old.bin", "new.bin", Wish(2)),
+        "small-full.nru": ("", "new.bin", Wish(2)),
+        "thumb.nru": ("thumb-old.bin", "thumb-new.bin", Wish(2)),
+        "arm.nru": ("arm-old.bin", "arm-new.bin", Wish(2)),
     }
+    for isa in ("thumb", "arm"):
+        images[f"{isa}-old.bin"], images[f"{isa}-new.bin"] = programs(2026, arm=isa == "arm")
     for name, data in images.items():
         (FOLDER / name).write_bytes(data)
     files = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from neurath.delta import Wish, build, full, native, simulate
@@ -27,7 +29,7 @@ def prove_and_rewrite(old: bytes, new: bytes, layout: Layout, data: bytes, room:
     return code, whole, nor.operations
 
 
-CASES = [("delta", 1), ("delta", 0), ("full", 1), ("full", 0)]
+CASES = [(kind, profile) for kind in ("delta", "full") for profile in (0, 1, 2)]
 
 
 @pytest.mark.parametrize(("kind", "profile"), CASES)
@@ -59,9 +61,11 @@ def test_the_page_of_need_gives_the_same_figure() -> None:
     plan = 8 + 384 + up(16 * -(-200_000 // 4096)) + up(4 * 16) + up(2 * 16)
     assert native.need(layout, 200_000, 1, 0, staged_in_ram=False) == plan
     old, new = pair(22)
-    made = build(old, new, layout)
-    head = native.header(made.data, layout)
-    assert made.workspace == 8 + 896 + up(12 * head.segments) + up(2 * head.units) + 4480
+    for profile, model, each in ((0, 0, 12), (1, 4480, 12), (2, 12800, 14)):
+        made = build(old, new, layout, Wish(profile=profile))
+        head = native.header(made.data, layout)
+        tables = up(12 * head.segments) + up((each - 12) * head.segments) + up(2 * head.units)
+        assert made.workspace == 8 + 896 + tables + model
 
 
 def test_what_a_layout_cannot_take_at_all_is_refused() -> None:
@@ -78,3 +82,11 @@ def test_what_a_layout_cannot_take_at_all_is_refused() -> None:
 def test_the_decoder_of_512_segments_takes_at_most_12_kib() -> None:
     workspace = 8 + 896 + 12 * 512 + 2 * 128 + 4480
     assert workspace <= 12 * 1024
+
+
+def test_the_small_profile_takes_at_most_20_kib_however_much_there_is_to_copy() -> None:
+    dice = random.Random(3)
+    blocks = [dice.randbytes(64) for _ in range(900)]
+    old, new = b"".join(blocks), b"".join(dice.sample(blocks, len(blocks)))
+    made = build(old, new, simple_layout(len(old)), Wish(profile=2, apart=True))
+    assert 19 * 1024 < made.workspace <= 20 * 1024

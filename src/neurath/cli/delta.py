@@ -65,7 +65,7 @@ def _create(args: argparse.Namespace, out: Output) -> int:
     old, new = _read(args.old), _read(args.new)
     model = _model(args.model)
     layout = model.layout if model else _plain(max(len(old), len(new)), args.sector or 4096)
-    delta = build(old, new, layout, Wish(apart=args.sequential, address=model.address if model else 0))
+    delta = build(old, new, layout, Wish(apart=args.sequential, address=model.address or None if model else None))
     if not args.dry_run:
         _write(args.output, delta.data)
     share = len(delta.data) / len(new)

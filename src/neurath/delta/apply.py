@@ -6,8 +6,9 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 
+from neurath.delta import oracle
 from neurath.delta.code import groups
-from neurath.delta.format import RAW, Head, Reader, malformed, parse, segments
+from neurath.delta.format import RAW, SMALL, Head, Reader, malformed, parse, segments
 from neurath.delta.match import Segment
 from neurath.errors import TrustError
 
@@ -147,10 +148,34 @@ def apply(old: bytes, data: bytes, units: Sequence[tuple[int, int]]) -> bytes:
     ranges = groups(units, head.order, head.new_size, head.group)
     if len(ranges) != len(frames):
         raise malformed("it has too few or too many groups")
+    if head.profile == SMALL:
+        return _small(head, old, list(zip(ranges, frames, strict=True)))
     table = _control(head)
     new = bytearray(old[: head.new_size].ljust(head.new_size, b"\xff"))
     for (start, end), frame in zip(ranges, frames, strict=True):
         new[start:end] = bytes(_group(head, old, table, frame, (start, end)))
+    if zlib.crc32(new, zlib.crc32(old)) != head.crc:
+        raise malformed("what it makes is not what it says")
+    return bytes(new)
+
+
+def _small(head: Head, old: bytes, groups_: Sequence[tuple[tuple[int, int], bytes]]) -> bytes:
+    """Profile 2: sections 8 and 9."""
+    new = bytearray(old[: head.new_size].ljust(head.new_size, b"\xff"))
+    try:
+        map_ = oracle.Map(len(old), head.address, head.isa, [])
+        if head.segments:
+            range_ = Range(head.control)
+            values, map_.shifts = oracle.table(oracle.Model(range_.bit, map_), head.segments)
+            range_.close()
+            map_.segments = segments(values, head)
+        for (start, end), frame in groups_:
+            range_ = Range(frame)
+            map_.here = None
+            new[start:end] = bytes(oracle.Model(range_.bit, map_).group(old, start, end))
+            range_.close()
+    except ValueError as fault:
+        raise malformed(str(fault)) from None
     if zlib.crc32(new, zlib.crc32(old)) != head.crc:
         raise malformed("what it makes is not what it says")
     return bytes(new)

@@ -5,14 +5,20 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from neurath.delta import code, native, simulate
-from neurath.delta.format import IRREGULAR, MAX_SEGMENTS, RAW, SIMPLE, Head, Kind, pack
+from neurath.delta import code, insight, native, simulate
+from neurath.delta.encoder import Encoder, Hints
+from neurath.delta.format import IRREGULAR, MAX_SEGMENTS, RAW, SIMPLE, SMALL, Head, Kind, pack
 from neurath.delta.match import COST_SEGMENT, Bsdiff, Exact, Matcher, Segment, worth
 from neurath.delta.plan import Plan, changed_units, plan
 from neurath.errors import NeurathError, NothingToDo, RefusedError
 from neurath.flash.geometry import Layout
+
+#: RAM of the decoder of profile 2 without its tables, and of each segment in them (core/src/unpack.c), in bytes.
+SMALL_FIXED, SMALL_SEGMENT = 13728, 14
+#: A copy that the order cannot keep is worth a hint from this many bytes on.
+HINT_FROM = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +43,16 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """How a file is to be made. `apart`: for an old image that stays whole elsewhere, never in place."""
+    """How a file is to be made. `profile` None: what is smallest. `apart`: for an old image that stays whole elsewhere, never
+    in place. `workspace`: the most RAM in bytes the decoder may take; it bounds the number of segments. `passes`: of
+    matching, with what the one before has found out about addresses."""
 
-    profile: int = SIMPLE
+    profile: int | None = None
     apart: bool = False
-    address: int = 0
+    address: int | None = None
     matcher: Matcher | None = None
+    workspace: int = 20480
+    passes: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +73,9 @@ def build(old: bytes, new: bytes, layout: Layout, wish: Wish | None = None) -> D
     if old == new:
         raise NothingToDo("the two images are the same", f"both are {len(new)} B", "give the release you want to reach")
     _check_room(old, new, layout)
-    matcher = wish.matcher or Bsdiff()
-    found = (Exact(matcher) if wish.profile == RAW else matcher).match(old, new) if old else []
-    units = native.units(layout)
-    planned = _apart(old, new, units, found) if wish.apart else plan(old, new, units, found)
-    data = _assembled(Pair(old, new), layout, wish, planned)
+    pair = Pair(old, new)
+    profiles = (SIMPLE, SMALL) if wish.profile is None else (wish.profile,)
+    data, planned = min((_made(pair, layout, wish, profile) for profile in profiles), key=lambda made: len(made[0]))
     delta = Delta(
         data=data,
         kind="delta" if old else "full",
@@ -78,6 +86,14 @@ def build(old: bytes, new: bytes, layout: Layout, wish: Wish | None = None) -> D
     )
     _try(old, new, layout, delta, wish.apart)
     return delta
+
+
+def _made(pair: Pair, layout: Layout, wish: Wish, profile: int) -> tuple[bytes, Plan]:
+    wish = replace(wish, profile=profile)
+    found, hints = _matched(pair, wish)
+    units = native.units(layout)
+    planned = _apart(pair.old, pair.new, units, found) if wish.apart else plan(pair.old, pair.new, units, found)
+    return _assembled(pair, layout, wish, planned, hints), planned
 
 
 def full(new: bytes, layout: Layout, wish: Wish | None = None) -> Delta:
@@ -103,8 +119,27 @@ def _apart(old: bytes, new: bytes, units: Sequence[tuple[int, int]], found: Sequ
     return Plan(tuple(changed_units(old, new, units)), tuple(found), 0)
 
 
-def _best(pair: Pair, segments: Sequence[Segment], profile: int) -> list[Segment]:
-    """At most MAX_SEGMENTS that pay for themselves, the most useful ones, in image order.
+def _matched(pair: Pair, wish: Wish) -> tuple[list[Segment], Hints]:
+    """Segments, and what there is to know about addresses. Each pass compares the images with calls and pointers rewritten
+    by the map of the pass before: fewer, longer segments."""
+    matcher = wish.matcher or Bsdiff()
+    hints = Hints(0, wish.address or 0)
+    if not pair.old:
+        return [], hints
+    if wish.profile != SMALL:
+        return (Exact(matcher) if wish.profile == RAW else matcher).match(pair.old, pair.new), hints
+    hints = insight.look(pair.old)
+    if wish.address is not None:
+        hints = replace(hints, address=wish.address)
+    found = matcher.match(pair.old, pair.new)
+    for _ in range(wish.passes - 1 if hints.isa else 0):
+        encoder = Encoder(pair.old, pair.new, found, hints)
+        found = matcher.match(encoder.normal(is_old=True), encoder.normal(is_old=False))
+    return found, replace(hints, shifts=insight.shifts(pair.old, pair.new, found, hints.address) if hints.isa else ())
+
+
+def _best(pair: Pair, segments: Sequence[Segment], profile: int, room: int) -> list[Segment]:
+    """At most `room` that pay for themselves, the most useful ones, in image order.
 
     Nothing is joined here: between two pieces may lie one that the order cannot keep.
     """
@@ -113,13 +148,32 @@ def _best(pair: Pair, segments: Sequence[Segment], profile: int) -> list[Segment
         return segment.length * 8 - COST_SEGMENT if profile == RAW else worth(pair.old, pair.new, segment)
 
     useful = sorted((s for s in segments if gain(s) > 0), key=gain, reverse=True)
-    return sorted(useful[:MAX_SEGMENTS], key=lambda s: s.at)
+    return sorted(useful[:room], key=lambda s: s.at)
 
 
-def _assembled(pair: Pair, layout: Layout, wish: Wish, planned: Plan) -> bytes:
+def _with_hints(pair: Pair, chosen: Sequence[Segment], gone: Sequence[Segment], room: int) -> list[Segment]:
+    """Where room is left: segments of length 0 for code that moved but cannot be copied, the longest first."""
+    points = sorted((s for s in gone if s.length >= HINT_FROM), key=lambda s: s.length, reverse=True)[: max(0, room)]
+    return sorted([*chosen, *(Segment(s.at, s.source, 0) for s in points)], key=lambda s: (s.at, s.length))
+
+
+def _room(wish: Wish, units: int) -> int:
+    """Segments the decoder's RAM holds."""
+    if wish.profile != SMALL:
+        return MAX_SEGMENTS
+    return max(0, min(MAX_SEGMENTS, (wish.workspace - SMALL_FIXED - 2 * units) // SMALL_SEGMENT))
+
+
+def _assembled(pair: Pair, layout: Layout, wish: Wish, planned: Plan, hints: Hints) -> bytes:
+    assert wish.profile is not None  # build() has chosen
     old, new = pair.old, pair.new
     units = native.units(layout)
-    segments = _best(pair, planned.segments, wish.profile)
+    room = _room(wish, len(planned.order))
+    segments = _best(pair, planned.segments, wish.profile, room)
+    encoder = None
+    if wish.profile == SMALL:
+        segments = _with_hints(pair, segments, planned.gone, room - len(segments))
+        encoder = Encoder(old, new, segments, hints)
     head = Head(
         profile=wish.profile,
         old_size=len(old),
@@ -130,10 +184,14 @@ def _assembled(pair: Pair, layout: Layout, wish: Wish, planned: Plan) -> bytes:
         unit_shift=_unit_shift(units, layout.group),
         order=planned.order,
         segments=len(segments),
-        control=code.control(wish.profile, segments),
-        address=wish.address,
+        control=(encoder.control() if segments else b"") if encoder else code.control(wish.profile, segments),
+        isa=hints.isa,
+        address=hints.address,
         apart=wish.apart,
     )
+    if encoder:
+        sizes = (len(old), len(new), layout.group)
+        return pack(head, code.small_frames(encoder, units, planned.order, sizes, apart=wish.apart))
     ranges = code.groups(units, planned.order, len(new), layout.group)
     return pack(head, code.frames(wish.profile, old, new, segments, ranges))
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import neurath.flash._core as _core
+from neurath.delta.encoder import GRAIN, Encoder
 from neurath.delta.format import RAW, numbers, varint
 from neurath.delta.match import Segment
 
@@ -62,3 +63,18 @@ def _literals(new: bytes, segments: Sequence[Segment], start: int, end: int) -> 
             out.append(new[at : max(at, s.at)])
             at = min(s.end, end)
     return b"".join([*out, new[at:end]])
+
+
+def small_frames(
+    encoder: Encoder, units: Sequence[tuple[int, int]], order: Sequence[int], sizes: tuple[int, int, int], *, apart: bool
+) -> list[bytes]:
+    """The frames of profile 2; `sizes` are those of old image, new image and group. In place, a copy reads nothing that the
+    order has rewritten by then."""
+    old_size, new_size, group = sizes
+    gone = bytearray(old_size // GRAIN + 1)
+    out = []
+    for unit in order:
+        out += [encoder.group(start, end, None if apart else gone) for start, end in groups(units, [unit], new_size, group)]
+        first, last = units[unit][0] // GRAIN, min(units[unit][1], old_size) // GRAIN + 1
+        gone[first:last] = b"\1" * (last - first)
+    return out

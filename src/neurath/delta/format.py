@@ -12,8 +12,9 @@ from neurath.delta.match import Segment
 from neurath.errors import DataError
 
 MAGIC = b"NRU\x01"
-RAW, SIMPLE = 0, 1
-PROFILES = {RAW: "raw", SIMPLE: "simple"}
+RAW, SIMPLE, SMALL = 0, 1, 2
+PROFILES = {RAW: "raw", SIMPLE: "simple", SMALL: "small"}
+MAX_ISA = 2
 MAX_SEGMENTS, MAX_SAVES, MAX_ORDER = 512, 64, 4096
 _ADDRESS, _SAVES, _APART = 0x01, 0x02, 0x04
 #: Unit shift of a memory map whose sectors are of several sizes.
@@ -127,7 +128,12 @@ def segments(values: Sequence[int], head: Head) -> list[Segment]:
         gap, length, turn = values[i : i + 3]
         at += gap
         source += gap + (-(turn >> 1) - 1 if turn & 1 else turn >> 1)
-        if length == 0 or at + length > head.new_size or source < 0 or source + length > head.old_size:
+        if (
+            (length == 0 and head.profile != SMALL)
+            or at + length > head.new_size
+            or source < 0
+            or source + length > head.old_size
+        ):
             raise malformed("a copy leaves the images")
         out.append(Segment(at, source, length))
         at, source = at + length, source + length
@@ -165,7 +171,11 @@ def parse(data: bytes) -> tuple[Head, list[bytes]]:
     if r.take(4) != MAGIC:
         raise malformed("it does not begin like one")
     kind, flags = r.take(2)
-    if kind & 0x0F not in PROFILES or kind >> 4 or flags & ~(_ADDRESS | _SAVES | _APART):
+    if (
+        kind & 0x0F not in PROFILES
+        or kind >> 4 > (MAX_ISA if kind & 0x0F == SMALL else 0)
+        or flags & ~(_ADDRESS | _SAVES | _APART)
+    ):
         raise malformed("it asks for a profile or a flag this version does not know")
     address = r.varint() if flags & _ADDRESS else 0
     old_size, new_size = r.varint(), r.varint()

@@ -21,11 +21,13 @@ SEARCH_STEPS = 20000
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Commit units in the order they are rewritten, and the segments that order keeps."""
+    """Commit units in the order they are rewritten, and the segments that order keeps; `gone` are those it cannot: their
+    bytes are no longer there, but where they went still tells the map something."""
 
     order: tuple[int, ...]
     segments: tuple[Segment, ...]
     lost: int
+    gone: tuple[Segment, ...] = ()
 
 
 def changed_units(old: bytes, new: bytes, units: Sequence[tuple[int, int]]) -> list[int]:
@@ -44,7 +46,8 @@ def plan(old: bytes, new: bytes, units: Sequence[tuple[int, int]], found: Sequen
     order = _searched(list(order), needs)
     place = {unit: k for k, unit in enumerate(order)}
     kept = [s for s, unit, source in pieces if source not in place or place[source] >= place[unit]]
-    return Plan(tuple(order), tuple(_whole(kept)), _lost(order, needs))
+    gone = [s for s, unit, source in pieces if source in place and place[source] < place[unit]]
+    return Plan(tuple(order), tuple(_whole(kept)), _lost(order, needs), tuple(_whole(gone)))
 
 
 def _pieces(

@@ -25,8 +25,8 @@ from neurath.server.software import catalog
 from neurath.server.store import Store
 from neurath.server.store.tables import delta as deltas
 
-#: Which coder builds (docs/spec/delta.md): 1 is "simple". Part of the key, so a better coder makes new files.
-PROFILE = 1
+#: Which coder builds (docs/spec/delta.md): 2 is "small". Part of the key, so a better coder makes new files.
+PROFILE = 2
 #: A build that failed is tried again after this many seconds.
 RETRY = 60.0
 #: More builders than this starve the check-ins on a small machine.

@@ -1,0 +1,384 @@
+/* encode_small.c - the walk over a group that mirrors unpack.c and coder_small.c. The model itself is shared, never
+ * repeated here; what is decided here is only which of the ways to say a thing is the shortest. */
+#include "encode_small.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "small.h"
+#include "writer.h"
+
+#define NOWHERE 0xFFFFFFFFu
+#define HEADS 65536u
+#define CHAIN 256           /* candidates looked at for one place */
+#define GAP_GAIN 11         /* half bits: what a hit among literals saves, what a miss costs, what a copy costs */
+#define GAP_MISS 16
+#define FAR_COST 26
+#define HERE_COST 16
+#define LAZY 8              /* how much better the next place must be */
+#define PRIME_FROM 40       /* literals from which a group is primed */
+
+struct nrt_encoder {
+    struct nrt_task task;
+    struct nrt_small model;
+    struct nrt_segment *segments;
+    uint16_t *by_old;
+    uint32_t *head;         /* first old offset of each hash */
+    uint32_t *next;         /* and the next one with the same hash */
+    const uint8_t *gone;
+    struct nrt_spent *spent;
+};
+
+/* A writer that also counts what it writes. */
+struct meter {
+    struct nrt_writer writer;
+    uint64_t *counts;
+    int (*code)(struct nrt_bits *b, uint32_t p1, int bit);
+};
+
+/* 65536 * -log2(p / 65536), by repeated squaring: only for accounts. */
+static uint32_t price(uint32_t p)
+{
+    uint32_t bits = 0;
+    uint64_t x = p;
+    while (x < 32768) {
+        x <<= 1;
+        bits += 65536;
+    }
+    x <<= 16;               /* [0.5, 1) of 2^32 */
+    for (uint32_t step = 32768; step >= 256; step >>= 1) {
+        x = x * x >> 32;
+        if (x < 0x80000000u) {
+            x <<= 1;
+            bits += step;
+        }
+    }
+    return bits;
+}
+
+static int metered(struct nrt_bits *b, uint32_t p1, int bit)
+{
+    struct meter *m = (struct meter *)(void *)b;
+    if (m->counts != NULL)
+        *m->counts += price(bit != 0 ? p1 : 65536u - p1);
+    return m->code(b, p1, bit);
+}
+
+/* ---- opening --------------------------------------------------------------------------------------------------------- */
+
+static uint32_t hash(const uint8_t *p)
+{
+    return nrt_get32(p) * 2654435761u >> 16;
+}
+
+static void index_old(struct nrt_encoder *e)
+{
+    memset(e->head, 0xFF, HEADS * sizeof *e->head);
+    for (uint32_t i = 0; i + 4 <= e->task.old_size; i++) {
+        uint32_t h = hash(e->task.old_image + i);
+        e->next[i] = e->head[h];
+        e->head[h] = i;
+    }
+}
+
+static void join_map(struct nrt_encoder *e)
+{
+    struct nrt_predictor *p = &e->model.predictor;
+    for (uint32_t i = 0; i < e->task.n_segments; i++) {
+        e->segments[i].at = e->task.segments[3 * i];
+        e->segments[i].from = e->task.segments[3 * i + 1];
+        e->segments[i].len = e->task.segments[3 * i + 2];
+    }
+    for (uint32_t i = 0; i < e->task.n_shifts && i < NRT_MAX_SHIFTS; i++) {
+        e->model.shifts[i].from = e->task.shifts[2 * i];
+        e->model.shifts[i].by = e->task.shifts[2 * i + 1];
+    }
+    p->isa = e->task.isa;
+    p->address = e->task.address;
+    p->map.segments = e->segments;
+    p->map.by_old = e->by_old;
+    p->map.n_segments = e->task.n_segments;
+    p->map.shifts = e->model.shifts;
+    p->map.n_shifts = e->task.n_shifts < NRT_MAX_SHIFTS ? e->task.n_shifts : NRT_MAX_SHIFTS;
+    p->map.old_size = e->task.old_size;
+    nrt_map_sort(&p->map, e->by_old);
+}
+
+void nrt_encoder_close(struct nrt_encoder *e)
+{
+    if (e == NULL)
+        return;
+    free(e->segments);
+    free(e->by_old);
+    free(e->head);
+    free(e->next);
+    free(e);
+}
+
+struct nrt_encoder *nrt_encoder_open(const struct nrt_task *task)
+{
+    struct nrt_encoder *e = calloc(1, sizeof *e);
+    if (e == NULL)
+        return NULL;
+    e->task = *task;
+    e->segments = calloc(task->n_segments + 1u, sizeof *e->segments);
+    e->by_old = calloc(task->n_segments + 1u, sizeof *e->by_old);
+    e->head = calloc(HEADS, sizeof *e->head);
+    e->next = calloc(task->old_size + 1u, sizeof *e->next);
+    if (e->segments == NULL || e->by_old == NULL || e->head == NULL || e->next == NULL) {
+        nrt_encoder_close(e);
+        return NULL;
+    }
+    index_old(e);
+    join_map(e);
+    return e;
+}
+
+/* ---- the control table ----------------------------------------------------------------------------------------------- */
+
+static uint32_t zigzag(uint32_t d)
+{
+    return d >> 31 != 0 ? ~(d << 1) : d << 1;
+}
+
+int64_t nrt_encoder_control(struct nrt_encoder *e, uint8_t *out, uint32_t cap)
+{
+    struct nrt_writer w;
+    struct nrt_small *m = &e->model;
+    uint32_t end = 0;
+    uint32_t diagonal = 0;
+    uint32_t from = 0;
+    int fault = 0;
+    nrt_writer_open(&w, out, cap);
+    nrt_small_reset(m);
+    memset(m->diagonals, 0, sizeof m->diagonals);
+    for (uint32_t i = 0; i < e->task.n_segments; i++) {
+        const struct nrt_segment *s = &e->segments[i];
+        (void)nrt_small_number(m, &w.bits, NRT_NUMBER_GAP, s->at - end, &fault);
+        (void)nrt_small_number(m, &w.bits, NRT_NUMBER_LENGTH, s->len, &fault);
+        (void)nrt_small_turn(m, &w.bits, zigzag(s->from - s->at - diagonal), &fault);
+        end = s->at + s->len;
+        diagonal = s->from - s->at;
+    }
+    (void)nrt_small_number(m, &w.bits, NRT_NUMBER_SHIFTS, m->predictor.map.n_shifts, &fault);
+    for (uint32_t i = 0; i < m->predictor.map.n_shifts; i++) {
+        (void)nrt_small_number(m, &w.bits, NRT_NUMBER_STEP, m->shifts[i].from - from, &fault);
+        (void)nrt_small_number(m, &w.bits, NRT_NUMBER_BY, zigzag(m->shifts[i].by), &fault);
+        from = m->shifts[i].from;
+    }
+    return nrt_writer_close(&w);
+}
+
+/* ---- copies among literals ------------------------------------------------------------------------------------------- */
+
+static int readable(const struct nrt_encoder *e, uint32_t from, uint32_t len)
+{
+    if (e->gone == NULL)
+        return 1;
+    for (uint32_t i = from >> 6; len > 0 && i <= (from + len - 1) >> 6; i++)
+        if (e->gone[i] != 0)
+            return 0;
+    return 1;
+}
+
+/* The best length of a copy from `from` to `at`, and what it gains. */
+static int worth(const struct nrt_encoder *e, uint32_t at, uint32_t from, uint32_t room, uint32_t *len)
+{
+    int best = 0;
+    int gain = 0;
+    *len = 0;
+    for (uint32_t i = 0; i < room && from + i < e->task.old_size; i++) {
+        gain += e->task.old_image[from + i] == e->task.new_image[at + i] ? GAP_GAIN : -GAP_MISS;
+        if (gain > best) {
+            best = gain;
+            *len = i + 1;
+        }
+        if (gain < best - 60)
+            break;
+    }
+    return *len > 0 && readable(e, from, *len) ? best : 0;
+}
+
+static int bits_of(uint32_t v)
+{
+    int n = 0;
+    for (; v != 0; v >>= 1)
+        n++;
+    return n;
+}
+
+static int find_copy(const struct nrt_encoder *e, uint32_t at, uint32_t end, struct nrt_segment *s)
+{
+    uint32_t room = end - at;
+    uint32_t near = at + e->model.diagonal;
+    uint32_t len;
+    int best = 0;
+    int tried = 0;
+    if (room < 3 || at + 4 > e->task.new_size)
+        return 0;
+    if (near < e->task.old_size) {
+        int gain = worth(e, at, near, room, &len) - HERE_COST;
+        if (gain > best) {
+            best = gain;
+            *s = (struct nrt_segment){at, near, len};
+        }
+    }
+    if (room < 4 || e->task.old_size < 4)
+        return best;
+    for (uint32_t p = e->head[hash(e->task.new_image + at)]; p != NOWHERE && tried < CHAIN; p = e->next[p], tried++) {
+        int gain = worth(e, at, p, room, &len) - FAR_COST - 2 * bits_of(zigzag(p - at - e->model.diagonal));
+        if (len > 15)
+            gain -= 4;
+        if (gain > best) {
+            best = gain;
+            *s = (struct nrt_segment){at, p, len};
+        }
+    }
+    return best;
+}
+
+/* ---- a group --------------------------------------------------------------------------------------------------------- */
+
+static void account(struct meter *w, uint64_t *counts)
+{
+    w->counts = counts;
+}
+
+static void copy_bytes(struct nrt_encoder *e, struct meter *w, const struct nrt_segment *s, uint32_t at, uint32_t end)
+{
+    uint32_t from = s->from + (at - s->at);
+    struct nrt_cursor c = {e->task.old_image + from, from, at, 0, end - at};
+    nrt_small_here(&e->model, s);
+    for (; c.left > 0; c.at++, c.from++, c.old++, c.done++, c.left--) {
+        uint32_t run = e->model.run;
+        uint64_t before = w->counts != NULL ? *w->counts : 0;
+        (void)nrt_small_copied(&e->model, &w->writer.bits, &c, e->task.new_image[c.at]);
+        if (e->spent != NULL && e->model.run <= run) {
+            /* The flag of a miss is counted with the miss. */
+            e->spent->misses += *w->counts - before;
+            *w->counts = before;
+            e->spent->missed++;
+        }
+    }
+}
+
+static void literals(struct nrt_encoder *e, struct meter *w, uint32_t at, uint32_t end)
+{
+    struct nrt_small *m = &e->model;
+    while (at < end) {
+        struct nrt_segment s = {at, 0, 0};
+        struct nrt_segment later;
+        int gain = e->task.old_size > 0 ? find_copy(e, at, end, &s) : 0;
+        if (gain > 0 && at + 1 < end && find_copy(e, at + 1, end, &later) > gain + LAZY)
+            gain = 0;
+        account(w, e->spent == NULL ? NULL : gain > 0 ? &e->spent->copies : &e->spent->literals);
+        if (e->task.old_size > 0)
+            (void)nrt_small_item(m, &w->writer.bits, at, gain > 0);
+        if (gain > 0) {
+            (void)nrt_small_far(m, &w->writer.bits, &s);
+            account(w, e->spent == NULL ? NULL : &e->spent->flags);
+            copy_bytes(e, w, &s, at, at + s.len);
+            at += s.len;
+        } else {
+            (void)nrt_small_literal(m, &w->writer.bits, at, e->task.new_image[at]);
+            if (e->spent != NULL)
+                e->spent->literal++;
+            at++;
+        }
+    }
+}
+
+/* Bytes of [start, end) that no segment covers. */
+static uint32_t uncovered(const struct nrt_encoder *e, uint32_t start, uint32_t end)
+{
+    uint32_t n = end - start;
+    for (uint32_t i = 0; i < e->task.n_segments; i++) {
+        const struct nrt_segment *s = &e->segments[i];
+        uint32_t a = s->at > start ? s->at : start;
+        uint32_t b = s->at + s->len < end ? s->at + s->len : end;
+        if (a < b)
+            n -= b - a;
+    }
+    return n;
+}
+
+static void begin(struct nrt_encoder *e, struct meter *w, uint32_t start, uint32_t end)
+{
+    uint32_t stop = end - start < NRT_PRIME ? end : start + NRT_PRIME;
+    int primed = e->task.old_size > start && uncovered(e, start, end) > PRIME_FROM;
+    nrt_small_reset(&e->model);
+    (void)w->writer.bits.code(&w->writer.bits, 0x8000u, primed);
+    if (primed)
+        nrt_small_prime(&e->model, start, e->task.old_image + start,
+                        (stop < e->task.old_size ? stop : e->task.old_size) - start);
+}
+
+int64_t nrt_encoder_group(struct nrt_encoder *e, uint32_t start, uint32_t end, const uint8_t *gone, uint8_t *out,
+                          uint32_t cap, struct nrt_spent *spent)
+{
+    struct meter w;
+    uint32_t at = start;
+    uint32_t i = 0;
+    nrt_writer_open(&w.writer, out, cap);
+    w.code = w.writer.bits.code;
+    w.counts = NULL;
+    w.writer.bits.code = metered;
+    e->gone = gone;
+    e->spent = spent;
+    begin(e, &w, start, end);
+    while (i < e->task.n_segments && e->segments[i].at + e->segments[i].len <= start)
+        i++;
+    while (at < end) {
+        const struct nrt_segment *s = i < e->task.n_segments ? &e->segments[i] : NULL;
+        uint32_t stop = end;
+        if (s != NULL && s->len == 0) {
+            i++;
+        } else if (s != NULL && s->at <= at) {
+            stop = s->at + s->len < end ? s->at + s->len : end;
+            account(&w, spent != NULL ? &spent->flags : NULL);
+            copy_bytes(e, &w, s, at, stop);
+            at = stop;
+            i++;
+        } else {
+            stop = s != NULL && s->at < end ? s->at : end;
+            literals(e, &w, at, stop);
+            at = stop;
+        }
+    }
+    return nrt_writer_close(&w.writer);
+}
+
+/* ---- the second pass of a matcher ------------------------------------------------------------------------------------ */
+
+void nrt_encoder_normal(struct nrt_encoder *e, int is_old, uint8_t *out)
+{
+    const uint8_t *image = is_old ? e->task.old_image : e->task.new_image;
+    uint32_t size = is_old ? e->task.old_size : e->task.new_size;
+    struct nrt_predictor *p = &e->model.predictor;
+    uint32_t step = p->isa == NRT_ISA_ARM ? 4 : 2;
+    memcpy(out, image, size);
+    nrt_small_reset(&e->model);
+    for (uint32_t at = 0; p->isa != NRT_ISA_NONE && at + 4 <= size; at += step) {
+        uint32_t target;
+        int call = p->isa == NRT_ISA_ARM ? nrt_arm_call(image + at, at, &target) : nrt_thumb_call(image + at, at, &target);
+        if (call) {
+            if (is_old && target < e->task.old_size)
+                (void)nrt_map_to(&p->map, target, &target);
+            /* As if it stood at offset 0: the same target looks the same everywhere. */
+            if (p->isa == NRT_ISA_ARM)
+                nrt_arm_aim(image + at, 0, target, out + at);
+            else
+                nrt_thumb_aim(image + at, 0, target, out + at);
+            at += 4 - step;
+        }
+    }
+    for (uint32_t at = 0; is_old && p->isa != NRT_ISA_NONE && at + 4 <= size; at += 4) {
+        uint32_t word = nrt_get32(image + at);
+        uint32_t odd = p->isa == NRT_ISA_THUMB ? word & 1u : 0;
+        uint32_t now;
+        if (word - p->address < e->task.old_size && memcmp(image + at, out + at, 4) == 0) {
+            (void)nrt_map_to(&p->map, word - p->address - odd, &now);
+            nrt_put32(out + at, now + p->address + odd);
+        }
+    }
+}

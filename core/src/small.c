@@ -1,0 +1,355 @@
+/* small.c - the model of profile 2 (docs/spec/delta.md 8): contexts and slots for flags, misses, literals and numbers. It
+ * knows the group's last bytes, the predicted field and the old bytes of the copy under way; it never reads flash. */
+#include "small.h"
+
+#include <string.h>
+
+#include "mixer.h"
+
+/* ---- slots ----------------------------------------------------------------------------------------------------------- */
+
+/* Of bytes and numbers: 13 bits of P(1) over 3 bits of how often it was seen. Of flags: 16 bits, seen apart. */
+#define FRESH (4096u << 3)
+
+static void learn(uint16_t *slot, int bit)
+{
+    static const uint8_t rate[8] = {128, 85, 60, 44, 34, 26, 20, 16};
+    uint32_t p = *slot >> 3;
+    uint32_t seen = *slot & 7u;
+    if (bit != 0)
+        p += ((8191u - p) * rate[seen]) >> 8;
+    else
+        p -= (p * rate[seen]) >> 8;
+    *slot = (uint16_t)(p << 3 | (seen < 7 ? seen + 1 : 7));
+}
+
+static uint32_t chance(uint16_t slot)
+{
+    return (slot & 0xFFF8u) | 4u;
+}
+
+static int code_slot(struct nrt_bits *b, uint16_t *slot, int bit)
+{
+    bit = b->code(b, chance(*slot), bit);
+    learn(slot, bit);
+    return bit;
+}
+
+static void learn_flag(uint16_t *p, uint8_t *seen, int bit)
+{
+    /* 65536 / (seen + 2) */
+    static const uint16_t rate[21] = {32768, 21845, 16384, 13107, 10923, 9362, 8192, 7282, 6554, 5958, 5461,
+                                      5041,  4681,  4369,  4096,  3855,  3641, 3449, 3277, 3121, 2979};
+    if (bit != 0)
+        *p = (uint16_t)(*p + (((65535u - *p) * rate[*seen]) >> 16));
+    else
+        *p = (uint16_t)(*p - ((*p * (uint32_t)rate[*seen]) >> 16));
+    if (*seen < 20)
+        (*seen)++;
+}
+
+static void fill(uint16_t *slots, uint32_t n, uint32_t value)
+{
+    while (n-- > 0)
+        *slots++ = (uint16_t)value;
+}
+
+static void weigh(int32_t *weights, uint32_t sets, uint32_t n, int32_t first, int32_t others)
+{
+    for (uint32_t i = 0; i < sets * n; i++)
+        weights[i] = i % n == 0 ? first : others;
+}
+
+void nrt_small_reset(struct nrt_small *m)
+{
+    size_t keep = offsetof(struct nrt_small, guess);
+    memset((uint8_t *)m + keep, 0, sizeof *m - keep);
+    memset(m->predictor.calls, 0, sizeof m->predictor.calls);
+    memset(m->predictor.words, 0, sizeof m->predictor.words);
+    memset(&m->predictor.map.here, 0, sizeof m->predictor.map.here);
+    for (uint32_t i = 0; i < 256; i++) {
+        /* A miss right after a miss is likely, one after a long quiet is not. */
+        uint32_t grade = i >> 4;
+        m->flag0[i] = (uint16_t)(grade == 0 ? 26000u : grade == 1 ? 12000u : 9000u >> (grade > 9 ? 9 : grade));
+        m->flag0_seen[i] = 4;
+    }
+    fill(m->flag[0], sizeof m->flag / 2, 32768);
+    fill(m->miss0, 256, FRESH);
+    fill(m->literal0, 512, FRESH);
+    fill(m->pool[0], sizeof m->pool / 2, FRESH);
+    fill(m->number[0], sizeof m->number / 2, FRESH);
+    fill(m->item, 4, 500u << 3);
+    weigh(m->flag_weight[0], 32, NRT_FLAG_TABLES + 1, 24000, 8000);
+    weigh(m->miss_weight[0], 16, NRT_POOL_TABLES + 1, 4000, 11000);
+    weigh(m->literal_weight[0], 16, NRT_POOL_TABLES, 8000, 16000);
+    m->run = 8;
+}
+
+void nrt_small_here(struct nrt_small *m, const struct nrt_segment *s)
+{
+    m->predictor.map.here = *s;
+    m->diagonal = s->from - s->at;
+    m->guess.length = 0;
+}
+
+/* ---- one byte -------------------------------------------------------------------------------------------------------- */
+
+/* Tables of a byte's eight decisions: a direct one and hashed ones, all of slots. */
+struct eight {
+    uint16_t *direct;
+    uint16_t (*hashed)[NRT_POOL_SLOTS];
+    uint32_t n;                              /* hashed ones */
+    uint32_t context[NRT_POOL_TABLES];
+    int32_t *weights;                        /* of the lowest bit; those of bit i follow at i * (n + 1) */
+};
+
+static uint8_t code_byte(struct nrt_bits *b, const struct eight *t, uint8_t byte)
+{
+    struct nrt_opinion o[NRT_OPINIONS];
+    uint16_t *slot[NRT_OPINIONS];
+    uint32_t node = 1;
+    for (uint32_t i = 8; i-- > 0;) {
+        slot[0] = &t->direct[node];
+        for (uint32_t k = 0; k < t->n; k++)
+            slot[k + 1] = &t->hashed[k][nrt_hash(t->context[k], node | k << 10) % NRT_POOL_SLOTS];
+        for (uint32_t k = 0; k <= t->n; k++) {
+            if (k > 0 && (*slot[k] & 7u) == 0)
+                *slot[k] = *slot[0] & 0xFFF8u;   /* never seen: it thinks what the first one thinks */
+            o[k].p = chance(*slot[k]);
+            o[k].seen = *slot[k] & 7u;
+        }
+        int bit = nrt_mix(b, t->weights + i * (t->n + 1), o, t->n + 1, byte >> i & 1);
+        for (uint32_t k = 0; k <= t->n; k++)
+            learn(slot[k], bit);
+        node = node * 2 + (uint32_t)bit;
+    }
+    return (uint8_t)node;
+}
+
+static void remember(struct nrt_small *m, uint8_t byte)
+{
+    m->last[2] = m->last[1];
+    m->last[1] = m->last[0];
+    m->last[0] = byte;
+}
+
+uint8_t nrt_small_literal(struct nrt_small *m, struct nrt_bits *b, uint32_t at, uint8_t byte)
+{
+    uint32_t odd = at & 1u;
+    uint32_t a = m->last[0];
+    uint32_t two = a | (uint32_t)m->last[1] << 8;
+    struct eight t = {m->literal0 + 256 * odd, m->pool, 4,
+                      {a | odd << 8, two | 1u << 16, two | (uint32_t)m->last[2] << 16 | 1u << 24,
+                       m->last[1] | odd << 8 | 1u << 17, 0},
+                      m->literal_weight[8 * odd]};
+    byte = code_byte(b, &t, byte);
+    remember(m, byte);
+    m->history <<= 1;
+    m->run = 0;
+    return byte;
+}
+
+/* ---- copied bytes ---------------------------------------------------------------------------------------------------- */
+
+static uint32_t grade(uint32_t run)
+{
+    static const uint8_t low[8] = {0, 1, 2, 3, 4, 4, 5, 5};
+    uint32_t g = 6;
+    if (run < 8)
+        return low[run];
+    for (run >>= 4; run != 0 && g < 13; run >>= 1)
+        g++;
+    return g;
+}
+
+/* What is known about the byte under the cursor. */
+struct view {
+    uint32_t guess;      /* the predicted byte */
+    uint32_t kind;
+    uint32_t place;      /* kind, and the byte of the field, or odd or even */
+    uint32_t inside;     /* 1: not the first byte of a field */
+    uint32_t before;     /* old byte before this one, 0 outside the copy */
+    uint32_t half;       /* the old halfword it belongs to, with the predicted byte in its place */
+    uint32_t odd;
+};
+
+static struct view look(struct nrt_small *m, const struct nrt_cursor *c)
+{
+    static const uint8_t none[1] = {0};
+    struct view v;
+    if (m->guess.length == 0) {
+        nrt_predict(&m->predictor, c->old, c->from, c->at, c->left, &m->guess);
+        m->guess_at = c->at;
+        m->guess_done = 0;
+    }
+    int guessed = m->guess.length > 0;
+    const uint8_t *next = c->left > 1 ? c->old + 1 : none;
+    v.odd = c->at & 1u;
+    v.kind = guessed ? m->guess.kind : (uint32_t)NRT_PLAIN;
+    v.guess = guessed ? m->guess.byte[m->guess_done] : c->old[0];
+    v.inside = guessed && m->guess_done > 0;
+    v.place = v.kind << 2 | (guessed ? m->guess_done & 3u : v.odd);
+    v.before = c->done > 0 ? c->old[-1] : 0;
+    v.half = (c->from & 1u) != 0 ? v.before | v.guess << 8 : v.guess | (uint32_t)*next << 8;
+    return v;
+}
+
+static int code_flag(struct nrt_small *m, struct nrt_bits *b, const struct nrt_cursor *c, const struct view *v, int missed)
+{
+    static const uint8_t class[NRT_GUESSES] = {0, 1, 2, 3, 3, 2, 4, 2, 5, 6, 6, 6, 6, 5, 7, 0};
+    struct nrt_opinion o[NRT_OPINIONS];
+    uint32_t h = m->history;
+    uint32_t since = m->run < 31 ? m->run : 31;
+    uint32_t next = c->left > 1 ? c->old[1] : 0;
+    uint32_t first = grade(m->run) << 4 | (uint32_t)class[v->kind] << 1 | v->inside;
+    uint32_t slot[NRT_FLAG_TABLES];
+    slot[0] = nrt_hash(v->guess | v->place << 8, h & 15u) % NRT_FLAG_SLOTS;
+    slot[1] = nrt_hash(v->before | v->guess << 8 | next << 16, v->place) % NRT_FLAG_SLOTS;
+    slot[2] = nrt_hash(h & 0xFFFu, (c->at & 3u) | (v->kind == NRT_PLAIN ? 4u : 0u) | 1u << 8) % NRT_FLAG_SLOTS;
+    slot[3] = nrt_hash(m->grown | since << 8, v->place | 2u << 10) % NRT_FLAG_SLOTS;
+    o[0].p = m->flag0[first];
+    o[0].seen = m->flag0_seen[first];
+    for (uint32_t k = 0; k < NRT_FLAG_TABLES; k++) {
+        if (m->flag_seen[k][slot[k]] == 0)
+            m->flag[k][slot[k]] = m->flag0[first];
+        o[k + 1].p = m->flag[k][slot[k]];
+        o[k + 1].seen = m->flag_seen[k][slot[k]];
+    }
+    uint32_t set = (uint32_t)class[v->kind] << 2 | (h & 1u) << 1 | v->inside;
+    missed = nrt_mix(b, m->flag_weight[set], o, NRT_FLAG_TABLES + 1, missed);
+    learn_flag(&m->flag0[first], &m->flag0_seen[first], missed);
+    for (uint32_t k = 0; k < NRT_FLAG_TABLES; k++)
+        learn_flag(&m->flag[k][slot[k]], &m->flag_seen[k][slot[k]], missed);
+    return missed;
+}
+
+static uint8_t code_miss(struct nrt_small *m, struct nrt_bits *b, const struct nrt_cursor *c, const struct view *v, uint8_t byte)
+{
+    uint32_t expected = (v->guess + m->grown) & 255u;
+    uint32_t changed = v->odd != 0 && m->last[0] != v->before;
+    struct eight t = {m->miss0, m->pool, 5,
+                      {v->guess | v->place << 8, expected | v->place << 8 | 1u << 16, m->last[0] | v->odd << 8 | 1u << 17,
+                       v->place | (c->at & 3u) << 8 | 1u << 18, v->half | v->odd << 16 | changed << 17 | 1u << 19},
+                      m->miss_weight[m->guess.length > 0 ? 8 : 0]};
+    return code_byte(b, &t, byte);
+}
+
+uint8_t nrt_small_copied(struct nrt_small *m, struct nrt_bits *b, const struct nrt_cursor *c, uint8_t byte)
+{
+    struct view v = look(m, c);
+    int missed = code_flag(m, b, c, &v, byte != v.guess);
+    if (missed != 0) {
+        byte = code_miss(m, b, c, &v, byte);
+        m->grown = (uint8_t)(byte - v.guess);
+        m->run = 0;
+    } else {
+        byte = (uint8_t)v.guess;
+        m->run++;
+    }
+    m->history = m->history << 1 | (uint32_t)missed;
+    remember(m, byte);
+    if (m->guess.length > 0) {
+        m->fresh[m->guess_done++] = byte;
+        if (m->guess_done == m->guess.length) {
+            nrt_predict_learn(&m->predictor, &m->guess, m->guess_at, m->fresh);
+            m->guess.length = 0;
+        }
+    }
+    return byte;
+}
+
+/* ---- items and numbers ----------------------------------------------------------------------------------------------- */
+
+int nrt_small_item(struct nrt_small *m, struct nrt_bits *b, uint32_t at, int copy)
+{
+    copy = code_slot(b, &m->item[m->far | (at & 1u) << 1], copy);
+    m->far = (uint8_t)copy;
+    return copy;
+}
+
+static uint32_t length_of(uint32_t value)
+{
+    uint32_t n = 0;
+    for (; value != 0; value >>= 1)
+        n++;
+    return n;
+}
+
+static uint32_t code_number(struct nrt_bits *b, uint16_t *slots, uint32_t value, int *fault)
+{
+    uint32_t length = length_of(value);
+    uint32_t node = 1;
+    uint32_t out = 1;
+    for (uint32_t i = 6; i-- > 0;)
+        node = node * 2 + (uint32_t)code_slot(b, &slots[node], length >> i & 1);
+    length = node - 64;
+    if (length > 32)
+        *fault = NRT_E_FORMAT;
+    if (length == 0 || length > 32)
+        return 0;
+    for (uint32_t i = length - 1; i-- > 0;) {
+        /* The two bits below the leading one are modelled, the rest is as it comes. */
+        int bit = value >> i & 1;
+        bit = out < 4 ? code_slot(b, &slots[64 + (length - 1) * 4 + out], bit) : b->code(b, 0x8000u, bit);
+        out = out << 1 | (uint32_t)bit;
+    }
+    return out;
+}
+
+static uint32_t zigzag(uint32_t d)
+{
+    return d >> 31 != 0 ? ~(d << 1) : d << 1;
+}
+
+static uint32_t unzigzag(uint32_t z)
+{
+    return (z & 1u) != 0 ? ~(z >> 1) : z >> 1;
+}
+
+int nrt_small_far(struct nrt_small *m, struct nrt_bits *b, struct nrt_segment *s)
+{
+    int fault = NRT_OK;
+    uint32_t turn = code_number(b, m->number[0], zigzag(s->from - s->at - m->diagonal), &fault);
+    s->from = s->at + m->diagonal + unzigzag(turn);
+    s->len = code_number(b, m->number[1], s->len - 1u, &fault) + 1u;
+    return fault;
+}
+
+uint32_t nrt_small_number(struct nrt_small *m, struct nrt_bits *b, uint32_t field, uint32_t value, int *fault)
+{
+    return code_number(b, m->pool[field >> 1] + 256 * (field & 1u), value, fault);
+}
+
+uint32_t nrt_small_turn(struct nrt_small *m, struct nrt_bits *b, uint32_t turn, int *fault)
+{
+    uint32_t next = m->diagonals[0] + unzigzag(turn);
+    uint32_t k = 0;
+    while (k < 4 && m->diagonals[k] != next)
+        k++;
+    k = nrt_small_number(m, b, NRT_NUMBER_TURN + 1, k, fault);
+    if (k < 4)
+        next = m->diagonals[k];
+    else
+        next = m->diagonals[0] + unzigzag(nrt_small_number(m, b, NRT_NUMBER_TURN, turn, fault));
+    turn = zigzag(next - m->diagonals[0]);
+    for (k = k < 4 ? k : 3; k > 0; k--)
+        m->diagonals[k] = m->diagonals[k - 1];
+    m->diagonals[0] = next;
+    return turn;
+}
+
+static int keep(struct nrt_bits *b, uint32_t p1, int bit)
+{
+    (void)b;
+    (void)p1;
+    return bit;
+}
+
+void nrt_small_prime(struct nrt_small *m, uint32_t at, const uint8_t *old, uint32_t n)
+{
+    struct nrt_bits taught = {keep};
+    for (uint32_t i = 0; i < n; i++)
+        (void)nrt_small_literal(m, &taught, at + i, old[i]);
+    m->history = 0;
+    m->run = 8;
+}

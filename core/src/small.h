@@ -1,0 +1,73 @@
+/* small.h - the model of profile 2: what is predicted, how likely it is right, what it is when it is wrong, in less than
+ * 13 KiB. Shared by decoder and encoder (docs/spec/delta.md 8 and 9). */
+#ifndef NRT_SMALL_H
+#define NRT_SMALL_H
+
+#include "predict.h"
+
+#define NRT_FLAG_SLOTS 128
+#define NRT_FLAG_TABLES 4
+#define NRT_POOL_SLOTS 512
+#define NRT_POOL_TABLES 5
+#define NRT_NUMBER_SLOTS 192
+#define NRT_PRIME 4096u   /* old bytes a group's literals may be primed with */
+
+struct nrt_small {
+    struct nrt_predictor predictor;
+    struct nrt_shift shifts[NRT_MAX_SHIFTS];
+    uint32_t diagonals[4];        /* of the control table: those used last, the last one first */
+    /* From here on reset for every group. */
+    struct nrt_guess guess;       /* the field under way */
+    uint32_t guess_at;
+    uint32_t guess_done;
+    uint8_t fresh[NRT_FIELD_MAX];
+    uint32_t history;             /* bits: copied bytes, 1 = missed; literals are hits */
+    uint32_t run;                 /* hits since the last miss or literal, with a lead at the start */
+    uint32_t diagonal;            /* old minus new of the last copy */
+    uint8_t grown;                /* new minus predicted at the last miss */
+    uint8_t last[3];              /* bytes before this one in the group */
+    uint8_t far;                  /* the last item was a copy */
+    uint8_t flag_seen[NRT_FLAG_TABLES][NRT_FLAG_SLOTS];
+    uint8_t flag0_seen[256];
+    uint16_t flag0[256];
+    uint16_t flag[NRT_FLAG_TABLES][NRT_FLAG_SLOTS];
+    uint16_t miss0[256];
+    uint16_t literal0[512];
+    uint16_t pool[NRT_POOL_TABLES][NRT_POOL_SLOTS];   /* of misses and literals, and of the control table's numbers */
+    uint16_t number[2][NRT_NUMBER_SLOTS];
+    uint16_t item[4];
+    int32_t flag_weight[32][NRT_FLAG_TABLES + 1];
+    int32_t miss_weight[16][NRT_POOL_TABLES + 1];
+    int32_t literal_weight[16][NRT_POOL_TABLES];
+};
+
+/* Old bytes under the cursor of a copy: `old[0]` is the byte at `from`; `done` bytes before it and `left` from it on belong
+ * to the copy. old[-1] is read only when done > 0, old[i] only for i < min(left, NRT_FIELD_MAX). */
+struct nrt_cursor {
+    const uint8_t *old;
+    uint32_t from;
+    uint32_t at;
+    uint32_t done;
+    uint32_t left;
+};
+
+void nrt_small_reset(struct nrt_small *m);
+/* A copy ends here or begins: what was predicted beyond it is forgotten. */
+void nrt_small_here(struct nrt_small *m, const struct nrt_segment *s);
+uint8_t nrt_small_copied(struct nrt_small *m, struct nrt_bits *b, const struct nrt_cursor *c, uint8_t byte);
+uint8_t nrt_small_literal(struct nrt_small *m, struct nrt_bits *b, uint32_t at, uint8_t byte);
+/* 1: the next item is a copy, 0: a literal byte. */
+int nrt_small_item(struct nrt_small *m, struct nrt_bits *b, uint32_t at, int copy);
+/* Where a copy among literals reads, and how far: new offset `s->at` is known, the rest is coded. */
+int nrt_small_far(struct nrt_small *m, struct nrt_bits *b, struct nrt_segment *s);
+/* Teaches the literals `n` old bytes, without coding them. `at` is the offset of the first. */
+void nrt_small_prime(struct nrt_small *m, uint32_t at, const uint8_t *old, uint32_t n);
+/* Numbers of the control table; *fault is set where the bits say no number. */
+uint32_t nrt_small_number(struct nrt_small *m, struct nrt_bits *b, uint32_t field, uint32_t value, int *fault);
+/* A segment's turn: zigzag of its diagonal minus that of the segment before. */
+uint32_t nrt_small_turn(struct nrt_small *m, struct nrt_bits *b, uint32_t turn, int *fault);
+
+enum nrt_number { NRT_NUMBER_GAP = 0, NRT_NUMBER_LENGTH = 1, NRT_NUMBER_TURN = 2, NRT_NUMBER_SHIFTS = 4, NRT_NUMBER_STEP = 5,
+                  NRT_NUMBER_BY = 6, NRT_NUMBERS = 7 };
+
+#endif

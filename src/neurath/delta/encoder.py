@@ -1,0 +1,100 @@
+"""The C encoder of profile 2 from Python: control table, groups, and the images as a second pass of matching compares them. It
+knows core/ports/encode_small.h; it must never contain a model of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import neurath.flash._core as _core
+from neurath.delta.match import Segment
+
+#: Old bytes one mark of `gone` stands for.
+GRAIN = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What the encoder was told or found out about the two images: instruction set, where the image is mapped, and how
+    ranges of words grew, as (from, by) with by modulo 2^32; the last range ends the list."""
+
+    isa: int = 0
+    address: int = 0
+    shifts: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(slots=True)
+class Spent:
+    """Where the bits of the groups went, in bytes; `missed` and `literal` count bytes of the image."""
+
+    flags: float = 0.0
+    misses: float = 0.0
+    literals: float = 0.0
+    copies: float = 0.0
+    missed: int = 0
+    literal: int = 0
+
+
+class Encoder:
+    """Holds both images and the map of their segments while groups are coded."""
+
+    def __init__(self, old: bytes, new: bytes, segments: Sequence[Segment], hints: Hints) -> None:
+        self._old, self._new = _core.ffi.from_buffer(old), _core.ffi.from_buffer(new)
+        self._segments = _core.ffi.new("uint32_t[]", [v for s in segments for v in (s.at, s.source, s.length)] or [0])
+        self._shifts = _core.ffi.new("uint32_t[]", [v for pair in hints.shifts for v in pair] or [0])
+        self._spent = _core.ffi.new("struct nrt_spent *")
+        self._sizes = (len(old), len(new))
+        self._count = len(segments) + len(hints.shifts)
+        task = _core.ffi.new(
+            "struct nrt_task *",
+            {
+                "old_image": _core.ffi.cast("uint8_t *", self._old),
+                "new_image": _core.ffi.cast("uint8_t *", self._new),
+                "segments": self._segments,
+                "shifts": self._shifts,
+                "old_size": len(old),
+                "new_size": len(new),
+                "n_segments": len(segments),
+                "n_shifts": len(hints.shifts),
+                "isa": hints.isa,
+                "address": hints.address,
+            },
+        )
+        state = _core.lib.nrt_encoder_open(task)
+        if state == _core.ffi.NULL:
+            raise MemoryError
+        self._state = _core.ffi.gc(state, _core.lib.nrt_encoder_close)
+
+    def control(self) -> bytes:
+        """The coded control table."""
+        room = 24 * self._count + 64
+        out = _core.ffi.new("uint8_t[]", room)
+        return _taken(out, _core.lib.nrt_encoder_control(self._state, out, room))
+
+    def group(self, start: int, end: int, gone: bytearray | None = None) -> bytes:
+        """The frame of new bytes [start, end); `gone` has a byte for every GRAIN old bytes, 0 where they can be read."""
+        room = 4 * (end - start) + 64
+        out = _core.ffi.new("uint8_t[]", room)
+        marks = _core.ffi.NULL if gone is None else _core.ffi.from_buffer(gone)
+        used = _core.lib.nrt_encoder_group(self._state, start, end, _core.ffi.cast("uint8_t *", marks), out, room, self._spent)
+        return _taken(out, used)
+
+    def normal(self, *, is_old: bool) -> bytes:
+        """One of the images with what names a place rewritten so that equal code looks equal wherever it stands."""
+        size = self._sizes[0] if is_old else self._sizes[1]
+        out = _core.ffi.new("uint8_t[]", max(1, size))
+        _core.lib.nrt_encoder_normal(self._state, is_old, out)
+        return bytes(_core.ffi.buffer(out, size))
+
+    @property
+    def spent(self) -> Spent:
+        """The account of all groups so far."""
+        s = self._spent
+        flags, misses, literals, copies = (v / 8 / 65536 for v in (s.flags, s.misses, s.literals, s.copies))
+        return Spent(flags, misses, literals, copies, s.missed, s.literal)
+
+
+def _taken(buffer: object, used: int) -> bytes:
+    if used < 0:
+        raise AssertionError("the encoder's room is a bound, not a guess")
+    return bytes(_core.ffi.buffer(buffer, used))
