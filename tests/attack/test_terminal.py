@@ -63,7 +63,7 @@ class Site:
         signer = forged.get("signer", TICKET)
         made = ticket.sign(ticket.Ticket(**fields), signer)  # type: ignore[arg-type]  # fields by name
         kind = Kind(fields["kind"])
-        offer = Offer(kind, file, len(data), len(data) + 15_000, signed, made, Version("9"), action=str(self.serial))
+        offer = Offer(kind, file, len(data), len(data) + 24_000, signed, made, Version("9"), action=str(self.serial))
         offer = replace(offer, **{name: value for name, value in forged.items() if name in ("size", "need")})
         self.world.far.offer, self.world.far.files[file] = offer, data
         return offer

@@ -58,7 +58,7 @@ def test_a_delta_that_cannot_be_built_gives_way_to_the_full_image():
 
 def test_what_fits_nowhere_is_refused_by_how_much():
     choice, _ = decide(ram=3_999)
-    assert choice == Refuse("cannot lend 4 KiB: needs 4,000, lends 3,999")
+    assert choice == Refuse("cannot lend 4 KiB: needs 4,000, lends 3,999", ram=True)
     choice, _ = decide(base=False, ram=100)
     assert isinstance(choice, Refuse)
     assert choice.reason.startswith("its bank holds an image not known here; for the full image it cannot lend 31 KiB")

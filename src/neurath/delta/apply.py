@@ -163,12 +163,7 @@ def _small(head: Head, old: bytes, groups_: Sequence[tuple[tuple[int, int], byte
     """Profile 2: sections 8 and 9."""
     new = bytearray(old[: head.new_size].ljust(head.new_size, b"\xff"))
     try:
-        map_ = oracle.Map(len(old), head.address, head.isa, [])
-        if head.segments:
-            range_ = Range(head.control)
-            values, map_.shifts = oracle.table(oracle.Model(range_.bit, map_), head.segments)
-            range_.close()
-            map_.segments = segments(values, head)
+        map_ = _map(head)
         for (start, end), frame in groups_:
             range_ = Range(frame)
             map_.here = None
@@ -181,11 +176,23 @@ def _small(head: Head, old: bytes, groups_: Sequence[tuple[tuple[int, int], byte
     return bytes(new)
 
 
+def _map(head: Head) -> oracle.Map:
+    map_ = oracle.Map(head.old_size, head.address, head.isa, [])
+    if head.segments:
+        range_ = Range(head.control)
+        values, map_.shifts = oracle.table(oracle.Model(range_.bit, map_), head.segments)
+        range_.close()
+        map_.segments = segments(values, head)
+    return map_
+
+
 def _wrong_base() -> TrustError:
     return TrustError("this update file is not made for this image", "size or check sum differ", "neurath delta show FILE")
 
 
 def _control(head: Head) -> list[Segment]:
+    if head.profile == SMALL:
+        return _map(head).segments
     if head.profile == RAW:
         reader = Reader(head.control)
         values = [reader.varint() for _ in range(3 * head.segments)]

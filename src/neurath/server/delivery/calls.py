@@ -7,12 +7,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 from sqlalchemy import Connection, bindparam, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from neurath.flash.geometry import Layout, file_layout
+from neurath.flash.geometry import file_layout
 from neurath.ids import FIRMWARE, Version
 from neurath.server.delivery import pace, tickets
 from neurath.server.delivery.pace import Built, File, Need, Pending, Refuse, Situation, Take, Wait
@@ -23,7 +24,7 @@ from neurath.server.fleet.progress import FINAL, Key
 from neurath.server.fleet.standing import Standing
 from neurath.server.software import catalog
 from neurath.server.software.catalog import IMAGE
-from neurath.server.software.deltas import RETRY, Deltas
+from neurath.server.software.deltas import LEAN, RETRY, Deltas, Files
 from neurath.server.store import Store
 from neurath.server.store.marks import NOBODY
 from neurath.server.store.tables import component as components
@@ -298,7 +299,7 @@ class Delivery:
             else:
                 actions.end(db, current, "superseded", now)
 
-    def _choose(self, view: Standing, files: Callable[[str, str, Layout], File]) -> Draft | Building | Nothing:
+    def _choose(self, view: Standing, files: Files) -> Draft | Building | Nothing:
         assert view.selected is not None
         release = view.selected.release
         package = Draft(
@@ -315,7 +316,11 @@ class Delivery:
         assert view.said is not None
         if view.component != FIRMWARE:
             return self._choose_file(view, package, files)
-        match pace.choose(self._situation(view), _asker(view, files), self.need):
+        situation = self._situation(view)
+        choice = pace.choose(situation, _asker(view, files), self.need)
+        if isinstance(choice, Refuse) and choice.ram:
+            choice = pace.choose(situation, _asker(view, partial(files, profile=LEAN)), self.need)
+        match choice:
             case Wait():
                 return Building()
             case Refuse(reason=reason):
@@ -323,9 +328,7 @@ class Delivery:
             case Take(kind=kind, built=built, need=need):
                 return replace(package, kind=kind, file=built.file, size=built.size, need=need, base=view.said.bank)
 
-    def _choose_file(
-        self, view: Standing, whole: Draft, files: Callable[[str, str, Layout], File]
-    ) -> Draft | Building | Nothing:
+    def _choose_file(self, view: Standing, whole: Draft, files: Files) -> Draft | Building | Nothing:
         """A component that is a file: a delta to it where that is known to be worth it, else the file as it is."""
         assert view.said is not None
         room = max(view.said.ram, view.said.stage)
@@ -373,7 +376,7 @@ class Delivery:
         return Offered(action)
 
 
-def _asker(view: Standing, files: Callable[[str, str, Layout], File]) -> Callable[[Literal["full", "delta"]], File]:
+def _asker(view: Standing, files: Files) -> Callable[[Literal["full", "delta"]], File]:
     def ask(kind: Literal["full", "delta"]) -> File:
         assert view.selected is not None
         assert view.model is not None

@@ -76,9 +76,10 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """No file fits, and why."""
+    """No file fits, and why; `ram`: one whose decoder takes less RAM might."""
 
     reason: str
+    ram: bool = False
 
 
 Choice = Take | Wait | Refuse
@@ -113,7 +114,7 @@ def _only_full(situation: Situation, ask: Ask, need: Need, why: str = "its bank 
     if isinstance(full, Unbuilt):
         return Refuse(f"{why}; {full.reason}")
     taken = _fit(situation, "full", full, need)
-    return taken if isinstance(taken, Take) else Refuse(f"{why}; for the full image it {taken.reason}")
+    return taken if isinstance(taken, Take) else Refuse(f"{why}; for the full image it {taken.reason}", taken.ram)
 
 
 def _fit(situation: Situation, kind: Literal["full", "delta"], built: Built, need: Need) -> Take | Refuse:
@@ -122,7 +123,7 @@ def _fit(situation: Situation, kind: Literal["full", "delta"], built: Built, nee
     if wanted >= IMPOSSIBLE:
         return Refuse("cannot take this update: its memory map has no room for the rewrite")
     if wanted > situation.ram:
-        return Refuse(f"cannot lend {_kib(wanted)}: needs {wanted:,}, lends {situation.ram:,}")
+        return Refuse(f"cannot lend {_kib(wanted)}: needs {wanted:,}, lends {situation.ram:,}", ram=True)
     return Take(kind, built, wanted)
 
 

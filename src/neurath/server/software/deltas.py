@@ -14,6 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Protocol
 
 from sqlalchemy import select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
@@ -25,8 +26,9 @@ from neurath.server.software import catalog
 from neurath.server.store import Store
 from neurath.server.store.tables import delta as deltas
 
-#: Which coder builds (docs/spec/delta.md): 2 is "small". Part of the key, so a better coder makes new files.
-PROFILE = 2
+#: Which coder builds (docs/spec/delta.md): 2 is the smallest file of a decoder in 20 KiB, 1 ("simple") one in 12 KiB for those
+#: who lend less. Part of the key, so a better coder makes new files.
+PROFILE, LEAN = 2, 1
 #: A build that failed is tried again after this many seconds.
 RETRY = 60.0
 #: More builders than this starve the check-ins on a small machine.
@@ -40,6 +42,7 @@ class Job:
     old: Path | None
     new: Path
     layout: Layout
+    profile: int = PROFILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,12 @@ class Result:
     workspace: int
     sectors: int
     seconds: float
+
+
+class Files(Protocol):
+    """Deltas.get or Deltas.peek."""
+
+    def __call__(self, old: str, new: str, layout: Layout, profile: int = PROFILE) -> File: ...
 
 
 Builder = Callable[[Job], Result]
@@ -87,27 +96,27 @@ class Deltas:
     _running: dict[Key, Future[Result]] = field(default_factory=dict)
     _failed: dict[Key, tuple[float, str]] = field(default_factory=dict)
 
-    def get(self, old: str, new: str, layout: Layout) -> File:
+    def get(self, old: str, new: str, layout: Layout, profile: int = PROFILE) -> File:
         """The file that turns image `old` ("" for none) into image `new`, Pending while it is built, or why it cannot be.
         Asking begins the building, once however many ask."""
-        key = (old, new, layout_digest(layout), PROFILE)
+        key = (old, new, layout_digest(layout), profile)
         with self._lock:
             known = self._known(key)
             if known is not None:
                 return known
             try:
                 old_path = self.store.files.verified(old) if old else None
-                future = self._start(key, Job(old_path, self.store.files.verified(new), layout))
+                future = self._start(key, Job(old_path, self.store.files.verified(new), layout, profile))
             except (NeurathError, OSError, RuntimeError) as fault:
                 return self._note_failure(key, fault)
         # Not under the lock: a future that is done already calls back at once, in this thread.
         future.add_done_callback(lambda done: self._finished(key, done))
         return Pending()
 
-    def peek(self, old: str, new: str, layout: Layout) -> File:
+    def peek(self, old: str, new: str, layout: Layout, profile: int = PROFILE) -> File:
         """As get(), but builds nothing: what is not there is Pending."""
         with self._lock:
-            return self._known((old, new, layout_digest(layout), PROFILE)) or Pending()
+            return self._known((old, new, layout_digest(layout), profile)) or Pending()
 
     def _known(self, key: Key) -> File | None:
         """What is there to say without building; None: build it."""
