@@ -138,5 +138,7 @@ def request(path: Path, words: Mapping[str, object], seconds: float = 10.0) -> d
     answer = dict(json.loads(line or b"{}"))
     if not answer.get("ok"):
         what, why, hint = (str(answer.get(key, "")) for key in ("what", "why", "try"))
-        raise NeurathError(what or "the agent ended the talk", why, hint, id=str(answer.get("error", "NRT-100")))
+        raise NeurathError(
+            what or "the agent ended the talk", why, hint, id=str(answer.get("error") or NeurathError.default_id)
+        )
     return answer
