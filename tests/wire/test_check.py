@@ -33,6 +33,7 @@ CHECKS = st.builds(
     open_file=NAMED,
     staged=NAMED,
     staged_bytes=WORD,
+    spare=WORD,
 )
 ONE = Check(ModelName("lamp"), bytes(32), 100, 2048, bytes(8))
 

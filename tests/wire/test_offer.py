@@ -26,6 +26,7 @@ OFFERS = st.builds(
     version=LINE(64).map(Version),
     action=LINE(64),
     component=NAMES.map(ComponentName),
+    remind=LINE(200),
     blocks=st.integers(0, 40).map(lambda n: bytes(16 * n)),
 )
 ONE = Offer(Kind.DELTA, bytes(32), 1, 1, b"e", b"t", Version("1"))

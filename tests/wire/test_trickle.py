@@ -26,7 +26,7 @@ STATES = st.builds(State, room=ROOMS, link=LINKS) | st.builds(
 @st.composite
 def replies(draw: st.DrawFn) -> Reply:
     if draw(st.booleans()):
-        return Reply(draw(PROGRAMS | st.just(NOTHING)))
+        return Reply(draw(PROGRAMS | st.just(NOTHING)), call=draw(st.booleans()))
     size, last = draw(st.sampled_from(SIZES)), draw(st.booleans())
     count = draw(st.integers(1, 5))
     if draw(st.booleans()):
@@ -56,10 +56,8 @@ def state_of(fields: dict[str, object]) -> State:
 
 def reply_of(fields: dict[str, object]) -> Reply:
     pieces = tuple(bytes.fromhex(str(piece)) for piece in fields["pieces"])  # type: ignore[attr-defined]
-    program = bytes.fromhex(str(fields["program"]))
-    return Reply(
-        program, int(str(fields["first"])), int(str(fields["size"])), pieces, bool(fields["last"]), bool(fields.get("coded"))
-    )
+    numbers = bytes.fromhex(str(fields["program"])), int(str(fields["first"])), int(str(fields["size"]))
+    return Reply(*numbers, pieces, *(bool(fields.get(name)) for name in ("last", "coded", "call")))
 
 
 @pytest.mark.parametrize("case", [c for c in cases("trickle") if c["what"] == "state"])

@@ -75,6 +75,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         verbs, "status", "what a running agent does, or what a bank file says", "neurath agent status --bank B --model M"
     )
     _terminal(status, required=False)
+    status.add_argument("--stage", type=Path, metavar="DIR", help="with --bank: also what trickles into this directory")
     _reach(status)
     said = _sub(verbs, "answer", "say whether an update may be installed", "neurath agent answer recorder tonight")
     said.add_argument("component", metavar="COMPONENT")
@@ -333,6 +334,7 @@ def _status(args: argparse.Namespace, out: Output) -> int:
         return _running(args, out)
     from neurath.terminal import judge
     from neurath.terminal.install import open_bank
+    from neurath.terminal.staging import shown
 
     with _copy(args.bank) as copy:
         bank = open_bank(args.model, copy)
@@ -348,11 +350,16 @@ def _status(args: argparse.Namespace, out: Output) -> int:
         f"floor      {facts.confirmed.epoch}.{facts.confirmed.sequence}",
         f"installs   {facts.installs}",
     ]
+    coming = [] if args.stage is None else shown.under_way(args.stage)
+    for one in coming:
+        left = "whole" if one.whole else f"{one.pieces:,} of {one.total:,} pieces, {one.held:,} of {one.size:,} bytes"
+        words.append(f"on its way {one.component or one.program} {one.version}  {left}".rstrip())
     out.data(
         "\n".join(words), id=birth.id if birth else None, model=birth.model if birth else None, fate=woken.fate.name.lower(),
         candidate=facts.candidate, image=facts.installed.image.hex(), size=facts.installed.size, whole=good,
         epoch=facts.confirmed.epoch, sequence=facts.confirmed.sequence, installs=facts.installs,
         open_file=facts.target.file.hex() if facts.target.file_size else None, commit=facts.commit, done=facts.done,
+        on_its_way=[dataclasses.asdict(one) | {"whole": one.whole} for one in coming],
     )  # fmt: skip
     return 0
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    names = "add|import|list|show|why|timeline|pin|tag"
+    names = "add|import|list|show|why|timeline|pin|tag|remind"
     commands = parser.add_subparsers(dest="command", metavar=names)
     add = commands.add_parser("add", help="register one; prints its token, once")
     add.add_argument("id", metavar="ID")
@@ -35,13 +35,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     tag = commands.add_parser("tag", help="words of yours for --target filters; without any: shows them")
     tag.add_argument("id", metavar="ID")
     tag.add_argument("tags", nargs="*", metavar="TAG", help="put on; `no-TAG` takes it off")
-    for each in (add, many, pin, tag):
+    prod = commands.add_parser("remind", help="have the user reminded of an update that is on its way or waits for him")
+    prod.add_argument("id", metavar="ID")
+    prod.add_argument("--text", default="", help="what is said (default: please keep it on, and restart when it asks)")
+    for each in (add, many, pin, tag, prod):
         data.dry_run(each)
     reading = [commands.add_parser("list", help="all of them")]
     for name, text in (("show", "one of them"), ("why", "why it is, or is not, updated"), ("timeline", "what happened to it")):
         reading.append(commands.add_parser(name, help=text))
         reading[-1].add_argument("id", metavar="ID")
-    for each in (add, many, pin, tag, *reading):
+    for each in (add, many, pin, tag, prod, *reading):
         each.add_argument("--tenant", default="DEFAULT")
         data.option(each)
     for each in (pin, reading[2]):
@@ -52,7 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, out: Output) -> int:
     command = data.chosen(args)
     store = data.store(args, create=False)
-    if command in ("add", "import", "pin", "tag"):
+    if command in ("add", "import", "pin", "tag", "remind"):
         return _change(store, command, args, out)
     with store.read() as db:
         if command == "list":
@@ -79,6 +82,8 @@ def _change(store: Store, command: str, args: argparse.Namespace, out: Output) -
                 said.append(_pin(db, args))
             elif command == "tag":
                 said.append(_tag(db, args))
+            elif command == "remind":
+                said.append(_remind(db, args))
             else:
                 one = [] if command == "import" else [Enrolment(args.id, args.model, args.tenant, args.token, args.link)]
                 for name, token in access.register_all(db, one or access.enrolments(text), time.time()):
@@ -92,6 +97,13 @@ def _change(store: Store, command: str, args: argparse.Namespace, out: Output) -
     for line, fields in said:
         out.data(line, **fields)
     return 0
+
+
+def _remind(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, object]]:
+    from neurath.server.fleet import access, remind
+
+    said = remind.remind(db, access.find(db, args.id, args.tenant), args.text, time.time())
+    return f"the user of {args.id} will be reminded: {said}", {"id": args.id, "remind": said}
 
 
 def _tag(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, object]]:

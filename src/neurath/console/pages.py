@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
@@ -22,6 +23,7 @@ from neurath.console import board, shapes, upload, words
 from neurath.console.board import Overview, Why
 from neurath.console.live import Live
 from neurath.errors import NeurathError, NotFound, NothingToDo
+from neurath.server.fleet import access, remind, underway
 from neurath.server.fleet.access import DEFAULT_TENANT
 from neurath.server.fleet.figures import PAGE, Line, State, Wanted
 from neurath.server.store import Store
@@ -38,6 +40,10 @@ HEADERS = {
     "Cache-Control": "no-store",
     "Vary": "Accept-Language, Cookie",
 }
+
+
+#: Lines of the trickle page; the rest are in its twin.
+MOST_RUNS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,9 @@ def routes(desk: Desk, live: Live | None = None) -> list[BaseRoute]:
         Route("/index.json", console.told(console.overview_json)),
         Route("/terminals/{id}", console.shown(console.terminal)),
         Route("/terminals/{id}/index.json", console.told(console.terminal_json)),
+        Route("/trickle", console.shown(console.trickle)),
+        Route("/trickle/index.json", console.told(console.trickle_json)),
+        Route("/terminals/{id}/remind", console.remind, methods=["POST"]),
         Route("/software", console.add_software, methods=["POST"]),
         Route("/live", console.stream),
         Mount("/static", StaticFiles(packages=[("neurath.console", "static")])),
@@ -114,7 +123,7 @@ class Sheet:
             answer.set_cookie("lang", self.language, max_age=31_536_000, httponly=True, samesite="lax")
         return answer
 
-    def address(self, one: Line | board.Record) -> str:
+    def address(self, one: Line | board.Record | underway.Run) -> str:
         """The page of a terminal."""
         tail = "" if one.tenant == DEFAULT_TENANT else "?" + urlencode({"tenant": one.tenant})
         return f"{self.request.scope.get('root_path', '').rstrip('/')}/terminals/{quote(one.id, safe='')}{tail}"
@@ -196,6 +205,45 @@ class Console:
         plain = asdict(seen)
         plain["cells"] = [asdict(cell) for cell in seen.cells]
         return _twin({"now": now, **plain})
+
+    def trickle(self, request: Request) -> Response:
+        sheet = self._sheet(request)
+        with self.desk.store.read() as db:
+            found = underway.runs(db, sheet.now)
+        sheet.values = {
+            "title": sheet.t("On its way"),
+            "twin": "trickle/index.json",
+            "programs": underway.programs(found),
+            "runs": found[:MOST_RUNS],
+            "count": len(found),
+            "day": lambda run: words.day(run.expected, sheet.now, sheet.t),
+            "said": lambda run: sheet.t(shapes.PHASE_WORDS.get(run.phase, "waiting")),
+        }
+        return sheet.render("trickle.html")
+
+    def trickle_json(self, request: Request) -> Response:
+        now = self._sheet(request).now
+        with self.desk.store.read() as db:
+            found = underway.runs(db, now)
+        runs, programs = [asdict(one) for one in found], [asdict(one) for one in underway.programs(found)]
+        return _twin({"now": now, "programs": programs, "terminals": runs})
+
+    async def remind(self, request: Request) -> Response:
+        """A person reminds the user of a terminal; a form of this console, sent from this console."""
+        sheet = self._sheet(request)
+        try:
+            upload.same_origin(request)
+            said = await run_in_threadpool(self._remind, _named(request), sheet.now)
+        except NeurathError as refused:
+            status = 403 if refused.id == "NRT-331" else 409 if isinstance(refused, NothingToDo) else _status(refused)
+            return _message(sheet, refused, status, sheet.t("Not reminded"))
+        headline = sheet.t("The user of {id} will be reminded: {said}", id=request.path_params["id"], said=said)
+        return _message(sheet, None, 202, headline)
+
+    def _remind(self, named: tuple[str, str], now: float) -> str:
+        tenant, name = named
+        with self.desk.store.write() as db:
+            return remind.remind(db, access.find(db, name, tenant), "", now)
 
     async def add_software(self, request: Request) -> Response:
         sheet = self._sheet(request)

@@ -79,6 +79,14 @@ def moment(then: float | None) -> str:
     return datetime.datetime.fromtimestamp(then, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def day(then: float | None, now: float, t: Speak) -> str:
+    """A day to come: today, tomorrow, or its date (UTC); "" where it cannot be told."""
+    if then is None:
+        return ""
+    days = int(then // 86400) - int(now // 86400)
+    return t("today") if days <= 0 else t("tomorrow") if days == 1 else moment(then)[:10]
+
+
 def because(line: Line, t: Speak) -> str:
     """Why the newest offer is a delta or the full image (rule A5), from what the rule went by; "" when there is no more to
     say."""

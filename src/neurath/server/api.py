@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from neurath.errors import DataError, NeurathError, NotFound, NothingToDo, RefusedError, TrustError, UsageError
 from neurath.ids import FIRMWARE
 from neurath.server.delivery.calls import Delivery
-from neurath.server.fleet import access, progress, rollout, waves
+from neurath.server.fleet import access, progress, remind, rollout, underway, waves
 from neurath.server.fleet.access import DEFAULT_TENANT, Enrolment, Terminal
 from neurath.server.fleet.progress import Wanted
 from neurath.server.software import catalog
@@ -22,6 +22,7 @@ from neurath.server.software.upload import read_upload
 from neurath.server.stock import stock_routes
 from neurath.server.store import Store
 from neurath.server.watch import arrival
+from neurath.units import UnixTime
 from neurath.wire import keys
 
 #: No upload is longer.
@@ -55,6 +56,12 @@ class NewPin(BaseModel):
     component: str = str(FIRMWARE)
 
 
+class NewReminder(BaseModel):
+    """`text` "": the usual words."""
+
+    text: str = ""
+
+
 class NewModel(BaseModel):
     toml: str
     release_keys: list[str] = []
@@ -72,6 +79,7 @@ def management(store: Store, delivery: Delivery) -> FastAPI:
     api.add_exception_handler(NeurathError, _refused)
     _catalog_routes(api, store, delivery)
     _terminal_routes(api, store, delivery)
+    _underway_routes(api, store)
     _rollout_routes(api, store)
     stock_routes(api, store)
     return api
@@ -189,6 +197,23 @@ def _terminal_routes(api: FastAPI, store: Store, delivery: Delivery) -> None:
             release = None if given.release is None else catalog.find_release(db, given.release)
             rollout.pin(db, found, release, given.component)
         return {"terminal": name, "pin": given.release}
+
+
+def _underway_routes(api: FastAPI, store: Store) -> None:
+    @api.get("/underway")
+    def under_way() -> Json:
+        """What is on its way to terminals, program by program and terminal by terminal."""
+        with store.read() as db:
+            found = underway.runs(db, UnixTime(time.time()))
+        told = [dataclasses.asdict(one) | {"whole": one.whole} for one in found]
+        return {"programs": [dataclasses.asdict(one) for one in underway.programs(found)], "terminals": told}
+
+    @api.post("/terminals/{name}/remind", status_code=202)
+    def remind_user(name: str, given: NewReminder, tenant: str = DEFAULT_TENANT) -> Json:
+        """Has the user of a terminal reminded, at its next contact."""
+        with store.write() as db:
+            said = remind.remind(db, access.find(db, name, tenant), given.text, time.time())
+        return {"terminal": name, "remind": said}
 
 
 def terminal_json(delivery: Delivery, found: Terminal) -> Json:

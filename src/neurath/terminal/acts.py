@@ -158,6 +158,9 @@ class Acts:
             self.ending = self.ending or Ending(3, "nothing newer")
             return ev.NothingNewer(answer.again_in)
         parts.trace.note("offer", kind=offer.kind.name, file=offer.file, size=offer.size, need=offer.need, action=offer.action)
+        if offer.remind:
+            parts.trace.note("reminder", text=offer.remind, version=offer.version)
+            self.word(reminder=offer.remind, reason=offer.remind)
         if parts.heart is not None and not parts.transfer.found(Wanted(offer.file, offer.size)):
             # It rides on heartbeats: nobody is asked for memory, and no link is opened, before it is complete.
             parts.trace.note("it trickles", file=offer.file)

@@ -79,6 +79,8 @@ class Heart:
         self.spare = self.spare.heard(max(0, len(data) - trickle.REPLY_HEADER), max(self._watch() - began, FINEST / 1000))
         heard = self.session.accept(data)
         words = self._words(heard.new)
+        if heard.called:
+            return ev.Notice(), {"reason": "an operator asks for a check-in"}
         if heard.complete is None or (self._told and now < self._told + AGAIN and not heard.new):
             return None, words
         self._told = now

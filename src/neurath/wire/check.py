@@ -13,7 +13,7 @@ from neurath.wire.cbor import malformed
 #: Prefix of the attributes that our own agent sends in configData.
 PREFIX = "neurath."
 _NO_FLOOR = Floor(0, 0)
-_KEYS = frozenset(range(1, 16))
+_KEYS = frozenset(range(1, 17))
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,9 @@ class Check:
 
     `bank` is the SHA-256 of the first `bank_size` bytes of the bank as they are now: the installed version is derived
     from it, never from `version`, which is only a word for people. `ram` is what the terminal could free, bytes;
-    `stage` what it could stage durably, bytes; `link` its measured speed, bytes a second, 0 unknown.
-    `open_file` is the digest of the update file a torn terminal needs (b"": none). `staged` and `staged_bytes` are the
-    file it holds in part and its sync point in bytes.
+    `stage` what it could stage durably, `spare` in RAM that no tenant wants and that a power cut empties, bytes; `link`
+    its measured speed, bytes a second, 0 unknown. `open_file` is the digest of the update file a torn terminal needs
+    (b"": none). `staged` and `staged_bytes` are the file it holds in part and its sync point in bytes.
     """
 
     model: ModelName
@@ -42,6 +42,7 @@ class Check:
     open_file: bytes = b""
     staged: bytes = b""
     staged_bytes: int = 0
+    spare: int = 0
 
     def __post_init__(self) -> None:
         checked_name(self.model, "model")
@@ -52,7 +53,7 @@ class Check:
             raise malformed("check", "envelope, open and staged file are named by 16 bytes")
         cbor.demand_texts("check", 64, self.version)
         cbor.demand_texts("check", 32, self.state)
-        numbers = (self.bank_size, self.ram, self.stage, self.link, self.staged_bytes)
+        numbers = (self.bank_size, self.ram, self.stage, self.link, self.staged_bytes, self.spare)
         cbor.demand_numbers("check", *numbers, self.floor.epoch, self.floor.sequence)
 
 
@@ -74,6 +75,7 @@ def encode(check: Check) -> bytes:
             13: check.open_file or None,
             14: check.staged or None,
             15: check.staged_bytes or None,
+            16: check.spare or None,
         }
     )
 
@@ -101,6 +103,7 @@ def decode(data: bytes) -> Check:
         open_file=f.octets(13, 16, b""),
         staged=f.octets(14, 16, b""),
         staged_bytes=f.uint(15, default=0),
+        spare=f.uint(16, default=0),
     )
     if encode(found) != data:
         raise malformed("check", "a default value is spelled out")
@@ -126,6 +129,8 @@ def to_attributes(check: Check) -> dict[str, str]:
         "staged": check.staged.hex(),
         "staged_bytes": str(check.staged_bytes),
     }
+    if check.spare:
+        named["spare"] = str(check.spare)
     return {PREFIX + key: value for key, value in named.items()}
 
 
@@ -160,4 +165,5 @@ def from_attributes(attributes: Mapping[str, str]) -> Check | None:
         open_file=octets("open"),
         staged=octets("staged"),
         staged_bytes=number("staged_bytes"),
+        spare=number("spare"),
     )

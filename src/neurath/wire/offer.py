@@ -14,7 +14,9 @@ from neurath.wire import cbor
 from neurath.wire.cbor import malformed
 
 PREFIX = "neurath."
-_KEYS = frozenset(range(1, 11))
+#: Characters of what an operator reminds a user of.
+MAX_REMIND = 200
+_KEYS = frozenset(range(1, 12))
 
 
 class Kind(Enum):
@@ -30,6 +32,7 @@ class Offer:
 
     `file` is the SHA-256 of the update file, `size` its bytes, `need` the RAM in bytes that nrt_need() asks for,
     `blocks` the block hashes of the file (16 bytes for each 4 KiB, may be empty where the carrier authenticates).
+    `remind` is what an operator wants the user to be told now, "" nothing.
     """
 
     kind: Kind
@@ -42,6 +45,7 @@ class Offer:
     action: str = ""
     component: ComponentName = FIRMWARE
     blocks: bytes = b""
+    remind: str = ""
 
     def __post_init__(self) -> None:
         checked_name(self.component, "component")
@@ -50,6 +54,7 @@ class Offer:
         if len(self.envelope) > MAX_ENVELOPE or len(self.ticket) > MAX_TICKET:
             raise malformed("offer", "envelope or ticket too long")
         cbor.demand_texts("offer", 64, self.version, self.action)
+        cbor.demand_texts("offer", MAX_REMIND, self.remind)
         cbor.demand_numbers("offer", self.size, self.need)
 
 
@@ -69,6 +74,7 @@ def encode(offer: Offer | None) -> bytes:
             8: offer.action or None,
             9: None if offer.component == FIRMWARE else offer.component,
             10: offer.blocks or None,
+            11: offer.remind or None,
         }
     )
 
@@ -90,6 +96,7 @@ def decode(data: bytes) -> Offer | None:
         action=f.text(8, 64, ""),
         component=ComponentName(f.text(9, 64, str(FIRMWARE))),
         blocks=f.octets(10, default=b""),
+        remind=f.text(11, MAX_REMIND, ""),
     )
     if encode(found) != data:
         raise malformed("offer", "a default value is spelled out")
@@ -115,6 +122,8 @@ def to_metadata(offer: Offer) -> list[dict[str, str]]:
         "component": offer.component,
         "blocks": _b64(offer.blocks),
     }
+    if offer.remind:
+        pairs["remind"] = offer.remind
     return [{"key": PREFIX + key, "value": value} for key, value in pairs.items()]
 
 
@@ -139,6 +148,7 @@ def from_metadata(metadata: Mapping[str, str], *, version: str, action: str) -> 
         action=action,
         component=ComponentName(metadata.get(PREFIX + "component", str(FIRMWARE))),
         blocks=_unb64(metadata.get(PREFIX + "blocks", "")),
+        remind=metadata.get(PREFIX + "remind", ""),
     )
 
 

@@ -34,6 +34,7 @@ SHARE = 0.05
 _VERSION = 0x40
 _VERSION_MASK = 0xC0
 _CODED, _LAST, _DATA, _SIZE = 0x20, 0x10, 0x08, 0x07
+_CALL = 0x01
 #: Bytes before a coded symbol that name it: its segment, and its number there.
 NAME = 4
 _ABOUT = frozenset(range(1, 6))
@@ -86,7 +87,7 @@ class Reply:
     """What an answer carries. Without a program: nothing for this terminal. With one and without pieces: it is there, ask for
     it. `first` is the index of the first of `pieces`, all `size` bytes long; the stream's last one may be shorter and `last`
     says that it is here. `coded`: the pieces are symbols (wire/rateless), each after its name, and `first` is the number of
-    pieces that the stream has."""
+    pieces that the stream has. `call`, without pieces only: somebody wants this terminal to check in now."""
 
     program: bytes = NOTHING
     first: int = 0
@@ -94,14 +95,15 @@ class Reply:
     pieces: tuple[bytes, ...] = ()
     last: bool = False
     coded: bool = False
+    call: bool = False
 
     def __post_init__(self) -> None:
         if len(self.program) != 4 or self.size not in SIZES:
             raise malformed("trickle answer", "program has 4 bytes; the piece size is one of eight")
         if not self.pieces and (self.first or self.last or self.coded or self.size != SIZES[0]):
             raise malformed("trickle answer", "attributes of pieces, and no piece")
-        if self.pieces and self.program == NOTHING:
-            raise malformed("trickle answer", "pieces of no program")
+        if self.pieces and (self.program == NOTHING or self.call):
+            raise malformed("trickle answer", "pieces of no program, or with a call")
         if self.coded:
             self._check_coded()
             return
@@ -117,7 +119,7 @@ class Reply:
 
 
 def encode_reply(reply: Reply) -> bytes:
-    flags = _VERSION
+    flags = _VERSION | (_CALL if reply.call else 0)
     if reply.pieces:
         flags |= _DATA | (_LAST if reply.last else 0) | (_CODED if reply.coded else 0) | SIZES.index(reply.size)
     return _REPLY.pack(flags, reply.program, reply.first.to_bytes(3, "big")) + b"".join(reply.pieces)
@@ -131,8 +133,10 @@ def decode_reply(data: bytes) -> Reply:
     if flags & ~(_CODED | _LAST | _DATA | _SIZE) != _VERSION:
         raise malformed("trickle answer", "another version, or a flag that is not known")
     body = data[_REPLY.size :]
-    if bool(flags & _DATA) is not bool(body) or (not body and flags != _VERSION):
+    if bool(flags & _DATA) is not bool(body) or (not body and flags not in (_VERSION, _VERSION | _CALL)):
         raise malformed("trickle answer", "flags and length contradict each other")
+    if not body:
+        return Reply(program, int.from_bytes(first, "big"), call=flags != _VERSION)
     size, coded = SIZES[flags & _SIZE], bool(flags & _CODED)
     step = size + NAME if coded else size
     pieces = tuple(body[at : at + step] for at in range(0, len(body), step))

@@ -17,7 +17,7 @@ from neurath.flash.geometry import file_layout
 from neurath.ids import FIRMWARE, Version
 from neurath.server.delivery import pace, tickets
 from neurath.server.delivery.pace import Built, File, Need, Pending, Refuse, Situation, Take, Wait
-from neurath.server.fleet import access, actions, progress, rollout, standing
+from neurath.server.fleet import access, actions, progress, remind, rollout, standing
 from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.actions import Action, Draft
 from neurath.server.fleet.progress import FINAL, Key
@@ -154,6 +154,7 @@ class Delivery:
             "word": check.version,
             "ram": check.ram,
             "stage": check.stage,
+            "spare": check.spare,
             "link": check.link,
             "nonce": check.nonce.hex(),
             "envelope": check.envelope.hex(),
@@ -225,6 +226,7 @@ class Delivery:
             release = catalog.find_release(db, str(action.release))
             said = standing.last_said(db, terminal, action.component)
             serial = access.next_serial(db, terminal, now)
+            reminder = remind.taken(db, terminal)
             actions.fetched(db, action, now)
         blocks = tickets.block_hashes(self.store.files.verified(action.file))
         nonce = bytes(8) if said is None else bytes.fromhex(said.nonce)
@@ -240,6 +242,7 @@ class Delivery:
             action=str(action.id),
             component=action.component,
             blocks=blocks,
+            remind=reminder,
         )
 
     def may_fetch(self, action: Action) -> bool:
@@ -331,7 +334,7 @@ class Delivery:
     def _choose_file(self, view: Standing, whole: Draft, files: Files) -> Draft | Building | Nothing:
         """A component that is a file: a delta to it where that is known to be worth it, else the file as it is."""
         assert view.said is not None
-        room = max(view.said.ram, view.said.stage)
+        room = max(view.said.ram, view.said.stage, view.said.spare)
         layout = file_layout()
         if view.base is not None and max(view.base.size, whole.size) <= pace.DELTA_MOST:
             match files(view.base.image, whole.file, layout):
@@ -355,7 +358,7 @@ class Delivery:
             speed=view.said.link or view.terminal.link,
             limit=view.selected.limit,
             ram=view.said.ram,
-            stage=view.said.stage,
+            stage=max(view.said.stage, view.said.spare),
             base=view.base is not None,
         )
 

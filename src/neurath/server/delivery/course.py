@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from neurath.ids import Version
 from neurath.server.delivery import tickets
 from neurath.server.delivery.calls import Decision, Delivery, Nothing, Offered, components_for
-from neurath.server.fleet import actions, progress, standing
+from neurath.server.fleet import actions, progress, remind, standing
 from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.actions import Action
 from neurath.server.fleet.progress import Key
@@ -84,11 +84,13 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """What may ride to one terminal, by program; true while its mark stands and until then."""
+    """What may ride to one terminal, by program; true while its mark stands and until then. `calls`: somebody wants it to
+    check in now."""
 
     mark: Mark
     until: float
     candidates: dict[bytes, Candidate]
+    calls: bool = False
 
 
 @dataclass(slots=True)
@@ -135,7 +137,8 @@ class Courses:
         offered = [d.action for d in decisions if isinstance(d, Offered)]
         with store.read() as db:
             found = [self._candidate(db, action) for action in offered if _stages(db, terminal, action)]
-        return Course(mark, until, {c.program: c for c in found if c.program != trickle.NOTHING})
+            calls = bool(offered) and remind.waits(db, terminal)
+        return Course(mark, until, {c.program: c for c in found if c.program != trickle.NOTHING}, calls)
 
     def _candidate(self, db: Connection, action: Action) -> Candidate:
         entry = progress.entry(db, Key.of(action))
@@ -162,9 +165,10 @@ def _stands(decision: Decision) -> float:
 
 
 def _stages(db: Connection, terminal: Terminal, action: Action) -> bool:
-    """A6 for a file that trickles: durable room for all of it was reported, and no RAM is asked for before the end."""
+    """A6 for a file that trickles: room for all of it was reported, durable or in RAM that no tenant wants; nobody
+    is asked for memory before the end."""
     said = standing.last_said(db, terminal, action.component)
-    return action.kind != "package" and said is not None and said.stage >= action.size
+    return action.kind != "package" and said is not None and max(said.stage, said.spare) >= action.size
 
 
 @lru_cache(maxsize=8)

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 PIECE = 200
 #: Bytes a second of the slowest line that is served: what a terminal that cannot measure is taken to have.
 SLOWEST = 1200.0
+#: A terminal that is called and does not come is called again at every so many heartbeats.
+AGAIN = 16
 
 
 @dataclass(slots=True)
@@ -58,6 +60,7 @@ class Trickle:
     _courses: Courses = field(init=False)
     _words: dict[int, Word] = field(default_factory=dict)
     _beats: dict[int, Beat] = field(default_factory=dict)
+    _calls: dict[int, int] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -130,6 +133,8 @@ class Trickle:
 
     def _reply(self, terminal: Terminal, state: State, room: int, course: Course, now: float) -> Reply:
         found = course.candidates
+        if not course.calls:
+            self._calls.pop(terminal.n, None)
         for candidate in found.values():
             self._recall(candidate)
         asked = found.get(state.program)
@@ -137,6 +142,8 @@ class Trickle:
             # The terminal's own word about what it has, also where it is less than what was known.
             asked.held = asked.stream.plan.held(state.sync)
             self._note(asked, 0, now)
+        if course.calls and self._due(terminal):
+            return Reply(trickle.NOTHING if asked is None else asked.program, call=True)
         waiting = [c for c in found.values() if c.remaining or state.ask is Ask.NEWS]
         if not waiting:
             self._beats.pop(terminal.n, None)
@@ -154,6 +161,13 @@ class Trickle:
             return Reply(head.program)
         self._note(head, sum(map(len, pieces)), now)
         return Reply(head.program, first, size, pieces, first + len(pieces) == head.stream.plan.count)
+
+    def _due(self, terminal: Terminal) -> bool:
+        """Whether this heartbeat calls: not each of them, for a terminal that does not heed it is to get on all the same."""
+        with self._lock:
+            said = self._calls.get(terminal.n, 0)
+            self._calls[terminal.n] = said + 1
+        return said % AGAIN == 0
 
     def _coded(self, terminal: Terminal, room: int, course: Course, now: float) -> Reply:
         """For a terminal that cannot say what it lacks: the symbols after those that it was sent, until it checks in."""

@@ -47,6 +47,7 @@ class Entry:
     ended: float | None
     updated: float | None
     tries: int
+    moved: float | None
     heard: float | None
 
 
@@ -86,6 +87,7 @@ def offered(db: Connection, action: Action, now: float) -> None:
         "reason": "",
         "ended": None,
         "updated": now,
+        "moved": None,
     }
     key = {"terminal": action.terminal, "component": action.component, "release": action.release}
     query = upsert(ledger).values(**key, **fresh)
@@ -118,7 +120,7 @@ def trickled(db: Connection, action: Action, held: int, sent: int, now: float) -
     served(db, action, held, sent, now)
     row = _row(db, Key.of(action))
     if row is not None and row.action == action.id and Verdict(row.verdict) is Verdict.PENDING and row.sync != held:
-        values: dict[str, object] = {"sync": held, "updated": now}
+        values: dict[str, object] = {"sync": held, "updated": now, "moved": now}
         if held == action.size and row.distributed is None:
             values["distributed"] = now
         _change(db, Key.of(action), values)
@@ -133,6 +135,8 @@ def reported(db: Connection, action: Action, report: Report, image: str, now: fl
     if row is None or row.action != action.id or Verdict(row.verdict) in FINAL:
         return verdict
     values: dict[str, object] = {"updated": now, "sync": max(row.sync, min(report.done, action.size))}
+    if values["sync"] != row.sync:
+        values["moved"] = now
     # The last phases come with a verdict only: 100 % is never shown before it.
     if _follows(Phase(row.phase), report.phase, row.distributed is not None):
         values["phase"] = report.phase.value

@@ -37,6 +37,7 @@ class Said:
     word: str
     ram: int
     stage: int
+    spare: int
     link: int
     nonce: str
     floor: Floor
@@ -90,6 +91,7 @@ def last_said(db: Connection, terminal: Terminal, component: str) -> Said | None
         word=row.word,
         ram=row.ram,
         stage=row.stage,
+        spare=row.spare,
         link=row.link,
         nonce=row.nonce,
         floor=Floor(row.epoch, row.sequence),

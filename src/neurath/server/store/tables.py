@@ -81,6 +81,8 @@ terminal = Table(
     _text("attributes", "{}"),
     _time("configured"),
     _text("tags", " "),
+    _text("remind"),
+    _time("reminded"),
     Unique("tenant", "id", name="terminal_id"),
     sqlite_autoincrement=True,
 )
@@ -97,6 +99,7 @@ component = Table(
     _text("word"),
     _count("ram"),
     _count("stage"),
+    _count("spare"),
     _count("link"),
     _text("nonce"),
     _text("envelope"),
@@ -195,6 +198,7 @@ ledger = Table(
     _count("tries"),
     _time("ended"),
     _time("updated"),
+    _time("moved"),
 )
 
 event = Table(

@@ -183,6 +183,17 @@ class Folder:
         return found
 
 
+def heads(folder: Path) -> list[tuple[bytes, int, int, int]]:
+    """(name, size, piece, pieces that are here) of everything in a directory that has a bitmap; looks and changes nothing."""
+    found = []
+    for path in sorted(folder.glob("*.map")):
+        kept = RealDisk().read(path, 0, _HEAD.size + _map_length(0xFFFF_FFFF, 64))
+        if len(kept) >= _HEAD.size and kept[:4] == _MAGIC:
+            _, piece, size, name = _HEAD.unpack_from(kept)
+            found += [(name, size, piece, int.from_bytes(kept[_HEAD.size :], "little").bit_count())] if piece and size else []
+    return found
+
+
 def complete(folder: Path, file: bytes, size: int) -> bool:
     """Whether the whole file is here, in pieces of whatever size; looks and changes nothing."""
     kept = RealDisk().read(folder / f"{file[:16].hex()}.map", 0, _HEAD.size + _map_length(size, 1))

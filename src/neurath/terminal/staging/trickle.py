@@ -24,12 +24,14 @@ MOST = 4
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What an answer came to: pieces that were new, pieces dropped, and the program that is complete, if one is."""
+    """What an answer came to: pieces that were new, pieces dropped, and the program that is complete, if one is. `called`:
+    somebody wants this terminal to check in."""
 
     program: bytes = trickle.NOTHING
     new: int = 0
     dropped: int = 0
     complete: About | None = None
+    called: bool = False
 
 
 class Session:
@@ -70,6 +72,8 @@ class Session:
             reply = trickle.decode_reply(data)
         except DataError:
             return Heard(dropped=1)
+        if reply.call:
+            return Heard(reply.program, called=True)
         if not reply.pieces:
             return self._named(reply.program)
         if reply.coded:
