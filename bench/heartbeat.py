@@ -27,8 +27,8 @@ from neurath.server.app import Server, application
 from neurath.server.ddi import Policy
 from neurath.server.delivery import tickets
 from neurath.server.delivery.calls import Delivery
-from neurath.server.delivery.push import StreamPush
 from neurath.server.delivery.riding import ServerRiding
+from neurath.server.delivery.streams import StreamPush
 from neurath.server.delivery.trickle import Trickle
 from neurath.server.door import Door
 from neurath.server.fleet import access, rollout

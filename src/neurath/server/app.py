@@ -34,6 +34,7 @@ from neurath.server.gateways import GatewayPlane
 from neurath.server.software.deltas import Deltas
 from neurath.server.stock import station_token
 from neurath.server.store import Store
+from neurath.server.store.marks import NOBODY
 from neurath.server.watch import monitor
 
 log = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ class Server:
         self.trickle.flush()
 
     def _told(self, told: Sequence[Told]) -> None:
-        with self.store.write() as db:
+        with self.store.write(NOBODY) as db:
             reach.notified(db, told, time.time())
 
     def _unreached(self) -> Sequence[Told]:

@@ -20,6 +20,7 @@ from neurath.server.delivery.trickle import Trickle
 from neurath.server.fleet import gateway
 from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.gateway import Gateway
+from neurath.server.store.marks import NOBODY
 from neurath.wire import gateway as wire
 from neurath.wire import trickle
 from neurath.wire.gateway import MOST, Course, Courses, Word
@@ -64,7 +65,7 @@ class GatewayPlane:
         """Takes words of its terminals, others are passed over; gives their courses, and those of the next in order."""
         batch = wire.decode_batch(body)
         words = {word.terminal: word for word in batch.words}
-        with self.store.write() as db:
+        with self.store.write(NOBODY) as db:
             gateway.heard(db, found, now)
         with self.store.read() as db:
             spoken = gateway.named(db, found, words)
