@@ -21,6 +21,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "lwm2m": ("lwm2m", "lwm2m://HOST[:PORT]"),
     "mobileip": ("mobileip", "mobileip:FILE.toml"),
     "mqtt": ("mqtt_rides", "mqtt://[USER:PASSWORD@]HOST[:PORT]"),
+    "pair": ("pair", "pair:FILE.toml"),
     "mqtts": ("mqtt_rides", "mqtts://[USER:PASSWORD@]HOST[:PORT]"),
 }
 

@@ -12,6 +12,7 @@ from neurath.cli.output import Output
 KINDS: dict[str, tuple[str, str]] = {
     "lwm2m": ("carrier_lwm2m", "LwM2M server: pieces after registration updates"),
     "mobileip": ("carrier_mobileip", "a home agent of Mobile IPv4 whose answers carry pieces"),
+    "pair": ("carrier_pair", "one node of a high-availability pair, whose answers carry pieces"),
     "mqtt": ("carrier_mqtt", "answer heartbeats on an MQTT broker"),
     "dhcp": ("carrier_dhcp", "a relay in front of the site's DHCP server, or a small DHCP server"),
 }
