@@ -59,8 +59,8 @@ class Wire:
 class CoapSite(Site):
     """A site whose server answers over CoAP too, at a port that stays."""
 
-    def __init__(self, place: Path) -> None:
-        super().__init__(place, sleep=1, serve=("--coap", "0"))
+    def __init__(self, place: Path, *carriers: str) -> None:
+        super().__init__(place, sleep=1, serve=("--coap", "0", *(word for one in carriers for word in ("--carrier", one))))
         self.port = int(self.said["coap"].rsplit(":", 1)[1])
         self.web = int(self.url.rsplit(":", 1)[1])
         for number in (2,):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import signal
 import socket
 import subprocess
 import time
@@ -39,6 +40,14 @@ class Mosquitto:
         )
         self.process: subprocess.Popen[bytes] | None = None
         self.start()
+
+    def admit(self, user: str) -> None:
+        """One user more, NAME:PASSWORD; the broker reads its list again."""
+        name, _, password = user.partition(":")
+        words = [need("mosquitto_passwd"), "-b", str(self.place / "passwords"), name, password]
+        subprocess.run(words, check=True, capture_output=True)
+        if self.process is not None:
+            self.process.send_signal(signal.SIGHUP)
 
     @property
     def url(self) -> str:
