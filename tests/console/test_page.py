@@ -78,8 +78,38 @@ def test_progress_in_the_ledger_appears_on_an_open_page_without_reload(page: Bro
     fleet.close()
 
 
+def test_the_matrix_follows_a_terminal_through_every_step_on_an_open_page(page: Browser, tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path, time.time())
+    model = fleet.model("hub", 65536)
+    old, new = fleet.release(model, "1.0", 1, 40_000), fleet.release(model, "1.1", 2, 40_100)
+    terminal, other = fleet.terminal("t1", "hub", heard=1), fleet.terminal("t2", "hub", heard=1)
+    for one in (terminal, other):
+        fleet.shows(one, old, ago=1)
+    with served(fleet.store, fleet.delivery.why) as address:
+        page.look(1280)
+        page.open(f"{address}/matrix?model=hub" if not address.endswith("/") else f"{address}matrix?model=hub")
+        page.run("window.untouched = true")
+        page.until(lambda: "live" in page.text("#pulse") and "not" not in page.text("#pulse"))
+        assert page.text("#matrix").count("undistributed") == 2
+        assert "0 % on the newest" in page.text("#matrix")
+        fleet.now = time.time()
+        action = fleet.offered(terminal, new, old, 8192, ago=4)
+        page.until(lambda: "told" in page.text("#matrix tbody"))
+        fleet.report(action, Phase.DOWNLOADING, done=4096, ago=0)
+        page.until(lambda: "4.0 KiB of 8.0 KiB" in page.text("#matrix tbody"))
+        fleet.report(action, Phase.DOWNLOADED, done=8192, ago=0)
+        page.until(lambda: "distributed" in page.text("#matrix tbody tr:first-child"))
+        fleet.verdict(action, Verdict.CONFIRMED, ago=0)
+        fleet.shows(terminal, new, ago=0)
+        page.until(lambda: "installed" in page.text("#matrix tbody tr:first-child"))
+        assert "50 % on the newest" in page.text("#matrix")
+        assert "undistributed" in page.text("#matrix tbody tr:last-child")
+        assert page.run("window.untouched") is True
+    fleet.close()
+
+
 def test_no_request_leaves_the_machine_and_nothing_is_refused(page: Browser, console: str) -> None:
-    for path in ("", "?lang=ja", "terminals/hub-01", "terminals/hub-10"):
+    for path in ("", "?lang=ja", "terminals/hub-01", "terminals/hub-10", "matrix?model=primehub"):
         page.open(console + path)
     assert len(page.requests()) > 8
     assert [url for url in page.requests() if not url.startswith(console)] == []
@@ -128,7 +158,7 @@ CONTRAST = """
 
 
 @pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("path", ["", "terminals/hub-10", "terminals/nobody"])
+@pytest.mark.parametrize("path", ["", "terminals/hub-10", "terminals/nobody", "matrix?model=primehub"])
 def test_words_stand_out_by_4_5_to_1_in_light_and_dark(page: Browser, console: str, dark: bool, path: str) -> None:
     page.look(1280, dark=dark)
     page.open(console + path)
@@ -139,7 +169,7 @@ def test_words_stand_out_by_4_5_to_1_in_light_and_dark(page: Browser, console: s
 
 def test_nothing_runs_out_of_a_narrow_screen(page: Browser, console: str) -> None:
     page.look(360)
-    for path in ("", "terminals/hub-workshop"):
+    for path in ("", "terminals/hub-workshop", "matrix?model=primehub"):
         page.open(console + path)
         assert page.run("document.documentElement.scrollWidth") <= 360
 

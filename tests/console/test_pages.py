@@ -120,6 +120,21 @@ def test_an_absent_terminal_is_a_page_that_says_what_to_try(client: TestClient) 
     assert (told.status_code, told.json()["error"]) == (404, "NRT-133")
 
 
+def test_the_matrix_of_a_model_and_its_twin_say_the_same(client: TestClient) -> None:
+    page, twin = client.get("/matrix?model=primehub"), client.get("/matrix/index.json?model=primehub").json()
+    assert page.status_code == 200
+    (column,) = twin["matrix"]["columns"]
+    assert f"{column['installed']} of {column['terminals']} run it" in page.text
+    assert len(twin["matrix"]["rows"]) == page.text.count('<th scope="row">')
+    for row in twin["matrix"]["rows"]:
+        assert row["id"] in page.text
+    marks = {mesh["mark"] for row in twin["matrix"]["rows"] for mesh in row["meshes"]}
+    assert {"installed", "sending", "distributed", "failed"} <= marks
+    assert client.get("/matrix").status_code == 200
+    assert client.get("/matrix?model=nothing").status_code == 404
+    assert "ソフトウェアと端末" in client.get("/matrix?model=primehub", headers={"Accept-Language": "ja"}).text
+
+
 def test_hostile_words_of_a_terminal_stay_words(tmp_path: Path) -> None:
     fleet = Fleet(tmp_path, time.time())
     model = fleet.model("hub", 65536)

@@ -132,10 +132,33 @@ def _pin(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, objec
 def _list(db: Connection, args: argparse.Namespace, out: Output) -> int:
     from neurath.server.fleet import access
 
+    stands = _stands(db)
     for one in access.all_terminals(db, args.tenant):
         text = f"{one.id:32} {one.model or '-':16} heard {data.when(one.heard)}"
-        out.data(text, **dataclasses.asdict(one))
+        software = stands.get((one.tenant, one.id), {})
+        words = [f"{name}: {said['runs'] or 'unknown'}, newest {said['mark']}" for name, said in software.items()]
+        out.data("  ".join([text, *words]), **dataclasses.asdict(one), software=software)
     return 0
+
+
+def _stands(db: Connection) -> dict[tuple[str, str], dict[str, dict[str, object]]]:
+    """For each terminal how it stands with each piece of software of its model."""
+    from neurath.server.fleet import matrix
+    from neurath.server.software import catalog
+
+    found: dict[tuple[str, str], dict[str, dict[str, object]]] = {}
+    for model in catalog.list_models(db):
+        page, seen = 1, matrix.matrix(db, model)
+        while seen.rows and seen.columns:
+            for row in seen.rows:
+                meshes = zip(seen.columns, row.meshes, strict=True)
+                found[row.tenant, row.id] = {
+                    column.component: {"newest": column.version, "runs": mesh.runs, "mark": mesh.mark.value}
+                    for column, mesh in meshes
+                }
+            page += 1
+            seen = matrix.matrix(db, model, page)
+    return found
 
 
 def _show(db: Connection, found: Terminal, out: Output) -> int:
@@ -150,7 +173,10 @@ def _show(db: Connection, found: Terminal, out: Output) -> int:
         runs = catalog.installed(db, found.model or "", one.component, one.bank, one.bank_size)
         name = runs.version if runs else f"unknown image {one.bank[:16]}…" if one.bank else "nothing shown yet"
         text.append(f"  {one.component}: runs {name}, {one.state}, lends {one.ram:,} bytes")
-    text += [f"  {e.component} {e.version}: {e.phase} {e.sync:,}/{e.size:,} {e.verdict} {e.reason}".rstrip() for e in lines]
+    for e in lines:
+        text.append(f"  {e.component} {e.version}: {e.phase} {e.sync:,}/{e.size:,} {e.verdict} {e.reason}".rstrip())
+        steps = {"told": e.notified, "offered": e.offered, "distributed": e.distributed, "installed": e.installed}
+        text.append("      " + "  ".join(f"{word} {data.when(at)}" for word, at in steps.items()))
     fields = dataclasses.asdict(found)
     fields |= {"components": [dataclasses.asdict(s) for s in said], "ledger": [dataclasses.asdict(e) for e in lines]}
     out.data("\n".join(text), **fields)

@@ -15,8 +15,10 @@ from neurath.errors import NeurathError, NotFound
 from neurath.flash.geometry import Layout, Model
 from neurath.ids import FIRMWARE
 from neurath.server.fleet import access, figures, progress, spread
+from neurath.server.fleet import matrix as matrices
 from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.figures import Line, Share, State, Wanted
+from neurath.server.fleet.matrix import Matrix
 from neurath.server.fleet.progress import Event, Shown
 from neurath.server.fleet.spread import Rollout
 from neurath.server.software import catalog
@@ -91,6 +93,18 @@ class TerminalPage:
         if self.terminal.carrier:
             found += [("Carrier", self.terminal.carrier), ("Address", self.terminal.address)]
         return found
+
+
+def matrix(store: Store, model: str, page: int) -> tuple[list[str], Matrix | None]:
+    """The models there are, and the matrix of one of them ("": the first that has software); None where there is none."""
+    with store.read() as db:
+        models = catalog.list_models(db)
+        if not model:
+            having = {one.model for one in catalog.list_releases(db)}
+            model = next((name for name in models if name in having), "")
+        if model and model not in models:
+            raise NotFound(f"no model {model!r}", "none has this name", "neurath model list", id="NRT-132")
+        return models, matrices.matrix(db, model, page) if model else None
 
 
 def overview(store: Store, wanted: Wanted, why: Why, now: UnixTime) -> Overview:

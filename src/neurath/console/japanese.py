@@ -104,6 +104,18 @@ JAPANESE: dict[str, str] = {
     "Describe the model, sign the image where the key is, and add both:": (
         "機種を登録し、鍵のある場所で署名し、両方を追加します。"
     ),
+    # matrix
+    "Software and terminals": "ソフトウェアと端末",
+    "told": "通知済み",
+    "distributed": "配布済み",
+    "undistributed": "未配布",
+    "installed": "インストール済み",
+    "came {ago}": "{ago}に登録",
+    "{n} of {all} told": "{all} 台中 {n} 台に通知",
+    "{n} of {all} have the file": "{all} 台中 {n} 台に配布",
+    "{share} on the newest": "最新版 {share}",
+    "runs {version}": "{version} で動作中",
+    "No software for this model yet": "この機種のソフトウェアはまだありません",
     # rollouts
     "No rollout yet": "配信はまだありません",
     "A release is offered to terminals by a rollout:": "版は配信によって端末に提示されます。",

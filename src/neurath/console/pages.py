@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from enum import Enum
 from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -26,6 +27,7 @@ from neurath.errors import NeurathError, NotFound, NothingToDo
 from neurath.server.fleet import access, remind, underway
 from neurath.server.fleet.access import DEFAULT_TENANT
 from neurath.server.fleet.figures import PAGE, Line, State, Wanted
+from neurath.server.fleet.matrix import Row
 from neurath.server.store import Store
 from neurath.units import UnixTime
 
@@ -61,6 +63,8 @@ def routes(desk: Desk, live: Live | None = None) -> list[BaseRoute]:
     return [
         Route("/", console.shown(console.overview)),
         Route("/index.json", console.told(console.overview_json)),
+        Route("/matrix", console.shown(console.matrix)),
+        Route("/matrix/index.json", console.told(console.matrix_json)),
         Route("/terminals/{id}", console.shown(console.terminal)),
         Route("/terminals/{id}/index.json", console.told(console.terminal_json)),
         Route("/trickle", console.shown(console.trickle)),
@@ -109,6 +113,7 @@ class Sheet:
             "moment": words.moment,
             "span": lambda seconds: words.span(seconds, t),
             "ago": lambda then: words.ago(then, self.now, t),
+            "cell": lambda mesh: shapes.mesh(mesh, t),
             "badge": lambda state: shapes.badge(state, t),
             "track": lambda line: shapes.track(line, t),
             "bar": shapes.bar,
@@ -123,7 +128,7 @@ class Sheet:
             answer.set_cookie("lang", self.language, max_age=31_536_000, httponly=True, samesite="lax")
         return answer
 
-    def address(self, one: Line | board.Record | underway.Run) -> str:
+    def address(self, one: Line | board.Record | underway.Run | Row) -> str:
         """The page of a terminal."""
         tail = "" if one.tenant == DEFAULT_TENANT else "?" + urlencode({"tenant": one.tenant})
         return f"{self.request.scope.get('root_path', '').rstrip('/')}/terminals/{quote(one.id, safe='')}{tail}"
@@ -182,6 +187,23 @@ class Console:
         now = self._sheet(request).now
         seen = board.overview(self.desk.store, _wanted(request), self.desk.why, now)
         return _twin({"now": now, **asdict(seen), "counts": {state.value: n for state, n in seen.counts.items()}})
+
+    def matrix(self, request: Request) -> Response:
+        sheet = self._sheet(request)
+        models, seen = board.matrix(self.desk.store, *_asked(request))
+        sheet.values = {
+            "title": sheet.t("Software and terminals"),
+            "twin": f"matrix/index.json?{request.url.query}" if request.url.query else "matrix/index.json",
+            "models": models,
+            "seen": seen,
+            "page": max(1, _asked(request)[1]),
+            "first": (max(1, _asked(request)[1]) - 1) * PAGE + 1,
+        }
+        return sheet.render("matrix.html")
+
+    def matrix_json(self, request: Request) -> Response:
+        models, seen = board.matrix(self.desk.store, *_asked(request))
+        return _twin({"now": self._sheet(request).now, "models": models, "matrix": None if seen is None else asdict(seen)})
 
     def terminal(self, request: Request) -> Response:
         sheet = self._sheet(request)
@@ -280,7 +302,7 @@ def _twin(content: Mapping[str, object], status: int = 200) -> Response:
 
 
 def _plain(value: object) -> object:
-    if isinstance(value, State):
+    if isinstance(value, Enum):
         return value.value
     return value.hex() if isinstance(value, bytes) else str(value)
 
@@ -296,13 +318,20 @@ def _wanted(request: Request) -> Wanted:
     )
 
 
+def _asked(request: Request) -> tuple[str, int]:
+    """(model, page) of the matrix that is wanted; "": the first model there is."""
+    return request.query_params.get("model", "")[:64], _wanted(request).page
+
+
 def _named(request: Request) -> tuple[str, str]:
     return request.query_params.get("tenant", DEFAULT_TENANT), str(request.path_params["id"])
 
 
 def _query(request: Request) -> str:
     """What the page was asked with, for links that change one thing of it."""
-    kept = [(key, value) for key, value in request.query_params.multi_items() if key in ("q", "state", "tenant") and value]
+    kept = [
+        (key, value) for key, value in request.query_params.multi_items() if key in ("q", "state", "tenant", "model") and value
+    ]
     return urlencode(kept) + "&" if kept else ""
 
 

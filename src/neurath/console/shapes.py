@@ -11,6 +11,7 @@ from markupsafe import Markup
 from neurath.console.words import Speak, amount
 from neurath.flash.geometry import Layout, Span
 from neurath.server.fleet.figures import Line, State
+from neurath.server.fleet.matrix import Mark, Mesh
 from neurath.wire.report import Phase
 
 STATE_WORDS = {
@@ -61,6 +62,25 @@ def badge(state: State, t: Speak) -> Markup:
     return Markup(
         '<span class="badge s-{0}"><svg class="mark" aria-hidden="true"><use href="#m-{0}"/></svg>{1}</span>'
     ).format(state.value, t(STATE_WORDS[state]))
+
+
+#: What each mark of the matrix looks like and is called; the shapes are those of the states.
+_MARKS = {
+    Mark.INSTALLED: ("current", "installed"),
+    Mark.FAILED: ("failed", "failed"),
+    Mark.DISTRIBUTED: ("older", "distributed"),
+    Mark.SENDING: ("working", "receiving"),
+    Mark.TOLD: ("waiting", "told"),
+    Mark.UNDISTRIBUTED: ("unheard", "undistributed"),
+}
+
+
+def mesh(found: Mesh, t: Speak) -> Markup:
+    """How a terminal stands with the newest release, as shape and word in their colour."""
+    look, word = _MARKS[found.mark]
+    return Markup(
+        '<span class="badge s-{0}"><svg class="mark" aria-hidden="true"><use href="#m-{0}"/></svg>{1}</span>'
+    ).format(look, t(word))
 
 
 def track(line: Line, t: Speak) -> Markup:

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from neurath.errors import DataError, NeurathError, NotFound, NothingToDo, RefusedError, TrustError, UsageError
 from neurath.ids import FIRMWARE
 from neurath.server.delivery.calls import Delivery
-from neurath.server.fleet import access, progress, remind, rollout, underway, waves
+from neurath.server.fleet import access, matrix, progress, remind, rollout, underway, waves
 from neurath.server.fleet.access import DEFAULT_TENANT, Enrolment, Terminal
 from neurath.server.fleet.progress import Wanted
 from neurath.server.software import catalog
@@ -81,6 +81,7 @@ def management(store: Store, delivery: Delivery) -> FastAPI:
     _terminal_routes(api, store, delivery)
     _underway_routes(api, store)
     _rollout_routes(api, store)
+    _ledger_routes(api, store)
     stock_routes(api, store)
     return api
 
@@ -220,6 +221,26 @@ def terminal_json(delivery: Delivery, found: Terminal) -> Json:
     return dataclasses.asdict(found) | {"heard": delivery.last_heard(found)}
 
 
+def _ledger_routes(api: FastAPI, store: Store) -> None:
+    @api.get("/matrix")
+    def software_by_terminals(model: str, page: int = 1) -> Json:
+        """Software times terminals, 50 terminals a page."""
+        with store.read() as db:
+            catalog.find_model(db, model)
+            found = dataclasses.asdict(matrix.matrix(db, model, max(1, min(page, 1_000_000))))
+        for row in found["rows"]:
+            for mesh in row["meshes"]:
+                mesh["mark"] = mesh["mark"].value
+        for column in found["columns"]:
+            column["share"] = column["installed"] / column["terminals"] if column["terminals"] else 0.0
+        return found
+
+    @api.get("/ledger")
+    def ledger(release: int | None = None, since: float = 0.0) -> list[Json]:
+        with store.read() as db:
+            return [dataclasses.asdict(one) for one in progress.entries(db, Wanted(release=release, since=since))]
+
+
 def _rollout_routes(api: FastAPI, store: Store) -> None:
     @api.get("/rollouts")
     def rollouts() -> list[Json]:
@@ -247,8 +268,3 @@ def _rollout_routes(api: FastAPI, store: Store) -> None:
             raise NotFound(f"no command {command[:20]!r}", "there are " + ", ".join(rollout.MOVES))
         with store.write() as db:
             return dataclasses.asdict(rollout.move(db, number, command, time.time()))
-
-    @api.get("/ledger")
-    def ledger(release: int | None = None, since: float = 0.0) -> list[Json]:
-        with store.read() as db:
-            return [dataclasses.asdict(one) for one in progress.entries(db, Wanted(release=release, since=since))]

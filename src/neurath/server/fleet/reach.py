@@ -155,6 +155,29 @@ def tally(db: Connection, course: Course, release: Release, now: float) -> Tally
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """How many of the terminals a release is for were told, have its file, run it."""
+
+    targets: int
+    told: int
+    distributed: int
+    installed: int
+
+
+def stand(db: Connection, course: Course, release: Release) -> Stand:
+    """The figures of one release over all terminals it is for."""
+    fleet = _fleet(db, course, release).subquery()
+    query = select(
+        func.count().label("targets"),
+        func.sum(case((fleet.c.notified.is_not(None), 1), else_=0)).label("told"),
+        func.sum(case((fleet.c.has, 1), (fleet.c.distributed.is_not(None), 1), else_=0)).label("distributed"),
+        func.sum(case((fleet.c.has, 1), else_=0)).label("installed"),
+    )
+    row = db.execute(query).one()
+    return Stand(int(row.targets or 0), int(row.told or 0), int(row.distributed or 0), int(row.installed or 0))
+
+
 def gate(db: Connection, course: Course, release: Release, size: int | None) -> int:
     """The gate that so many of the terminals pass; None: everybody, later ones too."""
     if size is None:
