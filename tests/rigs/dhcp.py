@@ -33,6 +33,7 @@ class Site:
     server: Namespace = field(init=False)
     relay: Namespace = field(init=False)
     clients: dict[str, Namespace] = field(default_factory=dict)
+    keas: dict[Path, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.server, self.relay = self.net.namespace("srv"), self.net.namespace("rel")
@@ -89,7 +90,7 @@ class Site:
             "-c",
             folder / "kea.json",
         )
-        where.start(*words, log=folder / "out")
+        self.keas[folder / "log"] = where.start(*words, log=folder / "out")
         where.listens(67, "udp")
         return folder / "log"
 
@@ -128,12 +129,12 @@ class Site:
 
     # ---- clients
 
-    def dhclient(self, where: Namespace, *, trickle: bool = True) -> Path:
+    def dhclient(self, where: Namespace, *, trickle: bool = True, router: str = NEAR) -> Path:
         """ISC dhclient; gives its spool."""
         folder = self._hooks(where, "dhclient-exit-hook")
         conf = (HOOKS / "dhclient.conf.part").read_text() if trickle else ""
         (folder / "conf").write_text("request subnet-mask, routers;\n" + conf)
-        script = "#!/bin/sh\n" + _address("$reason", "BOUND|RENEW|REBIND|REBOOT", "$new_ip_address", "$interface")
+        script = "#!/bin/sh\n" + _address("$reason", "BOUND|RENEW|REBIND|REBOOT", ("$new_ip_address", "$interface", router))
         self._script(folder / "script", script + f". {folder}/dhclient-exit-hook\nexit 0\n")
         where.start(
             need("dhclient"), "-d", "-4", "-cf", folder / "conf", "-lf", folder / "leases", "-pf", folder / "pid",
@@ -156,7 +157,7 @@ class Site:
     def udhcpc(self, where: Namespace, every: float = 2.0) -> Path:
         """busybox udhcpc, which takes no T1 from the server: renewed by its own signal."""
         folder = self._hooks(where, "udhcpc-hook")
-        script = "#!/bin/sh\n" + _address("$1", "bound|renew", "$ip", "$interface") + "exit 0\n"
+        script = "#!/bin/sh\n" + _address("$1", "bound|renew", ("$ip", "$interface", NEAR)) + "exit 0\n"
         self._script(folder / "next", script)
         process = where.start(
             "env", f"NEURATH_UDHCPC_NEXT={folder}/next", need("udhcpc"), "-f", "-i", "eth0", "-s", folder / "udhcpc-hook",
@@ -186,8 +187,9 @@ class Site:
         path.chmod(0o755)
 
 
-def _address(word: str, cases: str, address: str, interface: str) -> str:
-    route = f"ip route replace default via {NEAR}"
+def _address(word: str, cases: str, words: tuple[str, str, str]) -> str:
+    address, interface, router = words
+    route = f"ip route replace default via {router}"
     return f'case "{word}" in {cases}) ip addr replace {address}/24 dev {interface}; {route};; esac\n'
 
 

@@ -23,7 +23,9 @@ WORDS = st.builds(
     st.just(b"") | STATES.map(trickle.encode_state),
     st.integers(0, cbor.MAX_NUMBER),
 )
-COURSES = st.builds(Course, NAMES) | st.builds(Course, NAMES, PROGRAMS, st.sampled_from(SIZES), st.integers(1, 0xFF_FFFF))
+COURSES = st.builds(Course, NAMES) | st.builds(
+    Course, NAMES, PROGRAMS, st.sampled_from(SIZES), st.integers(1, 0xFF_FFFF), st.integers(0, cbor.MAX_NUMBER)
+)
 BATCHES = st.builds(Batch, st.lists(WORDS, max_size=8).map(tuple), st.just("") | NAMES)
 ANSWERS = st.builds(Courses, st.lists(COURSES, max_size=8).map(tuple), st.just("") | NAMES)
 
@@ -83,6 +85,6 @@ def test_the_longest_messages_fit():
     word = Word("T" * 64, "c" * 32, "a" * 64, OLDEST, state, cbor.MAX_NUMBER)
     batch = Batch((word,) * MOST, "T" * 64)
     assert gateway.decode_batch(gateway.encode_batch(batch)) == batch
-    answer = Courses((Course("T" * 64, b"abcd", 4096, 0xFF_FFFF),) * (2 * MOST), "T" * 64)
+    answer = Courses((Course("T" * 64, b"abcd", 4096, 0xFF_FFFF, cbor.MAX_NUMBER),) * (2 * MOST), "T" * 64)
     assert gateway.decode_courses(gateway.encode_courses(answer)) == answer
     assert Course("T").program == NOTHING

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from neurath.carriers.base import Riding
     from neurath.carriers.dhcp.clients import Clients
-    from neurath.carriers.dhcp.runner import Heard, Runner
+    from neurath.carriers.dhcp.runner import Runner, Word
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     _check(args)
     address, network = address_of(args.interface)
-    heard = _heard(args, _clients(args), address, network)
+    word = _word(args, _clients(args), address, network)
     if args.dry_run:
         out.data(f"{args.interface}: ready, nothing was opened", interface=args.interface)
         return 0
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     with contextlib.ExitStack() as opened:
         opened.callback(wires.close)
         riding = opened.enter_context(_riding(args))
-        runner = Runner(wires, heard, riding, time.time, lambda text: out.data(text, changed=text), pointing)
+        runner = Runner(wires, word, riding, time.time, lambda text: out.data(text, changed=text), pointing)
         out.talk(f"listening on {args.interface}")
         out.event("task_begin", interface=args.interface)
         drained = Drained(out) if args.drain else None
@@ -128,7 +128,7 @@ def _riding(args: argparse.Namespace) -> AbstractContextManager[Riding]:
     return contextlib.nullcontext(Silent()) if args.observe or args.drain or alone else gateway.riding(args)
 
 
-def _heard(args: argparse.Namespace, clients: Clients, address: bytes, network: tuple[int, int]) -> Heard:
+def _word(args: argparse.Namespace, clients: Clients, address: bytes, network: tuple[int, int]) -> Word:
     from neurath.carriers.dhcp import standalone
     from neurath.carriers.dhcp.relay import Site
     from neurath.carriers.dhcp.runner import Relay

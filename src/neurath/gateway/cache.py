@@ -8,13 +8,15 @@ import logging
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from neurath.carriers.base import Seen
 from neurath.errors import DataError
 from neurath.gateway.shelf import CHUNK, Drawer, Name, Shelf
-from neurath.wire import trickle
+from neurath.wire import rateless, trickle
 from neurath.wire.gateway import MOST, OLDEST, Course, Word
+from neurath.wire.rateless import SEGMENT, Segments, Source
 from neurath.wire.trickle import NOTHING, REPLY_HEADER, Ask, Reply, State
 
 log = logging.getLogger(__name__)
@@ -68,6 +70,7 @@ class Cache:
     _heard: dict[str, Heard] = field(default_factory=dict)
     _untold: OrderedDict[str, None] = field(default_factory=OrderedDict)
     _turns: dict[str, int] = field(default_factory=dict)
+    _sources: dict[Name, Source] = field(default_factory=dict)
     _shelf: Shelf = field(init=False)
     _drawer: Drawer = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -118,6 +121,10 @@ class Cache:
         """What the server said about these terminals."""
         with self._lock:
             fresh = {c.terminal: c for c in courses if self._courses.get(c.terminal) != c}
+            for terminal, course in fresh.items():
+                before = self._courses.get(terminal)
+                same = before is not None and before.program == course.program
+                self._turns[terminal] = max(self._turns.get(terminal, 0) if same else 0, course.sent // course.size)
             self._courses |= fresh
             every = list(self._courses.values())
         if fresh:
@@ -143,6 +150,7 @@ class Cache:
         with self._lock:
             alive = {Name(c.program, c.size): c for c in self._courses.values() if c.program != NOTHING}
             gone = self._shelf.drop_others(set(alive))
+            self._sources = {name: source for name, source in self._sources.items() if name in alive}
             want = self._urgent(alive)
             if want is None and not self._shelf.full:
                 missing = ((c, n) for name, c in alive.items() for n in _chunks(c) if not self._shelf.has(name, n))
@@ -189,21 +197,41 @@ class Cache:
             return Reply(course.program), 0
         if course.program == NOTHING or (asked is not None and asked.sync >= course.count):
             return (None if course.program == NOTHING else Reply(course.program)), 0
-        first, count = self._turn(course), max(0, room - REPLY_HEADER) // course.size  # the room is a person's word there
-        if asked is not None:
-            first, room = asked.sync, min(room, asked.room)
-            count = trickle.ride(trickle.rate_of(asked.link) * heard.period, room - REPLY_HEADER, course.size)
-        pieces = self._shelf.cut(Name(course.program, course.size), first, min(count, course.count - first))
+        if asked is None:
+            return self._coded(course, room)
+        spare, room = trickle.rate_of(asked.link) * heard.period, min(room, asked.room)
+        count = min(trickle.ride(spare, room - REPLY_HEADER, course.size), course.count - asked.sync)
+        pieces = self._shelf.cut(Name(course.program, course.size), asked.sync, count)
         if not pieces:
             return None, 0
-        if asked is None:
-            self._turns[course.terminal] = (first + len(pieces)) % course.count
-        last = first + len(pieces) == course.count
-        return Reply(course.program, first, course.size, pieces, last), sum(map(len, pieces))
+        last = asked.sync + len(pieces) == course.count
+        return Reply(course.program, asked.sync, course.size, pieces, last), sum(map(len, pieces))
 
-    def _turn(self, course: Course) -> int:
-        """Where a terminal stands whose requests do not say so: it gets the stream in turn, again and again."""
-        return self._turns.get(course.terminal, 0) % course.count
+    def _coded(self, course: Course, room: int) -> tuple[Reply | None, int]:
+        """For a terminal that cannot say what it lacks: the symbols after those that it was sent. As many as the room takes:
+        the room is a person's word there, on a network that he knows."""
+        count = max(0, room - REPLY_HEADER) // (course.size + trickle.NAME)
+        if not count or course.count > rateless.MOST:
+            return None, 0
+        name = Name(course.program, course.size)
+        source = self._sources.get(name)
+        if source is None:
+            source = self._sources[name] = Source(Segments(course.count, course.size), partial(self._segment, course))
+        turn = self._turns.get(course.terminal, 0)
+        try:
+            symbols = tuple(source.symbol(order) for order in range(turn, turn + count))
+        except LookupError:
+            return None, 0  # not all of its pieces are here yet
+        self._turns[course.terminal] = turn + count
+        return Reply(course.program, course.count, course.size, symbols, coded=True), count * course.size
+
+    def _segment(self, course: Course, index: int) -> bytes:
+        """The bytes of a segment, padded to whole pieces; LookupError while some are lacking."""
+        length = Segments(course.count, course.size).length(index)
+        pieces = self._shelf.cut(Name(course.program, course.size), index * SEGMENT, length)
+        if len(pieces) < length:
+            raise LookupError(index)
+        return b"".join(piece.ljust(course.size, b"\0") for piece in pieces)
 
     def _hear(self, seen: Seen, asked: State | None, now: float, need: int) -> Heard:
         state = b"" if asked is None else trickle.encode_state(asked)

@@ -112,12 +112,12 @@ class Drawer:
             return []
         try:
             rows = json.loads((self.folder / _COURSES).read_text())
-            return [Course(row[0], bytes.fromhex(row[1]), row[2], row[3]) for row in rows]
+            return [Course(row[0], bytes.fromhex(row[1]), *row[2:]) for row in rows]
         except (OSError, ValueError, TypeError, LookupError, DataError):
             return []
 
     def keep_courses(self, courses: Iterable[Course]) -> None:
         if self.folder is not None:
-            rows = [[c.terminal, c.program.hex(), c.size, c.count] for c in courses]
+            rows = [[c.terminal, c.program.hex(), c.size, c.count, c.sent] for c in courses]
             with contextlib.suppress(OSError):
                 write_whole(self.folder / _COURSES, json.dumps(rows).encode())

@@ -23,6 +23,7 @@ from neurath.server.fleet.gateway import Gateway
 from neurath.server.store.marks import NOBODY
 from neurath.wire import gateway as wire
 from neurath.wire import trickle
+from neurath.wire.cbor import MAX_NUMBER
 from neurath.wire.gateway import MOST, Course, Courses, Word
 
 log = logging.getLogger(__name__)
@@ -115,4 +116,4 @@ def course(terminal: TerminalId, ahead: Candidate | None) -> Course:
     if ahead is None:
         return Course(terminal)
     plan = ahead.stream.plan
-    return Course(terminal, ahead.program, plan.piece, plan.count)
+    return Course(terminal, ahead.program, plan.piece, plan.count, min(ahead.sent, MAX_NUMBER))

@@ -57,18 +57,21 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """What rides to this terminal next: a program whose stream has `count` pieces of `size` bytes. No program: nothing."""
+    """What rides to this terminal next: a program whose stream has `count` pieces of `size` bytes; `sent` bytes of it (names
+    of symbols not counted) were sent, by all that the server knows. No program: nothing."""
 
     terminal: str
     program: bytes = NOTHING
     size: int = SIZES[0]
     count: int = 0
+    sent: int = 0
 
     def __post_init__(self) -> None:
         checked_name(self.terminal, "terminal id")
+        cbor.demand_numbers("course", self.sent)
         if len(self.program) != 4 or self.size not in SIZES or not 0 <= self.count <= MAX_SYNC:
             raise malformed("course", "a program of 4 bytes, a piece size that is known, a count of 24 bits")
-        if (self.program == NOTHING) is not (self.count == 0) or (self.count == 0 and self.size != SIZES[0]):
+        if (self.program == NOTHING) is not (self.count == 0) or (self.count == 0 and (self.sent or self.size != SIZES[0])):
             raise malformed("course", "a program and its stream, or neither")
 
 
@@ -103,7 +106,7 @@ def decode_batch(data: bytes) -> Batch:
 
 
 def encode_courses(answer: Courses) -> bytes:
-    rows = [[c.terminal, c.program, c.size, c.count] for c in answer.courses]
+    rows = [[c.terminal, c.program, c.size, c.count, c.sent] for c in answer.courses]
     return cbor.pack({1: rows, 2: answer.after or None})
 
 
@@ -111,7 +114,7 @@ def decode_courses(data: bytes) -> Courses:
     """The courses in the bytes, or DataError."""
     f = cbor.unpack(data, "courses")
     f.only(frozenset({1, 2}))
-    rows = _rows(f.need(1, list), (str, bytes, int, int), "courses")
+    rows = _rows(f.need(1, list), (str, bytes, int, int, int), "courses")
     answer = Courses(tuple(Course(*row) for row in rows), f.text(2, 64, ""))
     _demand_one_form(encode_courses(answer), data)
     return answer

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from neurath.carriers.dhcp import relay
 from neurath.carriers.dhcp.clients import Client, Clients, read
-from neurath.carriers.dhcp.relay import Enrich, Known, Note, Send, Site, To
+from neurath.carriers.dhcp.relay import Enrich, Heard, Known, Note, Send, Site, To
 from neurath.errors import UsageError
 from neurath.wire import dhcp
 from neurath.wire.dhcp import CIADDR, GIADDR, YIADDR, Code, Op, Sub
@@ -29,7 +29,7 @@ def request(mac=MINE, options=WORDS, ciaddr=LEASED, giaddr=dhcp.NOWHERE):
 
 
 def up(message, site=SITE, known=None):
-    known, actions = relay.from_client(site, known, dhcp.packed(message))
+    known, actions = relay.from_client(site, known, Heard(dhcp.packed(message)))
     return known, [a for a in actions if isinstance(a, Send)], [a for a in actions if isinstance(a, Note)]
 
 
@@ -52,7 +52,7 @@ def down(message, known, site=SITE):
 
 @given(MESSAGES.map(dhcp.encode) | st.binary(max_size=400).map(lambda tail: b"\x01\x01\x06\x00" + bytes(232) + tail))
 def test_a_strangers_packet_keeps_every_byte_but_those_every_relay_writes(data):
-    _, actions = relay.from_client(SITE, None, data)
+    _, actions = relay.from_client(SITE, None, Heard(data))
     if data[0] != 1 or data[3] >= relay.MOST_HOPS:
         assert actions == () or data[0] != 1
         return
@@ -95,7 +95,7 @@ def test_while_observing_nothing_changes_and_a_line_says_what_would():
 
 def test_a_packet_that_went_in_circles_ends():
     for mac in (MINE, OTHER):
-        assert relay.from_client(SITE, None, dhcp.packed(request(mac).at(3, b"\x10")))[1] == ()
+        assert relay.from_client(SITE, None, Heard(dhcp.packed(request(mac).at(3, b"\x10"))))[1] == ()
 
 
 # ---- its own ---------------------------------------------------------------------------------------------------------------
@@ -237,6 +237,18 @@ def test_draining_hands_the_server_back():
     assert note.points is False
 
 
+def test_one_that_keeps_coming_while_draining_is_left_to_ask_everybody():
+    site = replace(SITE, drain=True)
+    known, (out,), _ = up(request(), site)
+    known, _ = down(answer(out), known, site)
+    renewal = dhcp.packed(request())
+    assert relay.from_client(site, known, Heard(renewal, direct=True))[1][0].text.startswith("not answered")
+    assert isinstance(relay.from_client(site, known, Heard(renewal))[1][0], Send), "to everybody: answered"
+    assert isinstance(relay.from_client(SITE, known, Heard(renewal, direct=True))[1][0], Send), "not draining"
+    for other in (request(giaddr=BELOW), request(options=[(Code.TYPE, b"\x07"), (Code.SERVER, NEAR)])):
+        assert isinstance(relay.from_client(site, known, Heard(dhcp.packed(other), direct=True))[1][0], Send)
+
+
 def test_relay_information_that_does_not_fit_leaves_the_packet_alone():
     full = request(OTHER, [*WORDS, (Code.CLASS, b"camera"), (Code.RELAY, dhcp.subs_to(((2, bytes(250)),)))], giaddr=BELOW)
     _, (out,), notes = up(full)
@@ -264,7 +276,7 @@ def test_no_packet_of_an_enrolled_client_breaks_anything(message):
     message = replace(message, fixed=message.fixed[:2] + b"\x06" + message.fixed[3:28] + MINE + message.fixed[34:])
     data = dhcp.encode(message)
     for known in (None, Known(Client("t1", MINE), SERVER, None, 1500, True, BELOW)):
-        relay.from_client(site, known, b"\x01" + data[1:])
+        relay.from_client(site, known, Heard(b"\x01" + data[1:], True))
         relay.from_server(site, known, b"\x02" + data[1:])
 
 

@@ -8,8 +8,9 @@ import pytest
 from neurath.carriers.dhcp.spool import Spool
 from neurath.errors import LinkError
 from neurath.terminal.staging.trickle import Ram, Session
-from tests.rigs.dhcp import NEAR, SERVER, T1, Site, Source, address
-from tests.rigs.net import frames, laid, tshark, udp
+from tests.parts import need
+from tests.rigs.dhcp import FAR, NEAR, SERVER, T1, Site, Source, address
+from tests.rigs.net import frames, laid, tshark, udp, until
 
 pytestmark = pytest.mark.heavy
 MACS = {name: f"52:54:00:00:01:{n:02x}" for n, name in enumerate(("dhclient", "dhcpcd", "udhcpc", "foreign"), 1)}
@@ -42,7 +43,7 @@ def test_stock_clients_gather_a_file_from_their_renewals_with_kea_unmodified(sit
     """T1, T16: three real clients, the site's own server, the relay with the hooks as they are shipped."""
     names = ("dhclient", "dhcpcd", "udhcpc")
     machines = {name: site.client(name, MACS[name]) for name in (*names, "foreign")}
-    site.enrol(*(f'terminal = "{name}"\nmac = "{MACS[name]}"\nroom = {208 if name == "udhcpc" else 504}' for name in names))
+    site.enrol(*(f'terminal = "{name}"\nmac = "{MACS[name]}"\nroom = {212 if name == "udhcpc" else 504}' for name in names))
     site.kea()
     source = Source(site, names)
     seen = site.net.capture(site.relay, "near", site.path / "near.pcap", udp(67, 68))
@@ -88,3 +89,60 @@ def unchanged(site, mac):
         assert payload in far or (payload[0] == 1 and relayed in far), payload.hex()
         past += payload in far and payload[0] == 1
     return past
+
+
+def test_dnsmasq_unmodified_is_relayed_to_and_its_answers_carry_pieces(site):
+    machine = site.client("dhclient", MACS["dhclient"])
+    site.enrol(f'terminal = "dhclient"\nmac = "{MACS["dhclient"]}"')
+    log = site.dnsmasq()
+    source = Source(site, ("dhclient",))
+    site.carrier("--relay-to", SERVER, *source.words)
+    until(lambda: list((site.path / "keep").glob("*-*/0")), "the gateway has the pieces", 20)
+    spool = site.dhclient(machine)
+    until(lambda: list(spool.glob("*.answer")), "a piece rode on an answer of dnsmasq", 20)
+    assert address(machine).startswith("10.77.0.")
+    assert "DHCPACK" in log.read_text()
+
+
+def test_behind_an_existing_relay_the_site_works_as_before_and_pieces_ride(site):
+    """The site's own router relays (dnsmasq as a plain relay); ours is where its helper-address points."""
+    inner = site.net.namespace("inner")
+    site.net.veth(inner, "out0", site.relay, "in0")
+    site.relay.up("in0", "10.79.0.1/24")
+    inner.up("out0", "10.79.0.2/24")
+    inner.ip("route", "add", "default", "via", "10.79.0.1")
+    inner.set("net/ipv4/ip_forward", 1)
+    inner.bridge("lan0")
+    inner.up("lan0", "10.76.0.1/24")
+    for where, via in ((site.relay, "10.79.0.2"), (site.server, FAR)):
+        where.ip("route", "add", "10.76.0.0/24", "via", via)
+    site.server.ip("route", "add", "10.79.0.0/24", "via", FAR)
+    machines = {}
+    for name in ("dhclient", "foreign"):
+        machines[name] = site.net.namespace(name)
+        site.net.veth(machines[name], "eth0", inner, f"q-{name}")
+        machines[name].ip("link", "set", "eth0", "address", MACS[name])
+        machines[name].ip("link", "set", "eth0", "up")
+        inner.ip("link", "set", f"q-{name}", "master", "lan0")
+        inner.ip("link", "set", f"q-{name}", "up")
+    site.enrol(f'terminal = "dhclient"\nmac = "{MACS["dhclient"]}"')
+    subnet = {"subnet": "10.76.0.0/24", "pools": [{"pool": "10.76.0.20 - 10.76.0.99"}]}
+    site.kea(extra={"subnet4": [subnet], "option-data": [{"name": "routers", "data": "10.76.0.1"}]})
+    source = Source(site, ("dhclient",))
+    site.carrier("--relay-to", SERVER, *source.words)
+    inner.start(
+        need("dnsmasq"), "-k", "-p", "0", "-u", "root", "-C", "/dev/null", f"--dhcp-relay=10.76.0.1,{NEAR}",
+        f"--pid-file={site.path}/r.pid", log=site.path / "inner.log",
+    )  # fmt: skip
+    inner.listens(67, "udp")
+    seen = site.net.capture(site.server, "wan0", site.path / "far.pcap", udp(67, 68))
+    spools = {"dhclient": site.dhclient(machines["dhclient"], router="10.76.0.1")}
+    site.dhclient(machines["foreign"], trickle=False, router="10.76.0.1")
+    assert gather(spools, 60) == {"dhclient": source.bytes}
+    until(lambda: address(machines["foreign"]), "the stranger has its lease")
+    seen.close()
+    mac = bytes.fromhex(MACS["foreign"].replace(":", ""))
+    theirs = [p for p in payloads(site.path / "far.pcap") if p[28:34] == mac and p[0] == 1 and p[24:28] != bytes(4)]
+    assert theirs
+    assert {socket.inet_ntoa(p[24:28]) for p in theirs} == {"10.76.0.1"}, "the giaddr of its own relay, not ours"
+    assert tshark(site.path / "far.pcap", "_ws.malformed") == []

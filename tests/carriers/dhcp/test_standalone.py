@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from neurath.carriers.dhcp import standalone
 from neurath.carriers.dhcp.clients import Client, Clients
 from neurath.carriers.dhcp.pointing import Pointing
-from neurath.carriers.dhcp.relay import Enrich, Note, Send, To
+from neurath.carriers.dhcp.relay import Enrich, Heard, Note, Send, To
 from neurath.carriers.dhcp.standalone import Leases, Pool, Standalone
 from neurath.errors import UsageError
 from neurath.wire import dhcp
@@ -34,7 +34,8 @@ def server(path=None, clients=(), pool=POOL):
 def ask(on, kind, n, now=1000.0, ciaddr=dhcp.NOWHERE, **options):
     names = {"requested": Code.REQUESTED, "server": Code.SERVER, "wanted": Code.WANTED}
     words = [(Code.TYPE, bytes([kind])), *((names[key], value) for key, value in options.items())]
-    actions = on(dhcp.packed(dhcp.message(Op.REQUEST, bytes([0, 0, 0, n]), mac(n), words).at(CIADDR, ciaddr)), now)
+    packet = dhcp.message(Op.REQUEST, bytes([0, 0, 0, n]), mac(n), words).at(CIADDR, ciaddr)
+    actions = on(Heard(dhcp.packed(packet)), now)
     sent = [a.send if isinstance(a, Enrich) else a for a in actions if isinstance(a, (Send, Enrich))]
     return dhcp.decode(sent[0].data) if sent else None
 
@@ -137,7 +138,7 @@ def test_no_address_is_ever_two_clients(seed):
 
 @given(MESSAGES.map(dhcp.encode) | st.binary(max_size=300))
 def test_no_packet_breaks_it(data):
-    server(clients=[Client("t1", b"", klass="x")])(data, 1000.0)
+    server(clients=[Client("t1", b"", klass="x")])(Heard(data), 1000.0)
 
 
 def test_pieces_ride_only_to_enrolled_clients_that_ask():
@@ -146,7 +147,7 @@ def test_pieces_ride_only_to_enrolled_clients_that_ask():
 
     def renewed(n, ciaddr, **options):
         words = [(Code.TYPE, b"\x03"), *options.get("words", [])]
-        return on(dhcp.packed(dhcp.message(Op.REQUEST, b"abcd", mac(n), words).at(CIADDR, ciaddr)), 1001.0)[0]
+        return on(Heard(dhcp.packed(dhcp.message(Op.REQUEST, b"abcd", mac(n), words).at(CIADDR, ciaddr))), 1001.0)[0]
 
     assert isinstance(renewed(1, address), Send)
     assert isinstance(renewed(2, lease(on, 2), words=[(Code.WANTED, b"\xe1")]), Send)

@@ -31,6 +31,14 @@ class To(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Heard:
+    """A packet that came; `direct`: it was sent to our own address, not to everybody."""
+
+    data: bytes
+    direct: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Send:
     """A packet that leaves; `mac` where it leaves to a hardware address."""
 
@@ -96,8 +104,8 @@ class Site:
 @dataclass(frozen=True, slots=True)
 class Known:
     """What is remembered of an enrolled client between its packet and the answer: the server it has its lease from, its
-    download state, what it takes, whether it asked for pieces, the relay below. Lost with the relay's life, learned with
-    the next packet."""
+    download state, what it takes, whether it asked for pieces, the relay below, whether its server was handed back to it,
+    whether it was left without an answer since. Lost with the relay's life, learned with the next packet."""
 
     client: Client
     server: bytes = b""
@@ -105,13 +113,33 @@ class Known:
     maximum: int = dhcp.SMALLEST_MAXIMUM
     asked: bool = False
     below: bytes = dhcp.NOWHERE
+    handed: bool = False
+    left: bool = False
+
+
+def clash(site: Site, data: bytes) -> str:
+    """Who else uses one of our two option codes here, in a person's words; "" nobody in this packet. The site's server and
+    clients that are not enrolled count."""
+    try:
+        message = dhcp.decode(data)
+        if message.op == Op.REPLY:
+            used = [code for code in (site.state, site.piece) if message.get(code) is not None]
+            return f"the server sends option {used[0]} itself: nothing will ride where it does" if used else ""
+        if site.clients.of(message) is not None:
+            return ""
+        wanted = message.get(Code.WANTED) or b""
+        used = [code for code in (site.state, site.piece) if code in wanted or message.get(code) is not None]
+        return f"{message.chaddr.hex(':')}, not enrolled, uses option {used[0]}" if used else ""
+    except DataError:
+        return ""
 
 
 # ---- from a client to the servers ----------------------------------------------------------------------------------------
 
 
-def from_client(site: Site, known: Known | None, data: bytes) -> tuple[Known | None, tuple[Action, ...]]:
+def from_client(site: Site, known: Known | None, heard: Heard) -> tuple[Known | None, tuple[Action, ...]]:
     """A packet that came from a client, or from a relay below."""
+    data = heard.data
     try:
         message = dhcp.decode(data)
         client = site.clients.of(message)
@@ -125,7 +153,11 @@ def from_client(site: Site, known: Known | None, data: bytes) -> tuple[Known | N
         return known, (*_plain_up(site, data), *note)
     if message.hops >= MOST_HOPS:
         return known, ()
+    if site.drain and known is not None and known.handed and heard.direct and _renews(message):
+        # It was told its server's name and comes here again (busybox keeps the first one): it shows that it can do without us.
+        return replace(known, left=True), (Note(f"not answered: {_told(message)}, so that it asks everybody", message.chaddr),)
     server = known.server if known is not None else b""
+    handed, left = (False, False) if known is None else (known.handed, known.left)
     maximum = int.from_bytes(message.get(Code.MAXIMUM) or b"\0\0", "big")
     known = Known(
         client,
@@ -134,6 +166,8 @@ def from_client(site: Site, known: Known | None, data: bytes) -> tuple[Known | N
         max(maximum, dhcp.SMALLEST_MAXIMUM),
         site.piece in (message.get(Code.WANTED) or b"") or message.get(site.state) is not None,
         message.giaddr,
+        handed,
+        left,
     )
     sends = tuple(Send(dhcp.packed(_named(site, changed, server, to)), To.SERVER, to) for to in site.servers)
     return known, (*sends, Note(f"up: {_told(message)}: relay information, {len(sends)} server(s)", message.chaddr))
@@ -146,6 +180,10 @@ def _plain_up(site: Site, data: bytes) -> tuple[Action, ...]:
     if data[dhcp.GIADDR : dhcp.GIADDR + 4] == dhcp.NOWHERE:
         data = data[:3] + bytes([data[3] + 1]) + data[4:24] + site.address + data[28:]
     return tuple(Send(data, To.SERVER, server) for server in site.servers)
+
+
+def _renews(message: Message) -> bool:
+    return message.type is Type.REQUEST and message.ciaddr != dhcp.NOWHERE and message.giaddr == dhcp.NOWHERE
 
 
 def _up(site: Site, message: Message) -> Message:
@@ -195,11 +233,13 @@ def from_server(site: Site, known: Known | None, data: bytes) -> tuple[Known | N
     ours = not site.drain and not site.observe and message.type in (Type.OFFER, Type.ACK)
     if ours and server:
         changed = changed.with_(Code.SERVER, site.address)
-    known = None if known is None else replace(known, server=server)
+    known = None if known is None else replace(known, server=server, handed=not ours)
     send = _down(changed)
     told = Note(f"down: {_told(message)}: server {dotted(server) if server else '-'}", message.chaddr)
     if message.type is Type.ACK and message.yiaddr != dhcp.NOWHERE:
         lease = int.from_bytes(message.get(Code.LEASE) or b"", "big")
+        # One that asked everybody, since nobody answered it here, has shown that it does without us.
+        lease = 0 if not ours and known is not None and known.left else lease
         told = replace(told, text=told.text + ("" if ours else ", handed back"), points=ours, lease=lease)
     if not ours or known is None or not _takes(site, known, message):
         return known, (send, told)

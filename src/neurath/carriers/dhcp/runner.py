@@ -11,26 +11,28 @@ from typing import Protocol
 from neurath.carriers.base import Riding, Seen
 from neurath.carriers.dhcp import relay
 from neurath.carriers.dhcp.pointing import Pointing
-from neurath.carriers.dhcp.relay import Action, Enrich, Known, Note, Send, Site
+from neurath.carriers.dhcp.relay import Action, Enrich, Heard, Known, Note, Send, Site
 
 log = logging.getLogger(__name__)
 
 #: Enrolled clients remembered between packet and answer; of more, the one heard first is learned anew.
 MOST = 50_000
+#: Of more that use our option codes nothing is said.
+MOST_CLASHES = 100
 
 
 class Wires(Protocol):
     """Where packets come from and go to."""
 
-    def heard(self, longest: float) -> list[bytes]: ...
+    def heard(self, longest: float) -> list[Heard]: ...
 
     def send(self, out: Send) -> None: ...
 
 
-class Heard(Protocol):
+class Word(Protocol):
     """A relay's or a server's word on one packet."""
 
-    def __call__(self, data: bytes, now: float) -> tuple[Action, ...]: ...
+    def __call__(self, heard: Heard, now: float) -> tuple[Action, ...]: ...
 
 
 class Silent:
@@ -42,15 +44,29 @@ class Silent:
 
 @dataclass(slots=True)
 class Relay:
-    """A relay's memory of its clients."""
+    """A relay's memory of its clients, and of who else was seen to use our option codes (said once each)."""
 
     site: Site
     _known: dict[bytes, Known] = field(default_factory=dict)
+    _clashes: set[str] = field(default_factory=set)
 
-    def __call__(self, data: bytes, now: float) -> tuple[Action, ...]:
-        key = data[28:44]
-        turn = relay.from_client if data[:1] == b"\x01" else relay.from_server
-        known, actions = turn(self.site, self._known.get(key), data)
+    def __call__(self, heard: Heard, now: float) -> tuple[Action, ...]:
+        return (*self._turn(heard), *self._clash(heard.data))
+
+    def _clash(self, data: bytes) -> tuple[Action, ...]:
+        found = relay.clash(self.site, data)
+        if not found or found in self._clashes or len(self._clashes) >= MOST_CLASHES:
+            return ()
+        self._clashes.add(found)
+        return (Note(f"codes: {found}", data[28:34]),)
+
+    def _turn(self, heard: Heard) -> tuple[Action, ...]:
+        key = heard.data[28:44]
+        before = self._known.get(key)
+        if heard.data[:1] == b"\x01":
+            known, actions = relay.from_client(self.site, before, heard)
+        else:
+            known, actions = relay.from_server(self.site, before, heard.data)
         if known is not None:
             self._known[key] = known
             if len(self._known) > MOST:
@@ -63,7 +79,7 @@ class Runner:
     """Hears, asks the riding, sends. `say` gets a line for each packet that was changed."""
 
     wires: Wires
-    heard: Heard
+    word: Word
     riding: Riding
     clock: Callable[[], float]
     say: Callable[[str], None]
@@ -71,13 +87,13 @@ class Runner:
 
     def turn(self, longest: float = 0.5) -> None:
         """What came within so many seconds."""
-        for data in self.wires.heard(longest):
+        for heard in self.wires.heard(longest):
             now = self.clock()
             try:
-                for action in self.heard(data, now):
+                for action in self.word(heard, now):
                     self._do(action, now)
             except Exception:
-                log.exception("a packet of %d bytes was not handled", len(data))
+                log.exception("a packet of %d bytes was not handled", len(heard.data))
 
     def _do(self, action: Action, now: float) -> None:
         match action:

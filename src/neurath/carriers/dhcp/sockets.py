@@ -9,12 +9,13 @@ import socket
 import struct
 from contextlib import suppress
 
-from neurath.carriers.dhcp.relay import Send, To
+from neurath.carriers.dhcp.relay import Heard, Send, To
 from neurath.errors import NeurathError
 
 SERVER_PORT, CLIENT_PORT = 67, 68
 _BINDTODEVICE, _GET_ADDRESS, _GET_MASK, _GET_HARDWARE = 25, 0x8915, 0x891B, 0x8927
 _IPV4 = 0x0800
+_PKTINFO = 8
 
 
 def address_of(interface: str) -> tuple[bytes, tuple[int, int]]:
@@ -57,13 +58,15 @@ class Sockets:
             ) from None
         self._mac = self._raw.getsockname()[4]
 
-    def heard(self, longest: float) -> list[bytes]:
+    def heard(self, longest: float) -> list[Heard]:
         """Packets that came within so many seconds; [] where none did."""
         ready, _, _ = select.select([self._near, self._own], [], [], max(0.0, longest))
         found = []
         for one in ready:
             with suppress(OSError):  # an ICMP error of an earlier answer
-                found.append(one.recv(65535))
+                data, more, _, _ = one.recvmsg(65535, socket.CMSG_SPACE(12))
+                target = next((word[8:12] for _, kind, word in more if kind == _PKTINFO), b"")
+                found.append(Heard(data, target == self.address))
         return found
 
     def send(self, out: Send) -> None:
@@ -88,6 +91,7 @@ def _udp(address: str, interface: str) -> socket.socket:
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    made.setsockopt(socket.IPPROTO_IP, _PKTINFO, 1)
     if interface:
         made.setsockopt(socket.SOL_SOCKET, _BINDTODEVICE, interface.encode() + b"\0")
     made.bind((address, SERVER_PORT))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from neurath.carriers.base import Seen
 from neurath.carriers.dhcp.clients import Client, Clients
-from neurath.carriers.dhcp.relay import Action, Enrich, Note, Send, To
+from neurath.carriers.dhcp.relay import Action, Enrich, Heard, Note, Send, To
 from neurath.disk import write_whole
 from neurath.errors import DataError, UsageError
 from neurath.wire import dhcp
@@ -144,9 +144,9 @@ class Standalone:
     state: int = 224
     piece: int = 225
 
-    def __call__(self, data: bytes, now: float) -> tuple[Action, ...]:
+    def __call__(self, heard: Heard, now: float) -> tuple[Action, ...]:
         try:
-            message = dhcp.decode(data)
+            message = dhcp.decode(heard.data)
         except DataError:
             return ()
         if message.op != Op.REQUEST or len(message.chaddr) != 6:

@@ -122,6 +122,7 @@ class Trickle:
             self._note(asked, sent, now)
         ahead = min(found.values(), key=lambda c: (not c.remaining, c.remaining, c.action.id), default=None)
         if state is None and ahead is not None and sent:
+            ahead.sent += sent
             self._note(ahead, sent, now)
         return ahead
 

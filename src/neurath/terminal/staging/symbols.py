@@ -64,8 +64,8 @@ class Symbols:
         if number in known:
             return False
         if len(known) == staging.count:
-            self.drop(segment)  # all are there and do not suffice: one of them is false
-            raise DataError("symbols that make no segment", str(segment), "they are gathered anew", id="NRT-274")
+            # It may be that nobody could try yet: the file has no place before its header is whole.
+            raise DataError("more symbols than a segment needs", str(segment), "it is dropped", id="NRT-274")
         slot = next(free for free in range(staging.count) if not staging.has(free))
         staging.feed(Piece(self.program, slot * len(data), data))
         known[number] = slot
@@ -73,6 +73,10 @@ class Symbols:
 
     def count(self, segment: int) -> int:
         return len(self._numbers.get(segment, ()))
+
+    def full(self, segment: int) -> bool:
+        """Whether there is no room for another symbol of a segment: if they do not suffice, one of them is false."""
+        return self.count(segment) == self.segments.length(segment) + SLACK
 
     def solve(self, segment: int, pieces: Mapping[int, bytes]) -> list[bytes] | None:
         """The pieces of a segment out of those that are known and the symbols that wait; None: they do not suffice yet."""

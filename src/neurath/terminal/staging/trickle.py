@@ -170,13 +170,18 @@ class Session:
                 continue
             pieces = coded.solve(segment, {n: gathering.piece(begin + n) for n in have} if gathering is not None else {})
             if pieces is None:
+                if coded.full(segment):
+                    coded.drop(segment)  # they are gathered anew
                 continue
             gathering = self._begun(coded, begin, pieces[0])
             if gathering is None:
                 coded.drop(segment)  # its first piece is no header's start: a symbol was false
                 continue
-            placed = [gathering.place(begin + number, data) for number, data in enumerate(pieces)]
-            if all(placed) or gathering.file is not None:
+            try:
+                placed = [gathering.place(begin + number, data) for number, data in enumerate(pieces)]
+            except DataError:
+                placed = [False]  # a header that makes no sense
+            if all(placed) or gathering.file is not None or coded.full(segment):
                 coded.drop(segment)
 
     def _named(self, program: bytes) -> Heard:
