@@ -1,13 +1,16 @@
 """Real sites: Kea and dnsmasq unmodified, stock clients, our relay between them, a gateway to a real server."""
 
+import json
 import socket
 import time
 
 import pytest
 
+from neurath.carriers.dhcp.renewer import Renewer
 from neurath.carriers.dhcp.spool import Spool
 from neurath.errors import LinkError
 from neurath.terminal.staging.trickle import Ram, Session
+from neurath.wire import trickle
 from tests.parts import need
 from tests.rigs.dhcp import FAR, NEAR, SERVER, T1, Site, Source, address
 from tests.rigs.net import frames, laid, tshark, udp, until
@@ -146,3 +149,49 @@ def test_behind_an_existing_relay_the_site_works_as_before_and_pieces_ride(site)
     assert theirs
     assert {socket.inet_ntoa(p[24:28]) for p in theirs} == {"10.76.0.1"}, "the giaddr of its own relay, not ours"
     assert tshark(site.path / "far.pcap", "_ws.malformed") == []
+
+
+def test_the_built_in_server_gives_leases_and_lets_a_file_ride_all_in_one_process(site):
+    """The response part inside the carrier's own server (elsewhere it stands apart from the site's): a pool, a gateway's cache
+    and a real client, no other DHCP server."""
+    machine = site.client("dhclient", MACS["dhclient"])
+    site.client("foreign", MACS["foreign"])
+    site.enrol(f'terminal = "dhclient"\nmac = "{MACS["dhclient"]}"')
+    source = Source(site, ("dhclient",))
+    site.carrier("--pool", "10.77.0.50-10.77.0.60", "--lease", 8, "--renew", 2, "--router", NEAR, *source.words)
+    spool = site.dhclient(machine)
+    site.dhclient(site.clients["foreign"], trickle=False)
+    assert gather({"dhclient": spool}, 60) == {"dhclient": source.bytes}
+    held = {address(one) for one in site.clients.values()}
+    assert len(held) == 2
+    assert held == set(json.loads((site.path / "keep/leases.json").read_text()))
+
+
+def test_the_agents_own_renewer_tells_what_it_has_and_gets_what_it_lacks(site):
+    """Through the relay, from Kea: the lease that a client got is renewed by the agent, which says its true sync point."""
+    machine = site.client("dhclient", MACS["dhclient"])
+    site.enrol(f'terminal = "dhclient"\nmac = "{MACS["dhclient"]}"\nroom = 1200')
+    site.kea()
+    source = Source(site, ("dhclient",), size=20_000)
+    site.carrier("--relay-to", SERVER, *source.words)
+    until(lambda: list((site.path / "keep").glob("*-*/0")), "the gateway has the pieces", 20)
+    site.dhclient(machine, trickle=False)
+    until(lambda: address(machine), "there is a lease")
+    seen = site.net.capture(machine, "eth0", site.path / "near.pcap", udp(67, 68))
+    session, renewer, complete = Session(Ram(1 << 20)), Renewer("eth0", patience=2.0), None
+    lost = beats = 0
+    while complete is None and beats < 400:
+        beats += 1
+        state = session.state(renewer.descriptor.reply_room, 120)
+        try:
+            complete = session.accept(machine.call(renewer.beat, trickle.encode_state(state))).complete
+        except LinkError:
+            lost += 1
+    seen.close()
+    assert complete is not None
+    assert session.active.file.read(0, complete.size) == source.bytes
+    assert lost <= 2
+    rows = tshark(site.path / "near.pcap", "dhcp.type == 1 && dhcp.option.type == 224", ["dhcp.ip.client"])
+    assert len(rows) == beats, "one request a heartbeat"
+    assert {row[0] for row in rows} == {address(machine)}
+    assert tshark(site.path / "near.pcap", "_ws.malformed || icmp") == []
