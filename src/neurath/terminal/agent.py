@@ -29,9 +29,10 @@ from neurath.terminal.machine import Machine, Policy
 from neurath.terminal.machine import events as ev
 from neurath.terminal.memory import tenants
 from neurath.terminal.memory.lender import Budget
+from neurath.terminal.memory.services import Services, services_of
 from neurath.terminal.notices import Notices, text_of
 from neurath.terminal.restoration import serve
-from neurath.terminal.setup import Component, Setup
+from neurath.terminal.setup import Component, Setup, not_a_setup
 from neurath.terminal.software.kinds import PIECE, software
 from neurath.terminal.staging.durable import Folder
 from neurath.terminal.staging.transfer import Transfer
@@ -150,6 +151,17 @@ class _Base:
     alarm: threading.Event
     holds: Holds
     tell: Tell
+    services: Services | None
+
+
+def _services(setup: Setup) -> Services | None:
+    """Those that lend memory; whatever an earlier life asked of them is undone here."""
+    if not setup.lend or setup.state is None:
+        return None
+    try:
+        return Services(services_of(setup.lend), setup.state / "lent.json")
+    except (KeyError, TypeError, ValueError) as fault:
+        raise not_a_setup(f"lend: {fault}") from None
 
 
 def compose(setup: Setup, watch: Watch) -> Agent:
@@ -167,7 +179,7 @@ def compose(setup: Setup, watch: Watch) -> Agent:
         notices(word, wish, reason, deadline)
 
     notices = Notices() if setup.notify else Notices(show=lambda text: None)
-    base = _Base(setup, Trace(setup.trace, seen), threading.RLock(), threading.Event(), Holds(), prompt)
+    base = _Base(setup, Trace(setup.trace, seen), threading.RLock(), threading.Event(), Holds(), prompt, _services(setup))
     lives = [_life(base, component) for component in setup.components]
     agent = Agent(lives, alarm=base.alarm)
     if setup.control is not None:
@@ -210,18 +222,19 @@ def _software(base: _Base, component: Component) -> Life:
     """A component that is a file, a directory, a package."""
     setup = base.setup
     assert setup.state is not None
-    folder = component.stage or setup.state / f"{component.name}.stage"
+    # Where services lend memory the file gathers there, unless the component has a place of its own.
+    folder = component.stage or (setup.state / f"{component.name}.stage" if base.services is None else None)
     bell = Bell(base.alarm)
-    budget = Budget(component.ram if component.ram is not None else RAM)
+    lender = base.services or Budget(component.ram if component.ram is not None else RAM)
     parts = Parts(
         installer=software(setup, component),
         carrier=link(_place(setup, setup.id)),
-        transfer=Transfer(budget, folder, piece=PIECE, whole=True),
-        arena=lambda running: budget,
+        transfer=Transfer(lender, folder, piece=PIECE, whole=True),
+        arena=lambda running: lender,
         gate=_gate(base, component, bell),
         trace=base.trace,
         lock=base.lock,
-        stage_room=room(folder),
+        stage_room=0 if folder is None else room(folder),
         bell=bell,
         line=_line(component),
     )

@@ -118,7 +118,7 @@ class Setup:
     control_group: str = ""
     notify: bool = True
     confirm_by_contact: bool = True
-    lend: dict[str, Any] = field(default_factory=dict)
+    lend: tuple[dict[str, Any], ...] = ()
 
 
 _DAY = 86400
@@ -132,7 +132,11 @@ def setup_from_toml(text: str, folder: Path) -> Setup:
         return _setup(raw, folder)
     except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError, AttributeError) as fault:
         word = f"{fault.args[0]} is missing" if isinstance(fault, KeyError) else str(fault)
-        raise DataError("this is not an agent's setup", word, "see docs/reference/agent.md", id="NRT-278") from None
+        raise not_a_setup(word) from None
+
+
+def not_a_setup(why: str) -> DataError:
+    return DataError("this is not an agent's setup", why, "see docs/reference/agent.md", id="NRT-278")
 
 
 def _setup(raw: dict[str, Any], folder: Path) -> Setup:
@@ -158,7 +162,7 @@ def _setup(raw: dict[str, Any], folder: Path) -> Setup:
         trickle=read("trickle", seconds),
         confirm_by_contact=given.pop("confirm", "contact") == "contact",
         ca=str(read("ca", _path(folder)) or ""),
-        lend=dict(given.pop("lend", {})),
+        lend=tuple(dict(one) for one in given.pop("lend", {}).get("service", ())),
         **_rest(given, Setup, "id model token tenant proxy push broker heartbeat control_group notify"),
     )
     if made.state is None or (any(one.installer != "bank" for one in parts) and not (made.id and made.model)):

@@ -142,7 +142,7 @@ class Software:
         """The check-in of this moment; what is there is read for it. Without the bytes as they came no delta can be used."""
         held = self._held()
         if self.form.contents() is None:
-            lending = replace(lending, ram=0)
+            lending = replace(lending, ram=0, stage=max(lending.stage, lending.ram))
         return replace(check_of(self.birth, self._facts(held), held, lending, state), component=self.component)
 
     def takes_part(self) -> bool:
