@@ -3,20 +3,24 @@ formed to an independent dissector. Real server, real cable."""
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from neurath.carriers.coap import Coap
 from neurath.carriers.heartbeat import HttpHeartbeat
+from neurath.errors import RefusedError
+from neurath.ids import digest
 from neurath.wire import trickle
 from neurath.wire.trickle import Ask, Reply, State
 from tests.accept.wire_site import WireSite, wired
+from tests.contracts.carrier import secured
 from tests.parts import ASSURANCE
 from tests.rigs.net import frames, tshark
 from tests.server.world import World, image
@@ -149,3 +153,28 @@ def test_the_first_heartbeat_asks_and_only_an_answer_that_names_a_program_makes_
         assert asked[0].ask is Ask.NEWS
         assert all((state.ask is Ask.PIECES) == (name == "busy") for state in asked[1:])
         assert all(state.program == program for state in asked[1:] if state.ask is Ask.PIECES)
+
+
+@pytest.mark.heavy
+def test_every_packet_of_a_whole_coap_session_is_well_formed_to_an_independent_dissector(site: WireSite) -> None:
+    """Check-in, refusal, report, each block of a file, the last word: what tshark makes of them is what was said."""
+    with site.near.entered():
+        made, _ = carrier(site, "coap", "busy")
+        assert isinstance(made, Coap)
+        offer = made.check(World.says(None, image(1), 1, stage=1 << 20)).offer  # type: ignore[arg-type]
+        assert offer is not None
+        capture = site.capture("session")
+        with contextlib.suppress(RefusedError):
+            next(iter(made.fetch(offer.file, 0, 10)))
+        made.report(replace(secured(offer), secured=offer.size))  # it stages durably
+        assert digest(b"".join(made.fetch(offer.file, 0, offer.size))) == offer.file
+        assert made.still_wanted(offer.action)
+        made.close()
+        time.sleep(0.2)
+    capture.close()
+    assert tshark(capture.path, "_ws.malformed || _ws.expert.severity == error") == []
+    codes = [row[0] for row in tshark(capture.path, "coap", ["coap.code"])]
+    assert len(codes) == capture.count == len(frames(capture.path))
+    blocks = -(-offer.size // 1024)
+    # GET 1, POST 2, 2.04 68, 2.05 69, 4.09 137.
+    assert Counter(codes) == {"1": blocks + 2, "137": 1, "2": 1, "68": 1, "69": blocks + 1}

@@ -18,13 +18,14 @@ from neurath.ids import digest
 from neurath.server.ddi import Policy
 from neurath.server.fleet import access
 from neurath.sim.datagrams import DatagramLink, Weather
+from neurath.terminal.heart import Spare
 from neurath.terminal.staging.durable import Folder
 from neurath.terminal.staging.trickle import Session
 from neurath.wire import coap, trickle
 from neurath.wire.coap import Block, Code, Message
 from neurath.wire.offer import Offer
 from neurath.wire.report import Report
-from neurath.wire.trickle import Reply, State
+from neurath.wire.trickle import Ask, Reply, State
 from tests.contracts.carrier import CarrierContract, Site, secured
 from tests.contracts.riding import RidesContract, RideSite, Shelf
 from tests.server.coap_site import CoapServer, serving
@@ -211,6 +212,29 @@ def test_a_heartbeat_is_two_datagrams_with_and_without_an_update(running: CoapSe
             counts.append(link.datagrams - before)
             assert any(reply.pieces for reply in came) is waits
     assert counts == [40, 40]
+
+
+def test_the_number_of_pieces_goes_up_and_down_with_the_line(running: CoapServer) -> None:
+    """B9, T23 over CoAP: a wide line, one of 3,000 bytes a second, and the wide one again."""
+    with DatagramLink(("127.0.0.1", running.port)) as link:
+        carrier = terminal(running, "varies", waits=True, url=link.url)
+        program = trickle.decode_reply(carrier.beat(trickle.encode_state(State(room=208)))).program
+        spare, most = Spare(), []
+        for weather in (Weather(), Weather(rate=3000.0), Weather()):
+            link.weather = weather
+            counts = []
+            for beat in range(24):
+                room = 8 if beat % 8 == 1 else 1024
+                state = State(Ask.PIECES, program, 0, room, trickle.link_class(spare.rate))
+                began = time.monotonic()
+                data = carrier.beat(trickle.encode_state(state))
+                spare = spare.heard(len(data) - 8, time.monotonic() - began)
+                counts += [len(trickle.decode_reply(data).pieces)] if room > 8 else []
+                time.sleep(0.15)
+            most.append(counts[-4:])
+        wide, narrow, again = most
+        assert narrow == [1, 1, 1, 1]
+        assert min(max(wide), max(again)) >= 4
 
 
 def test_a_lost_heartbeat_is_lost_and_the_next_one_is_answered(running: CoapServer) -> None:

@@ -8,17 +8,20 @@ import random
 import selectors
 import socket
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Weather:
-    """Shares of the datagrams of each way that are lost, come twice, or come after the next one."""
+    """Shares of the datagrams of each way that are lost, come twice, or come after the next one; `rate` is the line's bytes a
+    second towards the terminal, 0: as fast as it goes."""
 
     loss: float = 0.0
     double: float = 0.0
     late: float = 0.0
+    rate: float = 0.0
 
 
 CLEAR = Weather()
@@ -115,6 +118,8 @@ class DatagramLink:
             self._held[counted] = (sink, data, to)
             return
         for one in ((sink, data, to), *([late] if late else []), *([(sink, data, to)] if self._doubled() else [])):
+            if counted and self.weather.rate:
+                time.sleep(len(one[1]) / self.weather.rate)
             self.passed += len(data) if counted else 0
             self.datagrams += 1
             if self._seen is not None:
