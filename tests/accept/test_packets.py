@@ -173,8 +173,9 @@ def test_every_packet_of_a_whole_coap_session_is_well_formed_to_an_independent_d
         time.sleep(0.2)
     capture.close()
     assert tshark(capture.path, "_ws.malformed || _ws.expert.severity == error") == []
-    codes = [row[0] for row in tshark(capture.path, "coap", ["coap.code"])]
-    assert len(codes) == capture.count == len(frames(capture.path))
+    rows = tshark(capture.path, "coap", ["coap.code", "coap.mid", "ip.src"])
+    assert len(rows) == capture.count == len(frames(capture.path))
     blocks = -(-offer.size // 1024)
-    # GET 1, POST 2, 2.04 68, 2.05 69, 4.09 137.
-    assert Counter(codes) == {"1": blocks + 2, "137": 1, "2": 1, "68": 1, "69": blocks + 1}
+    # What a busy machine repeats, or acknowledges first, is counted once. GET 1, POST 2, 2.04 68, 2.05 69, 4.09 137.
+    codes = Counter(code for code, _, _ in {tuple(row) for row in rows} if code != "0")
+    assert codes == {"1": blocks + 2, "137": 1, "2": 1, "68": 1, "69": blocks + 1}
