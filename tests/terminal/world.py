@@ -25,6 +25,7 @@ from neurath.terminal.machine import Policy
 from neurath.terminal.memory.reserve import Reserve
 from neurath.terminal.memory.tenants import PHONE, Program, demo
 from neurath.terminal.staging.durable import Folder
+from neurath.terminal.staging.place import Ram
 from neurath.terminal.staging.transfer import Transfer
 from neurath.terminal.staging.trickle import Session
 from neurath.terminal.trace import Trace
@@ -88,6 +89,7 @@ class World:
     policy: Policy = field(default_factory=Policy)
     ram: int = RAM
     period: float = 0.0  # of heartbeats that updates ride on; 0: none
+    spare: int = 0  # RAM that no tenant wants, where they gather without a folder
 
     def __post_init__(self) -> None:
         self.carrier = Memory(self.far)
@@ -114,24 +116,29 @@ class World:
     def power(self, trace: Path | None = None) -> Agent:
         """A new life: nothing but the flash (and durable staging) survives."""
         self.bank = SingleBank(MODEL, self.nor)
+        heart = self._heart()
+        transfer = Transfer(self.arena(False), self.folder, piece=512, alone=not self.period)
+        if heart is not None and self.folder is None:
+            transfer.beside = heart.session.whole
         parts = Parts(
             installer=self.bank,
             carrier=self.carrier,
-            transfer=Transfer(self.arena(False), self.folder, piece=512, alone=not self.period),
+            transfer=transfer,
             arena=self.arena,
             gate=self.gate,
             trace=Trace(trace, lambda kind, fields: self.shown.append(fields)),
             lock=threading.RLock(),
             stage_room=1 << 20 if self.folder else 0,
-            heart=self._heart(),
+            heart=heart,
         )
         self.agent = Agent([Life(parts, self.policy, self.clock)], clock=self.clock, sleep=self.clock.sleep)
         return self.agent
 
     def _heart(self) -> Heart | None:
-        if not self.period or self.folder is None:
+        if not self.period or (self.folder is None and not self.spare):
             return None
-        return Heart(self.carrier, Session(Folder(self.folder, 1 << 20)), self.period, watch=self.clock)
+        place = Ram(self.spare) if self.folder is None else Folder(self.folder, 1 << 20)
+        return Heart(self.carrier, Session(place), self.period, watch=self.clock)
 
     def publish(
         self, data: bytes = NEW, sequence: int = 2, *, serial: int = 1, old: bytes = OLD, swapped: bytes = b""
@@ -156,7 +163,7 @@ class World:
             ),
             TICKET,
         )
-        ram = need(MODEL.layout, len(data), len(built.data), built.workspace, self.folder is None)
+        ram = need(MODEL.layout, len(data), len(built.data), built.workspace, self.folder is None and not self.spare)
         offer = Offer(Kind.DELTA, file, len(built.data), ram, envelope, signed, Version(f"{sequence}.0"), action=str(serial))
         self.far.offer, self.far.files[file] = offer, built.data
         self.far.pinned.add(file)

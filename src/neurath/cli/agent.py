@@ -51,6 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="send a heartbeat so often; updates ride on its answers, into --stage DIR",
     )
+    run_.add_argument("--spare", type=int, default=0, metavar="N", help="bytes of RAM that nobody wants, for --trickle")
     run_.add_argument("--heartbeat", default="", metavar="CARRIER", help="what --trickle rides on (default: as --server)")
     run_.add_argument("--wire", type=Path, metavar="LINK", help="offer the restoration wire as a pty with this name")
     in_use.configure(run_)
@@ -115,10 +116,10 @@ def run(args: argparse.Namespace, out: Output) -> int:
 def _run(args: argparse.Namespace, out: Output) -> int:
     if args.kill_at is not None and args.kill_at < 1:
         raise UsageError("--kill-at counts from 1", str(args.kill_at), "--kill-at 1 is the first flash operation")
-    if args.trickle is not None and (args.trickle <= 0 or args.stage == "ram"):
-        raise UsageError(
-            "--trickle needs seconds and a directory", "what trickles in must survive days", "--trickle 60 --stage DIR"
-        )
+    roomless = args.stage == "ram" and not args.spare and args.setup is None
+    if args.trickle is not None and (args.trickle <= 0 or roomless):
+        why = "what trickles in stays for days: a directory survives power cuts, RAM that nobody wants does not"
+        raise UsageError("--trickle needs seconds and a place", why, "--trickle 60 --stage DIR, or --spare BYTES")
     setup = _setup(args)
     if args.dry_run:
         return _ask_only(args, out)
@@ -170,6 +171,7 @@ def _setup(args: argparse.Namespace) -> Setup:
         proxy=args.proxy,
         once=args.once,
         trickle=args.trickle,
+        spare=args.spare,
         heartbeat=args.heartbeat,
         wire=args.wire,
         trace=args.trace,

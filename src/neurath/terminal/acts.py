@@ -131,6 +131,8 @@ class Acts:
         with parts.lock:
             woken = parts.installer.start(fault=fault)
             parts.transfer.power_up(parts.arena(woken.fate is Fate.BOOT))
+            if parts.heart is not None and parts.heart.session.spare:
+                parts.heart.session.power_up()
             parts.attach(woken.fate)
         parts.trace.note("power up", fate=woken.fate.name, candidate=woken.candidate)
         return replace(woken, action=self._action)
@@ -143,7 +145,8 @@ class Acts:
             self.ending = self.ending or Ending(3, f"{parts.installer.component} is not here, and was not assigned")
             return ev.NothingNewer()
         staged, sync = parts.transfer.staged()
-        lending = Lending(parts.transfer.reserve.lendable, parts.stage_room, parts.transfer.rate, staged, sync)
+        spare = 0 if parts.heart is None else parts.heart.session.spare
+        lending = Lending(parts.transfer.reserve.lendable, parts.stage_room, parts.transfer.rate, staged, sync, spare)
         self._linked = True
         try:
             with parts.lock:
@@ -270,7 +273,8 @@ class Acts:
         transfer, wanted = self.parts.transfer, _need(m)
         installer = self.parts.installer
         amount = transfer.reserve.lendable if m.offer is None else installer.room(m.offer, in_ram=transfer.in_ram)
-        beyond = wanted.size - self.parts.stage_room
+        heart = self.parts.heart
+        beyond = wanted.size - max(self.parts.stage_room, 0 if heart is None else heart.session.spare)
         if m.offer is not None and not transfer.in_ram and beyond > 0:
             outcome: ev.Event = ev.Short(beyond)  # a server may name any size; the medium has an end
         else:

@@ -35,6 +35,7 @@ from neurath.terminal.restoration import serve
 from neurath.terminal.setup import Component, Setup, not_a_setup
 from neurath.terminal.software.kinds import PIECE, software
 from neurath.terminal.staging.durable import Folder
+from neurath.terminal.staging.place import Ram
 from neurath.terminal.staging.transfer import Transfer
 from neurath.terminal.staging.trickle import Session
 from neurath.terminal.trace import Trace, Watch
@@ -152,6 +153,7 @@ class _Base:
     holds: Holds
     tell: Tell
     services: Services | None
+    hearts: list[Heart]  # at most one: all components gather on the same heartbeats
 
 
 def _services(setup: Setup) -> Services | None:
@@ -179,7 +181,8 @@ def compose(setup: Setup, watch: Watch) -> Agent:
         notices(word, wish, reason, deadline)
 
     notices = Notices() if setup.notify else Notices(show=lambda text: None)
-    base = _Base(setup, Trace(setup.trace, seen), threading.RLock(), threading.Event(), Holds(), prompt, _services(setup))
+    trace = Trace(setup.trace, seen)
+    base = _Base(setup, trace, threading.RLock(), threading.Event(), Holds(), prompt, _services(setup), [])
     lives = [_life(base, component) for component in setup.components]
     agent = Agent(lives, alarm=base.alarm)
     if setup.control is not None:
@@ -222,23 +225,45 @@ def _software(base: _Base, component: Component) -> Life:
     """A component that is a file, a directory, a package."""
     setup = base.setup
     assert setup.state is not None
-    # Where services lend memory the file gathers there, unless the component has a place of its own.
-    folder = component.stage or (setup.state / f"{component.name}.stage" if base.services is None else None)
     bell = Bell(base.alarm)
+    heart = _heart(base, setup.id, component.name, bell)
+    # Where services lend memory the file gathers there, unless the component has a place of its own, or it trickles.
+    folder = component.stage or (setup.state / f"{component.name}.stage" if base.services is None else None)
+    if heart is not None:
+        folder = _gathering(setup) or folder
     lender = base.services or Budget(component.ram if component.ram is not None else RAM)
     parts = Parts(
         installer=software(setup, component),
         carrier=link(_place(setup, setup.id)),
-        transfer=Transfer(lender, folder, piece=PIECE, whole=True),
+        transfer=Transfer(lender, folder, piece=PIECE, alone=heart is None, whole=True),
         arena=lambda running: lender,
         gate=_gate(base, component, bell),
         trace=base.trace,
         lock=base.lock,
         stage_room=0 if folder is None else room(folder),
+        heart=heart,
         bell=bell,
         line=_line(component),
     )
-    return Life(parts, _policy(setup, component, trickles=False), time.time)
+    return Life(parts, _policy(setup, component, trickles=heart is not None), time.time)
+
+
+def _gathering(setup: Setup) -> Path | None:
+    """Where files gather that ride on heartbeats: one directory for all components of a terminal."""
+    named = next((one.stage for one in setup.components if one.stage is not None), None)
+    return setup.state / "trickle.stage" if named is None and setup.state is not None else named
+
+
+def _heart(base: _Base, name: str, component: str, bell: Bell) -> Heart | None:
+    """The one heart of this terminal; a file that is whole is told to whom it is for."""
+    setup, folder = base.setup, _gathering(base.setup)
+    if setup.trickle is None or (folder is None and not setup.spare):
+        return None
+    if not base.hearts:
+        place = Ram(setup.spare) if folder is None else Folder(folder, room(folder))
+        base.hearts.append(Heart(rides(setup.heartbeat, _place(setup, name)), Session(place), setup.trickle))
+    base.hearts[0].bells[component] = bell.put
+    return base.hearts[0]
 
 
 def _bank(base: _Base, component: Component) -> Life:
@@ -253,16 +278,17 @@ def _bank(base: _Base, component: Component) -> Life:
             raise
         name = "nameless"  # identity lost: the wire can give it a new one
     ram = bank.model.ram if component.ram is None else component.ram
-    folder, place = component.stage, _place(setup, name)
-    heart = None
-    if setup.trickle is not None and folder is not None:
-        heart = Heart(rides(setup.heartbeat, place), Session(Folder(folder, room(folder))), setup.trickle)
-    bell = Bell(base.alarm)
+    place, bell = _place(setup, name), Bell(base.alarm)
+    heart = _heart(base, name, bank.component, bell)
+    folder = component.stage if heart is None else _gathering(setup)
+    transfer = Transfer(tenants.arena(ram, running=False), folder, alone=heart is None)
+    if heart is not None and folder is None:
+        transfer.beside = heart.session.whole
     wire, attach = serve(setup.wire, bank, base.lock)
     parts = Parts(
         installer=bank,
         carrier=link(place),
-        transfer=Transfer(tenants.arena(ram, running=False), folder, alone=heart is None),
+        transfer=transfer,
         arena=lambda running: tenants.arena(ram, running=running),
         gate=_gate(base, component, bell),
         trace=base.trace,

@@ -49,7 +49,7 @@ class Spare:
 
 
 class Heart:
-    """Beats every `period` seconds; what rides on the answers gathers in the session."""
+    """Beats every `period` seconds; what rides on the answers, for any component, gathers in the session."""
 
     def __init__(
         self, carrier: Rides, session: Session, period: float, *, watch: Callable[[], float] = time.monotonic
@@ -60,8 +60,10 @@ class Heart:
         self.due = 0.0
         self.beats = 0
         self.spare = Spare()
+        #: Whom a complete file concerns, by component; who is not here is told by what beat() gives.
+        self.bells: dict[str, Callable[[ev.Notice], None]] = {}
         self._watch = watch
-        self._told = 0.0
+        self._told: dict[bytes, float] = {}
 
     def beat(self, now: float) -> tuple[ev.Notice | None, dict[str, object]]:
         """One heartbeat: "check in" when a file is complete, and what is worth a word. A heartbeat that is lost is lost."""
@@ -80,11 +82,19 @@ class Heart:
         heard = self.session.accept(data)
         words = self._words(heard.new)
         if heard.called:
-            return ev.Notice(), {"reason": "an operator asks for a check-in"}
-        if heard.complete is None or (self._told and now < self._told + AGAIN and not heard.new):
+            return self._ring(*self.bells), {"reason": "an operator asks for a check-in"}
+        complete = heard.complete
+        if complete is None or (now < self._told.get(complete.file, -AGAIN) + AGAIN and not heard.new):
             return None, words
-        self._told = now
-        return ev.Notice(), words
+        self._told = {complete.file: now} | {file: at for file, at in self._told.items() if now < at + AGAIN}
+        return self._ring(str(complete.component)), words
+
+    def _ring(self, *components: str) -> ev.Notice | None:
+        """Tells those whom it concerns; the notice itself where nobody is known to."""
+        known = [self.bells[name] for name in components if name in self.bells]
+        for bell in known:
+            bell(ev.Notice())
+        return None if known else ev.Notice()
 
     def _words(self, new: int) -> dict[str, object]:
         active = self.session.active

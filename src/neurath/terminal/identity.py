@@ -14,13 +14,14 @@ from neurath.wire.check import Check
 @dataclass(frozen=True, slots=True)
 class Lending:
     """What a terminal has for an update now: RAM it could free, room it could stage durably, speed of its link (bytes, bytes,
-    bytes a second), and the file it holds in part with its sync point."""
+    bytes a second), the file it holds in part with its sync point, and RAM that no tenant wants, for files that trickle."""
 
     ram: int
     stage: int = 0
     link: int = 0
     staged: bytes = b""
     staged_bytes: int = 0
+    spare: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,4 +50,5 @@ def check_of(birth: Birth, facts: Facts, held: Held, lending: Lending, state: st
         open_file=facts.target.file if facts.target.file_size else b"",
         staged=lending.staged,
         staged_bytes=lending.staged_bytes,
+        spare=lending.spare,
     )

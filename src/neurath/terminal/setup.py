@@ -111,6 +111,7 @@ class Setup:
     broker: str = ""  # mqtt://... that brings notices; "": the server's own stream
     once: bool = False
     trickle: float | None = None
+    spare: int = 0  # bytes of RAM that no tenant wants, for files that trickle where there is no directory
     heartbeat: str = "http"
     wire: Path | None = None
     trace: Path | None = None

@@ -162,6 +162,7 @@ class Gathering:
         """The same, for one that was handed on: it may have been dropped since."""
         if self._place.durable:
             self.open_file()
+        self.done = False
         return self.finish()
 
     def drop(self) -> None:

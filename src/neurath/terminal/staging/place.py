@@ -36,6 +36,23 @@ class Place(Protocol):
         ...
 
 
+class _Part(Volatile):
+    """A part of such a place; it is free again once it is dropped, and taken anew by the next byte."""
+
+    def __init__(self, place: Ram, about: Known) -> None:
+        self._place, self._about = place, about
+        super().__init__(memoryview(place.take(about)), about.size)
+
+    def write(self, offset: int, data: bytes) -> None:
+        if not len(self._area):
+            self._area = memoryview(self._place.take(self._about))
+        super().write(offset, data)
+
+    def drop(self) -> None:
+        self._area = memoryview(b"")
+        self._place.free(self._about.name)
+
+
 class Ram:
     """A place in memory that no tenant wants: `room` bytes, gone with the power."""
 
@@ -45,12 +62,22 @@ class Ram:
         self._room = room
         self._taken: dict[bytes, int] = {}
 
+    @property
+    def room(self) -> int:
+        return self._room
+
     def open(self, about: Known) -> Backend:
-        self._taken.pop(about.name, None)
+        self.free(about.name)
+        return _Part(self, about)
+
+    def take(self, about: Known) -> bytearray:
         if sum(self._taken.values()) + about.size > self._room:
             raise RefusedError("there is no room to stage this", f"{about.size} of {self._room} bytes", "make room")
         self._taken[about.name] = about.size
-        return Volatile(memoryview(bytearray(about.size)), about.size)
+        return bytearray(about.size)
+
+    def free(self, name: bytes) -> None:
+        self._taken.pop(name, None)
 
     def known(self) -> list[Known]:
         return []

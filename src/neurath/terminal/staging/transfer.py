@@ -44,11 +44,14 @@ class Transfer:
         self._alone = alone
         self._whole = whole
         self._staging: Staging | None = None
+        #: Gives a complete file that lies in memory beside the arena, where files trickle into RAM.
+        self.beside: Callable[[bytes], Staging | None] = lambda file: None
+        self._handed = False
         self.rate = 0  # bytes a second, measured; 0: not yet
 
     @property
     def in_ram(self) -> bool:
-        return self.folder is None
+        return self.folder is None and not self._handed
 
     @property
     def held(self) -> int:
@@ -75,6 +78,8 @@ class Transfer:
     def open(self, wanted: Wanted) -> Staging:
         """The staging of this file, as it was left."""
         known = self._staging and (self._staging.file[:16], self._staging.size)
+        if self.folder is None and known is None and self.found(wanted) and self._staging is not None:
+            return self._staging
         if self._staging is None or known != (wanted.file[:16], wanted.size):
             backend: Backend
             if self.folder is None:
@@ -141,16 +146,21 @@ class Transfer:
     def drop(self) -> None:
         if self._staging is not None:
             self._staging.drop()
-        self._staging = None
+        self._staging, self._handed = None, False
 
     def power_up(self, reserve: Lender) -> None:
         """RAM is new and empty; what is durable is still there."""
         self.reserve = reserve
-        self._staging = None
+        self._staging, self._handed = None, False
 
     def found(self, wanted: Wanted) -> bool:
-        """Whether durable staging holds the whole of this file."""
-        if self.folder is None or not durable.complete(self.folder, wanted.file, wanted.size):
+        """Whether the whole of this file is staged durably, or trickled into RAM that no tenant wants."""
+        if self.folder is None:
+            staged = self.beside(wanted.file)
+            if staged is not None and staged.size == wanted.size:
+                self._staging, self._handed = staged, True
+            return self._handed and staged is not None
+        if not durable.complete(self.folder, wanted.file, wanted.size):
             return False
         self._staging = None  # it may have been filled by others
         return self.open(wanted).complete

@@ -39,6 +39,13 @@ class Session:
 
     def __init__(self, place: Place) -> None:
         self._place = place
+        self.power_up()
+
+    def power_up(self) -> None:
+        """What a power cut leaves: all of it in a durable place, nothing in RAM."""
+        place = self._place
+        if isinstance(place, Ram):
+            place = self._place = Ram(place.room)
         self._known: dict[bytes, Gathering] = {}
         self._coded: dict[bytes, Symbols] = {}
         self._active = trickle.NOTHING
@@ -65,6 +72,17 @@ class Session:
         if active.gap and not active.done:
             room = min(room, REPLY_HEADER + active.gap * active.plan.piece)
         return State(Ask.PIECES, self._active, active.sync, room, link)
+
+    @property
+    def spare(self) -> int:
+        """Bytes of RAM that no tenant wants and that files gather in; 0 where they gather durably."""
+        return self._place.room if isinstance(self._place, Ram) else 0
+
+    def whole(self, file: bytes) -> Staging | None:
+        """The staging of a complete file (16 bytes of its digest or more) that lies in RAM, for who installs it."""
+        known = self._known.get(file[:4])
+        staged = None if known is None or self._place.durable else known.file
+        return staged if staged is not None and staged.complete and staged.file[: len(file)] == file else None
 
     def accept(self, data: bytes) -> Heard:
         """Takes an answer, whatever it is and whenever it comes. What does not fit is dropped."""

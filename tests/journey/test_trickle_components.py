@@ -1,0 +1,79 @@
+"""Components that are files, riding on heartbeats, with real processes: plain data is delivered whole without a question, a
+program ends in the question to its user, and two of them at once do not mix."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from neurath.sim.processes import verb
+from tests.journey.household import Household
+from tests.journey.site import until
+from tests.journey.test_components import answer, prompts, shown
+
+PERIOD = 'trickle = 0.1\ncontrol = "state/agent.sock"\nnotify = false'
+
+
+@pytest.fixture
+def household(tmp_path: Path, request: pytest.FixtureRequest):
+    made = Household(tmp_path, getattr(request, "param", "a"))
+    yield made
+    made.end()
+
+
+def prompted(household: Household) -> list[str]:
+    found = []
+    while not household.heard.empty():
+        said = household.heard.get_nowait()
+        if said.who == "agent" and said.record.get("word"):
+            found.append(str(said.record["word"]))
+    return found
+
+
+def trickled(household: Household, name: str, number: int) -> None:
+    """Nothing of it came but on heartbeats: when the transfer began, all of it was here."""
+    line = household.ledger(name, number)
+    lines = [json.loads(one) for one in (household.place / "trace").read_text().splitlines()]
+    asked = [one["offset"] for one in lines if one["event"] == "request"]
+    assert asked
+    assert all(offset in (20_120, line["size"]) for offset in asked), "something came in bulk"
+    assert line["sync"] == line["size"]
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("household", ["ab"], indirect=True)
+def test_plain_data_trickles_and_is_delivered_without_a_question(household: Household) -> None:
+    """T20, B10: two tables at once, whole and verified, and nobody is asked for anything."""
+    household.setup(top=PERIOD)
+    for name in "ab":
+        household.release(name, 2)
+    household.agent("--trace", household.place / "trace")
+    until(lambda: all(household.holds(name, 2) for name in "ab"), 90)
+    until(lambda: all(household.ledger(name, 2).get("verdict") == "confirmed" for name in "ab"), 30)
+    assert prompted(household) == []
+    for name in "ab":
+        trickled(household, name, 2)
+
+
+@pytest.mark.heavy
+def test_a_program_that_trickled_ends_in_the_question_and_no_leaves_the_old_one(household: Household) -> None:
+    """B4, T12, T13: asked only when it is complete; "no" is respected; reminded, asked again; "now" installs."""
+    household.setup({"a": 'consent = "ask"'}, top=PERIOD)
+    household.release("a", 2)
+    household.agent("--trace", household.place / "trace")
+    assert prompts(household, 60) == "ask"
+    until(lambda: household.ledger("a", 2).get("phase") == "waiting-for-user", 30)
+    assert household.ledger("a", 2)["distributed"], "asked before it was complete"
+    answer(household, "answer", "a", "no")
+    until(lambda: shown(household).get("answer") == "no")
+    assert household.holds("a", 1)
+    verb("terminal", "remind", "h1", "--text", "please", *household.data)
+    answer(household, "remind", "a")
+    assert prompts(household) == "ask"
+    assert household.holds("a", 1)
+    answer(household, "answer", "a", "now")
+    until(lambda: household.holds("a", 2), 60)
+    until(lambda: household.ledger("a", 2).get("verdict") == "confirmed", 30)
+    trickled(household, "a", 2)
