@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from neurath.carriers.base import Descriptor
-from neurath.terminal.heart import Heart, Spare
+from neurath.terminal.heart import EARLY, MEASURE, Heart, Spare
 from neurath.terminal.machine import Policy, Step
 from neurath.terminal.staging.trickle import Ram, Session
 from neurath.wire import trickle
@@ -176,3 +177,17 @@ def test_a_rise_of_the_round_trip_halves_the_rate_and_a_slower_network_is_learnt
     for _ in range(200):
         spare = spare.heard(0, 2.0)
     assert spare.floor == pytest.approx(2.0)
+
+
+def test_a_narrow_line_that_others_use_too_is_not_called_wide(seed: int) -> None:
+    """96 kbit/s, answers delayed by chance, the first one most of all: on average the share of the line is kept."""
+    rng = random.Random(seed)
+    carried = beats = 0
+    for _ in range(40):
+        spare = Spare()
+        for beat in range(1, 131):
+            count = 0 if beat in EARLY or beat % MEASURE == 2 else max(1, int(0.05 * spare.rate * 0.53 / 200))
+            waited = rng.expovariate(1 / 0.008) + (0.02 if beat <= 2 else 0)
+            spare = spare.heard(count * 200, 0.13 + count * 200 / 12_000 + waited)
+            carried, beats = carried + min(count, 5), beats + 1
+    assert carried * 200 / (beats * 0.53 * 12_000) <= 0.05

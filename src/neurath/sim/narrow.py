@@ -67,6 +67,8 @@ class Narrow:
     root: Path
     heard: queue.Queue[Said] = field(default_factory=queue.Queue)
     said: list[tuple[float, Mapping[str, Any]]] = field(default_factory=list)
+    counts: list[dict[str, int]] = field(default_factory=list)
+    others: list[Running] = field(default_factory=list)
     server: Running | None = None
     agent: Running | None = None
 
@@ -124,6 +126,17 @@ class Narrow:
         with self.near.entered():
             self.agent = Running(ONE, [*words, *link, *more], self.root / "agent.log", self.heard)
 
+    def beside(self, *words: str | Path) -> Running:
+        """Starts one more process of ours at the far end, and waits for its first word."""
+        own: queue.Queue[Said] = queue.Queue()
+        with self.far.entered():
+            made = Running(str(words[0]), [*words, "--json"], self.root / f"{words[0]}.log", own)
+        self.others.append(made)
+        said = own.get(timeout=START_TIME)
+        if said.ended is not None:
+            raise failure(str(words[0]), said.ended, made.log.read_text(errors="replace"))
+        return made
+
     def listen(self, seconds: float = 0.0) -> list[tuple[float, Mapping[str, Any]]]:
         """What the terminal said so far and says within so many seconds, with when."""
         end = time.monotonic() + seconds
@@ -161,14 +174,16 @@ class Narrow:
         return [found.get(number) for number in range(1, count + 1)]
 
     def close(self) -> Sequence[Mapping[str, int]]:
-        """Ends it all; what the line did in each direction."""
-        for process in (self.agent, self.server):
+        """Ends it all; what the line did in each direction. Harmless when it was ended."""
+        if self.counts:
+            return self.counts
+        for process in (self.agent, *self.others, self.server):
             if process is not None:
                 process.end()
-        counts = self.taps.close()
+        self.counts = self.taps.close()
         self.near.close()
         self.far.close()
-        return counts
+        return self.counts
 
 
 @contextlib.contextmanager

@@ -21,6 +21,8 @@ SLACK, RISE = 0.005, 1.1
 #: While something is under way, one heartbeat in so many (the second of a life first) leaves no room for pieces: it measures
 #: the floor. Never the first one: a terminal whose lives are short gets on all the same.
 MEASURE = 64
+#: The first empty answer may have been slow for reasons of its own: two more follow it early.
+EARLY = (2, 4, 8)
 #: A difference below so many seconds is not measurable: the rate is at least this good.
 FINEST = 0.001
 
@@ -37,15 +39,17 @@ class Spare:
         """An answer with `count` bytes of pieces took `took` seconds."""
         if self.floor == 0:
             return self if count else replace(self, floor=took)
-        # Only an empty answer lets the floor rise, slowly: the terminal may have moved to a slower network.
-        floor = min(took, self.floor if count else self.floor * 1.25)
+        # Only an empty answer lets the floor rise, by a quarter of the way: the terminal may have moved to a slower network,
+        # or this one waited for others.
+        floor = min(took, self.floor) if count or took < self.floor else self.floor + (took - self.floor) / 4
         expected = self.floor + (count / self.rate if self.rate else took)
         if took > expected * RISE + SLACK:
             return Spare(self.rate / 2, floor)
         if not count:
             return replace(self, floor=floor)
-        found = count / max(took - floor, FINEST)
-        return Spare(found if self.rate == 0 else self.rate + (found - self.rate) / 4, floor)
+        each = max(took - floor, FINEST) / count
+        # Seconds a byte are what adds up: one answer that was quick by chance must not make a narrow line look wide.
+        return Spare(1 / each if self.rate == 0 else 1 / (1 / self.rate + (each - 1 / self.rate) / 4), floor)
 
 
 class Heart:
@@ -71,7 +75,7 @@ class Heart:
         self.beats += 1
         room = self._carrier.descriptor.reply_room
         state = self.session.state(room, trickle.link_class(self.spare.rate))
-        if state.ask is Ask.PIECES and self.beats % MEASURE == 2:
+        if state.ask is Ask.PIECES and (self.beats % MEASURE == 2 or self.beats in EARLY):
             state = replace(state, room=trickle.REPLY_HEADER)
         began = self._watch()
         try:

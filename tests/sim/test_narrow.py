@@ -1,0 +1,125 @@
+"""The real product on both sides of a simulated line: nobody else on it is disturbed, the number of pieces follows it, and on
+a line that loses, repeats and overtakes the result is the same."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from neurath.sim.line import Line
+from neurath.sim.narrow import FAR, NEAR, ONE, PORT, Kit, Narrow, kit, narrow
+from neurath.sim.processes import verb
+from tests.parts import need
+
+pytestmark = pytest.mark.heavy
+
+BENCH = Path(__file__).resolve().parents[2] / "bench/trickle.py"
+#: 20 % lost each way, 5 % repeated, 10 % overtaken.
+BAD = Line(200_000, 0.02, 0.2, 0.05, 0.1, 32_768)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Kit:
+    need("tun")
+    return kit(tmp_path_factory.mktemp("small"), 7, 6_000, 20_000)
+
+
+@pytest.fixture
+def bad(small: Kit, tmp_path: Path, seed: int) -> Iterator[Narrow]:
+    with narrow(small, replace(BAD, seed=seed), tmp_path / "run") as run:
+        run.roll_out()
+        run.serve()
+        yield run
+
+
+def test_bulk_harms_the_foreground_and_trickle_does_not() -> None:
+    """B11, ten times as fast as the line of the goals. A machine that is busy with something else is asked again."""
+    need("tun")
+    need("ping")
+    for last in (False, True):
+        done = subprocess.run([sys.executable, BENCH, "--scaled", "--json"], capture_output=True, text=True, check=False)
+        assert done.stdout, done.stderr
+        found = json.loads(done.stdout)
+        assert found["ratios"]["bulk_mean"] >= 3, "this rig would not see harm"
+        assert found["rows"]["trickle"]["carried"] > 5_000, "nothing trickled"
+        if done.returncode == 0 or last:
+            break
+    assert found["ratios"]["trickle_mean"] <= 1.05, found
+    assert found["ratios"]["trickle_p95"] <= 1.10, found
+
+
+def test_the_pieces_of_an_answer_follow_the_line(tmp_path: Path) -> None:
+    """B9, T23: 9.6, 96, 9.6 kbit/s during one run."""
+    need("tun")
+    made = kit(tmp_path / "kit", 3, 300_000)
+    slow, fast = Line(9600, 0.05), Line(96_000, 0.05)
+    with narrow(made, slow, tmp_path / "run") as run:
+        run.roll_out()
+        run.serve("--coap", f"{FAR}:5683")
+        run.live("--trickle", "2", "--heartbeat", f"coap://{FAR}")
+        run.wait_for(90, phase="downloading")
+        first = _pieces(run, 16)
+        run.taps.change(fast)
+        _until(run, lambda: max(_pieces(run, 0)[-3:]) >= 4, 80)
+        run.taps.change(slow)
+        begin = len(_pieces(run, 0))
+        _until(run, lambda: len(_pieces(run, 0)) > begin + 2 and max(_pieces(run, 0)[-3:]) == 1, 60)
+    assert max(first[-4:]) == 1, first
+
+
+def _pieces(run: Narrow, seconds: float) -> list[int]:
+    return [int(record["pieces"]) for _, record in run.listen(seconds) if "pieces" in record]
+
+
+def _until(run: Narrow, true: object, limit: float) -> None:
+    assert callable(true)
+    end = time.monotonic() + limit
+    while not true():
+        assert time.monotonic() < end, _pieces(run, 0)
+        run.listen(0.5)
+
+
+def test_a_line_that_loses_repeats_and_overtakes_changes_nothing_over_http(bad: Narrow) -> None:
+    bad.live("--trickle", "0.2", "--once")
+    _ends_well(bad)
+
+
+def test_nor_over_the_heartbeat_of_a_pair_with_a_gateway(bad: Narrow) -> None:
+    key = "6b" * 32
+    told = verb("gateway", "add", "site", ONE, "--data", bad.root / "server")[0]
+    near, far = bad.root / "near.toml", bad.root / "far.toml"
+    shared = f'key = "{key}"\npatience = 0.3\n'
+    near.write_text(f'node = 2\naddress = "{NEAR}:7700"\npeer = "{FAR}:7700"\n{shared}')
+    far.write_text(f'node = 1\naddress = "{FAR}:7700"\npeer = "{NEAR}:7700"\nterminal = "{ONE}"\n{shared}')
+    gateway = ("--server", f"http://{FAR}:{PORT}", "--token", str(told["token"]), "--period", "0.2")
+    bad.beside("carrier", "pair", "--config", far, *gateway)
+    bad.live("--trickle", "0.1", "--heartbeat", f"pair:{near}", "--once")
+    _ends_well(bad)
+
+
+def test_an_update_in_bulk_comes_over_the_narrow_and_lossy_link(small: Kit, tmp_path: Path, seed: int) -> None:
+    """A14: 9.6 kbit/s, 5 % lost each way, 600 ms."""
+    with narrow(small, Line(9600, 0.6, 0.05, seed=seed), tmp_path / "run") as run:
+        run.roll_out()
+        run.serve()
+        run.live("--once")
+        _ends_well(run, 280)
+
+
+def _ends_well(run: Narrow, limit: float = 200) -> None:
+    """The agent ends by itself, with the new image in its bank; and the line was as bad as it should be."""
+    assert run.agent is not None
+    run.agent.process.wait(limit)
+    assert run.agent.process.returncode == 0, run.agent.log.read_text()[-2000:]
+    assert run.runs_new()
+    counts = run.close()
+    assert all(way["lost"] > 0 for way in counts), counts
+    if run.line.duplicate:
+        assert all(way["duplicated"] and way["reordered"] for way in counts), counts
