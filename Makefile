@@ -8,7 +8,7 @@ CORE_STAMP := .venv/.core
 OUT ?= out
 ARGS ?=
 
-.PHONY: help setup core firmware demo quick test check assurance rows docs clean
+.PHONY: help setup core firmware demo quick test check assurance rows docs clean bench-delta footprint
 
 help:
 	@echo "make demo [OLD=a.bin NEW=b.bin] [ONCE=1]   a server, five terminals, a real update, a power cut, a restoration"
@@ -18,6 +18,8 @@ help:
 	@echo "make assurance   full counts; figures go to docs/assurance/"
 	@echo "make rows        which test shows which promise"
 	@echo "make firmware    boot core and application of the emulated reference terminals"
+	@echo "make bench-delta sizes of update files against every peer, on real firmware (network)"
+	@echo "make footprint   code and RAM of the decoder on a Cortex-M0+ (needs gcc-arm-none-eabi)"
 	@echo "make docs        writes the generated reference pages again"
 
 $(STAMP): pyproject.toml constraints.txt tools/setup.sh
@@ -51,6 +53,13 @@ assurance: $(CORE_STAMP)
 
 rows: $(STAMP)
 	@$(BIN)/python tools/rows.py
+
+bench-delta: $(CORE_STAMP)
+	@$(BIN)/pip -q install -c constraints.txt -e '.[bench]'
+	@$(BIN)/python bench/delta.py $(ARGS)
+
+footprint: $(CORE_STAMP)
+	@$(BIN)/python tools/footprint.py
 
 docs: $(CORE_STAMP)
 	@$(BIN)/python tools/cli_reference.py --write

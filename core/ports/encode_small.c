@@ -95,6 +95,7 @@ static void join_map(struct nrt_encoder *e)
     }
     p->isa = e->task.isa;
     p->address = e->task.address;
+    p->also = e->task.also;
     p->map.segments = e->segments;
     p->map.by_old = e->by_old;
     p->map.n_segments = e->task.n_segments;
@@ -166,6 +167,7 @@ int64_t nrt_encoder_control(struct nrt_encoder *e, uint8_t *out, uint32_t cap)
         (void)nrt_small_number(m, &w.bits, NRT_NUMBER_BY, zigzag(m->shifts[i].by), &fault);
         from = m->shifts[i].from;
     }
+    (void)nrt_small_number(m, &w.bits, NRT_NUMBER_ALSO, m->predictor.also, &fault);
     return nrt_writer_close(&w);
 }
 

@@ -20,6 +20,7 @@ struct nrt_task {
     uint32_t n_shifts;
     uint32_t isa;
     uint32_t address;
+    uint32_t also;          /* address of another part of the image, 0: none */
 };
 
 /* Where a group's bits went, in 1/65536 bits: flags, misses, literals, copies among literals. */

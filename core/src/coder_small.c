@@ -145,6 +145,7 @@ static int small_rest(struct nrt_unpack *u)
         m->shifts[i].from = from;
         m->shifts[i].by = (by & 1u) != 0 ? ~(by >> 1) : by >> 1;
     }
+    m->predictor.also = nrt_small_number(m, &u->range.bits, NRT_NUMBER_ALSO, 0, &fault);
     map->n_shifts = n;
     map->n_segments = u->head.n_segments;
     nrt_map_sort(map, u->by_old);

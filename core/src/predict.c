@@ -58,18 +58,26 @@ static int predict_call(const struct nrt_predictor *p, const uint8_t *old, uint3
     return 1;
 }
 
+/* The address a pointer counts from: where the image is mapped, or where another part of it is. */
+static int base_of(const struct nrt_predictor *p, uint32_t word, uint32_t *base)
+{
+    *base = word - p->address < p->map.old_size ? p->address : p->also;
+    return word - *base < p->map.old_size && (*base == p->address || p->also != 0);
+}
+
 static int predict_word(const struct nrt_predictor *p, const uint8_t *old, struct nrt_guess *f)
 {
     uint32_t word = nrt_get32(old);
     const struct nrt_pairing *seen = &p->words[word_slot(word)];
     uint32_t by;
-    if (word - p->address < p->map.old_size) {
+    uint32_t base;
+    if (base_of(p, word, &base)) {
         uint32_t odd = p->isa == NRT_ISA_THUMB ? word & 1u : 0;
         uint32_t now;
         f->kind = NRT_POINTER_NEAR;
-        if (nrt_map_to(&p->map, word - p->address - odd, &now) == NRT_FOUND_COVERED)
+        if (nrt_map_to(&p->map, word - base - odd, &now) == NRT_FOUND_COVERED)
             f->kind = NRT_POINTER;
-        now += p->address + odd;
+        now += base + odd;
         if (known(seen, word)) {
             f->kind = NRT_POINTER_SEEN;
             now = seen->value;

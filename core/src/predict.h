@@ -38,6 +38,7 @@ struct nrt_predictor {
     struct nrt_map map;
     uint32_t isa;
     uint32_t address;                             /* where the first byte of the image is mapped */
+    uint32_t also;                                /* and where it would be for another part of it; 0: nowhere */
     struct nrt_pairing calls[NRT_CACHE_SLOTS];    /* old target -> new target seen last */
     struct nrt_pairing words[NRT_CACHE_SLOTS];    /* old word -> new word seen last */
 };

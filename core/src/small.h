@@ -68,6 +68,6 @@ uint32_t nrt_small_number(struct nrt_small *m, struct nrt_bits *b, uint32_t fiel
 uint32_t nrt_small_turn(struct nrt_small *m, struct nrt_bits *b, uint32_t turn, int *fault);
 
 enum nrt_number { NRT_NUMBER_GAP = 0, NRT_NUMBER_LENGTH = 1, NRT_NUMBER_TURN = 2, NRT_NUMBER_SHIFTS = 4, NRT_NUMBER_STEP = 5,
-                  NRT_NUMBER_BY = 6, NRT_NUMBERS = 7 };
+                  NRT_NUMBER_BY = 6, NRT_NUMBER_ALSO = 7, NRT_NUMBERS = 8 };
 
 #endif

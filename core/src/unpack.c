@@ -285,7 +285,8 @@ static int enter_frame(struct nrt_unpack *u, uint32_t *at)
 /* Steps over the frames of the unit at u->k. */
 static int skip_unit(struct nrt_unpack *u)
 {
-    uint32_t off, end;
+    uint32_t off = 0;
+    uint32_t end = 0;
     uint32_t frame = u->frame;
     int rc = clip(u, u->k, &off, &end);
     for (; rc == NRT_OK && off < end; off += u->head.group)

@@ -180,7 +180,7 @@ def _map(head: Head) -> oracle.Map:
     map_ = oracle.Map(head.old_size, head.address, head.isa, [])
     if head.segments:
         range_ = Range(head.control)
-        values, map_.shifts = oracle.table(oracle.Model(range_.bit, map_), head.segments)
+        values, map_.shifts, map_.also = oracle.table(oracle.Model(range_.bit, map_), head.segments)
         range_.close()
         map_.segments = segments(values, head)
     return map_

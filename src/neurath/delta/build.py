@@ -135,7 +135,7 @@ def _matched(pair: Pair, wish: Wish) -> tuple[list[Segment], Hints]:
     for _ in range(wish.passes - 1 if hints.isa else 0):
         encoder = Encoder(pair.old, pair.new, found, hints)
         found = matcher.match(encoder.normal(is_old=True), encoder.normal(is_old=False))
-    return found, replace(hints, shifts=insight.shifts(pair.old, pair.new, found, hints.address) if hints.isa else ())
+    return found, replace(hints, shifts=insight.shifts(pair.old, pair.new, found, hints) if hints.isa else ())
 
 
 def _best(pair: Pair, segments: Sequence[Segment], profile: int, room: int) -> list[Segment]:

@@ -15,11 +15,13 @@ GRAIN = 64
 
 @dataclass(frozen=True, slots=True)
 class Hints:
-    """What the encoder was told or found out about the two images: instruction set, where the image is mapped, and how
-    ranges of words grew, as (from, by) with by modulo 2^32; the last range ends the list."""
+    """What the encoder was told or found out about the two images: instruction set, where the image is mapped, the address
+    another part of it counts from (0: none), and how ranges of words grew, as (from, by) with by modulo 2^32; the last
+    range ends the list."""
 
     isa: int = 0
     address: int = 0
+    also: int = 0
     shifts: tuple[tuple[int, int], ...] = ()
 
 
@@ -58,6 +60,7 @@ class Encoder:
                 "n_shifts": len(hints.shifts),
                 "isa": hints.isa,
                 "address": hints.address,
+                "also": hints.also,
             },
         )
         state = _core.lib.nrt_encoder_open(task)

@@ -3,6 +3,7 @@ ranges of words grew between two builds. All of it are guesses that only cost by
 
 from __future__ import annotations
 
+import re
 import struct
 from array import array
 from collections import Counter, defaultdict
@@ -17,13 +18,17 @@ ISAS = {NONE: "none", THUMB: "thumb", ARM: "arm"}
 ALIGNMENT = 512
 #: Calls that land on the start of a function, below which no instruction set is believed.
 BELIEVED = 12
+#: And for an address that need not be a multiple of anything.
+SURE = 150
 #: Words looked at when the base address is voted for.
-VOTERS = 6000
+VOTERS, FINE_VOTERS = 20000, 1500
+#: Text between zeros.
+STRING = re.compile(rb"\0[\x20-\x7e]{5,}\0")
 #: In bits: one more entry in the list of shifts, and a word predicted wrongly.
 COST_SHIFT, COST_WORD = 24.0, 14.0
 MAX_SHIFTS = 64
 #: Smaller values are too common to say anything, larger ones are rather code; words grow by less than GROWTH.
-SMALLEST, LARGEST, GROWTH = 0x200, 0x40000000, 1 << 17
+SMALLEST, LARGEST, GROWTH = 0x200, {THUMB: 0x40000000, ARM: 0xE0000000}, 1 << 17
 
 
 def look(old: bytes) -> Hints:
@@ -34,7 +39,9 @@ def look(old: bytes) -> Hints:
     isa = max(votes, key=lambda k: votes[k])
     if votes[isa] < BELIEVED:
         return Hints()
-    return Hints(isa, _address(words, thumb if isa == THUMB else arm, odd=isa == THUMB))
+    strings = {found.start() + 1 for found in STRING.finditer(old)}
+    address = _address(words, thumb if isa == THUMB else arm, strings, odd=isa == THUMB)
+    return Hints(isa, address, _also(words, strings, (address, address + len(old)), LARGEST[isa]))
 
 
 def _words(image: bytes) -> array[int]:
@@ -79,31 +86,49 @@ def _arm_calls(words: Sequence[int], starts: set[int]) -> int:
     )
 
 
-def _address(words: Sequence[int], starts: set[int], *, odd: bool) -> int:
-    """The base most pointers to function starts agree on; 0 when few do."""
-    at = defaultdict(list)
-    for start in starts:
-        at[start % ALIGNMENT].append(start)
-    pointers = [w - odd for w in sorted(set(words)) if w % (2 if odd else 4) == odd][: 1 << 20]
-    step = max(1, len(pointers) // VOTERS)
-    votes: Counter[int] = Counter()
-    for pointer in pointers[::step]:
-        for start in at[pointer % ALIGNMENT]:
-            if pointer >= start:
-                votes[pointer - start] += 1
+def _address(words: Sequence[int], starts: set[int], strings: set[int], *, odd: bool) -> int:
+    """The base that most pointers agree on: to the starts of functions and of strings; 0 when few do."""
+    known = sorted(set(words))
+    votes = _votes([w - odd for w in known if w % (2 if odd else 4) == odd], starts)
+    votes += _votes(known, strings)
     if not votes:
         return 0
     base, count = min(votes.items(), key=lambda item: (-item[1], item[0]))
-    return base if count * step >= BELIEVED else 0
+    return base if count >= BELIEVED else 0
+
+
+def _also(words: Sequence[int], strings: set[int], known: tuple[int, int], largest: int) -> int:
+    """The address from which another part of the image counts (a second stage, code that is copied before it runs), found by
+    its strings among the values of the fullest megabyte outside the image; 0 for none."""
+    others = {w for w in words if SMALLEST << 8 <= w < largest and not known[0] <= w < known[1]}
+    if not others:
+        return 0
+    block = Counter(w >> 20 for w in others).most_common(1)[0][0]
+    votes = _votes(sorted(w for w in others if w >> 20 == block), strings, 4)
+    base, count = min(votes.items(), key=lambda item: (-item[1], item[0]), default=(0, 0))
+    return base if count >= SURE else 0
+
+
+def _votes(pointers: Sequence[int], starts: set[int], alignment: int = ALIGNMENT) -> Counter[int]:
+    at = defaultdict(list)
+    for start in starts:
+        at[start % alignment].append(start)
+    step = -(-len(pointers) // (VOTERS if alignment == ALIGNMENT else FINE_VOTERS)) or 1
+    votes: Counter[int] = Counter()
+    for pointer in pointers[::step]:
+        for start in at[pointer % alignment]:
+            if pointer >= start:
+                votes[pointer - start] += step
+    return votes
 
 
 # ---- words that grew ---------------------------------------------------------------------------------------------------
 
 
-def shifts(old: bytes, new: bytes, segments: Sequence[Segment], address: int) -> tuple[tuple[int, int], ...]:
+def shifts(old: bytes, new: bytes, segments: Sequence[Segment], hints: Hints) -> tuple[tuple[int, int], ...]:
     """Ranges of word values outside the image and how much they grew (modulo 2^32), the cheapest list that explains the
     aligned words of all copies."""
-    pairs = Counter(_pairs(old, new, segments, address))
+    pairs = Counter(_pairs(old, new, segments, hints))
     grew: Counter[tuple[int, int]] = Counter()
     for (word, by), count in pairs.items():
         if by:
@@ -120,7 +145,8 @@ def shifts(old: bytes, new: bytes, segments: Sequence[Segment], address: int) ->
     return tuple((at, by & 0xFFFFFFFF) for at, by in found[:MAX_SHIFTS])
 
 
-def _pairs(old: bytes, new: bytes, segments: Sequence[Segment], address: int) -> Iterator[tuple[int, int]]:
+def _pairs(old: bytes, new: bytes, segments: Sequence[Segment], hints: Hints) -> Iterator[tuple[int, int]]:
+    bases, largest = {hints.address, hints.also or hints.address}, LARGEST[hints.isa]
     for s in segments:
         at = -(-s.at // 4) * 4
         count = (s.end - at) // 4
@@ -129,7 +155,7 @@ def _pairs(old: bytes, new: bytes, segments: Sequence[Segment], address: int) ->
         before = struct.unpack_from(f"<{count}I", old, at + s.diagonal)
         after = struct.unpack_from(f"<{count}I", new, at)
         for a, b in zip(before, after, strict=True):
-            if SMALLEST <= a < LARGEST and not address <= a < address + len(old) and -GROWTH < b - a < GROWTH:
+            if SMALLEST <= a < largest and not any(base <= a < base + len(old) for base in bases) and -GROWTH < b - a < GROWTH:
                 yield a, b - a
 
 

@@ -122,6 +122,7 @@ class Map:
     isa: int
     segments: list[Segment]
     shifts: list[tuple[int, int]] = field(default_factory=list)
+    also: int = 0
     here: Segment | None = None
 
     def to(self, old: int) -> tuple[int, bool]:
@@ -276,7 +277,7 @@ class Model:
         return out
 
     def number(self, which: int) -> int:
-        """Numbers of the control table: 0 gap, 1 length, 2 turn, 3 which diagonal, 4 shifts, 5 step, 6 growth."""
+        """Numbers of the control table: 0 gap, 1 length, 2 turn, 3 which diagonal, 4 shifts, 5 step, 6 growth, 7 other."""
         return self._number(self.pool[which >> 1], 256 * (which & 1))
 
     def here(self, segment: Segment) -> None:
@@ -318,8 +319,8 @@ class Model:
         return segment
 
 
-def table(model: Model, count: int) -> tuple[list[int], list[tuple[int, int]]]:
-    """The control table: gap, length, turn of each segment; the list of shifts."""
+def table(model: Model, count: int) -> tuple[list[int], list[tuple[int, int]], int]:
+    """The control table: gap, length, turn of each segment; the list of shifts; the other address."""
     values: list[int] = []
     diagonals = [0, 0, 0, 0]
     for _ in range(count):
@@ -338,4 +339,4 @@ def table(model: Model, count: int) -> tuple[list[int], list[tuple[int, int]]]:
         start += model.number(5)
         by = model.number(6)
         shifts.append((start, (-(by >> 1) - 1 if by & 1 else by >> 1) & M32))
-    return values, shifts
+    return values, shifts, model.number(7)

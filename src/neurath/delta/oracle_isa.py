@@ -90,10 +90,11 @@ class Predictor:
         (word,) = struct.unpack_from("<I", old)
         key, seen = self.words.get(hashed(word, 99) % CACHE, (None, 0))
         grown = self.map.word(word)
-        if (word - self.map.address & M32) < self.map.old_size:
+        inside = [a for a in (self.map.address, self.map.also) if (word - a & M32) < self.map.old_size]
+        if inside and (inside[0] == self.map.address or self.map.also):
             odd = word & 1 if self.map.isa == THUMB else 0
-            now, covered = self.map.to(word - self.map.address - odd & M32)
-            now, kind, again = now + self.map.address + odd & M32, 4 if covered else 12, 5
+            now, covered = self.map.to(word - inside[0] - odd & M32)
+            now, kind, again = now + inside[0] + odd & M32, 4 if covered else 12, 5
         elif grown is not None:
             now, kind, again = word + grown & M32, 6 if grown else 13, 7
         else:

@@ -1,6 +1,7 @@
 """Real firmware to update from and to, fetched once by package name with the ordinary client and kept in a cache. It knows
 where in a package an image lies and what its digest is; it must never run code that it fetched, and never pass a built-in
-image off as a real one. Licences: MIT (MicroPython, pybricks), BSD-3-Clause (GreatFET)."""
+image off as a real one. Licences: MIT (MicroPython, pybricks), BSD-3-Clause (GreatFET,
+Cynthion), Apache-2.0 (Particle's tool)."""
 
 from __future__ import annotations
 
@@ -72,6 +73,25 @@ def _from_pybricks(hub: str) -> Callable[[bytes], bytes]:
     return unpack
 
 
+def _from_particle(part: str) -> Callable[[bytes], bytes]:
+    """The system firmware of a Particle device inside its command-line tool; the file's name ends in its own version."""
+
+    def unpack(package: bytes) -> bytes:
+        with tarfile.open(fileobj=io.BytesIO(package)) as tape:
+            found = [tape.extractfile(m) for m in tape.getmembers() if f"/assets/updates/{part}@" in m.name]
+            if len(found) == 1 and found[0] is not None:
+                return found[0].read()
+        raise DataError(
+            f"no {part} in the package", "it is not the package this was written for", "clear the cache", id="NRT-241"
+        )
+
+    return unpack
+
+
+def _from_cynthion(package: bytes) -> bytes:
+    return _member(package, "cynthion/assets/moondancer.bin")
+
+
 def _pybricks(hub: str, old: str, new: str) -> Source:
     return Source("npm", "@pybricks/firmware", {"7.27.0": old, "7.28.0": new}, _from_pybricks(hub))
 
@@ -109,6 +129,105 @@ SOURCES: dict[str, Source] = {
         "nxt",
         "01555595718978710a748f77e8a43c720cadb9294ae57ae2a33f3fe14050d36e",
         "a35ff5ef86de06e5b187198a6e3ef8bb3ef85f503a698f440e03e4c1bd6d87c8",
+    ),
+    "primehub-7": Source(
+        "npm",
+        "@pybricks/firmware",
+        {
+            "6.2.0": "b6bfc19c1454524b3f45a059f2b2a991a0cc9745aa3c673186fd78eaae7a31ae",
+            "7.2.0": "498c39667b98dff18bef09b45c33a6af0db37f833ae4ec390fc6a3bec60f275e",
+        },
+        _from_pybricks("primehub"),
+    ),
+    "nxt-4": Source(
+        "npm",
+        "@pybricks/firmware",
+        {
+            "7.28.0": "a35ff5ef86de06e5b187198a6e3ef8bb3ef85f503a698f440e03e4c1bd6d87c8",
+            "4.0.0": "efdb49e7316a3c78276d2cc00d9c6d7957bad2e6f21fb8099d673279a6c9ccbc",
+        },
+        _from_pybricks("nxt"),
+    ),
+    "ev3": Source(
+        "npm",
+        "@pybricks/firmware",
+        {
+            "7.27.0": "cf4f6aa28a994b2f61021925016f1bb46e535f479418085bac67ba938bbcbfbe",
+            "7.28.0": "490e8556f1bf11bc12de7ffa1aee15b85921c215988cd3a3071fb92707eb97be",
+        },
+        _from_pybricks("ev3"),
+    ),
+    "technichub": Source(
+        "npm",
+        "@pybricks/firmware",
+        {
+            "4.0.0": "f41274c80f1162aecbd563c1e2f61ea69be4111c8fbaa153efcbbc53e74e2f08",
+            "4.0.1": "a96b2a365d31ce8cf4c5731f849ed6deac82fc0b73ed0829d7c63c93224d2490",
+        },
+        _from_pybricks("technichub"),
+    ),
+    "cityhub": Source(
+        "npm",
+        "@pybricks/firmware",
+        {
+            "7.22.0": "19ea492928ca8e40ea4b0137ffc8eae25c98eb0eee900ca69799858b0e301c17",
+            "7.27.0": "54b34fb2035cc22f57eaec48e54b9a38d6772e563f0bfcf9b084e45a88d073f3",
+        },
+        _from_pybricks("cityhub"),
+    ),
+    "essentialhub": Source(
+        "npm",
+        "@pybricks/firmware",
+        {
+            "7.27.0": "663c925390e334054fd94642796ca4558b4462ea85e0fb53dafe065b7b0372fa",
+            "7.28.0": "fd3bf86d1dbad6e561232016e0238b69383f22a2e955cf5dcbf6f1cf17ab562f",
+        },
+        _from_pybricks("essentialhub"),
+    ),
+    "movehub-4": Source(
+        "npm",
+        "@pybricks/firmware",
+        {
+            "7.28.0": "a7a4c4f78c369a66a20e150e44bfd7c96d7ba7ed60f2ecce4d27001a9bddd7fb",
+            "4.0.0": "bd29287982a84dbe891f1686e090e6306e683c851332bafc4dc234b87c647b3b",
+        },
+        _from_pybricks("movehub"),
+    ),
+    "boron": Source(
+        "npm",
+        "particle-cli",
+        {
+            "2.12.0": "963080141910a46b8c0077b35d9f6202ad605aac0d85f2d754f882c2ff8cb07f",
+            "3.0.0": "9cabf1002a47267e7647ba8f283beeae0b34abb0082199565f5321fe5f1cc723",
+        },
+        _from_particle("boron-system-part1"),
+    ),
+    "p1": Source(
+        "npm",
+        "particle-cli",
+        {
+            "2.12.0": "2642eb2888349eda0dbcf5716c4aa4159eb088f2ec7b7088c1effab12c832ea2",
+            "3.0.0": "02dc6c980c37d21445dc8eb522709e3df57737f03c8bfedfb80779926c8556a5",
+        },
+        _from_particle("p1-system-part1"),
+    ),
+    "electron": Source(
+        "npm",
+        "particle-cli",
+        {
+            "2.12.0": "261e2a6dfdf7e0efa371c75b424c76d4d8c4f9d4ed5f386e7284c17b2096ee69",
+            "3.0.0": "a57472735c5fb80ebdfb11e78a5393f9db21bc093eb56957f30fe380548f5e05",
+        },
+        _from_particle("electron-system-part2"),
+    ),
+    "moondancer": Source(
+        "pip",
+        "cynthion",
+        {
+            "0.2.3": "abd05e2e9b09096a60701bd21a11eb861f537056706596b98cf1e82f7ccaf609",
+            "0.2.4": "da3fde545f9dd25f1eadd1b065f9bfd2290b62953f8f5b84808af2ccaf29426c",
+        },
+        _from_cynthion,
     ),
 }
 

@@ -1,0 +1,215 @@
+"""Sizes of update files on real firmware, ours and every peer that can be installed, in one run: `make bench-delta`.
+
+A row is a pair of builds, a column a tool; every peer's patch is applied where its package can do so and counts only if it
+gives the new image. `ratio` is ours, made for an old image elsewhere, against the smallest peer; `place` is ours for one bank
+of 4 KiB sectors, groups of the redo log counted in, against our own sequential file and against detools in-place. Peers run
+with the strongest settings they have. Run: python bench/delta.py [PAIR ...] [--json FILE]"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import lzma
+import math
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+from neurath.delta import Wish, build, insight
+from neurath.delta.native import decode_apart
+from neurath.errors import NeurathError
+from neurath.flash.geometry import GROUP, simple_layout
+from neurath.sim import corpus
+
+#: Classes of pairs whose geometric means are printed. Neighbouring releases of ARM microcontrollers, all of those, all.
+ADJACENT = ("movehub", "primehub", "nxt-4", "ev3", "boron", "p1", "electron", "microbit", "technichub", "essentialhub")
+FAR = ("primehub-7", "cityhub", "movehub-4", "greatfet")
+OTHER = ("moondancer",)
+SECTOR = 4096
+#: Where detools' arm-cortex-m4 is told that data begins: it wants an ELF file; the best of these guesses counts.
+SPLITS = (0.7, 0.8, 0.9, 1.0)
+
+Peer = Callable[[bytes, bytes], int | None]
+
+
+def _bsdiff4(old: bytes, new: bytes) -> int:
+    import bsdiff4
+
+    return len(bsdiff4.diff(old, new))
+
+
+def _detools(**options: object) -> Peer:
+    def run(old: bytes, new: bytes) -> int | None:
+        import detools
+
+        patch, out = io.BytesIO(), io.BytesIO()
+        more = dict(options)
+        if more.get("patch_type") == "in-place":
+            more["memory_size"] = (max(len(old), len(new)) // SECTOR + 9) * SECTOR
+        detools.create_patch(io.BytesIO(old), io.BytesIO(new), patch, compression="lzma", **more)
+        if "patch_type" not in more:
+            detools.apply_patch(io.BytesIO(old), io.BytesIO(patch.getvalue()), out)
+            if out.getvalue() != new:
+                return None
+        return len(patch.getvalue())
+
+    return run
+
+
+def _cortex(old: bytes, new: bytes) -> int | None:
+    hints = insight.look(old)
+    if hints.isa != insight.THUMB:
+        return None
+    base, found = hints.address, []
+    for split in SPLITS:
+        a, b = int(len(old) * split) & ~3, int(len(new) * split) & ~3
+        ranges = {
+            "from_data_offset_begin": a,
+            "from_data_offset_end": len(old),
+            "from_data_begin": base + a,
+            "from_data_end": base + len(old),
+            "from_code_begin": base,
+            "from_code_end": base + a,
+            "to_data_offset_begin": b,
+            "to_data_offset_end": len(new),
+            "to_data_begin": base + b,
+            "to_data_end": base + len(new),
+            "to_code_begin": base,
+            "to_code_end": base + b,
+        }
+        found.append(_detools(data_format="arm-cortex-m4", **ranges)(old, new))
+    return min((n for n in found if n is not None), default=None)
+
+
+def _hdiffpatch(old: bytes, new: bytes) -> int | None:
+    import hdiffpatch
+
+    kinds = (hdiffpatch.COMPRESSION_LZMA2, hdiffpatch.COMPRESSION_LZMA, hdiffpatch.COMPRESSION_BZIP2)
+    patches = [hdiffpatch.diff(old, new, compression=kind) for kind in kinds]
+    return min((len(p) for p in patches if hdiffpatch.apply(old, p) == new), default=None)
+
+
+def _hpatchlite(old: bytes, new: bytes) -> int | None:
+    import hdiffpatch
+
+    patch = hdiffpatch.diff_lite(old, new)
+    return len(patch) if hdiffpatch.apply_lite(old, patch) == new else None
+
+
+def _command(*words: str) -> Peer:
+    def run(old: bytes, new: bytes) -> int | None:
+        if shutil.which(words[0]) is None:
+            return None
+        with tempfile.TemporaryDirectory() as folder:
+            a, b = Path(folder) / "old", Path(folder) / "new"
+            a.write_bytes(old)
+            b.write_bytes(new)
+            done = subprocess.run([w.format(old=a, new=b) for w in words], capture_output=True, check=False)
+        return len(done.stdout) if done.returncode == 0 and done.stdout else None
+
+    return run
+
+
+#: Peers that need the old image whole while they write the new one, as our sequential file does.
+PEERS: dict[str, Peer] = {
+    "bsdiff4": _bsdiff4,
+    "detools": _detools(),
+    "dt-m4": _cortex,
+    "hdiff": _hdiffpatch,
+    "hlite": _hpatchlite,
+    "zstd": _command("zstd", "-q", "--ultra", "-22", "--long=27", "--patch-from", "{old}", "{new}", "-c"),
+    "xdelta3": _command("xdelta3", "-e", "-9", "-S", "lzma", "-c", "-s", "{old}", "{new}"),
+}
+
+
+def measure(name: str) -> dict[str, float | int | str | None]:
+    """One row: sizes in bytes, seconds, ratios."""
+    pair = corpus.pair(name)
+    old, new = pair.old, pair.new
+    row: dict[str, float | int | str | None] = {"pair": name, "image": len(new)}
+    for peer, run in PEERS.items():
+        try:
+            row[peer] = run(old, new)
+        except Exception as fault:  # a peer that fails is a peer that has no size
+            print(f"{name}: {peer} failed: {type(fault).__name__}: {fault}", file=sys.stderr)
+            row[peer] = None
+    try:
+        row["dt-place"] = _detools(patch_type="in-place", segment_size=SECTOR)(old, new)
+    except Exception as fault:
+        print(f"{name}: detools in-place failed: {fault}", file=sys.stderr)
+        row["dt-place"] = None
+    layout = simple_layout(max(len(old), len(new)), sector=SECTOR, scratch_sectors=max(8, 2 * GROUP // SECTOR))
+    began = time.perf_counter()
+    ours = build(old, new, layout, Wish(apart=True))
+    row["create"] = round(time.perf_counter() - began, 2)
+    began = time.perf_counter()
+    decode_apart(old, ours.data, layout)
+    row["apply"] = round(time.perf_counter() - began, 2)
+    place = build(old, new, layout)
+    peers = [n for p in PEERS if isinstance(n := row[p], int)]
+    row |= {"full": len(build(b"", new, layout).data), "xz": len(lzma.compress(new, preset=9 | lzma.PRESET_EXTREME))}
+    row |= {"ours": len(ours.data), "in place": len(place.data), "ram": max(ours.workspace, place.workspace)}
+    row["ratio"] = len(ours.data) / min(peers)
+    row["place"] = len(place.data) / len(ours.data)
+    row["place/dt"] = len(place.data) / row["dt-place"] if isinstance(row["dt-place"], int) else None
+    return row
+
+
+COLUMNS = (
+    "image",
+    "xz",
+    *PEERS,
+    "dt-place",
+    "ours",
+    "in place",
+    "full",
+    "ram",
+    "create",
+    "apply",
+    "ratio",
+    "place",
+    "place/dt",
+)
+
+
+def _cell(value: float | int | str | None) -> str:
+    return "-" if value is None else f"{value:.3f}" if isinstance(value, float) and value < 10 else f"{value}"
+
+
+def _mean(rows: list[dict[str, float | int | str | None]], names: tuple[str, ...], column: str) -> str:
+    values = [v for row in rows if row["pair"] in names and isinstance(v := row[column], float)]
+    return f"{math.exp(sum(map(math.log, values)) / len(values)):.3f} ({len(values)})" if values else "-"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pairs", nargs="*", default=[*ADJACENT, *FAR, *OTHER])
+    parser.add_argument("--json", metavar="FILE")
+    args = parser.parse_args()
+    rows = []
+    print(f"{'pair':13}" + "".join(f"{c:>10}" for c in COLUMNS))
+    for name in args.pairs:
+        try:
+            rows.append(measure(name))
+        except NeurathError as fault:
+            print(f"{name:13} not measured: {fault.what}: {fault.why}")
+            continue
+        print(f"{name:13}" + "".join(f"{_cell(rows[-1][c]):>10}" for c in COLUMNS), flush=True)
+    for title, names in (("adjacent ARM", ADJACENT), ("all ARM", ADJACENT + FAR), ("all", ADJACENT + FAR + OTHER)):
+        means = "   ".join(f"{c} {_mean(rows, names, c)}" for c in ("ratio", "place", "place/dt"))
+        print(f"geometric mean, {title}: {means}")
+    used = ", ".join(f"{p} {version(p)}" for p in ("bsdiff4", "detools", "hdiffpatch"))
+    print(f"{time.strftime('%Y-%m-%d')}; {used}; peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MiB")
+    if args.json:
+        Path(args.json).write_text(json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
