@@ -17,9 +17,12 @@ from tests.server.world import KEY
 class Household:
     """A server, a terminal `h1` of the plain model `box`, and components named a, b, c ... with release 1 in place."""
 
-    def __init__(self, place: Path, names: str = "a", *, sleep: int = 300) -> None:
+    def __init__(
+        self, place: Path, names: str = "a", *, sleep: int = 300, host: str = "127.0.0.1", size: int = 20_000
+    ) -> None:
         self.place = place
         self.names = names
+        self.size = size
         self.heard: queue.Queue[Said] = queue.Queue()
         self.running: list[Running] = []
         self.data = ("--data", place / "data")
@@ -32,14 +35,14 @@ class Household:
         self.home.mkdir()
         for name in names:
             self.path(name).write_bytes(self.version(name, 1))
-        self.url = str(self.start("server", "serve", "--port", "0", "--sleep", str(sleep), *self.data)["url"])
+        self.url = str(self.start("server", "serve", "--host", host, "--port", "0", "--sleep", str(sleep), *self.data)["url"])
 
     def path(self, name: str) -> Path:
         return self.home / name
 
     def version(self, name: str, number: int) -> bytes:
         rng = random.Random(f"{name}{number // 100}")
-        return rng.randbytes(20_000) + f"{name} {number}".encode() * 40
+        return rng.randbytes(self.size) + f"{name} {number}".encode() * 40
 
     def holds(self, name: str, number: int) -> bool:
         return self.path(name).read_bytes() == self.version(name, number)
