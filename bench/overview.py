@@ -36,7 +36,8 @@ ROUNDS = 5
 
 
 def fill(store: Store, count: int, now: float) -> None:
-    """A fleet in the middle of a rollout: a third done, a tenth at it, some failed."""
+    """A fleet in the middle of a rollout: a third done, a tenth at it, some failed; it has been at it for an hour."""
+    began, now = now, now - 3600
     with store.write() as db:
         catalog.add_model(db, model_to_toml(MODEL), [keys.public_pem(KEY.public).decode()], now)
     made = []
@@ -46,7 +47,7 @@ def fill(store: Store, count: int, now: float) -> None:
         made.append(catalog.add(store, Upload(data, "bench", str(number), envelope=sealed), now))
     old, new = made
     with store.write() as db:
-        rows = [{"id": f"t{n:06}", "model": "bench", "registered": now, "heard": now - n % 600} for n in range(count)]
+        rows = [{"id": f"t{n:06}", "model": "bench", "registered": now, "heard": began - n % 600} for n in range(count)]
         db.execute(insert(terminal), rows)
         runs = [new if n % 3 == 0 else old for n in range(count)]
         said = [
@@ -72,7 +73,13 @@ def fill(store: Store, count: int, now: float) -> None:
                 if n % 100 == 1
                 else ("downloading", "pending")
             )
-            moments = {"offered": now, "updated": now, "distributed": now, "installed": now, "notified": now}
+            moments = {
+                "offered": now,
+                "updated": began - 3600 * n / count,
+                "distributed": now,
+                "installed": now,
+                "notified": now,
+            }
             lines.append({"terminal": n + 1, "component": "firmware", "release": new.id, "action": number, "size": 5000,
                           "sync": 2500, "phase": stand[0], "verdict": stand[1], **moments})  # fmt: skip
         db.execute(insert(ledger), lines)
@@ -101,10 +108,17 @@ def measure(count: int) -> dict[str, float]:
                 "rollouts": took(lambda: spread.rollouts(db, now)),
             }
         parts["matrix"] = took(lambda: board.matrix(store, "bench", 1))
-        app = TestClient(Starlette(routes=routes(Desk(store, lambda *_: ""))))
+        memory = board.Memory()
+        app = TestClient(Starlette(routes=routes(Desk(store, lambda *_: "", memory=memory))))
         first = time.perf_counter()
         assert app.get("/").status_code == 200
         parts["page_first"] = (time.perf_counter() - first) * 1e3
+
+        def anew() -> None:
+            memory.figures._kept.clear()
+            assert app.get("/").status_code == 200
+
+        parts["page_all_figures_anew"] = took(anew)
         parts["page"] = took(lambda: app.get("/"))
         store.close()
     return {"terminals": count} | parts

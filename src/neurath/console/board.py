@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection, select
 
+from neurath.console.keeping import Keeping
 from neurath.console.shapes import Cell, cells
 from neurath.console.words import Speak, amount, moment
 from neurath.errors import NeurathError, NotFound
@@ -17,7 +18,8 @@ from neurath.ids import FIRMWARE
 from neurath.server.fleet import access, figures, progress, spread
 from neurath.server.fleet import matrix as matrices
 from neurath.server.fleet.access import Terminal
-from neurath.server.fleet.figures import Line, Share, State, Wanted
+from neurath.server.fleet.census import Census, Counted
+from neurath.server.fleet.figures import PAGE, Line, Share, State, Wanted
 from neurath.server.fleet.matrix import Matrix
 from neurath.server.fleet.progress import Event, Shown
 from neurath.server.fleet.spread import Rollout
@@ -36,6 +38,14 @@ Why = Callable[[Terminal, str, float], str]
 #: States in which the ledger has no reason and a person wants one.
 _UNEXPLAINED = frozenset({State.OLDER, State.FOREIGN})
 REWRITING = frozenset({Phase.UPDATING.value, Phase.JUDGING.value})
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What one console keeps between two pages: the census, and figures that took long."""
+
+    census: Census = field(default_factory=Census)
+    figures: Keeping = field(default_factory=Keeping)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +105,7 @@ class TerminalPage:
         return found
 
 
-def matrix(store: Store, model: str, page: int) -> tuple[list[str], Matrix | None]:
+def matrix(store: Store, model: str, page: int, memory: Memory | None = None) -> tuple[list[str], Matrix | None]:
     """The models there are, and the matrix of one of them ("": the first that has software); None where there is none."""
     with store.read() as db:
         models = catalog.list_models(db)
@@ -104,22 +114,25 @@ def matrix(store: Store, model: str, page: int) -> tuple[list[str], Matrix | Non
             model = next((name for name in models if name in having), "")
         if model and model not in models:
             raise NotFound(f"no model {model!r}", "none has this name", "neurath model list", id="NRT-132")
-        return models, matrices.matrix(db, model, page) if model else None
+        keep = (memory or Memory()).figures.get
+        return models, matrices.matrix(db, model, page, keep=keep) if model else None
 
 
-def overview(store: Store, wanted: Wanted, why: Why, now: UnixTime) -> Overview:
+def overview(store: Store, wanted: Wanted, why: Why, now: UnixTime, memory: Memory | None = None) -> Overview:
     """The whole first page."""
+    memory = memory or Memory()
     with store.read() as db:
-        counts = figures.states(db, now)
-        lines, found = figures.lines(db, wanted, now)
+        counted = memory.census.count(db, now)
+        lines, found = _lines(db, wanted, counted, now)
+        stuck = tuple(counted.page(State.RESTORATION, 0, PAGE))
         seen = Overview(
-            total=sum(counts.values()),
-            counts=counts,
+            total=sum(counted.counts.values()),
+            counts=counted.counts,
             lines=lines,
             found=found,
-            shares=figures.shares(db),
-            rollouts=spread.rollouts(db, now),
-            restorations=figures.lines(db, Wanted(state=State.RESTORATION), now)[0] if State.RESTORATION in counts else [],
+            shares=memory.figures.get("shares", lambda: figures.shares(db)),
+            rollouts=spread.rollouts(db, now, keep=memory.figures.get),
+            restorations=figures.lines(db, Wanted(numbers=stuck), now)[0] if stuck else [],
             records=_records(db),
             models=catalog.list_models(db),
             waiting=folders.waiting(db),
@@ -127,6 +140,16 @@ def overview(store: Store, wanted: Wanted, why: Why, now: UnixTime) -> Overview:
         named = {(one.tenant, str(one.id)): one for one in _terminals(db, [x for x in lines if _unexplained(x)])}
     explained = [replace(x, reason=why(named[x.tenant, x.id], str(FIRMWARE), now)) if _unexplained(x) else x for x in lines]
     return replace(seen, lines=explained)
+
+
+def _lines(db: Connection, wanted: Wanted, counted: Counted, now: UnixTime) -> tuple[list[Line], int]:
+    """One page of terminals and how many match: of those in a state from the census, of those with words from the store."""
+    if wanted.words or wanted.terminal is not None:
+        return figures.lines(db, wanted, now)
+    chosen = counted.page(wanted.state, (max(1, wanted.page) - 1) * PAGE, PAGE)
+    counts = counted.counts
+    found = sum(counts.values()) if wanted.state is None else counts.get(wanted.state, 0)
+    return (figures.lines(db, Wanted(numbers=tuple(chosen)), now)[0] if chosen else []), found
 
 
 def _unexplained(line: Line) -> bool:

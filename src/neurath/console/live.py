@@ -13,8 +13,11 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from neurath.errors import NeurathError
 from neurath.server.store import Store
 
-#: How often the store is looked at while somebody watches, seconds.
+#: How often the store is looked at while somebody watches, seconds; pages are told at most once in APART.
 EVERY = 0.5
+APART = 1.0
+#: Once more so long after the last change: by then figures that are kept for a moment are made anew.
+AFTER = 3.0
 KEEP_ALIVE = 15.0
 #: Silence is told by the clock and not by a write: pages are refreshed at least this often.
 AT_LEAST = 30.0
@@ -73,11 +76,18 @@ class Live:
     async def _look(self) -> None:
         """Asks the store for its change number until nobody watches."""
         seen: int | None = None
+        owed, told, again = False, 0.0, 0.0
         with self._store.changes() as number:
             while self._viewers and not self._closed:
                 with suppress(NeurathError):  # busy: asked again
                     found = await asyncio.to_thread(number)
-                    if seen is not None and found != seen:
+                    now = time.monotonic()
+                    owed |= seen is not None and found != seen
+                    if owed and now - told >= min(APART, 2 * self._every):
                         self._ring()
+                        owed, told, again = False, now, now + AFTER
+                    elif again and now >= again:
+                        self._ring()
+                        told, again = now, 0.0
                     seen = found
                 await asyncio.sleep(self._every)

@@ -55,6 +55,7 @@ class Desk:
     store: Store
     why: Why
     clock: Callable[[], float] = time.time
+    memory: board.Memory = field(default_factory=board.Memory)
 
 
 def routes(desk: Desk, live: Live | None = None) -> list[BaseRoute]:
@@ -167,7 +168,7 @@ class Console:
     def overview(self, request: Request) -> Response:
         sheet = self._sheet(request)
         wanted = _wanted(request)
-        seen = board.overview(self.desk.store, wanted, self.desk.why, sheet.now)
+        seen = board.overview(self.desk.store, wanted, self.desk.why, sheet.now, self.desk.memory)
         software = [(model, list(group)) for model, group in itertools.groupby(seen.shares, key=lambda share: share.model)]
         sheet.values = {
             **{name: getattr(seen, name) for name in Overview.__slots__},
@@ -185,12 +186,12 @@ class Console:
 
     def overview_json(self, request: Request) -> Response:
         now = self._sheet(request).now
-        seen = board.overview(self.desk.store, _wanted(request), self.desk.why, now)
+        seen = board.overview(self.desk.store, _wanted(request), self.desk.why, now, self.desk.memory)
         return _twin({"now": now, **asdict(seen), "counts": {state.value: n for state, n in seen.counts.items()}})
 
     def matrix(self, request: Request) -> Response:
         sheet = self._sheet(request)
-        models, seen = board.matrix(self.desk.store, *_asked(request))
+        models, seen = board.matrix(self.desk.store, *_asked(request), self.desk.memory)
         sheet.values = {
             "title": sheet.t("Software and terminals"),
             "twin": f"matrix/index.json?{request.url.query}" if request.url.query else "matrix/index.json",
@@ -202,7 +203,7 @@ class Console:
         return sheet.render("matrix.html")
 
     def matrix_json(self, request: Request) -> Response:
-        models, seen = board.matrix(self.desk.store, *_asked(request))
+        models, seen = board.matrix(self.desk.store, *_asked(request), self.desk.memory)
         return _twin({"now": self._sheet(request).now, "models": models, "matrix": None if seen is None else asdict(seen)})
 
     def terminal(self, request: Request) -> Response:

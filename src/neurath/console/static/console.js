@@ -30,7 +30,7 @@
   async function refresh() {
     if (busy) { again = true; return; }
     busy = true;
-    await new Promise((go) => setTimeout(go, Math.max(0, last + 400 - Date.now())));
+    await new Promise((go) => setTimeout(go, Math.max(0, last + 1000 - Date.now())));
     try {
       const answer = await fetch(location.href.split("#")[0], { headers: { Accept: "text/html" } });
       if (answer.ok) exchange(new DOMParser().parseFromString(await answer.text(), "text/html"));

@@ -90,6 +90,7 @@ class Wanted:
     state: State | None = None
     page: int = 1
     terminal: int | None = None
+    numbers: tuple[int, ...] | None = None  # these and no others, however many: the caller has chosen a page
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +171,21 @@ def _state(offer: FromClause, best: Sequence[Release], now: UnixTime) -> ColumnE
     )
 
 
+def loud_states(
+    db: Connection, known: Sequence[Release], numbers: Sequence[int] | None
+) -> list[tuple[int, str, str, float | None, State]]:
+    """(number, tenant, id, heard, state as if nobody were silent) of these terminals, None: of all."""
+    offer, other = ledger.alias("offer"), ledger.alias("other")
+    last = select(func.max(other.c.action)).where(other.c.terminal == terminals.c.n).correlate(terminals).scalar_subquery()
+    state = _state(offer, list(newest(known).values()), UnixTime(0.0)).label("state")
+    query = select(terminals.c.n, terminals.c.tenant, terminals.c.id, terminals.c.heard, state)
+    query = query.outerjoin(component, and_(component.c.terminal == terminals.c.n, component.c.name == FIRMWARE))
+    query = query.outerjoin(offer, and_(offer.c.terminal == terminals.c.n, offer.c.action == last))
+    if numbers is not None:
+        query = query.where(terminals.c.n.in_(numbers))
+    return [(row.n, row.tenant, row.id, row.heard, State(row.state)) for row in db.execute(query)]
+
+
 def states(db: Connection, now: UnixTime) -> dict[State, int]:
     """How many terminals are in each state; states of nobody are left out."""
     fleet = _last(list(newest(list_releases(db)).values()), now)
@@ -191,11 +207,14 @@ def lines(db: Connection, wanted: Wanted, now: UnixTime) -> tuple[list[Line], in
         query = query.where(fleet.c.state == wanted.state.value)
     if wanted.terminal is not None:
         query = query.where(fleet.c.n == wanted.terminal)
+    if wanted.numbers is not None:
+        query = query.where(fleet.c.n.in_(wanted.numbers))
     narrow = wanted.words or wanted.state is not None or wanted.terminal is not None
     counted = query.subquery() if narrow else terminals
-    total = db.scalar(select(func.count()).select_from(counted)) or 0
+    total = 0 if wanted.numbers is not None else db.scalar(select(func.count()).select_from(counted)) or 0
     order = case({state.value: rank for rank, state in enumerate(State)}, value=fleet.c.state)
-    query = query.order_by(order, fleet.c.tenant, fleet.c.id).limit(PAGE).offset((max(1, wanted.page) - 1) * PAGE)
+    page = 1 if wanted.numbers is not None else max(1, wanted.page)
+    query = query.order_by(order, fleet.c.tenant, fleet.c.id).limit(PAGE).offset((page - 1) * PAGE)
     by_image = {r.image: r for r in reversed(known)}
     by_number = {r.id: r for r in known}
     rows = db.execute(query).all()

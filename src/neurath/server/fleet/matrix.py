@@ -3,9 +3,10 @@ terminal whether it was told, has the file, runs it, and since when. It reads th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, func, select
 
@@ -19,6 +20,19 @@ from neurath.units import UnixTime
 from neurath.wire.report import Verdict
 
 PAGE = 50
+T = TypeVar("T")
+
+
+class Keep(Protocol):
+    """Gives the figure of a name: made now, or had from a moment ago."""
+
+    def __call__(self, name: str, make: Callable[[], T]) -> T: ...
+
+
+def anew(name: str, make: Callable[[], T]) -> T:
+    """Keeps nothing."""
+    del name
+    return make()
 
 
 class Mark(Enum):
@@ -85,8 +99,8 @@ class Matrix:
     found: int
 
 
-def matrix(db: Connection, model: str, page: int = 1, only: int | None = None) -> Matrix:
-    """The matrix of a model; `only`: of one terminal."""
+def matrix(db: Connection, model: str, page: int = 1, only: int | None = None, keep: Keep = anew) -> Matrix:
+    """The matrix of a model; `only`: of one terminal. `keep` may hand out the head of a column from a moment ago."""
     known = catalog.list_releases(db, model)
     best = _newest(known)
     query = select(terminals.c.n, terminals.c.tenant, terminals.c.id, terminals.c.heard).where(terminals.c.model == model)
@@ -98,7 +112,7 @@ def matrix(db: Connection, model: str, page: int = 1, only: int | None = None) -
     shown = _shown(db, [row.n for row in rows], best, known)
     return Matrix(
         model=model,
-        columns=[_column(db, one) for one in best],
+        columns=[keep(f"column {one.id}", lambda one=one: _column(db, one)) for one in best],  # type: ignore[misc]
         rows=[Row(r.tenant, r.id, r.heard, [shown[r.n, one.component] for one in best]) for r in rows],
         found=count if only is None else len(rows),
     )
@@ -114,7 +128,7 @@ def _newest(known: list[Release]) -> list[Release]:
 
 
 def _column(db: Connection, release: Release) -> Column:
-    stand = reach.stand(db, Course(0, True, ""), release)
+    stand = reach.stand(db, Course(0, True, ""), release, 0.0)
     return Column(
         component=release.component,
         version=release.version,

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    FromClause,
     Select,
     and_,
     bindparam,
@@ -101,6 +102,7 @@ def _fleet(db: Connection, course: Course, release: Release) -> Select[Any]:
         ledger.c.distributed,
         ledger.c.notified,
         ledger.c.offered,
+        func.coalesce(ledger.c.phase, Phase.IDLE.value).label("phase"),
     ]
     query = select(*columns).outerjoin(component, own).outerjoin(ledger, line).where(terminals.c.model == release.model)
     query = query.where(or_(component.c.pin.is_(None), component.c.pin == release.id), *_named(course))
@@ -136,12 +138,8 @@ def targets(db: Connection, course: Course, release: Release) -> int:
 def tally(db: Connection, course: Course, release: Release, now: float) -> Tally:
     """How it stands. A terminal's patience runs from the moment its wave was opened, or it was registered."""
     fleet = _fleet(db, course, release).subquery()
-    entered = (
-        case(*((fleet.c.draw < gate, at) for gate, at in sorted(course.opened)), else_=now) if course.opened else literal(now)
-    )
-    since = case((func.coalesce(fleet.c.registered, 0.0) > entered, fleet.c.registered), else_=entered)
-    late = since + course.patience < now
     admitted = fleet.c.draw < course.gate
+    late = _late(fleet, course, now)
     state = case((fleet.c.has, "has"), (fleet.c.failed, "failed"), (late, "silent"), else_="at it").label("state")
     query = select(admitted.label("admitted"), state, func.count().label("number")).group_by("admitted", "state")
     rows = db.execute(query).all()
@@ -157,25 +155,45 @@ def tally(db: Connection, course: Course, release: Release, now: float) -> Tally
 
 @dataclass(frozen=True, slots=True)
 class Stand:
-    """How many of the terminals a release is for were told, have its file, run it."""
+    """How many of the terminals a release is for were told, have its file, run it, failed with it, are at it; to how many it
+    was opened, and how many of those have been silent for too long."""
 
     targets: int
     told: int
     distributed: int
     installed: int
+    failed: int
+    working: int
+    admitted: int
+    silent: int
 
 
-def stand(db: Connection, course: Course, release: Release) -> Stand:
-    """The figures of one release over all terminals it is for."""
+def stand(db: Connection, course: Course, release: Release, now: float) -> Stand:
+    """The figures of one release over all terminals it is for, in one pass."""
     fleet = _fleet(db, course, release).subquery()
-    query = select(
-        func.count().label("targets"),
-        func.sum(case((fleet.c.notified.is_not(None), 1), else_=0)).label("told"),
-        func.sum(case((fleet.c.has, 1), (fleet.c.distributed.is_not(None), 1), else_=0)).label("distributed"),
-        func.sum(case((fleet.c.has, 1), else_=0)).label("installed"),
-    )
-    row = db.execute(query).one()
-    return Stand(int(row.targets or 0), int(row.told or 0), int(row.distributed or 0), int(row.installed or 0))
+    ended = or_(fleet.c.has, fleet.c.failed)
+    opened = fleet.c.draw < course.gate
+    wanted = {
+        "told": fleet.c.notified.is_not(None),
+        "distributed": or_(fleet.c.has, fleet.c.distributed.is_not(None)),
+        "installed": fleet.c.has,
+        "failed": and_(fleet.c.failed, ~fleet.c.has),
+        "working": and_(fleet.c.phase.not_in((Phase.IDLE.value, Phase.OFFERED.value)), ~ended),
+        "admitted": opened,
+        "silent": and_(opened, ~ended, _late(fleet, course, now)),
+    }
+    sums = [func.sum(case((what, 1), else_=0)).label(name) for name, what in wanted.items()]
+    row = db.execute(select(func.count().label("targets"), *sums)).one()
+    return Stand(**{name: int(count or 0) for name, count in row._asdict().items()})
+
+
+def _late(fleet: FromClause, course: Course, now: float) -> ColumnElement[bool]:
+    """Its patience, from the moment its wave was opened or it was registered, is over."""
+    if not course.opened or not course.patience:
+        return literal(False)
+    entered = case(*((fleet.c.draw < gate, at) for gate, at in sorted(course.opened)), else_=now)
+    since = case((func.coalesce(fleet.c.registered, 0.0) > entered, fleet.c.registered), else_=entered)
+    return since + course.patience < now
 
 
 def gate(db: Connection, course: Course, release: Release, size: int | None) -> int:

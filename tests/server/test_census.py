@@ -1,0 +1,124 @@
+"""The census counts what the store says, whatever happened in between; figures that take long are kept for a moment only."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from pathlib import Path
+
+from neurath.console import board
+from neurath.console.keeping import TIMES, Keeping
+from neurath.server.delivery.calls import Sighting
+from neurath.server.fleet import figures
+from neurath.server.fleet.census import Census
+from neurath.server.fleet.figures import PAGE, State, Wanted
+from neurath.server.software import catalog
+from neurath.units import UnixTime
+from neurath.wire.report import Phase, Verdict
+from tests.console.fleet import Fleet, every_state
+
+
+WHOLE = os.environ.get("NEURATH_ASSURANCE") == "1"
+
+
+def agrees(fleet: Fleet, census: Census, now: float) -> None:
+    with fleet.store.read() as db:
+        counted = census.count(db, UnixTime(now))
+        assert counted.counts == figures.states(db, UnixTime(now))
+        for state in (None, *State):
+            lines, found = figures.lines(db, Wanted(state=state), UnixTime(now))
+            numbers = counted.page(state, 0, PAGE)
+            again = figures.lines(db, Wanted(numbers=tuple(numbers)), UnixTime(now))[0] if numbers else []
+            assert [(line.tenant, line.id, line.state) for line in again] == [(x.tenant, x.id, x.state) for x in lines]
+            assert found == (sum(counted.counts.values()) if state is None else counted.counts.get(state, 0))
+
+
+def test_after_any_change_the_census_is_what_a_full_count_says(tmp_path: Path, seed: int) -> None:
+    """One census through a random life; the full count is the judge."""
+    now = time.time()
+    fleet = every_state(tmp_path, now)
+    census, chance = Census(), random.Random(seed)
+    agrees(fleet, census, now)
+    with fleet.store.read() as db:
+        old, new = catalog.find_release(db, "primehub/3.4.0"), catalog.find_release(db, "primehub/3.5.0")
+    terminals, current = [], {}
+    for step in range(300 if WHOLE else 16):
+        now += chance.choice((1, 5, 60, 400))
+        fleet.now = now
+        match chance.randrange(6):
+            case 0:
+                one = fleet.terminal(f"new-{step:03}", "primehub", heard=chance.choice((None, 1.0)))
+                terminals.append(one)
+            case 1 if terminals:
+                fleet.shows(chance.choice(terminals), chance.choice((old, new, None)), ago=1)
+            case 2 if terminals:
+                one = chance.choice(terminals)
+                current[one.n] = fleet.offered(one, new, old, 5000, ago=1)
+            case 3 if current:
+                fleet.report(chance.choice(list(current.values())), chance.choice((Phase.DOWNLOADING, Phase.UPDATING)), ago=0)
+            case 4 if current:
+                n = chance.choice(list(current))
+                fleet.verdict(current.pop(n), chance.choice((Verdict.CONFIRMED, Verdict.FAILED, Verdict.RESTORATION)), ago=0)
+            case _ if terminals:
+                fleet.delivery._sightings[chance.choice(terminals).n] = Sighting("http", "192.0.2.1", now)
+                fleet.delivery.flush()
+        agrees(fleet, census, now)
+    fleet.close()
+
+
+def test_a_new_release_makes_those_who_were_newest_older(tmp_path: Path) -> None:
+    now = time.time()
+    fleet = Fleet(tmp_path, now)
+    model = fleet.model("hub", 65536)
+    old = fleet.release(model, "1.0", 1, 40_000)
+    fleet.shows(fleet.terminal("t1", "hub", heard=1), old, ago=1)
+    census = Census()
+    with fleet.store.read() as db:
+        assert census.count(db, UnixTime(now)).counts == {State.CURRENT: 1}
+    fleet.release(model, "1.1", 2, 40_100)
+    with fleet.store.read() as db:
+        assert census.count(db, UnixTime(now + 1)).counts == {State.OLDER: 1}
+        assert census.count(db, UnixTime(now + 1000)).counts == {State.SILENT: 1}  # by the clock alone
+    fleet.close()
+
+
+def test_pages_walk_through_every_state_in_order(tmp_path: Path) -> None:
+    fleet = every_state(tmp_path, time.time())
+    with fleet.store.read() as db:
+        counted = Census().count(db, UnixTime(fleet.now))
+        whole = counted.page(None, 0, 1000)
+        assert [n for first in range(0, len(whole), 3) for n in counted.page(None, first, 3)] == whole
+        assert len(set(whole)) == sum(counted.counts.values())
+    fleet.close()
+
+
+def test_quick_figures_are_always_new_and_slow_ones_for_a_moment_old() -> None:
+    keeping, made = Keeping(), []
+
+    def quick() -> int:
+        made.append(1)
+        return len(made)
+
+    assert [keeping.get("a", quick) for _ in range(3)] == [1, 2, 3]
+
+    def slow() -> int:
+        time.sleep(0.1)
+        return quick()
+
+    began = time.monotonic()
+    first = keeping.get("b", slow)
+    assert keeping.get("b", slow) == first
+    while keeping.get("b", slow) == first:
+        assert time.monotonic() - began < 20
+        time.sleep(0.01)
+    assert time.monotonic() - began >= TIMES * 0.1
+
+
+def test_a_page_from_memory_is_the_page_from_scratch(tmp_path: Path) -> None:
+    fleet = every_state(tmp_path, time.time())
+    memory = board.Memory()
+    for wanted in (Wanted(), Wanted(state=State.FAILED), Wanted(words="hub"), Wanted(page=2)):
+        kept = board.overview(fleet.store, wanted, lambda *_: "why", UnixTime(fleet.now), memory)
+        assert kept == board.overview(fleet.store, wanted, lambda *_: "why", UnixTime(fleet.now))
+    fleet.close()
