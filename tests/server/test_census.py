@@ -18,7 +18,6 @@ from neurath.units import UnixTime
 from neurath.wire.report import Phase, Verdict
 from tests.console.fleet import Fleet, every_state
 
-
 WHOLE = os.environ.get("NEURATH_ASSURANCE") == "1"
 
 
