@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import resource
 import subprocess
 import sys
@@ -69,7 +70,6 @@ def test_create_says_sizes_sectors_and_ram_as_json(here: Path, capsys: pytest.Ca
         ("create old.bin new.bin -o x --model absent", 4),
         ("create old.bin new.bin -o x --model old.bin", 1),
         ("create old.bin new.bin -o x --profile large", 5),
-        ("create old.bin new.bin -o x --profile tiny", 5),
         ("create old.bin new.bin -o x --mode resume", 5),
         ("create old.bin new.bin -o x --mode resume --buffers 8", 5),
         ("create old.bin new.bin -o x --sector 3000", 2),
@@ -144,3 +144,25 @@ def test_a_header_that_promises_gigabytes_is_refused_at_once(here: Path, size: i
 
     (here / "huge.nru").write_bytes(pack(Head(1, 0, size, 0, 0, 16384, 0, (0,)), [b""]))
     assert run("apply /dev/null huge.nru -o x") == 1
+
+
+def test_the_tiny_profile_makes_a_file_whose_decoder_takes_six_kib(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("create old.bin new.bin -o t.nru --profile tiny --json") == 0
+    assert json.loads(capsys.readouterr().out)["workspace"] <= 6 * 1024
+    assert run("apply old.bin t.nru -o again.bin") == 0
+    assert Path("again.bin").read_bytes() == Path("new.bin").read_bytes()
+
+
+def test_noise_is_sent_whole_with_one_sentence_of_advice(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dice = random.Random(4)
+    Path("a.bin").write_bytes(dice.randbytes(30000))
+    Path("b.bin").write_bytes(dice.randbytes(30000))
+    assert run("create a.bin b.bin -o n.nru --json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["kind"], "compressed or encrypted" in said["advice"]) == ("full", True)
+    Path("none.bin").write_bytes(b"")
+    assert run("apply none.bin n.nru -o again.bin") == 0
+    assert Path("again.bin").read_bytes() == Path("b.bin").read_bytes()
+    capsys.readouterr()
+    assert run("create old.bin new.bin -o u.nru --json") == 0
+    assert json.loads(capsys.readouterr().out)["advice"] == ""

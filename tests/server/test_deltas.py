@@ -17,7 +17,8 @@ from neurath.errors import DataError
 from neurath.flash.geometry import simple_layout
 from neurath.server.delivery.pace import Built, Pending, Unbuilt
 from neurath.server.software import catalog
-from neurath.server.software.deltas import Deltas, Result, layout_digest
+from neurath.server.software import deltas as deltas_module
+from neurath.server.software.deltas import LEAN, Deltas, Job, Result, layout_digest
 from neurath.server.store import Store
 from tests.server.world import build, image
 
@@ -196,3 +197,19 @@ def _works(process):
         return "spawn_main" in Path(f"/proc/{process}/cmdline").read_text()
     except OSError:
         return False
+
+
+def test_one_who_lends_less_gets_a_file_of_the_simple_profile(store):
+    before = image(1, 40_000)
+    old, new = keep(store, before), keep(store, before[:20_000] + b"new words" + before[20_000:39_000])
+    lean = deltas_module.build(Job(store.files.verified(old), store.files.verified(new), LAYOUT, LEAN))
+    assert lean.data[4] & 15 == LEAN
+    assert lean.workspace <= 12 * 1024
+
+
+def test_a_build_that_hangs_ends_and_says_so(store, monkeypatch):
+    monkeypatch.setattr("neurath.server.software.deltas.BUILD_TIME", 0.05)
+    monkeypatch.setattr("neurath.delta.build", lambda *_: time.sleep(60))
+    new = keep(store, image(1, 4_000))
+    with pytest.raises(TimeoutError, match="not built within"):
+        deltas_module.build(Job(None, store.files.verified(new), LAYOUT))

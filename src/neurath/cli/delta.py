@@ -4,6 +4,7 @@ and never leaves a half-written file."""
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from neurath.cli.output import Output
@@ -59,22 +60,27 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 
 def _create(args: argparse.Namespace, out: Output) -> int:
-    from neurath.delta.build import Wish, build
+    from neurath.delta.build import TINY, Wish, build
+    from neurath.delta.format import SIMPLE
 
     _check_wish(args)
     old, new = _read(args.old), _read(args.new)
     model = _model(args.model)
     layout = model.layout if model else _plain(max(len(old), len(new)), args.sector or 4096)
-    delta = build(old, new, layout, Wish(apart=args.sequential, address=model.address or None if model else None))
+    wish = Wish(apart=args.sequential, address=model.address or None if model else None)
+    delta = build(old, new, layout, replace(wish, profile=SIMPLE, workspace=TINY) if args.profile == "tiny" else wish)
     if not args.dry_run:
         _write(args.output, delta.data)
     share = len(delta.data) / len(new)
     out.data(
         f"{args.output}: {len(delta.data)} B, {share:.1%} of the image; {delta.sectors} sectors get new content; "
-        f"a terminal lends {delta.ram_needed(layout)} B of RAM" + (" (dry run, not written)" if args.dry_run else ""),
+        f"a terminal lends {delta.ram_needed(layout)} B of RAM"
+        + (" (dry run, not written)" if args.dry_run else "")
+        + (f"\n{delta.advice}" if delta.advice else ""),
         file=args.output,
         size=len(delta.data),
         kind=delta.kind,
+        advice=delta.advice,
         image_size=len(new),
         sectors=delta.sectors,
         workspace=delta.workspace,
@@ -93,10 +99,10 @@ def _check_wish(args: argparse.Namespace) -> None:
         raise UsageError("--model and --sector exclude each other", "a model names its own sectors", "leave --sector out")
     if args.buffers < 0:
         raise UsageError("--buffers is a number of sectors", f"{args.buffers} is below 0", "--buffers 0")
-    if args.profile != "small":
+    if args.profile == "large":
         raise RefusedError(
-            f"the {args.profile} profile is not in this version",
-            "update files have the small one",
+            "the large profile is not in this version",
+            "update files have the small one and, for chips with 16 KiB of RAM, the tiny one",
             "--profile small",
             id="NRT-381",
         )

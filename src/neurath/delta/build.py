@@ -17,6 +17,12 @@ from neurath.flash.geometry import Layout
 
 #: RAM of the decoder of profile 2 without its tables, and of each segment in them (core/src/unpack.c), in bytes.
 SMALL_FIXED, SMALL_SEGMENT = 13728, 14
+#: And of profile 1 (profile 0 takes less).
+SIMPLE_FIXED, SIMPLE_SEGMENT = 5400, 12
+#: What the decoder of a chip with 16 KiB of RAM may take: profile 1 with fewer segments, no mixing.
+TINY = 6144
+#: An image whose samples shrink by less than this is compressed or encrypted.
+OPAQUE = 0.98
 #: A copy that the order cannot keep is worth a hint from this many bytes on.
 HINT_FROM = 64
 
@@ -26,7 +32,8 @@ class Delta:
     """An update file and what it costs.
 
     `data` is the file; `workspace` the decoder's RAM in bytes, for nrt_need(); `sectors` how many sectors get new
-    content; `lost` how many bytes of copies the order could not keep.
+    content; `lost` how many bytes of copies the order could not keep; `advice` one sentence where the images defeat every
+    delta.
     """
 
     data: bytes = field(repr=False)
@@ -35,6 +42,7 @@ class Delta:
     sectors: int
     image_size: int
     lost: int = 0
+    advice: str = ""
 
     def ram_needed(self, layout: Layout, *, staged_in_ram: bool = True) -> int:
         """RAM in bytes a terminal must lend; RefusedError where its memory map cannot take the update."""
@@ -76,9 +84,16 @@ def build(old: bytes, new: bytes, layout: Layout, wish: Wish | None = None) -> D
     pair = Pair(old, new)
     profiles = (SIMPLE, SMALL) if wish.profile is None else (wish.profile,)
     data, planned = min((_made(pair, layout, wish, profile) for profile in profiles), key=lambda made: len(made[0]))
+    advice = ""
+    if old and not wish.apart and opaque(new) and 2 * len(data) > len(new):
+        whole = full(new, layout, replace(wish, profile=RAW))
+        advice = OPAQUE_ADVICE
+        if len(whole.data) <= len(data):
+            return replace(whole, advice=advice)
     delta = Delta(
         data=data,
         kind="delta" if old else "full",
+        advice=advice,
         workspace=native.header(data, layout).workspace,
         sectors=changed_sectors(old, new, layout),
         image_size=len(new),
@@ -86,6 +101,19 @@ def build(old: bytes, new: bytes, layout: Layout, wish: Wish | None = None) -> D
     )
     _try(old, new, layout, delta, wish.apart)
     return delta
+
+
+OPAQUE_ADVICE = (
+    "the new image looks compressed or encrypted, where no delta can be small: "
+    "ship it plain, see docs/how-to/link-for-updates.md"
+)
+
+
+def opaque(image: bytes) -> bool:
+    """Whether an image is noise to every tool: no sample of it can be compressed."""
+    step = max(1, len(image) // 8)
+    samples = [image[at : at + 8192] for at in range(0, len(image), step)]
+    return len(image) >= 4096 and all(len(zlib.compress(s, 6)) > OPAQUE * len(s) for s in samples if len(s) > 2048)
 
 
 def _made(pair: Pair, layout: Layout, wish: Wish, profile: int) -> tuple[bytes, Plan]:
@@ -159,9 +187,8 @@ def _with_hints(pair: Pair, chosen: Sequence[Segment], gone: Sequence[Segment], 
 
 def _room(wish: Wish, units: int) -> int:
     """Segments the decoder's RAM holds."""
-    if wish.profile != SMALL:
-        return MAX_SEGMENTS
-    return max(0, min(MAX_SEGMENTS, (wish.workspace - SMALL_FIXED - 2 * units) // SMALL_SEGMENT))
+    fixed, each = (SMALL_FIXED, SMALL_SEGMENT) if wish.profile == SMALL else (SIMPLE_FIXED, SIMPLE_SEGMENT)
+    return max(0, min(MAX_SEGMENTS, (wish.workspace - fixed - 2 * units) // each))
 
 
 def _assembled(pair: Pair, layout: Layout, wish: Wish, planned: Plan, hints: Hints) -> bytes:

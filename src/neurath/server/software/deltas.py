@@ -6,12 +6,14 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
+import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Protocol
@@ -31,6 +33,8 @@ from neurath.server.store.tables import delta as deltas
 PROFILE, LEAN = 2, 1
 #: A build that failed is tried again after this many seconds.
 RETRY = 60.0
+#: Seconds after which a build counts as hanging; 33 MB take a minute.
+BUILD_TIME = 300.0
 #: More builders than this starve the check-ins on a small machine.
 WORKERS = 2
 
@@ -72,9 +76,32 @@ def build(job: Job) -> Result:
     began = time.monotonic()
     new = job.new.read_bytes()
     # A component that is a file keeps its old bytes while the new ones are made beside them.
-    wish = delta.Wish(apart=job.layout == file_layout())
-    made = delta.full(new, job.layout) if job.old is None else delta.build(job.old.read_bytes(), new, job.layout, wish)
+    wish = delta.Wish(LEAN if job.profile == LEAN else None, apart=job.layout == file_layout())
+    old = b"" if job.old is None else job.old.read_bytes()
+    with _limited(BUILD_TIME):
+        made = delta.build(old, new, job.layout, wish if old else replace(wish, apart=False))
     return Result(made.data, made.workspace, made.sectors, time.monotonic() - began)
+
+
+@contextmanager
+def _limited(seconds: float) -> Iterator[None]:
+    """A build that hangs ends: with an error where Python gets to speak, else, after twice the time, with its process."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only a worker has the build in its main thread
+        return
+
+    def late(_signal: int, _frame: object) -> None:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        raise TimeoutError(f"not built within {seconds:.0f} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    left, _ = signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, left)
+        signal.signal(signal.SIGALRM, before)
 
 
 def layout_digest(layout: Layout) -> str:
