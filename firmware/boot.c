@@ -11,6 +11,7 @@
 #include "rescue.h"
 #include "serial.h"
 #include "services.h"
+#include "watchdog.h"
 
 /* In RAM that no start clears: why the machine starts. After power was away it holds anything. */
 struct note {
@@ -21,6 +22,9 @@ struct note {
 };
 #define NOTE_MAGIC 0x6e6f7465u
 static struct note note __attribute__((section(".noinit")));
+
+/* T of the safety design: longer than that no image runs without being confirmed. */
+#define LONGEST_UNCONFIRMED_MS 600000u
 
 static struct nrt_core core;
 static struct nrt_birth birth;
@@ -59,6 +63,11 @@ static int reset_cause(void)
 
 void boot_poll(void)
 {
+    if (note.running) {
+        fw_watchdog_pet();
+        if (fw_millis() > LONGEST_UNCONFIRMED_MS)
+            fw_restart(); /* it runs, and does not get to its server: counted as a hang (R5) */
+    }
     for (int byte = fw_serial_take(FW_WIRE); byte >= 0; byte = fw_serial_take(FW_WIRE)) {
         uint8_t one = (uint8_t)byte;
         nrt_smp_feed(&wire, &one, 1);
@@ -74,8 +83,10 @@ int boot_wire_busy(void) { return wire.restore.header != 0 || wire.reset; }
 static int confirm(void)
 {
     int rc = nrt_confirm(&core);
-    if (rc == NRT_OK)
+    if (rc == NRT_OK) {
         note_write(0);
+        fw_watchdog_stop();
+    }
     return rc;
 }
 
@@ -86,6 +97,7 @@ static int update(const struct nrt_file *file, const struct nrt_target *target, 
         return rc;
     /* From here the caller's own code is erased under it: there is no way back but a restart. */
     note_write(0);
+    fw_watchdog_stop();
     rc = nrt_rewrite(&core, file, target, ram);
     if (rc < 0 && core.facts.commit == 0 && core.facts.target.file_size == 0)
         return rc;
@@ -128,6 +140,8 @@ static void run_image(void)
 {
     typedef void (*entry)(const struct fw_services *);
     note_write(core.facts.candidate ? 1u : 0u);
+    if (core.facts.candidate)
+        fw_watchdog_start();
     entry image = (entry)(uintptr_t)(FW_FLASH + fw_layout.bank[0].base);
     image(&fw_services);
     fw_restart(); /* an image that returns has given up */

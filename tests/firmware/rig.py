@@ -12,8 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from neurath.flash.bank import ImageRecord
+from neurath.delta.build import full
+from neurath.flash.bank import ImageRecord, Target
 from neurath.flash.geometry import Model
+from neurath.flash.native import Core, Nor
 from neurath.flash.trust import Birth
 from neurath.sim.nbd import Cut
 from neurath.sim.phone import BOARDS, Factory, Phone, model_of
@@ -26,6 +28,8 @@ OUT = ROOT / "out" / "firmware"
 #: Bare terminals verify ES256.
 KEY = keys.create(Alg.ES256)
 TICKET = keys.create(Alg.ES256)
+#: Applications that hang: at entry, once tenants work, in the main loop, in a wild jump, in an instruction that is none.
+HANGS = (1, 2, 3, 4, 5)
 PARTS = {"sx1": "qemu-system-arm", "vexpress-a9": "qemu-system-arm", "virt-rv32": "qemu-system-riscv32"}
 
 
@@ -72,6 +76,25 @@ class Kit:
         record = ImageRecord(hashlib.sha256(image).digest(), len(image), envelope.digest[:16], 1, 0)
         return Factory(self.model, self.boot, birth, image, record)
 
+    def updated(self, path: Path, version: str) -> bytes:
+        """The flash at `path` after the host's core rewrote it to this release: a candidate that never ran."""
+        model, image = self.model, self.images[version]
+        envelope = manifest.verify(self.envelope(version, 2), [KEY.public])
+        file = full(image, model.layout).data
+        target = Target(
+            image=envelope.image, image_size=len(image), leaves=envelope.leaves, file=hashlib.sha256(file).digest()[:16],
+            file_size=len(file), envelope=envelope.digest[:16], sequence=2, serial=1,
+        )  # fmt: skip
+        nor = Nor.file(model.layout, path)
+        try:
+            core = Core(model.layout, nor)
+            core.power_up()
+            core.prove(file, target, model.ram)
+            core.rewrite(file, target, model.ram)
+        finally:
+            nor.close()
+        return path.read_bytes()[: model.layout.size]
+
     def sector(self) -> int:
         return self.model.layout.regions[0].size
 
@@ -93,4 +116,6 @@ def kit(board: str, size: int = 300_000) -> Kit:
     for number, version in enumerate(("1.0", "1.1")):
         code = (folder / f"app-{version}.bin").read_bytes()
         images[version] = code + bytes(-len(code) % 4096) + random.Random(number).randbytes(3000 * number) + store
+    for place in HANGS:
+        images[f"hang-{place}"] = (folder / f"hang-{place}.bin").read_bytes() + store
     return Kit(board, model_of(ROOT / "firmware" / "models", board), (folder / "boot.bin").read_bytes(), images)

@@ -31,7 +31,6 @@ class Home:
     def on(self, flash: bytes, cut: Cut | None = None, air: Air | None = None) -> Iterator[tuple[Phone, Radio]]:
         """Power and network."""
         with self.kit.on(flash, self.place, cut) as phone:
-            assert phone.air is not None
             radio = Radio(phone.air, ("127.0.0.1", self.port), air)
             try:
                 yield phone, radio

@@ -16,7 +16,7 @@ from neurath.sim.nbd import TEARS, Cut
 from neurath.sim.phone import BOARDS, Phone
 from neurath.wire import keys
 from neurath.wire.keys import Alg
-from tests.firmware.rig import Kit, kit
+from tests.firmware.rig import HANGS, Kit, kit
 from tests.parts import ASSURANCE, need
 
 pytestmark = pytest.mark.heavy
@@ -67,7 +67,7 @@ def test_stock_smpmgr_restores_a_phone_whose_bank_is_blank(board: str, tmp_path:
         assert phone.says("the wire is open")
         done = smpmgr(phone.wire, "image", "upload", "--format", "any", str(file))
         assert done.returncode == 0, done.stdout + done.stderr
-        assert phone.says("application 1.1")
+        assert phone.says("application 1.1\r"), phone.said[-600:]
         after = bytes(phone.disk.data)
         assert phone.disk.illegal == 0
     base = phones.model.layout.bank[0].base
@@ -93,7 +93,7 @@ def test_a_restoration_goes_on_after_a_power_cut_at_any_operation_of_the_flash(t
 
     with phones.on(blank, tmp_path) as phone:
         upload(phone)
-        assert phone.says("application 1.1")
+        assert phone.says("application 1.1\r"), phone.said[-600:]
         count = len(phone.disk.operations)
     dice = random.Random(seed)
     for _ in range(CUTS):
@@ -105,7 +105,7 @@ def test_a_restoration_goes_on_after_a_power_cut_at_any_operation_of_the_flash(t
         with phones.on(torn, tmp_path) as phone:
             if not phone.says("image runs", 2):  # a cut in the last record of all leaves a phone that is whole
                 upload(phone)
-            assert phone.says("application 1.1"), cut
+            assert phone.says("application 1.1\r"), cut
             assert phone.disk.illegal == 0
             assert phone.off()[base : base + len(image)] == image, cut
 
@@ -128,3 +128,29 @@ def test_the_boot_core_itself_refuses_what_is_not_for_it(tmp_path: Path) -> None
             erased = [o for o in phone.disk.operations if bank.base <= o.at < bank.end]
             assert name == "leaf" or erased == [], name
         assert not phone.says("image runs", 0)
+
+
+@pytest.mark.parametrize("place", HANGS)
+def test_an_image_that_hangs_is_given_up_after_three_boots_and_the_wire_opens(place: int, tmp_path: Path) -> None:
+    board = ("sx1", "vexpress-a9", "virt-rv32")[place % 3]
+    phones = kit(board, 20_000)
+    phones.factory().flash(tmp_path / "flash.bin")
+    flash = phones.updated(tmp_path / "flash.bin", f"hang-{place}")
+    with phones.on(flash, tmp_path) as phone:
+        assert phone.says("the wire is open", 90), phone.said
+        assert phone.said.count(b"the image runs") == 3
+        said = neurath("station", "identify", "--port", phone.wire)
+        assert (said["fate"], said["why"]) == ("restore", "unconfirmed")
+        done = smpmgr(phone.wire, "image", "upload", "--format", "any", str(stock_of(phones, tmp_path)))
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert phone.says("application 1.1\r"), phone.said[-600:]
+
+
+def test_power_cycles_of_an_image_that_is_not_confirmed_are_not_counted(tmp_path: Path) -> None:
+    phones = kit("sx1", 20_000)
+    phones.factory().flash(tmp_path / "flash.bin")
+    flash = phones.updated(tmp_path / "flash.bin", "hang-2")
+    for _ in range(5):
+        with phones.on(flash, tmp_path) as phone:
+            assert phone.says("application 1.1-hang-2")
+            flash = phone.off()

@@ -4,6 +4,7 @@ never let a bit go from 0 to 1 but by an erase without counting it."""
 
 from __future__ import annotations
 
+import contextlib
 import random
 import socket
 import struct
@@ -74,13 +75,16 @@ class FlashDisk:
     # ---- the protocol (docs: NetworkBlockDevice/nbd, doc/proto.md) ---------------------------------------------------
 
     def _run(self) -> None:
-        try:
-            self._link, _ = self._door.accept()
-            if self._agree(self._link):
-                while self._serve(self._link):
-                    pass
-        except (EOFError, OSError):
-            return  # the emulator was ended
+        """One emulator after the other; a cut ends it."""
+        while not self.cut.is_set():
+            try:
+                self._link, _ = self._door.accept()
+            except OSError:
+                return  # closed
+            with contextlib.suppress(EOFError, OSError):
+                if self._agree(self._link):
+                    while self._serve(self._link):
+                        pass
 
     def _take(self, link: socket.socket, count: int) -> bytes:
         found = bytearray()
