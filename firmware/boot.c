@@ -6,7 +6,7 @@
 #include "board.h"
 #include "boot.h"
 #include "coap.h"
-#include "map.h"
+#include "board_map.h"
 #include "port.h"
 #include "rescue.h"
 #include "serial.h"
