@@ -113,6 +113,12 @@ def test_it_answers_for_its_own_terminals_only(site):
         assert access.by_number(db, other.n).carrier == ""
     with pytest.raises(NotFound):
         session.upstream.pieces(Want(b"\x01\x02\x03\x04", 200, 0, 10, False))
+    course = next(c for c in answer.courses if c.terminal == "mine")
+    strange = link(up(site), enrolled(site, "plant-2b"))
+    with pytest.raises(NotFound):
+        strange.pieces(Want(course.program, course.size, 0, 10, False))
+    strange.close()
+    assert session.upstream.pieces(Want(course.program, course.size, 0, 10, False))
     with site.world.store.write() as db:
         gateway.assign(db, "plant-2", ["mine"], take_away=True)
     session.step()

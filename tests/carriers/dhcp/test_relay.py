@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from neurath.carriers.dhcp import relay
 from neurath.carriers.dhcp.clients import Client, Clients, read
 from neurath.carriers.dhcp.relay import Enrich, Heard, Known, Note, Send, Site, To
+from neurath.carriers.dhcp.runner import Relay, Runner, Silent
 from neurath.errors import UsageError
 from neurath.wire import dhcp
 from neurath.wire.dhcp import CIADDR, GIADDR, YIADDR, Code, Op, Sub
@@ -45,6 +46,9 @@ def answer(sent, kind=5, server=SERVER, more=()):
 
 def down(message, known, site=SITE):
     return relay.from_server(site, known, dhcp.packed(message))
+
+
+RELAY = Relay(SITE)
 
 
 # ---- strangers -------------------------------------------------------------------------------------------------------------
@@ -278,6 +282,44 @@ def test_no_packet_of_an_enrolled_client_breaks_anything(message):
     for known in (None, Known(Client("t1", MINE), SERVER, None, 1500, True, BELOW)):
         relay.from_client(site, known, Heard(b"\x01" + data[1:], True))
         relay.from_server(site, known, b"\x02" + data[1:])
+
+
+# ---- codes that others use -------------------------------------------------------------------------------------------------
+
+
+def test_who_else_uses_our_codes_is_said_once():
+    theirs = dhcp.packed(request(OTHER, [(Code.TYPE, b"\x03"), (Code.WANTED, b"\x01\xe1")]))
+    assert relay.clash(SITE, theirs) == "52:54:00:00:00:02, not enrolled, uses option 225"
+    assert relay.clash(replace(SITE, piece=230), theirs) == ""
+    assert relay.clash(SITE, dhcp.packed(request())) == "", "its own may"
+    _, (out,), _ = up(request())
+    assert relay.clash(SITE, dhcp.packed(answer(out, more=[(225, b"x")]))).startswith("the server sends option 225 itself")
+    assert relay.clash(SITE, b"\x01" * 300) == ""
+    said = [action.text for _ in range(3) for action in RELAY(Heard(theirs), 1000.0) if isinstance(action, Note)]
+    assert said == ["codes: 52:54:00:00:00:02, not enrolled, uses option 225"]
+
+
+def test_a_wild_packet_costs_nobody_anything_but_itself():
+    """The runner goes on, whatever a value makes of a packet; an answer that cannot leave is one that did not leave."""
+
+    sent: list[Send] = []
+
+    class Wires:
+        def heard(self, longest):
+            return [Heard(b""), Heard(b"\x01"), Heard(dhcp.packed(request(OTHER)))]
+
+        def send(self, out):
+            sent.append(out)
+            raise OSError("no route")
+
+    def fails(heard, now):
+        if not heard.data:
+            raise KeyError("a fault of ours")
+        return RELAY(heard, now)
+
+    lines: list[str] = []
+    Runner(Wires(), fails, Silent(), lambda: 1000.0, lines.append).turn()
+    assert len(sent) == 1
 
 
 # ---- the list --------------------------------------------------------------------------------------------------------------
