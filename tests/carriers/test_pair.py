@@ -284,8 +284,14 @@ def test_recorded_heartbeats_and_answers_count_for_nothing(pair_site: Site) -> N
         time.sleep(0.2)
     assert len(site.shelf.states) == heard
     site.cut()
+    thief = _free()
+    recorded = pair.encode(late, KEY)
+    later = threading.Timer(0.1, lambda: thief.sendto(recorded, site.two.settings.address))
+    later.start()
     with pytest.raises(LinkError):
         site.rides.beat(asks(State()))
+    later.join()
+    thief.close()
     assert site.two.member.missed == 1, "an answer to an earlier heartbeat is none to this one"
 
 

@@ -39,6 +39,7 @@ def bad(small: Kit, tmp_path: Path, seed: int) -> Iterator[Narrow]:
         yield run
 
 
+@pytest.mark.timeout(600)
 def test_bulk_harms_the_foreground_and_trickle_does_not() -> None:
     """B11, ten times as fast as the line of the goals. A machine that is busy with something else is asked again."""
     need("tun")
@@ -55,6 +56,7 @@ def test_bulk_harms_the_foreground_and_trickle_does_not() -> None:
     assert found["ratios"]["trickle_p95"] <= 1.10, found
 
 
+@pytest.mark.timeout(600)
 def test_the_pieces_of_an_answer_follow_the_line(tmp_path: Path) -> None:
     """B9, T23: 9.6, 96, 9.6 kbit/s during one run."""
     need("tun")
@@ -104,6 +106,7 @@ def test_nor_over_the_heartbeat_of_a_pair_with_a_gateway(bad: Narrow) -> None:
     _ends_well(bad)
 
 
+@pytest.mark.timeout(600)
 def test_an_update_in_bulk_comes_over_the_narrow_and_lossy_link(small: Kit, tmp_path: Path, seed: int) -> None:
     """A14: 9.6 kbit/s, 5 % lost each way, 600 ms."""
     with narrow(small, Line(9600, 0.6, 0.05, seed=seed), tmp_path / "run") as run:
