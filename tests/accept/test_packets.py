@@ -70,7 +70,8 @@ def carrier(site: WireSite, kind: str, name: str) -> tuple[Coap | HttpHeartbeat,
     """The terminal's side, checked in; and the program that waits for it, nothing for the idle one."""
     made = CARRIERS[kind](site.at(kind, name))
     says = World.says(None, image(1), 1, stage=1 << 20)  # type: ignore[arg-type]
-    for _ in range(100):
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
         offer = made.check(says).offer
         if offer is not None or name == "idle":
             return made, b"" if offer is None else offer.file[:4]

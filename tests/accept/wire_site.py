@@ -33,7 +33,7 @@ class WireSite:
 
     def at(self, scheme: str, name: str) -> Place:
         port = COAP if scheme == "coap" else WEB
-        return Place(f"{scheme}://{SERVER}:{port}", name, self.tokens[name], message_limit=10)
+        return Place(f"{scheme}://{SERVER}:{port}", name, self.tokens[name], message_limit=30)
 
     def capture(self, name: str) -> Capture:
         return self.net.capture(self.near, "t0", self.place / f"{name}.pcap")
@@ -62,5 +62,5 @@ def wired(place: Path, mtu: int = 1500) -> Iterator[WireSite]:
             one.ip("link", "set", name, "mtu", mtu)
         words = ("serve", "--host", SERVER, "--port", WEB, "--coap", COAP, *data)
         far.start(sys.executable, "-m", "neurath.cli.main", *words, log=place / "server.log")
-        far.listens(COAP, "udp6", 30)
+        far.listens(COAP, "udp6", 60)
         yield WireSite(place, net, near, far, tokens)
