@@ -96,6 +96,20 @@ CASES = [
     Case("agent: not a model", "agent run --bank {bank} --model {wrong} --server {dead} --once", 1),
     Case("agent: dead server", "agent run --bank {bank} --model {model} --server {dead} --once", 6, lives=("t-1.bank",)),
     Case("agent: not an address", "agent run --bank {bank} --model {model} --server nowhere --once", 2, lives=("t-1.bank",)),
+    Case("agent: dead CoAP server", "agent run {unit} --server coap://127.0.0.1:1 --once", 6, lives=("t-1.bank",)),
+    Case("agent: not a CoAP address", "agent run {unit} --server coap://h/x --once", 2, lives=("t-1.bank",)),
+    Case(
+        "agent: no such heartbeat",
+        "agent run {unit} --server {dead} --trickle 1 --stage {new} --heartbeat pigeon",
+        2,
+        lives=("t-1.bank",),
+        leaves=("*",),
+    ),
+    Case("serve: no such carrier", "serve --carrier pigeon --port 0 --data {data}", 2),
+    Case("serve: not a CoAP port", "serve --coap x --port 0 --data {data}", 2),
+    Case("serve: not a broker", "serve --carrier mqtt:nowhere --port 0 --data {data}", 2),
+    Case("carrier mqtt: not a broker", "carrier mqtt --broker nowhere --server {dead} --token t", 2),
+    Case("carrier lwm2m: not a port", "carrier lwm2m --listen x --server {dead} --token t", 2),
     Case("agent: no such operation", "agent run --bank {bank} --model {model} --server {dead} --kill-at 0", 2),
     Case("agent provision: no image", "agent provision --bank {new} --model {model} --image {absent} {rest}", 4),
     Case("agent provision: another image", "agent provision --bank {new} --model {model} --image {other} {rest}", 7),
@@ -164,7 +178,8 @@ def another(first: World, folder: Path) -> Iterator[World]:
         "key": "keys/release.pem", "public": "keys/release.pub.pem", "foreign": "keys/foreign.pub.pem", "keys": "keys",
         "ticket": "keys/ticket.pem", "envelope": "image.env", "new": "new.out", "absent": "absent.bin", "data": "data",
         "model2": "torch.toml", "fresh": "fresh", "hollow": "hollow", "stock": "stock", "delta": "image.nru",
-        "bank": "t-1.bank", "rest": "--envelope image.env --id t-1 --release-key keys/release.pub.pem",
+        "bank": "t-1.bank", "unit": "--bank t-1.bank --model lamp.toml",
+        "rest": "--envelope image.env --id t-1 --release-key keys/release.pub.pem",
     }  # fmt: skip
     held, port = busy_port()
     things |= {"busy": str(port), "dead": f"http://127.0.0.1:{dead_port()}"}

@@ -43,6 +43,14 @@ def run(args: argparse.Namespace, out: Output) -> int:
     return 0
 
 
+def readable(rest: str) -> None:
+    """UsageError for words that name no place."""
+    from neurath.carriers.datagram import address
+    from neurath.carriers.lwm2m import PORT
+
+    address(rest.partition(",")[0], PORT)
+
+
 @contextlib.asynccontextmanager
 async def hosted(rest: str, server: Server) -> AsyncIterator[str]:
     """The same inside the server's process; yields its address and what it costs."""

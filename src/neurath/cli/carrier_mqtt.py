@@ -48,6 +48,13 @@ def run(args: argparse.Namespace, out: Output) -> int:
     return 0
 
 
+def readable(rest: str) -> None:
+    """UsageError for words that name no broker."""
+    from neurath.carriers import mqtt
+
+    mqtt.broker(rest)
+
+
 @contextlib.asynccontextmanager
 async def hosted(rest: str, server: Server) -> AsyncIterator[str]:
     """The same inside the server's process; yields the broker's address and what it costs."""

@@ -28,7 +28,7 @@ PORT = 8642
 #: A carrier's server half inside this process: given its own words (what follows the colon) and the server; what it yields
 #: says where it is.
 Hosted = Callable[[str, "Server"], AbstractAsyncContextManager[str]]
-#: carrier -> (module with `hosted`, the form of its text).
+#: carrier -> (module with `hosted`, and with `readable(rest)` where its words can be wrong; the form of its text).
 CARRIERS: dict[str, tuple[str, str]] = {
     "coap": ("neurath.server.coap", "coap:[HOST:]PORT"),
     "lwm2m": ("neurath.cli.carrier_lwm2m", "lwm2m:[HOST:]PORT[,text]"),
@@ -188,6 +188,7 @@ def _halves(args: argparse.Namespace) -> list[tuple[str, str, Hosted]]:
             raise UsageError(
                 f"carrier {name} is not installed", f"{fault.name} is missing", "pip install 'neurath[carriers]'"
             ) from None
+        getattr(module, "readable", lambda rest: None)(rest)  # what makes no sense is refused before anything is opened
         found.append((name, rest, module.hosted))
     return found
 

@@ -288,6 +288,11 @@ def refused(error: NeurathError) -> Message:
     return answer
 
 
+def readable(rest: str) -> None:
+    """UsageError for words that name no place."""
+    address(rest)
+
+
 @contextlib.asynccontextmanager
 async def hosted(rest: str, server: Server) -> AsyncIterator[str]:
     """CoAP beside the server's other planes, in its event loop, while the context is open; yields its address."""
