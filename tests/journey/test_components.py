@@ -14,6 +14,7 @@ from neurath.errors import NeurathError
 from neurath.sim.processes import verb
 from tests.journey.household import Household
 from tests.journey.site import until
+from tests.parts import need
 
 HOLDS = "import sys, time; held = open(sys.argv[1], 'rb'); print('ready', flush=True); time.sleep(600)"
 
@@ -149,3 +150,19 @@ def test_downloaded_ahead_it_is_installed_after_the_exit_without_the_network(hou
     ended = time.monotonic()
     until(lambda: household.holds("a", 2))
     assert time.monotonic() - ended < 10
+
+
+@pytest.mark.heavy
+def test_with_a_read_only_root_the_state_directory_is_all_it_needs(household: Household) -> None:
+    need("root")
+    household.setup()
+    household.release("a", 2)
+    place = household.place
+    lines = [
+        "mount --make-rprivate /", f"mount --bind {place} {place}", "mount -o remount,bind,ro /", "! touch /etc/neurath.probe",
+        f"exec {sys.executable} -m neurath.cli.main agent run --setup {place / 'agent.toml'} --once",
+    ]  # fmt: skip
+    words = ["unshare", "--mount", "sh", "-ec", "\n".join(lines)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=90, check=False)
+    assert done.returncode == 0, done.stderr
+    assert household.holds("a", 2)

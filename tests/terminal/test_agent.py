@@ -93,6 +93,25 @@ def test_a_power_cut_at_any_operation_of_the_rewrite_is_finished_by_a_new_life(s
     assert rescued
 
 
+def test_a_clock_at_1970_and_one_that_is_set_in_the_middle_put_nothing_off() -> None:
+    """Fault 12: forward a lifetime, back to 1970, and forward again; the update comes, and no check-in is years away."""
+    world = World.fresh()
+    world.clock.at = 5.0
+    world.agent.power_up()
+    world.agent.wait()
+    assert len(world.far.heard) == 1
+    world.clock.at = 1_800_000_000.0
+    world.agent.wait()
+    assert len(world.far.heard) == 2
+    world.clock.at = 60.0
+    world.agent.wait()
+    assert len(world.far.heard) == 3, "a clock that was set back put the next check-in off for decades"
+    world.publish()
+    for _ in range(10):
+        world.agent.wait()
+    assert world.holds(NEW)
+
+
 def cut_in_rewrite(world: World) -> None:
     """Power fails amid the rewrite, and the terminal wakes with an open plan."""
     world.publish()

@@ -28,6 +28,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "rollout": ("rollout", "offer a release to terminals"),
     "carrier": ("carrier", "carriers' server halves, beside the server or at a site"),
     "agent": ("agent", "terminal agent for this machine"),
+    "doctor": ("doctor", "what an agent can and cannot do on this machine"),
     "gateway": ("gateway", "carrier servers at sites: add, assign, list, revoke"),
     "station": ("station", "restoration station"),
     "sim": ("sim", "simulated fleet, power cuts, links"),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from neurath.errors import RefusedError
 from neurath.terminal.identity import Held
+from neurath.terminal.setup import Component
 from neurath.terminal.software.component import NOTHING, Data
 from neurath.terminal.software.fs import Fs
 from neurath.terminal.software.hooks import run
@@ -92,3 +93,8 @@ class Command:
         if self._store.is_dir():
             self._fs.remove(self._payload)
             self._fs.remove(self._before)
+
+
+def form(component: Component, store: Path, fs: Fs) -> Command:
+    """The form a setup describes; `store` is its own place in the agent's state."""
+    return Command(store, fs, Commands(component.install, component.installed, component.back, component.hooks.time))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from neurath.errors import DataError, RefusedError
 from neurath.terminal.identity import Held
+from neurath.terminal.setup import Component
 from neurath.terminal.software.component import NOTHING, Data
 from neurath.terminal.software.file import file_held
 from neurath.terminal.software.fs import Fs
@@ -112,3 +113,8 @@ class Debian:
         if self._store.is_dir():
             for path in (self._next, self._before, self._none, self._store / "draft.deb", self._store / "check.deb"):
                 self._fs.remove(path)
+
+
+def form(component: Component, store: Path, fs: Fs) -> Debian:
+    """The form a setup describes; `store` is its own place in the agent's state."""
+    return Debian(store, fs, component.hooks.time, component.root)

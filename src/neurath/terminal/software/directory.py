@@ -10,6 +10,7 @@ from pathlib import Path
 
 from neurath.errors import DataError, RefusedError
 from neurath.terminal.identity import Held
+from neurath.terminal.setup import Component
 from neurath.terminal.software.archive import members
 from neurath.terminal.software.component import NOTHING, Data
 from neurath.terminal.software.file import file_held
@@ -128,3 +129,8 @@ def tree(folder: Path) -> Held:
         line = f"{letter} {mode:o} {name}\0".encode("utf-8", "surrogateescape") + inner
         found.update(len(line).to_bytes(4, "big") + line)
     return Held(found.digest(), size)
+
+
+def form(component: Component, store: Path, fs: Fs) -> Directory:
+    """The form a setup describes; `store` is its own place in the agent's state."""
+    return Directory(component.path, fs, component.most)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from neurath.errors import RefusedError
 from neurath.terminal.identity import Held
+from neurath.terminal.setup import Component
 from neurath.terminal.software.component import NOTHING, Data
 from neurath.terminal.software.fs import PIECE, Fs
 
@@ -75,3 +76,8 @@ def file_held(path: Path) -> Held:
             found.update(piece)
             size += len(piece)
     return Held(found.digest(), size)
+
+
+def form(component: Component, store: Path, fs: Fs) -> File:
+    """The form a setup describes; `store` is its own place in the agent's state."""
+    return File(component.path, fs, component.mode)

@@ -3,8 +3,10 @@ write anything but this terminal's own device key, once."""
 
 from __future__ import annotations
 
+import importlib
 import os
 from pathlib import Path
+from typing import cast
 
 from neurath.disk import write_whole
 from neurath.errors import DataError
@@ -12,11 +14,7 @@ from neurath.flash.geometry import plain_model
 from neurath.flash.trust import Birth
 from neurath.ids import ComponentName, checked_name
 from neurath.terminal.setup import Component, Setup
-from neurath.terminal.software.command import Command, Commands
 from neurath.terminal.software.component import Form, Software, Trust
-from neurath.terminal.software.debian import Debian
-from neurath.terminal.software.directory import Directory
-from neurath.terminal.software.file import File
 from neurath.terminal.software.fs import Fs
 from neurath.terminal.software.installed import Book
 from neurath.wire import keys
@@ -24,6 +22,8 @@ from neurath.wire import keys
 #: Piece size of their staging, bytes.
 PIECE = 1 << 14
 KEY_FILE = "device.key"
+#: installer -> the module that has it: an agent loads those it has components of.
+_MODULES = {"file": "file", "directory": "directory", "deb": "debian", "command": "command"}
 
 
 def software(setup: Setup, component: Component, fs: Fs | None = None) -> Software:
@@ -64,14 +64,5 @@ def device_key(state: Path) -> bytes:
 
 
 def _form(state: Path, component: Component, fs: Fs) -> Form:
-    store = state / f"{component.name}.software"
-    match component.installer:
-        case "file":
-            return File(component.path, fs, component.mode)
-        case "directory":
-            return Directory(component.path, fs, component.most)
-        case "deb":
-            return Debian(store, fs, component.hooks.time, component.root)
-        case _:
-            times = Commands(component.install, component.installed, component.back, component.hooks.time)
-            return Command(store, fs, times)
+    module = importlib.import_module(f"neurath.terminal.software.{_MODULES[component.installer]}")
+    return cast(Form, module.form(component, state / f"{component.name}.software", fs))
