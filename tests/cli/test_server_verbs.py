@@ -97,3 +97,32 @@ def test_an_image_without_an_envelope_is_known_and_not_offered(run):
 def test_a_private_key_is_refused(run, tmp_path):
     (tmp_path / "release.pem").write_bytes(KEY.pem())
     assert run("model add phone.toml --release-key release.pem", 5)[0]["error"] == "NRT-321"
+
+
+def test_waves_targets_and_tags_as_a_person_types_them(run, tmp_path):
+    prepare(run)
+    for number in range(10):
+        run(f"terminal add t{number} --model phone")
+    assert run("terminal tag t1 field beta")[0]["tags"] == ["beta", "field"]
+    assert run("terminal tag t1 no-beta")[0]["tags"] == ["field"]
+    assert run("terminal tag t1 a/b", 1)[0]["error"] == "NRT-201"
+    made = run("rollout create --release phone/2.0 --all --start --waves 2,50%")[0]
+    assert made["policy"] == "waves=2,50% go-on=90% halt=10% patience=1d"
+    assert made["tally"] == {"targets": 10, "admitted": 2, "confirmed": 0, "failed": 0, "silent": 0}
+    assert run(f"rollout pause {made['id']}")[0]["state"] == "paused"
+    assert run(f"rollout resume {made['id']}")[0]["state"] == "running"
+    assert run(f"rollout resume {made['id']}", 3)[0]["what"]
+    one = run("rollout create --release phone/2.0 --all --start --target tag:field")[0]
+    assert one["tally"]["targets"] == one["tally"]["admitted"] == 1
+    assert run("rollout create --release phone/2.0 --all --waves 0", 2)[0]["why"]
+    assert run("rollout create --release phone/2.0 --all --waves 5 --policy default", 2)[0]["what"]
+    assert run("rollout create --release phone/2.0 --all --target colour", 2)[0]["why"]
+    listed = {one["id"]: one["software"]["firmware"] for one in run("terminal list")}
+    assert listed["t1"] == {"newest": "2.0", "runs": "", "mark": "undistributed"}
+    (tmp_path / "in").mkdir()
+    words = "watch add in --model phone --auto --target site=osaka --policy"
+    assert run(f"{words} sometime", 2)[0]["why"]
+    bound = run(f"{words} waves=3")[0]
+    assert (bound["policy"], bound["target"]) == ("waves=3 go-on=90% halt=10% patience=1d", "site=osaka")
+    assert run(f"{words} waves=3", 3)[0]["what"]
+    assert run(f"{words} waves=4", 5)[0]["error"] == "NRT-344"

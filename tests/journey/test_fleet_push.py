@@ -174,7 +174,8 @@ def drop(fleet: Fleet, number: int) -> list[float]:
 def test_a_dropped_file_reaches_the_whole_fleet_and_a_dead_terminal_holds_up_nobody(fleet: Fleet, figures) -> None:
     site, crowd = fleet.site, fleet.crowd
     crowd.listen()
-    until(lambda: all(one.heard for one in crowd.terminals), 60)
+    until(lambda: all(one.heard for one in crowd.terminals) and crowd.idle, 60)
+    time.sleep(2)
     alone = drop(fleet, 2)
     until(lambda: fleet.settled("r2"), SOON)
     asking = Asking(site.folder)

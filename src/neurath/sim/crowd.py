@@ -102,6 +102,13 @@ class Crowd:
         self.terminals = list(terminals)
         self._pool = ThreadPoolExecutor(workers)
         self._ears: list[Listening] = []
+        self._begun = 0
+        self._done = 0
+
+    @property
+    def idle(self) -> bool:
+        """No session is going on or waiting."""
+        return self._begun == self._done
 
     def listen(self, broker: str = "") -> None:
         """Every ear opens; each then has its first notice."""
@@ -110,7 +117,11 @@ class Crowd:
 
     def _told(self, one: LightTerminal) -> None:
         one.heard.append(time.monotonic())
-        self._pool.submit(one.session)
+        self._begun += 1
+        self._pool.submit(one.session).add_done_callback(self._ended)
+
+    def _ended(self, _: object) -> None:
+        self._done += 1
 
     def close(self) -> None:
         for one in self._ears:
