@@ -123,6 +123,7 @@ def lives(land: Land, made: Kit) -> Running:
 
 def test_a_node_roams_while_its_home_address_is_pinged_and_the_update_trickles(land: Land, seed: int) -> None:
     made = ready(land, seed)
+    link = land.net.capture(land.correspondent, "eth0", land.root / "link.pcap")
     land.visits(0)
     assert not land.reached(), "before a registration nobody is at the home address"
     agent = lives(land, made)
@@ -150,6 +151,9 @@ def test_a_node_roams_while_its_home_address_is_pinged_and_the_update_trickles(l
     assert answered > 10
     assert lost <= 3 * moves + 2, f"{lost} of {answered + lost} pings were lost in {moves} moves"
     _judged(land)
+    link.close()
+    told = tshark(link.path, "arp.isgratuitous == 1", ["arp.src.proto_ipv4"])
+    assert [HOME] in told, "the agent told the home link that it answers for the node"
 
 
 def _judged(land: Land) -> None:

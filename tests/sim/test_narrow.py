@@ -18,7 +18,8 @@ from neurath.sim.narrow import FAR, NEAR, ONE, PORT, Kit, Narrow, kit, narrow
 from neurath.sim.processes import verb
 from tests.parts import need
 
-pytestmark = pytest.mark.heavy
+#: They wait for the line and hardly compute: they need not wait for other heavy ones too.
+pytestmark = [pytest.mark.heavy, pytest.mark.xdist_group("narrow")]
 
 BENCH = Path(__file__).resolve().parents[2] / "bench/trickle.py"
 #: 20 % lost each way, 5 % repeated, 10 % overtaken.

@@ -130,7 +130,7 @@ class MobileIp:
         self.care_of: Address | None = None
         self._moved = moved or (lambda care_of: None)
         self._clock = clock
-        self._descriptor = Descriptor("mobile ip", MAX_LONG if home.wide else MAX_SHORT, "dynamic", True, True)
+        self._descriptor = Descriptor("mobile ip", MAX_LONG if home.wide else MAX_SHORT, "dynamic", False, True)
 
     @property
     def descriptor(self) -> Descriptor:
