@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from neurath.carriers.base import Descriptor
 from neurath.terminal.heart import EARLY, MEASURE, Heart, Spare
@@ -138,6 +140,7 @@ class Line:
     rate: float
     latency: float = 1.2
     at: float = 0.0
+    period: float = 60.0
 
     @property
     def descriptor(self) -> Descriptor:
@@ -145,7 +148,7 @@ class Line:
 
     def beat(self, state: bytes) -> bytes:
         told = trickle.decode_state(state)
-        share = 0.05 * trickle.rate_of(told.link) * 60.0 / self.far.piece
+        share = 0.05 * trickle.rate_of(told.link) * self.period / self.far.piece
         self.far.count = max(1, int(share))
         answer = self.far.answer(state)
         self.at += self.latency + len(answer) / self.rate
@@ -191,3 +194,53 @@ def test_a_narrow_line_that_others_use_too_is_not_called_wide(seed: int) -> None
             spare = spare.heard(count * 200, 0.13 + count * 200 / 12_000 + waited)
             carried, beats = carried + min(count, 5), beats + 1
     assert carried * 200 / (beats * 0.53 * 12_000) <= 0.05
+
+
+class Others:
+    """Other traffic whose round trips are told."""
+
+    told = 1.0
+
+    def rise(self) -> float:
+        return self.told
+
+
+def test_the_rate_is_halved_at_every_heartbeat_while_other_traffic_fares_worse() -> None:
+    """T23, B11: down to one piece; and up again when it is over."""
+    far = Far(bytes(8 << 20), piece=200)
+    line = Line(far, 12_000.0)
+    heart = Heart(line, Session(Ram(1 << 24)), 60.0, watch=lambda: line.at)
+    others = heart.foreground = Others()
+    for beat in range(40):
+        heart.beat(60.0 * beat)
+    free = far.count
+    assert free >= 60
+    others.told = 1.3
+    counts = []
+    for beat in range(40, 55):
+        heart.beat(60.0 * beat)
+        counts.append(far.count)
+    assert counts[0] <= free / 2 + 10
+    assert counts == sorted(counts, reverse=True)
+    assert counts[-1] == 1
+    others.told = 1.05
+    for beat in range(55, 110):
+        heart.beat(60.0 * beat)
+    assert far.count >= 0.6 * free
+
+
+@settings(max_examples=4)
+@given(st.lists(st.tuples(st.sampled_from([1_200.0, 4_000.0, 12_000.0]), st.integers(70, 80)), min_size=1, max_size=3))
+def test_on_any_line_the_share_is_bounded_once_it_was_measured(parts: list[tuple[float, int]]) -> None:
+    """9.6 to 96 kbit/s and back, in any order: never above a twentieth of the line, but for the answers that teach it."""
+    far = Far(bytes(12 << 20), piece=4096)
+    line = Line(far, parts[0][0], period=600.0)
+    heart = Heart(line, Session(Ram(1 << 24)), 600.0, watch=lambda: line.at)
+    for rate, count in parts:
+        line.rate = rate
+        above = 0
+        for beat in range(count):
+            heart.beat(60.0 * beat)
+            above += far.count * 4096 > max(4096.0, 0.05 * rate * 600.0 * 1.25)
+        assert above <= 8, f"{above} answers took more than their share of {rate}"
+        assert far.count * 4096 >= 0.5 * 0.05 * rate * 600.0

@@ -19,6 +19,7 @@ from neurath.terminal.asking import AskingGate, Holds, Tell
 from neurath.terminal.consent import Word
 from neurath.terminal.control import Control
 from neurath.terminal.desk import Desk
+from neurath.terminal.foreground import Tcp
 from neurath.terminal.gate import Gate, Open, Wish
 from neurath.terminal.heart import Heart
 from neurath.terminal.install import SingleBank, open_bank
@@ -262,6 +263,7 @@ def _heart(base: _Base, name: str, component: str, bell: Bell) -> Heart | None:
     if not base.hearts:
         place = Ram(setup.spare) if folder is None else Folder(folder, room(folder))
         base.hearts.append(Heart(rides(setup.heartbeat, _place(setup, name)), Session(place), setup.trickle))
+        base.hearts[0].foreground = Tcp()
     base.hearts[0].bells[component] = bell.put
     return base.hearts[0]
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from neurath.carriers.base import Rides
 from neurath.errors import NeurathError
+from neurath.terminal.foreground import Foreground, Unseen
 from neurath.terminal.machine import events as ev
 from neurath.terminal.staging.trickle import Session
 from neurath.wire import trickle
@@ -51,6 +52,10 @@ class Spare:
         # Seconds a byte are what adds up: one answer that was quick by chance must not make a narrow line look wide.
         return Spare(1 / each if self.rate == 0 else 1 / (1 / self.rate + (each - 1 / self.rate) / 4), floor)
 
+    def pressed(self) -> Spare:
+        """Other traffic fares worse: half of it is taken for spare."""
+        return replace(self, rate=max(self.rate / 2, 1.0)) if self.rate else self
+
 
 class Heart:
     """Beats every `period` seconds; what rides on the answers, for any component, gathers in the session."""
@@ -64,6 +69,8 @@ class Heart:
         self.due = 0.0
         self.beats = 0
         self.spare = Spare()
+        #: Who sees how other traffic fares.
+        self.foreground: Foreground = Unseen()
         #: Whom a complete file concerns, by component; who is not here is told by what beat() gives.
         self.bells: dict[str, Callable[[ev.Notice], None]] = {}
         self._watch = watch
@@ -73,6 +80,9 @@ class Heart:
         """One heartbeat: "check in" when a file is complete, and what is worth a word. A heartbeat that is lost is lost."""
         self.due = now + self.period
         self.beats += 1
+        pressed = self.session.active is not None and self.foreground.rise() > RISE
+        if pressed:
+            self.spare = self.spare.pressed()
         room = self._carrier.descriptor.reply_room
         state = self.session.state(room, trickle.link_class(self.spare.rate))
         if state.ask is Ask.PIECES and (self.beats % MEASURE == 2 or self.beats in EARLY):
@@ -82,13 +92,16 @@ class Heart:
             data = self._carrier.beat(trickle.encode_state(state))
         except NeurathError as fault:
             return None, {"reason": f"no heartbeat: {fault.what}"}
-        self.spare = self.spare.heard(max(0, len(data) - trickle.REPLY_HEADER), max(self._watch() - began, FINEST / 1000))
-        heard = self.session.accept(data)
-        words = self._words(heard.new)
-        if heard.called:
+        count, took = max(0, len(data) - trickle.REPLY_HEADER), max(self._watch() - began, FINEST / 1000)
+        heard = self.spare.heard(count, took)
+        # A line that is busy teaches nothing but how quick it can be.
+        self.spare = heard if not pressed or heard.rate < self.spare.rate else replace(self.spare, floor=heard.floor)
+        came = self.session.accept(data)
+        words = self._words(came.new)
+        if came.called:
             return self._ring(*self.bells), {"reason": "an operator asks for a check-in"}
-        complete = heard.complete
-        if complete is None or (now < self._told.get(complete.file, -AGAIN) + AGAIN and not heard.new):
+        complete = came.complete
+        if complete is None or (now < self._told.get(complete.file, -AGAIN) + AGAIN and not came.new):
             return None, words
         self._told = {complete.file: now} | {file: at for file, at in self._told.items() if now < at + AGAIN}
         return self._ring(str(complete.component)), words

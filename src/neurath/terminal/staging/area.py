@@ -133,9 +133,8 @@ class Staging:
 
     def gap(self) -> tuple[int, int]:
         """(offset, length) of the first bytes that are missing; (size, 0) when none are."""
-        end = self._front
-        while end < self.count and not self.has(end):
-            end += 1
+        later = int.from_bytes(self._map, "little") >> self._front
+        end = self._front + (later & -later).bit_length() - 1 if later else self.count
         return self.held, min(end * self.piece, self.size) - self.held
 
     def take(self, offset: int, data: bytes) -> None:
