@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from neurath.cli import gateway
 from neurath.cli.output import Output
-from neurath.errors import UsageError
+from neurath.errors import RefusedError, UsageError
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -112,6 +112,12 @@ def _check(args: argparse.Namespace) -> None:
         )
     if args.observe and args.drain:
         raise UsageError("--observe and --drain exclude each other", "one changes nothing, one gives back", "--drain")
+    if args.drain and (args.keep is None or not (args.keep / "pointing").exists()):
+        raise RefusedError(
+            "it is not known who still comes here",
+            "only a relay that ran with --keep has written it down",
+            "--keep DIR of that relay",
+        )
 
 
 def _clients(args: argparse.Namespace) -> Clients:
