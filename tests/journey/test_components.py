@@ -111,8 +111,9 @@ def test_a_user_says_no_is_asked_again_says_yes_and_closes_the_program(household
         agent.end()
         household.agent()
         until(lambda: shown(household).get("waits") == "somebody said no")
-        answer(household, "remind", "a")
+        verb("terminal", "remind", "h1", "--text", "please", *household.data)
         assert prompts(household) == "ask"
+        until(lambda: not shown(household).get("answer"))
         answer(household, "answer", "a", "now")
         assert prompts(household) == "close"
         assert household.holds("a", 1)

@@ -69,6 +69,18 @@ def test_an_answer_survives_a_restart_of_the_agent(site: Site) -> None:
     assert site.changed == 3
 
 
+def test_the_words_of_an_operators_reminder_go_with_the_question(tmp_path: Path) -> None:
+    said: list[str] = []
+    gate = AskingGate(Asking("ask"), None, None, lambda word, wish, reason, end: said.append(reason), Holds())
+    gate.may_install(WISH, NOW)
+    gate.answer(Answer.NO, NOW)
+    gate.remind("Please update before the weekend")
+    gate.may_install(WISH, NOW + 1)
+    gate.may_install(WISH, NOW + 2)
+    assert [("weekend" in one) for one in said] == [False, True]
+    assert "weekend" in text_of(Word.ASK, WISH, said[1], 0.0)
+
+
 def test_what_was_kept_and_makes_no_sense_is_asked_anew(site: Site) -> None:
     for junk in ("", "{", "[]", '{"wish": 5}', '{"wish": "zz", "met": 0}'):
         site.keep.write_text(junk)

@@ -164,6 +164,7 @@ class Acts:
         if offer.remind:
             parts.trace.note("reminder", text=offer.remind, version=offer.version)
             self.word(reminder=offer.remind, reason=offer.remind)
+            parts.gate.remind(offer.remind)
         if parts.heart is not None and not parts.transfer.found(Wanted(offer.file, offer.size)):
             # It rides on heartbeats: nobody is asked for memory, and no link is opened, before it is complete.
             parts.trace.note("it trickles", file=offer.file)

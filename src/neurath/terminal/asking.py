@@ -71,6 +71,7 @@ class AskingGate:
         self._holds = holds
         self._lock = threading.RLock()
         self._state = _load(keep)
+        self._words = ""
         self.wish: Wish | None = None
         self.decided = Decided(True)
         self.changed: Callable[[], None] = lambda: None
@@ -86,7 +87,8 @@ class AskingGate:
             decided = self.decided
         if decided.tell is not None:
             deadline = state.met + self._rules.deadline if self._rules.deadline else 0.0
-            self._tell(decided.tell, wish, decided.reason, deadline)
+            words, self._words = self._words, ""
+            self._tell(decided.tell, wish, f"{words} ({decided.reason})" if words else decided.reason, deadline)
         if decided.go:
             return MayInstall()
         if found and self._inuse is not None:
@@ -101,11 +103,12 @@ class AskingGate:
             self._put(self._state.answered(answer, now, second_of_day(now), self._rules.again))
         self.changed()
 
-    def remind(self) -> None:
-        """The server, or a person, wants it to be asked again."""
+    def remind(self, text: str = "") -> None:
+        """The operator, or somebody here, wants people to be asked again; his words go with the question."""
         with self._lock:
             if not self._state.wish:
                 return
+            self._words = text
             self._put(self._state.reminded())
         self.changed()
 

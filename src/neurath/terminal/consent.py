@@ -18,6 +18,10 @@ NAG = 900.0
 LOOK = 600.0
 
 
+#: Why it waits while a person has not answered.
+ASKED = "somebody is asked"
+
+
 class Answer(Enum):
     """What a person may say: close and update, in 1 hour, tonight, no."""
 
@@ -121,7 +125,7 @@ def _refused(state: Consent, rules: Asking, seen: Seen) -> Decided | None:
         if state.answer is not None:
             return Decided(False, f"somebody said: {state.answer.value}", state.until, ask=True)
         fresh = state.word not in (Word.ASK, Word.LAST) or now >= state.told + rules.again
-        return Decided(False, "somebody is asked", now + LOOK, ask=True, tell=Word.ASK if fresh else None)
+        return Decided(False, ASKED, now + LOOK, ask=True, tell=Word.ASK if fresh else None)
     if seen.use:
         fresh = state.word not in (Word.CLOSE, Word.LAST) or now >= state.told + NAG
         return Decided(False, seen.use, now + LOOK, tell=Word.CLOSE if fresh else None)

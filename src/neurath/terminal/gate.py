@@ -33,6 +33,10 @@ class Gate(Protocol):
         """The wish has come to an end, installed or not: what was asked about it is of no meaning any more."""
         ...
 
+    def remind(self, text: str) -> None:
+        """The operator wants people to be asked again, in these words."""
+        ...
+
 
 class Open:
     """The dull gate: always yes."""
@@ -42,6 +46,9 @@ class Open:
 
     def forget(self, component: ComponentName) -> None:
         """Nothing was kept."""
+
+    def remind(self, text: str) -> None:
+        """Nobody is asked."""
 
 
 class Closed:
@@ -56,3 +63,6 @@ class Closed:
 
     def forget(self, component: ComponentName) -> None:
         """Nothing was kept."""
+
+    def remind(self, text: str) -> None:
+        """Nobody is asked."""

@@ -211,6 +211,9 @@ class InUse:
     def forget(self, component: ComponentName) -> None:
         """Nothing was kept."""
 
+    def remind(self, text: str) -> None:
+        """Nobody is asked."""
+
     def close(self) -> None:
         """Watches no more."""
         self._stop.set()

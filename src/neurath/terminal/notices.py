@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from neurath.terminal.consent import Word
+from neurath.terminal.consent import ASKED, Word
 from neurath.terminal.gate import Wish
 from neurath.terminal.software.hooks import run
 
@@ -25,7 +25,8 @@ def text_of(word: Word, wish: Wish, reason: str, deadline: float) -> str:
     say = f"neurath agent answer {wish.component} ANSWER, which is {ANSWERS}"
     match word:
         case Word.ASK:
-            return f"Update {what} is here. Close {wish.component} and install it? {say}"
+            words = f"{reason}: " if reason not in ("", ASKED) else ""
+            return f"{words}Update {what} is here. Close {wish.component} and install it? {say}"
         case Word.CLOSE:
             return f"Update {what} waits: {reason}. Please end it; the update goes on by itself."
         case _:

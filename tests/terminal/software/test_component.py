@@ -16,10 +16,14 @@ from tests.contracts.installer import InstallerContract
 from tests.terminal.software.site import KINDS, SoftwareSite
 
 
+#: Two kinds show the contract in moments; the others are slower.
+_MARKED = [pytest.param(kind, marks=[] if kind in ("file", "tar") else pytest.mark.heavy) for kind in KINDS]
+
+
 class TestSoftware(InstallerContract):
     fields = ("envelope", "ticket", "file", "size")
 
-    @pytest.fixture(params=KINDS)
+    @pytest.fixture(params=_MARKED)
     def site(self, request: pytest.FixtureRequest, tmp_path: Path) -> SoftwareSite:
         return SoftwareSite(tmp_path, request.param)
 
@@ -37,7 +41,7 @@ def test_a_kind_that_does_not_keep_its_bytes_lends_no_memory_for_a_delta(tmp_pat
     assert site.installer.check(Lending(1000, 5000), "idle").ram == 0
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", _MARKED)
 def test_a_failed_health_check_puts_the_software_before_back_and_says_why(tmp_path: Path, kind: str) -> None:
     site = SoftwareSite(tmp_path, kind)
     site.hooks = Hooks(health=("sh", "-c", "echo it does not answer; exit 1"))
