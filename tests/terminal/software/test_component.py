@@ -15,7 +15,6 @@ from neurath.terminal.software.component import NOTHING
 from tests.contracts.installer import InstallerContract
 from tests.terminal.software.site import KINDS, SoftwareSite
 
-
 #: Two kinds show the contract in moments; the others are slower.
 _MARKED = [pytest.param(kind, marks=[] if kind in ("file", "tar") else pytest.mark.heavy) for kind in KINDS]
 
