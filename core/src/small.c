@@ -13,7 +13,7 @@
 
 static void learn(uint16_t *slot, int bit)
 {
-    static const uint8_t rate[8] = {128, 85, 60, 44, 34, 26, 20, 16};
+    static const uint8_t rate[8] = {128, 85, 60, 44, 34, 28, 24, 22};
     uint32_t p = *slot >> 3;
     uint32_t seen = *slot & 7u;
     if (bit != 0)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from neurath.delta import code, native
 from neurath.delta.apply import apply
-from neurath.delta.format import RAW, SIMPLE, Head, pack
+from neurath.delta.format import RAW, SIMPLE, SMALL, Head, pack
 from neurath.delta.match import Bsdiff, Exact, Segment
 from neurath.errors import DataError, NeurathError
 from tests.delta.images import pair, small_layout
@@ -37,7 +37,7 @@ def made(old: bytes, new: bytes, profile: int, table: list[Segment]) -> bytes:
     return pack(head, code.frames(profile, old, new, table, code.groups(UNITS, order, len(new), 2048)))
 
 
-@pytest.mark.parametrize("profile", [RAW, SIMPLE])
+@pytest.mark.parametrize("profile", [RAW, SIMPLE, SMALL])
 @given(seed=st.integers(0, 10**6))
 @settings(max_examples=6, deadline=None)
 def test_core_and_oracle_decode_what_was_encoded(profile: int, seed: int) -> None:
@@ -94,7 +94,7 @@ def _outcome(call) -> bytes | None:  # type: ignore[no-untyped-def]
 
 def test_a_frame_longer_than_what_it_says_is_refused() -> None:
     _old, new = pair(8, 6)
-    for profile in (RAW, SIMPLE):
+    for profile in (RAW, SIMPLE, SMALL):
         order = (0,)
         head = Head(profile, 0, 100, 0, 0, 2048, 0, order)
         frame = code.frames(profile, b"", new[:100], [], [(0, 100)])[0]

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import neurath.flash._core as _core
-from neurath.delta.encoder import GRAIN, Encoder
-from neurath.delta.format import RAW, numbers, varint
+from neurath.delta.encoder import GRAIN, Encoder, Hints
+from neurath.delta.format import RAW, SMALL, numbers, varint
 from neurath.delta.match import Segment
 
 
@@ -23,6 +23,8 @@ def groups(units: Sequence[tuple[int, int]], order: Sequence[int], new_size: int
 def control(profile: int, segments: Sequence[Segment]) -> bytes:
     """The coded control table, empty for none."""
     values = numbers(segments)
+    if profile == SMALL and segments:
+        return Encoder(b"", b"", segments, Hints()).control()
     if profile == RAW:
         return b"".join(varint(v) for v in values)
     if not values:
@@ -39,6 +41,9 @@ def frames(
     """One frame for each range of the new image."""
     if profile == RAW:
         return [_literals(new, segments, start, end) for start, end in ranges]
+    if profile == SMALL:
+        encoder = Encoder(old, new, segments, Hints())
+        return [encoder.group(start, end) for start, end in ranges]
     flat = _core.ffi.new("uint32_t[]", [v for s in segments for v in (s.at, s.source, s.length)] or [0])
     before, after = _core.ffi.from_buffer(old), _core.ffi.from_buffer(new)
     out = []

@@ -42,7 +42,9 @@ class Encoder:
 
     def __init__(self, old: bytes, new: bytes, segments: Sequence[Segment], hints: Hints) -> None:
         self._old, self._new = _core.ffi.from_buffer(old), _core.ffi.from_buffer(new)
-        self._segments = _core.ffi.new("uint32_t[]", [v for s in segments for v in (s.at, s.source, s.length)] or [0])
+        self._segments = _core.ffi.new(
+            "uint32_t[]", [v & 0xFFFFFFFF for s in segments for v in (s.at, s.source, s.length)] or [0]
+        )
         self._shifts = _core.ffi.new("uint32_t[]", [v for pair in hints.shifts for v in pair] or [0])
         self._spent = _core.ffi.new("struct nrt_spent *")
         self._sizes = (len(old), len(new))

@@ -14,7 +14,7 @@ M32 = 0xFFFFFFFF
 _SQUASHED = [min(65535, int(65536 / (1 + 2 ** (-i / 8)) + 0.5)) for i in range(130)]
 _FRACTION = [int(256 * math.log2(1 + i / 64) + 0.5) for i in range(64)]
 _TRUST = (0, 110, 150, 180, 200, 215, 228, 240)
-_RATE = (128, 85, 60, 44, 34, 26, 20, 16)
+_RATE = (128, 85, 60, 44, 34, 28, 24, 22)
 _CLASS = (0, 1, 2, 3, 3, 2, 4, 2, 5, 6, 6, 6, 6, 5, 7, 0)
 FLAGS, POOL, CACHE = 128, 512, 64
 
