@@ -396,3 +396,26 @@ def test_an_answer_never_has_more_than_the_gap(place: Place) -> None:
     session.accept(trickle.encode_reply(far.reply(sync + 2, 1)))
     assert session.state(0xFFFF).sync == sync
     assert session.state(0xFFFF).room == 8 + 2 * 64
+
+
+def test_a_new_life_keeps_no_more_programs_than_the_last_one_did(tmp_path: Path) -> None:
+    for seed in range(40, 47):
+        far, session = Far(data(seed, 3000)), Session(Folder(tmp_path, ROOM))
+        session.accept(trickle.encode_reply(far.reply(0, far.plan.begin)))
+    Session(Folder(tmp_path, ROOM))
+    heads = [path for path in tmp_path.glob("*.map") if path.stem.endswith("0" * 24)]
+    assert len(heads) == 4
+
+
+def test_the_header_of_an_installed_file_goes_when_nothing_more_is_wanted(tmp_path: Path) -> None:
+    far, session = Far(FILE), Session(Folder(tmp_path, ROOM))
+    about = gather(session, far)
+    transfer = Transfer(Reserve(1024, (), {}), tmp_path, alone=False)
+    transfer.open(Wanted(about.file, about.size))
+    session.accept(trickle.encode_reply(Reply()))
+    assert list(tmp_path.glob("*.map")), "it is not installed yet"
+    session.accept(far.answer(asks(session)))
+    gather(session, far)
+    transfer.drop()
+    session.accept(trickle.encode_reply(Reply()))
+    assert list(tmp_path.iterdir()) == []

@@ -43,6 +43,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=PORT, help=f"port, 0 for any that is free (default {PORT})")
     parser.add_argument("--sleep", type=int, default=300, metavar="SECONDS", help="how often terminals poll (default 300)")
     parser.add_argument("--plug-and-play", action="store_true", help="let unknown terminals in, without a token")
+    sizes = (64, 128, 200, 256, 512, 1024, 2048, 4096)
+    text = "bytes of a piece that rides on heartbeats; it must fit the smallest carrier of all terminals (default 200)"
+    parser.add_argument("--piece", type=int, default=200, choices=sizes, metavar="N", help=text)
     parser.add_argument("--check-ins", type=float, default=200.0, metavar="N", help="a second, that notices may lead to (200)")
     parser.add_argument("--mqtt", metavar="URL", help="tell terminals to check in over a broker too: mqtt://HOST[:1883]")
     parser.add_argument("--mqtt-ca", default="", metavar="FILE.pem", help="who vouches for an mqtts:// broker")
@@ -79,7 +82,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     tls = _tls(args)
     listener = _listen(args.host, args.port)
     broker = _broker(args)
-    policy = Policy(args.sleep, args.plug_and_play, args.check_ins)
+    policy = Policy(args.sleep, args.plug_and_play, args.check_ins, args.piece)
     server = open_server(args.data, policy, [broker] if broker is not None else [])
     if broker is not None:
         broker.up = server.sweep.again

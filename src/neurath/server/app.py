@@ -62,7 +62,7 @@ class Server:
     def __post_init__(self) -> None:
         pace = Pace(check_ins=self.policy.check_ins)
         self.sweep = Sweep([self.push, *self.carriers], self._told, self._unreached, pace)
-        self.trickle = Trickle(self.delivery)
+        self.trickle = Trickle(self.delivery, self.policy.piece)
         self.riding = ServerRiding(self.trickle)
 
     def flush(self) -> None:

@@ -23,6 +23,7 @@ from neurath.server.admission import Admission
 from neurath.server.beats import Beats, Quick
 from neurath.server.delivery.calls import Building, Delivery, Offered, components_for
 from neurath.server.delivery.streams import CHECK_INS, StreamPush
+from neurath.server.delivery.trickle import PIECE
 from neurath.server.fleet import access, actions
 from neurath.server.fleet.access import Stranger, Terminal
 from neurath.server.fleet.actions import Action
@@ -44,11 +45,13 @@ _WAIT = re.compile(r"\bwait=(\d{1,5})\b")
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What an operator sets: how often terminals poll, seconds, and whether unknown ones are let in."""
+    """What an operator sets: how often terminals poll, seconds, whether unknown ones are let in; `piece` is the size of what
+    rides on heartbeats, one of wire.trickle.SIZES: it must fit the smallest carrier there is."""
 
     sleep: int = 300
     plug_and_play: bool = False
     check_ins: float = CHECK_INS  # a second, that notices may lead to
+    piece: int = PIECE
 
 
 @dataclass(frozen=True, slots=True)

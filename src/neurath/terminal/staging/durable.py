@@ -175,12 +175,20 @@ class Folder:
 
     def known(self) -> list[Known]:
         found = []
-        for path in self._disk.listing(self._folder):
+        for path in sorted(self._disk.listing(self._folder), key=_begun):
             head = self._disk.read(path, 0, _HEAD.size)
             if path.suffix == ".map" and len(head) == _HEAD.size and head[:4] == _MAGIC:
                 _, piece, size, name = _HEAD.unpack(head)
                 found += [Known(name, size, piece)] if piece and size else []
         return found
+
+
+def _begun(path: Path) -> tuple[float, str]:
+    """Older ones first, as far as the medium says."""
+    try:
+        return path.stat().st_mtime, path.name
+    except OSError:
+        return 0.0, path.name
 
 
 def heads(folder: Path) -> list[tuple[bytes, int, int, int]]:

@@ -53,6 +53,8 @@ class Session:
         for one in left:
             if one.name[4:] == HEADER:
                 self._take_up(one)
+        while len(self._known) > MOST:
+            self._known.pop(next(iter(self._known))).drop()
         for one in left:
             if (about := marked(one.name)) is not None:
                 self._symbols(*about).open(one.name[5])
@@ -97,9 +99,11 @@ class Session:
         if reply.coded:
             return self._take_coded(reply)
         gathering = self._gathering(reply)
-        if gathering is None or gathering.done:
+        if gathering is None:
             return Heard(reply.program, dropped=len(reply.pieces))
         self._active = reply.program
+        if gathering.done:
+            return Heard(reply.program, dropped=len(reply.pieces), complete=gathering.again())
         try:
             return self._take(gathering, reply)
         except OSError:
@@ -203,6 +207,10 @@ class Session:
                 coded.drop(segment)
 
     def _named(self, program: bytes) -> Heard:
+        if program == trickle.NOTHING and self._active != trickle.NOTHING:
+            # What was handed on and is gone was installed: its header is of no use any more.
+            for name in [name for name, one in self._known.items() if one.done and one.again() is None]:
+                self._known.pop(name).drop()
         self._active = program
         known = self._known.get(program)
         if known is None or not known.done:
