@@ -174,7 +174,9 @@ class UnitInUse:
             return [User(0, self._unit, f"cannot be asked about ({type(fault).__name__})")]
         said = done.stdout.split()
         pid = next((int(word) for word in said if word.isdigit()), 0)
-        busy = done.returncode == 0 and bool({"active", "activating", "reloading", "deactivating"} & set(said))
+        if done.returncode != 0:
+            return [User(0, self._unit, f"cannot be asked about (systemctl ended with {done.returncode})")]
+        busy = bool({"active", "activating", "reloading", "deactivating"} & set(said))
         return [User(pid, self._unit, "is active")] if busy else []
 
 
