@@ -79,6 +79,9 @@ struct nrt_layout {
 
 /* NRT_OK, or NRT_E_ARG when the map is not one the core can keep its promises on. */
 int nrt_layout_check(const struct nrt_layout *l);
+/* The least length of a state-log span: the largest live set with its SEAL and MARK, one mark set again behind its gap, the
+ * longest record, the last cell (docs/spec/statelog.md 4). Depends on the write unit alone: recoveries use no room up. */
+uint32_t nrt_log_need(const struct nrt_layout *l);
 /* Bytes of image the bank can hold. */
 uint32_t nrt_bank_size(const struct nrt_layout *l);
 /* Number of commit units the bank is cut into. A unit is the smallest number of whole groups that fills whole sectors
@@ -206,17 +209,16 @@ struct nrt_log {
     uint32_t active;      /* 0 or 1: which of layout.log is live */
     uint32_t generation;  /* of the live span: the sealed span with the higher one is the truth */
     uint32_t next;        /* offset of the first place never written to, as far as can be read */
-    uint32_t sequence;    /* of the last effective record */
+    uint32_t count;       /* records of the span that count: the next one has this sequence */
     uint8_t mounted;      /* 1: a sealed span was found */
-    uint8_t settled;      /* 1: since this power-up nothing that may be torn is relied on */
-    uint8_t doubt;        /* 1: the other span is not certainly older */
+    uint8_t settled;      /* 1: this power-up wrote the span: nothing in it may be torn */
+    uint8_t built;        /* 1: whoever wrote the span went on behind its MARK */
+    uint8_t doubt;        /* 1: the other span lacks nothing but a trace behind its seal */
     uint8_t parts;        /* of the open commit: sectors finished */
     uint16_t units;       /* of the open plan: positions up to and including the last that changes a sector */
     uint16_t unit;        /* of the open commit: commit unit, first scratch sector, changed sectors */
     uint16_t first;
     uint32_t mask;
-    uint32_t tail_len;    /* the last effective record, as it was read */
-    uint8_t tail[NRT_LOG_RECORD];
 };
 
 /* Everything the core keeps in RAM between calls. The caller allocates it and never looks inside except at `facts`. */

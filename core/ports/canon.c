@@ -104,16 +104,27 @@ static int find(const struct nrt_nor *n, const struct span_view *v, uint32_t at,
     return (mark_of(n, v, at) & NOR_META) != 0 && find_as(n, v, at, n->other[off], f);
 }
 
+/* 1: some reading of this cell does not look erased. */
+static int ever_seen(const struct nrt_nor *n, const struct span_view *v, uint32_t cell)
+{
+    uint32_t off = v->base + cell * v->cell;
+    uint8_t m = mark_of(n, v, cell);
+    return (m & (NOR_TORN | NOR_OTHER_TORN)) != 0 || !cell_is(n->mem + off, n->layout.erased, v->cell) ||
+           ((m & NOR_META) && !cell_is(n->other + off, n->layout.erased, v->cell));
+}
+
 static void view(const struct nrt_nor *n, uint32_t span, struct span_view *v)
 {
     memset(v, 0, sizeof *v);
     v->base = n->layout.log[span].base - n->base;
     v->cell = n->layout.write_unit;
     v->cells = n->layout.log[span].len / v->cell;
+    int given_up = ever_seen(n, v, v->cells - 1);
     for (uint32_t i = 0; i < v->cells;) {
         struct found f;
         v->metas |= (mark_of(n, v, i) & NOR_META) != 0;
-        if (v->n == MAX_RECORDS || !find(n, v, i, &f)) {
+        /* A mark set again by a later power-up counts by its trace alone, where the span was not given up. */
+        if (v->n == MAX_RECORDS || !find(n, v, i, &f) || (f.type == NRT_REC_MARK && f.sequence == 0 && !given_up)) {
             i++;
             continue;
         }
@@ -134,20 +145,6 @@ static void junk(struct nrt_nor *n, uint32_t off, uint32_t len)
     memset(n->mark + off / n->layout.write_unit, NOR_PROGRAMMED, len / n->layout.write_unit);
 }
 
-/* Records that a stable later one cancels for good are junk. */
-static void drop_cancelled(struct nrt_nor *n, struct span_view *v)
-{
-    for (uint32_t j = 1; j < v->n; j++)
-        for (uint32_t i = 0; v->found[j].stable && i < j; i++) {
-            uint8_t above = (uint8_t)(v->found[i].sequence - v->found[j].sequence);
-            if (above > 1 || v->found[i].cells == 0)
-                continue;
-            junk(n, v->base + v->found[i].at * v->cell, v->found[i].cells * v->cell);
-            memset(v->part + v->found[i].at, 0, v->found[i].cells);
-            v->found[i].cells = 0;
-        }
-}
-
 /* 1: no reading of this cell looks erased. */
 static int always_seen(const struct nrt_nor *n, const struct span_view *v, uint32_t cell)
 {
@@ -158,51 +155,19 @@ static int always_seen(const struct nrt_nor *n, const struct span_view *v, uint3
     return now && ((m & NOR_META) == 0 || then);
 }
 
-/* Everything before the last certain trace that is part of no record is junk. */
+/* A trace that is always seen and part of no record is junk. */
 static void level(struct nrt_nor *n, struct span_view *v)
 {
-    uint32_t end = 0;
     for (uint32_t i = 0; i < v->cells; i++)
-        if (always_seen(n, v, i))
-            end = i + 1;
-    for (uint32_t i = 0; i < end; i++)
-        if (!v->part[i])
+        if (!v->part[i] && always_seen(n, v, i))
             junk(n, v->base + i * v->cell, v->cell);
 }
 
-static uint32_t highest(const struct span_view *v, int stable_only)
-{
-    uint32_t g = 0;
-    for (uint32_t i = 0; i < v->n; i++)
-        if (v->found[i].type == NRT_REC_SEAL && v->found[i].cells != 0 && (v->found[i].stable || !stable_only) &&
-            v->found[i].generation > g)
-            g = v->found[i].generation;
-    return g;
-}
-
-static void write_seal(struct nrt_nor *n, uint32_t off, uint32_t generation)
-{
-    uint8_t r[SEAL_LEN] = {NRT_REC_SEAL, 0};
-    for (uint32_t i = 0; i < 4; i++)
-        r[2 + i] = (uint8_t)((generation >> (8 * i)) ^ WHITE);
-    uint32_t crc = nrt_crc32(0, r, SEAL_LEN - 4);
-    for (uint32_t i = 0; i < 4; i++)
-        r[6 + i] = (uint8_t)(crc >> (8 * i));
-    memcpy(n->mem + off, r, SEAL_LEN);
-    memcpy(n->other + off, r, SEAL_LEN);
-}
-
-/* What a reader makes of a span that can never be chosen again: certain, because it is sealed or blank, or doubtful. */
+/* 1: the core's reader takes this span for sealed, as it reads now. */
 static int is_certain(const struct nrt_nor *n, const struct span_view *v)
 {
     struct nrt_core c;
     struct nrt_layout l = n->layout;
-    uint32_t len = v->cells * v->cell;
-    int blank = cell_is(n->mem + v->base, l.erased, len);
-    for (uint32_t i = 0; n->ecc && i < v->cells; i++)
-        blank = blank && (mark_of(n, v, i) & NOR_TORN) == 0;
-    if (blank)
-        return 1;
     l.log[l.log[0].base - n->base == v->base ? 1 : 0].len = 0;
     memset(&c, 0, sizeof c);
     c.layout = &l;
@@ -210,24 +175,101 @@ static int is_certain(const struct nrt_nor *n, const struct span_view *v)
     return nrt_log_mount(&c) == NRT_OK;
 }
 
-/* The span that can never be chosen again: all that matters is whether it is certain, now and at the next power-up. Where
- * torn units may change that, both are taken for possible. */
-static void older(struct nrt_nor *n, const struct span_view *v, uint32_t generation)
+/* Highest generation that some reading of the span may count by: a seal, and a trace behind it; 0: none. */
+static uint32_t possible(const struct nrt_nor *n, const struct span_view *v)
 {
+    uint32_t g = 0;
+    int again = 0;
+    for (uint32_t i = 0; i < v->n; i++)
+        again |= v->found[i].type == NRT_REC_MARK && v->found[i].sequence == 0 && v->found[i].at != v->cells - 1;
+    if (always_seen(n, v, v->cells - 1) && !again)
+        return 0;   /* given up */
+    /* Without its first record no reading of the span says anything. */
+    for (uint32_t i = 0; i < v->n && v->found[0].at == 0; i++) {
+        const struct found *f = &v->found[i];
+        int traced = 0;
+        for (uint32_t cell = f->at + f->cells; f->type == NRT_REC_SEAL && f->cells != 0 && cell < v->cells; cell++)
+            traced |= ever_seen(n, v, cell);
+        if (traced && f->generation > g)
+            g = f->generation;
+    }
+    return g;
+}
+
+/* The generation that every reading of the span counts by, 0 where there is none: nothing torn up to its seal, a trace
+ * behind it that no reading hides, and the core's own reader agrees. */
+static uint32_t certain(const struct nrt_nor *n, const struct span_view *v)
+{
+    if (ever_seen(n, v, v->cells - 1))
+        return 0;
+    for (uint32_t i = 0; i < v->n; i++) {
+        const struct found *f = &v->found[i];
+        int traced = 0;
+        if (f->type != NRT_REC_SEAL || f->cells == 0)
+            continue;
+        for (uint32_t cell = 0; cell < f->at + f->cells; cell++)
+            if (mark_of(n, v, cell) & NOR_META)
+                return 0;
+        for (uint32_t cell = f->at + f->cells; cell < v->cells; cell++)
+            traced |= always_seen(n, v, cell);
+        return traced && is_certain(n, v) ? f->generation : 0;
+    }
+    return 0;
+}
+
+/* 1: some reading of the span lacks nothing but a trace behind its seal: it is given up before it is erased. */
+static int is_doubtful(const struct nrt_nor *n, const struct span_view *v)
+{
+    int sealed = 0;
+    if (v->n == 0 || v->found[0].at != 0 || always_seen(n, v, v->cells - 1))
+        return 0;
+    for (uint32_t i = 0; i < v->n; i++) {
+        const struct found *f = &v->found[i];
+        int traced = 0;
+        for (uint32_t cell = f->at + f->cells; cell < v->cells; cell++)
+            traced |= always_seen(n, v, cell);
+        sealed |= f->type == NRT_REC_SEAL && !traced;
+    }
+    return sealed;
+}
+
+/* A doubtful span says no more than a seal in its first cell, torn where its own is (1: it was said so; 0: it is torn
+ * elsewhere too, and left as it is). */
+static int shorten(struct nrt_nor *n, const struct span_view *v)
+{
+    uint8_t r[SEAL_LEN] = {NRT_REC_SEAL, 0, WHITE ^ 1, WHITE, WHITE, WHITE};
+    uint32_t crc = nrt_crc32(0, r, SEAL_LEN - 4);
     uint32_t len = v->cells * v->cell;
-    int certain = is_certain(n, v);
-    if (!v->metas && certain && cell_is(n->mem + v->base, n->layout.erased, len))
-        return;
-    int always = highest(v, 1) != 0 || (!v->metas && certain);
-    junk(n, v->base, len);
-    if (always)
-        write_seal(n, v->base, generation - 1);
-    if (always || !v->metas)
-        return;
+    uint32_t seal = 0;
+    for (uint32_t i = 0; i < v->n; i++)
+        seal = v->found[i].type == NRT_REC_SEAL ? v->found[i].at : seal;
+    for (uint32_t i = 0; i < v->cells; i++)
+        if (i != seal && (mark_of(n, v, i) & NOR_META))
+            return 0;
+    uint8_t mark = mark_of(n, v, seal);
+    const uint8_t *now = n->mem + v->base + seal * v->cell;
+    int torn = (mark & NOR_META) != 0;
+    int shown = !(n->ecc && (mark & NOR_TORN)) && now[0] == NRT_REC_SEAL && crc_at(now + 6) == nrt_crc32(0, now, 6);
+    for (uint32_t i = 0; i < 4; i++)
+        r[6 + i] = (uint8_t)(crc >> (8 * i));
     memset(n->mem + v->base, n->layout.erased, len);
-    memset(n->other + v->base, n->layout.erased, len);
-    memset((certain ? n->other : n->mem) + v->base, JUNK, v->cell);
-    n->mark[v->base / n->layout.write_unit] = NOR_PROGRAMMED | NOR_META;
+    memset(n->mark + v->base / n->layout.write_unit, NOR_PROGRAMMED, v->cells - 1);
+    memcpy(n->mem + v->base, r, SEAL_LEN);
+    memcpy(n->other + v->base, n->mem + v->base, len);
+    if (torn) {
+        memset((shown ? n->other : n->mem) + v->base, JUNK, v->cell);
+        n->mark[v->base / n->layout.write_unit] = NOR_PROGRAMMED | NOR_META;
+    }
+    return 1;
+}
+
+/* A span that can never be chosen again is erased before anything else is written to it, whatever it holds. */
+static void older(struct nrt_nor *n, const struct span_view *v)
+{
+    if (is_doubtful(n, v))
+        (void)shorten(n, v);
+    else
+        junk(n, v->base, v->cells * v->cell);
 }
 
 /* ---- generations --------------------------------------------------------------------------------------------------------- */
@@ -290,6 +332,18 @@ static void count_from_lowest(struct nrt_nor *n)
         }
 }
 
+/* A torn unit that reads the same either way is not torn. */
+static void calm(struct nrt_nor *n)
+{
+    uint32_t wu = n->layout.write_unit;
+    for (uint32_t u = 0; u < n->size / wu; u++) {
+        uint8_t m = n->mark[u];
+        int torn = (m & NOR_TORN) != 0;
+        if ((m & NOR_META) && torn == ((m & NOR_OTHER_TORN) != 0) && memcmp(n->mem + u * wu, n->other + u * wu, wu) == 0)
+            n->mark[u] = (uint8_t)(m & ~(NOR_META | NOR_OTHER_TORN));
+    }
+}
+
 static int is_readable(const struct nrt_nor *n)
 {
     return n->layout.write_unit >= 8 && n->layout.log[0].len / n->layout.write_unit <= MAX_CELLS;
@@ -300,18 +354,18 @@ uint32_t nrt_canon_log(struct nrt_nor *n)
     static struct span_view view_of[2];   /* the enumerator walks alone */
     struct span_view *v = view_of;
     uint32_t old = NEITHER;
+    calm(n);
     for (uint32_t s = 0; s < 2 && is_readable(n); s++) {
         view(n, s, &v[s]);
-        drop_cancelled(n, &v[s]);
         level(n, &v[s]);
         view(n, s, &v[s]);
     }
     for (uint32_t s = 0; s < 2 && old == NEITHER && is_readable(n); s++) {
-        uint32_t g = highest(&v[s], 1);
-        if (g == 0 || highest(&v[1 - s], 0) >= g)
+        uint32_t g = certain(n, &v[s]);
+        if (g == 0 || possible(n, &v[1 - s]) >= g)
             continue;
         old = 1 - s;
-        older(n, &v[old], g);
+        older(n, &v[old]);
     }
     for (uint32_t s = 0; s < 2 && is_readable(n); s++)
         if (s != old)

@@ -15,6 +15,8 @@ struct node {
     uint32_t *state;
     uint32_t depth;
     uint32_t kind;       /* the cut that led here */
+    uint32_t ghosts;     /* programs without a trace on the way here */
+    int reading;         /* 1: another reading of what a cut left */
     uint64_t operation;
 };
 
@@ -33,23 +35,32 @@ struct walk {
     uint32_t dirty;            /* sector the last operation changed, or NRT_POOL_FULL */
     uint64_t operation;        /* of this run */
     struct node at;            /* being walked */
-    const struct nrt_core *core;   /* of the power-up that is running; NULL: nobody's */
-    struct nrt_seen *joined;   /* where runs were, between two operations */
-    uint32_t *canon;           /* room for a state */
-    jmp_buf join;
     uint8_t *foreign;          /* the chip as it was in the beginning */
     uint8_t *bank;             /* room for an image */
     int first;                 /* the state pushed is the next to be walked */
-    int stage;                 /* 0: the power-up, 1: the update, 2: what follows */
     int failed;                /* memory ran out */
 };
+
+/* Adds a key as met after so many ghosts; 0 where it was met after as many or fewer: from there more was tried. */
+static int add_new(struct nrt_seen *seen, struct nrt_state_key k, uint32_t ghosts)
+{
+    struct nrt_state_key at = k;
+    for (uint32_t g = 0; g < ghosts; g++) {
+        at.b = k.b + g * 0x9E3779B97F4A7C15u;
+        if (nrt_seen_has(seen, at))
+            return 0;
+    }
+    at.b = k.b + ghosts * 0x9E3779B97F4A7C15u;
+    return nrt_seen_add(seen, at);
+}
 
 /* ---- pushing states ---------------------------------------------------------------------------------------------------- */
 
 static void push(struct walk *w, const uint32_t *state, uint32_t kind)
 {
     uint32_t n = w->nor->sectors;
-    int is_new = nrt_seen_add(w->raw, nrt_pool_key(w->pool, state));
+    uint32_t ghosts = w->at.ghosts + (!w->first && kind == NRT_CUT_GHOST);
+    int is_new = add_new(w->raw, nrt_pool_key(w->pool, state), ghosts);
     if (is_new <= 0) {
         w->failed |= is_new < 0;
         return;
@@ -77,7 +88,7 @@ static void push(struct walk *w, const uint32_t *state, uint32_t kind)
     memcpy(copy, state, n * sizeof *copy);
     nrt_pool_hold(w->pool, copy, n);
     struct node *to = w->first && w->head > 0 ? &w->queue[--w->head] : &w->queue[w->used++];
-    *to = (struct node){copy, w->at.depth + 1, kind, w->operation};
+    *to = (struct node){copy, w->at.depth + 1, kind, ghosts, w->first, w->operation};
 }
 
 static uint32_t torn_units(const struct nrt_nor *n)
@@ -117,71 +128,20 @@ static void refresh(struct walk *w)
     w->dirty = NRT_POOL_FULL;
 }
 
-/* Two runs that are about to do the same to the same chip, with the same in RAM, go on alike: the second one ends here.
- * The log counts by what it says (canon.h), all other sectors byte by byte (decision 0015). */
-static int was_here(struct walk *w, uint32_t off, const uint8_t *to, uint32_t len, int erase)
-{
-    const struct nrt_core *c = w->core;
-    const struct nrt_layout *l = &w->nor->layout;
-    struct {
-        struct nrt_facts facts;
-        uint32_t word[10];
-        struct nrt_state_key state;
-        uint32_t check;
-    } key;
-    if (c == NULL)
-        return 0;
-    memset(&key, 0, sizeof key);
-    nrt_canon_log(w->nor);
-    for (uint32_t s = 0; s < w->nor->sectors; s++) {
-        uint32_t addr = nrt_pool_base(w->pool, s) + w->nor->base;
-        int is_log = addr - l->log[0].base < l->log[0].len || addr - l->log[1].base < l->log[1].len;
-        w->canon[s] = w->now[s];
-        if (is_log)
-            w->canon[s] = nrt_pool_keep(w->pool, w->nor, s);
-        else
-            nrt_pool_hold(w->pool, &w->now[s], 1);
-        if (w->canon[s] == NRT_POOL_FULL) {
-            w->failed = 1;
-            return 0;
-        }
-    }
-    key.facts = c->facts;
-    if (key.facts.done != key.facts.commit)
-        key.facts.done = 0;
-    key.state = nrt_pool_key(w->pool, w->canon);
-    key.word[0] = c->log.active | (uint32_t)c->log.settled << 8 | (uint32_t)c->log.doubt << 16 | (uint32_t)c->log.parts << 24;
-    key.word[1] = c->log.next;
-    key.word[2] = c->log.mask;
-    key.word[3] = (uint32_t)c->log.unit << 16 | c->log.first;
-    key.word[4] = off;
-    key.word[5] = len;
-    key.word[6] = (uint32_t)erase | (uint32_t)(c->plan != NULL) << 1 | (uint32_t)w->stage << 2;
-    key.word[7] = c->log.tail_len | (uint32_t)c->log.tail[0] << 16;
-    int is_log = off + w->nor->base - l->log[0].base < l->log[0].len || off + w->nor->base - l->log[1].base < l->log[1].len;
-    key.check = is_log ? 0 : nrt_crc32(0, to, len);
-    nrt_pool_drop(w->pool, w->canon, w->nor->sectors);
-    nrt_pool_load(w->pool, w->now, w->nor);
-    int is_new = nrt_seen_add(w->joined, nrt_key_of((const uint8_t *)&key, sizeof key));
-    w->failed |= is_new < 0;
-    return is_new == 0;
-}
-
 static void watch(struct nrt_nor *n, uint32_t off, const uint8_t *to, uint32_t len, int erase)
 {
     struct walk *w = n->watcher;
     uint32_t wu = n->layout.write_unit;
     uint32_t sector = nrt_pool_sector(w->pool, off);
     refresh(w);
-    if (w->story->most == 0 && w->story->stride <= 1 && was_here(w, off, to, len, erase))
-        longjmp(w->join, 1);
     w->operation++;
     int asked = w->story->stride <= 1 || (w->operation + w->story->seed) % w->story->stride == 0;
     if (asked && (w->story->depth == 0 || w->at.depth < w->story->depth)) {
         uint8_t *spare = malloc(2 * (size_t)len + len / wu);
         for (uint32_t kind = 1; spare != NULL && kind <= NRT_CUT_KINDS; kind++) {
-            /* Two programs in a row that leave no trace cannot be told apart by any recovery (decision 0010). */
-            if ((w->story->kinds & 1u << kind) == 0 || (kind == NRT_CUT_GHOST && (erase || w->at.depth > 0)))
+            /* Programs in a row that leave no trace cannot be told apart by any recovery (decision 0010). */
+            if ((w->story->kinds & 1u << kind) == 0 ||
+                (kind == NRT_CUT_GHOST && (erase || w->at.ghosts >= w->story->ghosts)))
                 continue;
             memcpy(spare, n->mem + off, len);
             memcpy(spare + len, n->other + off, len);
@@ -223,7 +183,6 @@ static int confirm_new(struct walk *w, struct nrt_core *c)
     int fate = 0;
     if (memcmp(c->facts.installed.image, s->target->image, NRT_DIGEST) != 0 || !nrt_bank_is(w->nor, s->new_image, s->new_size))
         return harm(w, NRT_HARM_MIXED, fate);
-    w->stage = 2;
     int rc = nrt_confirm(c);
     if (rc < 0)
         return harm(w, NRT_HARM_STUCK, rc);
@@ -262,8 +221,6 @@ static int live_through(struct walk *w)
     struct nrt_core c;
     int fate;
     int again;
-    w->core = &c;
-    w->stage = 0;
     int rc = nrt_power_up(&c, &w->nor->layout, &w->nor->port, NRT_RESET_POWER, &fate);
     if (rc < 0)
         return harm(w, NRT_HARM_STUCK, rc);
@@ -281,7 +238,6 @@ static int live_through(struct walk *w)
     rc = nrt_power_up(&c, &w->nor->layout, &w->nor->port, NRT_RESET_POWER, &again);
     if (rc < 0 || again != fate)
         return harm(w, NRT_HARM_FORGOT, rc);
-    w->stage = 1;
     rc = update(w, &c, &f, fate == NRT_FATE_FETCH);
     if (rc < 0)
         return harm(w, NRT_HARM_STUCK, rc);
@@ -322,11 +278,11 @@ static void push_now(struct walk *w, uint32_t *scratch)
 }
 
 /* Torn units may read otherwise when the power comes back: each way is a state of its own. Few are turned one by one, from
- * state to state until all ways were seen; of many only some ways are. */
+ * state to state until all ways were seen; a state of many is not called closed, some more of its ways are looked at. */
 static void push_other_readings(struct walk *w, uint32_t *scratch, uint32_t torn)
 {
     static const uint32_t ways[] = {1, 0x5EED1, 0x5EED2};
-    for (uint32_t u = 0; torn <= FEW && u < w->nor->size / w->nor->layout.write_unit && !w->failed; u++) {
+    for (uint32_t u = 0; u < w->nor->size / w->nor->layout.write_unit && !w->failed && (torn <= FEW || !w->at.reading); u++) {
         if ((w->nor->mark[u] & NOR_META) == 0)
             continue;
         nrt_swap_unit(w->nor, u);
@@ -346,12 +302,23 @@ static void push_other_readings(struct walk *w, uint32_t *scratch, uint32_t torn
 static void visit(struct walk *w, uint32_t *scratch)
 {
     nrt_pool_load(w->pool, w->at.state, w->nor);
+    if (w->story->as_found)
+        nrt_pool_hold(w->pool, w->at.state, w->nor->sectors);
     nrt_canon(w->nor, w->story->keep_scratch);
     memcpy(w->now, w->at.state, w->nor->sectors * sizeof *w->now);
     keep_all(w, w->now, 1);
     if (w->failed)
         return;
-    int is_new = nrt_seen_add(w->walked, nrt_pool_key(w->pool, w->now));
+    int is_new = add_new(w->walked, nrt_pool_key(w->pool, w->now), w->at.ghosts);
+    if (is_new > 0)
+        w->out->digest += nrt_pool_key(w->pool, w->now).a;
+    w->out->forms += is_new > 0;
+    if (w->story->as_found) {
+        nrt_pool_drop(w->pool, w->now, w->nor->sectors);
+        nrt_pool_load(w->pool, w->at.state, w->nor);
+        memcpy(w->now, w->at.state, w->nor->sectors * sizeof *w->now);
+        is_new |= 1;
+    }
     if (is_new > 0) {
         w->out->states++;
         w->out->deepest = w->at.depth > w->out->deepest ? w->at.depth : w->out->deepest;
@@ -362,8 +329,7 @@ static void visit(struct walk *w, uint32_t *scratch)
         w->operation = 0;
         w->nor->violations = 0;
         w->nor->looked = 0;
-        int ended = setjmp(w->join) != 0 || live_through(w);
-        w->core = NULL;
+        int ended = live_through(w);
         if (ended && w->nor->violations > 0)
             (void)harm(w, NRT_HARM_RULES, 0);
         else if (ended && w->nor->looked > 0)
@@ -478,21 +444,16 @@ int nrt_closure_walk(const struct nrt_layout *l, const struct nrt_story *s, stru
         return rc;
     w.pool = nrt_pool_open(w.nor);
     w.raw = nrt_seen_open();
-    w.joined = nrt_seen_open();
-    w.canon = malloc(w.nor->sectors * sizeof *w.canon);
     w.walked = nrt_seen_open();
     w.now = malloc(w.nor->sectors * sizeof *w.now);
     w.foreign = malloc(w.nor->size);
     w.bank = malloc(w.nor->size);
-    if (w.pool != NULL && w.raw != NULL && w.walked != NULL && w.now != NULL && w.foreign != NULL && w.bank != NULL &&
-        w.joined != NULL && w.canon != NULL)
+    if (w.pool != NULL && w.raw != NULL && w.walked != NULL && w.now != NULL && w.foreign != NULL && w.bank != NULL)
         rc = begin(&w);
     free(w.now);
     free(w.foreign);
     free(w.bank);
     free(w.queue);
-    free(w.canon);
-    nrt_seen_close(w.joined);
     nrt_seen_close(w.raw);
     nrt_seen_close(w.walked);
     nrt_pool_close(w.pool);

@@ -20,6 +20,8 @@ struct nrt_story {
     uint64_t most;        /* distinct states to look at, 0: all */
     uint32_t seed;        /* of torn bits */
     int keep_scratch;     /* 1: the file has saves, scratch matters between units too */
+    int as_found;         /* 1: every state is walked as a cut left it, not as the representative of its class */
+    uint32_t ghosts;      /* programs without a trace (NRT_CUT_GHOST) on one path, wherever they fall */
     uint32_t stride;      /* look at every stride-th operation only, 0 and 1: all */
 };
 
@@ -42,6 +44,8 @@ struct nrt_closure {
     uint64_t new_boots;   /* power-ups that boot the new image (unit finished from scratch included) */
     uint64_t fetches;     /* power-ups that ask for the same file, and go on with it */
     uint64_t bricks;
+    uint64_t forms;       /* classes of states met (canon.h), and a sum over their keys */
+    uint64_t digest;
     uint64_t deepest;     /* most cuts in a row on a path walked; to closure: on a shortest path */
     int closed;           /* 1: nothing was left out */
     int harm;             /* of the first brick: enum nrt_harm, result, operation and kind that led there */

@@ -250,7 +250,8 @@ static int nor_erase(void *ctx, uint32_t addr)
 }
 
 /* A second program of a unit is against the rules, but for one case: the very same bytes again on a unit that reads erased
- * because an earlier attempt was cut before it left a trace (docs/decisions/0010-torn-tails.md). */
+ * because an earlier attempt was cut before it left a trace (docs/decisions/0010-torn-tails.md), of which those that stay
+ * erased are part. */
 static void check_once(struct nrt_nor *n, uint32_t off, const uint8_t *data, uint32_t len)
 {
     uint32_t w = n->layout.write_unit;
@@ -258,7 +259,7 @@ static void check_once(struct nrt_nor *n, uint32_t off, const uint8_t *data, uin
         uint8_t m = n->mark[unit_of(n, off + i)];
         if ((m & NOR_PROGRAMMED) == 0)
             continue;
-        if ((m & NOR_META) && looks_erased(n, off + i, w) && memcmp(n->other + off + i, data + i, w) == 0)
+        if (looks_erased(n, off + i, w) && memcmp(n->other + off + i, data + i, w) == 0)
             continue;
         n->violations++;
         return;

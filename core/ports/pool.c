@@ -248,3 +248,12 @@ int nrt_seen_add(struct nrt_seen *s, struct nrt_state_key k)
     s->used += (uint64_t)is_new;
     return is_new;
 }
+
+int nrt_seen_has(const struct nrt_seen *s, struct nrt_state_key k)
+{
+    k.a |= k.a == 0 && k.b == 0;
+    for (uint64_t i = k.a & (s->room - 1); s->slot[i].a != 0 || s->slot[i].b != 0; i = (i + 1) & (s->room - 1))
+        if (s->slot[i].a == k.a && s->slot[i].b == k.b)
+            return 1;
+    return 0;
+}

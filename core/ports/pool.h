@@ -36,5 +36,7 @@ struct nrt_seen *nrt_seen_open(void);
 void nrt_seen_close(struct nrt_seen *s);
 /* 1: new, now noted; 0: known; -1: no memory. */
 int nrt_seen_add(struct nrt_seen *s, struct nrt_state_key k);
+/* 1: this key was added. */
+int nrt_seen_has(const struct nrt_seen *s, struct nrt_state_key k);
 
 #endif

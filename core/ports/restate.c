@@ -96,24 +96,23 @@ static void forget(struct nrt_facts *f)
         f->done = 0;
 }
 
-/* The same to everything the core does later: sequences may all be shifted. */
+/* The same to everything the core does later. A span that was built on is never written again: its end is nothing. */
 static int same(const struct said *a, const struct said *b)
 {
-    struct nrt_log x = a->core.log;
-    struct nrt_log y = b->core.log;
+    const struct nrt_log *x = &a->core.log;
+    const struct nrt_log *y = &b->core.log;
     struct nrt_facts f = a->core.facts;
     struct nrt_facts g = b->core.facts;
     forget(&f);
     forget(&g);
-    if (a->sealed != b->sealed || memcmp(&f, &g, sizeof f) != 0)
+    if (a->sealed != b->sealed)
         return 0;
     if (!a->sealed)
         return 1;
-    uint32_t n = (uint32_t)nrt_record_len(x.tail[0]);
-    return x.tail[0] == y.tail[0] && memcmp(x.tail + 2, y.tail + 2, n) == 0 && x.tail_len == y.tail_len &&
-           x.next == y.next && x.generation == y.generation &&
-           (f.commit == 0 || (x.parts == y.parts && x.units == y.units && x.unit == y.unit && x.first == y.first &&
-                              x.mask == y.mask));
+    return memcmp(&f, &g, sizeof f) == 0 && x->built == y->built && (x->built || x->next == y->next) &&
+           x->generation == y->generation &&
+           (f.commit == 0 || (x->parts == y->parts && x->units == y->units && x->unit == y->unit && x->first == y->first &&
+                              x->mask == y->mask));
 }
 
 /* ---- said again ---------------------------------------------------------------------------------------------------------- */
@@ -150,15 +149,6 @@ static void record(struct text *t, uint8_t type, const uint8_t *payload)
     t->at += whole;
 }
 
-static void tail_of(struct text *t, const struct said *s)
-{
-    uint8_t payload[NRT_LOG_RECORD];
-    uint32_t n = (uint32_t)nrt_record_len(s->core.log.tail[0]);
-    for (uint32_t i = 0; i < n; i++)
-        payload[i] = (uint8_t)(s->core.log.tail[2 + i] ^ WHITE);
-    record(t, s->core.log.tail[0], payload);
-}
-
 static void live_of(struct text *t, const struct said *s)
 {
     uint8_t payload[NRT_LOG_RECORD];
@@ -175,37 +165,63 @@ static void seal_of(struct text *t, const struct said *s)
     record(t, NRT_REC_SEAL, payload);
 }
 
-/* The span says `sure`, or says nothing where that is NULL; with `maybe` its last unit is torn between that and this.
- * `shown`: it reads as `maybe` now. */
+/* What turns one into the other when it is read behind it: the record that is there or not; 0: it is none of one byte less. */
+static uint8_t step_of(const struct said *sure, const struct said *maybe, uint8_t *payload)
+{
+    static const uint8_t types[] = {NRT_REC_DONE, NRT_REC_COMMIT, NRT_REC_PLAN, NRT_REC_INSTALLED, NRT_REC_CONFIRM,
+                                    NRT_REC_BROKEN, NRT_REC_COUNTERS};
+    uint8_t type;
+    for (uint32_t t = 0; t < sizeof types; t++)
+        for (uint32_t i = 0; (type = nrt_facts_live(&maybe->core, i, payload)) != 0 || i == 0; i++) {
+            struct said one = *sure;
+            if (types[t] == NRT_REC_CONFIRM)
+                type = NRT_REC_CONFIRM;
+            if (type != types[t])
+                continue;
+            nrt_facts_apply(&one.core, type, payload);
+            if (same(&one, maybe))
+                return type;
+        }
+    return 0;
+}
+
+/* The span says `sure`; with `maybe` its last record is torn between being there and not. `shown`: it reads as there now. */
 static int write_span(struct nrt_nor *n, uint32_t span, const struct said *sure, const struct said *maybe, int shown)
 {
+    uint8_t payload[NRT_LOG_RECORD];
     uint32_t wu = n->layout.write_unit;
     uint32_t base = n->layout.log[span].base - n->base;
-    const struct said *any = maybe != NULL ? maybe : sure;
-    struct text t = {n, base, 0, any->core.log.next, 0, 0};
+    struct text t = {n, base, 0, n->layout.log[span].len - wu, 0, 0};   /* the last cell stays blank */
+    uint8_t step = maybe != NULL ? step_of(sure, maybe, payload) : 0;
+    uint8_t kept[NRT_LOG_RECORD];
+    memcpy(kept, payload, sizeof kept);
     memset(n->mem + base, JUNK, t.end);
-    if (sure != NULL) {
-        live_of(&t, sure);
-        seal_of(&t, sure);
-        tail_of(&t, sure);
-    } else {
-        live_of(&t, maybe);
-    }
-    if (maybe != NULL)
-        tail_of(&t, maybe);
-    memcpy(n->other + base, n->mem + base, t.end);
-    memset(n->mark + base / wu, NOR_PROGRAMMED, t.end / wu);
-    if (maybe != NULL && !t.full) {
+    live_of(&t, sure);
+    seal_of(&t, sure);
+    record(&t, NRT_REC_MARK, payload);
+    if (maybe != NULL && step == 0)
+        return 0;
+    if (step != 0)
+        record(&t, step, kept);
+    uint32_t end = sure->core.log.built ? t.end : sure->core.log.next;
+    if (t.full || t.at > end)
+        return 0;
+    if (!sure->core.log.built && end - t.at > wu)
+        memset(n->mem + base + t.at, n->layout.erased, end - t.at - wu);
+    memset(n->mem + base + end, n->layout.erased, t.end + wu - end);
+    memcpy(n->other + base, n->mem + base, t.end + wu);
+    memset(n->mark + base / wu, NOR_PROGRAMMED, end / wu);
+    memset(n->mark + (base + end) / wu, 0, (t.end + wu - end) / wu);
+    if (step != 0) {
         uint32_t last = base + t.at - wu;
         memset((shown ? n->other : n->mem) + last, JUNK, wu);
         n->mark[last / wu] = NOR_PROGRAMMED | NOR_META;
     }
-    return !t.full;
+    return 1;
 }
 
 static int says(struct nrt_nor *n, uint32_t span, const struct said *sure, const struct said *maybe, int shown)
 {
-    static const struct said nothing;
     struct said now;
     struct said then;
     uint32_t unit[MOST_TORN];
@@ -216,23 +232,14 @@ static int says(struct nrt_nor *n, uint32_t span, const struct said *sure, const
     flip(n, unit, torn, 1);
     read_alone(n, span, &then);
     flip(n, unit, torn, 1);
-    if (torn != 1 || !same(shown ? &now : &then, maybe) || !same(shown ? &then : &now, sure != NULL ? sure : &nothing))
-        return 0;
-    return sure == NULL || (uint8_t)(maybe->core.log.tail[1] - sure->core.log.tail[1]) == 1;
+    return torn == 1 && same(shown ? &now : &then, maybe) && same(shown ? &then : &now, sure);
 }
 
-int nrt_restate(struct nrt_nor *n, uint32_t span)
+/* The different things that the readings of a span say, what it says now first; NOBODY + 1 where there are more. */
+static uint32_t all_said(struct nrt_nor *n, uint32_t span, const uint32_t *unit, uint32_t torn, struct said *said)
 {
-    static struct span_state kept;
-    static struct said said[NOBODY];     /* different ones only */
     static struct said one;
-    uint32_t unit[MOST_TORN];
-    uint32_t len = n->layout.log[span].len;
-    uint32_t base = n->layout.log[span].base - n->base;
-    uint32_t torn = torn_units(n, span, span, unit);
     uint32_t found = 0;
-    if (torn > MOST_TORN || len > MAX_SPAN)
-        return 0;
     for (uint32_t pick = 0; pick < 1u << torn; pick++) {
         uint32_t i = 0;
         flip(n, unit, torn, pick);
@@ -241,29 +248,34 @@ int nrt_restate(struct nrt_nor *n, uint32_t span)
         while (i < found && !same(&said[i], &one))
             i++;
         if (i == NOBODY)
-            return 0;
+            return NOBODY + 1;
         if (i == found)
             said[found++] = one;
     }
-    /* said[0] is what it says now. */
-    const struct said *sure = &said[0];
-    const struct said *maybe = NULL;
-    int shown = 0;
-    if (found == 2) {
-        shown = !said[1].sealed || (said[0].sealed && (uint8_t)(said[0].core.log.tail[1] - said[1].core.log.tail[1]) == 1);
-        sure = &said[shown];
-        maybe = &said[1 - shown];
-        if (!maybe->sealed || (sure->sealed && sure->core.log.next != maybe->core.log.next))
-            return 0;
-        if (!sure->sealed)
-            sure = NULL;
-    } else if (!sure->sealed) {
+    return found;
+}
+
+int nrt_restate(struct nrt_nor *n, uint32_t span)
+{
+    static struct span_state kept;
+    static struct said said[NOBODY];
+    uint32_t unit[MOST_TORN];
+    uint32_t len = n->layout.log[span].len;
+    uint32_t base = n->layout.log[span].base - n->base;
+    uint32_t torn = torn_units(n, span, span, unit);
+    if (torn > MOST_TORN || len > MAX_SPAN)
         return 0;
-    }
+    uint32_t found = all_said(n, span, unit, torn, said);
+    if (found > NOBODY || !said[0].sealed || (found == 2 && !said[1].sealed))
+        return 0;
     save(n, base, len, &kept);
-    if (write_span(n, span, sure, maybe, shown) && says(n, span, sure, maybe, shown))
-        return 1;
-    load(n, base, len, &kept);
+    for (uint32_t shown = 0; shown < found; shown++) {
+        const struct said *sure = &said[shown];
+        const struct said *maybe = found == 2 ? &said[1 - shown] : NULL;
+        if (write_span(n, span, sure, maybe, (int)shown) && says(n, span, sure, maybe, (int)shown))
+            return 1;
+        load(n, base, len, &kept);
+    }
     return 0;
 }
 

@@ -247,7 +247,7 @@ int nrt_layout_check(const struct nrt_layout *l)
 {
     if (numbers_check(l) < 0 || spans_check(l) < 0)
         return NRT_E_ARG;
-    if (l->log[0].len != l->log[1].len || l->log[0].len < NRT_LOG_LEAST)
+    if (l->log[0].len != l->log[1].len || l->log[0].len < nrt_log_need(l))
         return NRT_E_ARG;
     for (uint32_t i = 0; i < l->n_bank; i++)
         if (l->bank[i].len == 0 || (i + 1 < l->n_bank && l->bank[i].len % l->leaf != 0))

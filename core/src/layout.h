@@ -5,7 +5,6 @@
 #include "nrt.h"
 
 #define NRT_UNIT_SECTORS 32   /* a COMMIT record names changed sectors in one 32-bit mask */
-#define NRT_LOG_LEAST 1024    /* bytes of a state-log span: the live set fits its half (docs/spec/statelog.md 5) */
 
 /* Scratch as slots: each holds one bank sector, `per` of them lie in one scratch sector. */
 struct nrt_scratch {

@@ -1,4 +1,4 @@
-/* recover.c - power-up: the only way back in, a pure function of the flash (docs/spec/statelog.md 7). It knows the recovery
+/* recover.c - power-up: the only way back in, a pure function of the flash (docs/spec/statelog.md 6). It knows the recovery
  * table R0 to R5; it must never boot a bank that an open plan has touched. */
 #include <string.h>
 

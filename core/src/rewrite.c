@@ -1,4 +1,4 @@
-/* rewrite.c - the rewrite itself, in scratch mode (docs/spec/statelog.md 6): decode a whole commit unit into scratch, check
+/* rewrite.c - the rewrite itself, in scratch mode (docs/spec/statelog.md 5): decode a whole commit unit into scratch, check
  * its leaves, COMMIT, erase and program its sectors from scratch, DONE. It must never erase what the log has not committed,
  * never trust RAM for anything a cut may need, and never act on a figure of the plan that is not as it was proven. */
 #include <string.h>

@@ -1,24 +1,27 @@
-/* statelog.c - spans, seals and torn tails of the state log (docs/spec/statelog.md). It knows that the last thing written
- * before a power cut may read differently every time; it must never program the same place twice, and never erase a span
- * before the other one is certain. */
+/* statelog.c - spans and seals of the state log (docs/spec/statelog.md). It knows that a record cut while it was written may
+ * read differently every time, and that the trace of a program stays where it is. A span is written by one power-up alone;
+ * it must never program the same place twice, and never erase a span before the other one counts for good. */
 #include <string.h>
 
 #include "medium.h"
 #include "statelog.h"
 
 #define GRID 8u      /* records begin at multiples of this, or of the write unit */
-#define PIECE 32u    /* most bytes of one program operation, and so the reach of an invisible torn one */
+#define PIECE 32u    /* most bytes of one program operation, and so the reach of one that left no trace */
 #define WHITE 0x5Au  /* payload is stored XOR this: runs of 0x00 or 0xFF never look erased */
 #define HEAD 2u
 #define CHECK 4u
 
-/* A span being read: the last record is held back until the next one proves it was not cancelled. */
+/* A span being read. */
 struct scan {
-    uint32_t at;          /* of the record being taken: the first stands at 0, or the span's beginning was erased */
-    uint32_t next;
+    uint32_t next;        /* behind the last trace */
+    uint32_t count;       /* records that count: the next one has this sequence */
     uint32_t generation;
-    int sealed;
-    int held;
+    uint32_t sealed;      /* place behind the SEAL, 0: there is none, or nothing was begun behind it */
+    uint8_t built;        /* 1: something was begun behind the MARK */
+    uint8_t doubt;        /* 1: it would count if anything stood behind its seal */
+    uint8_t again;        /* 1: a mark set by a later power-up can be read */
+    uint8_t spoilt;       /* 1: the last cell has a trace: the span was given up */
 };
 
 static uint32_t grid_of(const struct nrt_layout *l)
@@ -33,7 +36,7 @@ int nrt_record_len(uint8_t type)
         uint8_t len;
     } lens[] = {{NRT_REC_SEAL, 4},     {NRT_REC_INSTALLED, 65}, {NRT_REC_CONFIRMED, 60}, {NRT_REC_CONFIRM, 0},
                 {NRT_REC_COUNTERS, 8}, {NRT_REC_BOOTS, 1},      {NRT_REC_FAILED, 17},    {NRT_REC_PLAN, 119},
-                {NRT_REC_COMMIT, 10},  {NRT_REC_DONE, 1},       {NRT_REC_BROKEN, 1}};
+                {NRT_REC_COMMIT, 10},  {NRT_REC_DONE, 1},       {NRT_REC_BROKEN, 1},   {NRT_REC_MARK, 0}};
     for (uint32_t i = 0; i < sizeof lens / sizeof lens[0]; i++)
         if (lens[i].type == type)
             return lens[i].len;
@@ -44,6 +47,24 @@ static uint32_t padded(const struct nrt_layout *l, uint32_t len)
 {
     uint32_t g = grid_of(l);
     return (len + g - 1) / g * g;
+}
+
+uint32_t nrt_log_need(const struct nrt_layout *l)
+{
+    uint32_t longest = padded(l, HEAD + (uint32_t)nrt_record_len(NRT_REC_PLAN) + CHECK);
+    uint32_t cell = grid_of(l);
+    uint32_t n = longest + PIECE + cell + cell;
+    for (uint32_t type = NRT_REC_SEAL; type <= NRT_REC_MARK; type++)
+        if (type != NRT_REC_CONFIRM)
+            n += padded(l, HEAD + (uint32_t)nrt_record_len((uint8_t)type) + CHECK);
+    return n;
+}
+
+/* Bytes of a span that records may fill: its last cell is kept for the one program that gives the span up. */
+static uint32_t room_of(const struct nrt_layout *l, uint32_t span)
+{
+    uint32_t g = grid_of(l);
+    return (l->log[span].len / g - 1) * g;
 }
 
 static uint32_t get32(const uint8_t *p)
@@ -107,32 +128,22 @@ static uint32_t read_record(struct nrt_core *c, uint32_t span, uint32_t at, uint
     return padded(l, len);
 }
 
-static void take_held(struct nrt_core *c, struct scan *s)
+/* The record at `at` counts where it is the next one; the first stands at 0, or the span's beginning was erased. */
+static void take(struct nrt_core *c, struct scan *s, uint32_t at, const uint8_t *record, uint32_t len)
 {
     uint8_t payload[NRT_LOG_RECORD];
-    const uint8_t *r = c->log.tail;
-    uint32_t n = (uint32_t)nrt_record_len(r[0]);
+    uint32_t n = (uint32_t)nrt_record_len(record[0]);
+    s->again |= record[0] == NRT_REC_MARK && record[1] == 0 && at != room_of(c->layout, c->log.active);
+    if (record[1] != (uint8_t)s->count || (s->count == 0 && at != 0))
+        return;
+    s->count++;
     for (uint32_t i = 0; i < n; i++)
-        payload[i] = (uint8_t)(r[HEAD + i] ^ WHITE);
-    nrt_facts_apply(c, r[0], payload);
-    if (r[0] == NRT_REC_SEAL) {
-        s->sealed = 1;
+        payload[i] = (uint8_t)(record[HEAD + i] ^ WHITE);
+    nrt_facts_apply(c, record[0], payload);
+    if (record[0] == NRT_REC_SEAL) {
+        s->sealed = at + len;
         s->generation = get32(payload);
     }
-}
-
-/* One more readable record: follows the one held back, or cancels it (a record cancels all earlier ones whose sequence is
- * not below its own; only the last one can be such). */
-static void take(struct nrt_core *c, struct scan *s, const uint8_t *record, uint32_t len)
-{
-    uint8_t step = s->held ? (uint8_t)(record[1] - c->log.tail[1]) : (uint8_t)(s->at == 0 && record[1] == 0 ? 1 : 2);
-    if (step != 1 && step != 0 && step != 0xFF)
-        return;
-    if (s->held && step == 1)
-        take_held(c, s);
-    memcpy(c->log.tail, record, len);
-    c->log.tail_len = len;
-    s->held = 1;
 }
 
 static void scan_span(struct nrt_core *c, uint32_t span, struct scan *s)
@@ -143,23 +154,24 @@ static void scan_span(struct nrt_core *c, uint32_t span, struct scan *s)
     memset(s, 0, sizeof *s);
     memset(&c->facts, 0, sizeof c->facts);
     memset(&c->log, 0, sizeof c->log);
-    for (uint32_t at = 0; at + g <= l->log[span].len;) {
+    c->log.active = span;
+    for (uint32_t at = 0; at + g <= l->log[span].len; at = s->next > at ? s->next : at + g) {
         uint32_t len = 0;
         int rc = nrt_flash_read(c, l->log[span].base + at, record, g);
-        if (rc == NRT_OK && nrt_all_erased(l, record, g)) {
-            at += g;
+        if (rc == NRT_OK && nrt_all_erased(l, record, g))
             continue;
-        }
         if (rc == NRT_OK)
             len = read_record(c, span, at, record);
-        s->at = at;
+        s->built |= s->sealed != 0 && at == s->sealed + g;
+        s->spoilt |= at == room_of(l, span);
         if (len > 0)
-            take(c, s, record, len);
-        at += len > 0 ? len : g;
-        s->next = at;
+            take(c, s, at, record, len);
+        s->next = at + (len > 0 ? len : g);
     }
-    if (s->held)
-        take_held(c, s);
+    /* A seal that is the last trace may be torn. Whatever stands behind it, readable or not, was begun after it was whole. */
+    s->doubt = s->sealed != 0 && s->next <= s->sealed && !s->spoilt;
+    if (s->next <= s->sealed || (s->spoilt && !s->again))
+        s->sealed = 0;
 }
 
 static int keep(struct nrt_core *c, uint32_t span, const struct scan *s, const struct scan *other)
@@ -167,10 +179,10 @@ static int keep(struct nrt_core *c, uint32_t span, const struct scan *s, const s
     c->log.active = span;
     c->log.generation = s->generation;
     c->log.next = s->next;
-    c->log.sequence = c->log.tail[1];
+    c->log.count = s->count;
+    c->log.built = s->built;
+    c->log.doubt = other->doubt;
     c->log.mounted = 1;
-    /* Certain is only a span that reads as sealed and older, or one that reads as never written. */
-    c->log.doubt = !(other->sealed || other->next == 0);
     return NRT_OK;
 }
 
@@ -197,26 +209,18 @@ int nrt_log_mount(struct nrt_core *c)
 
 /* ---- writing ------------------------------------------------------------------------------------------------------- */
 
-/* Writes a record at the next place of the live span and remembers it as the tail. */
-static int put(struct nrt_core *c, uint8_t type, uint32_t sequence, const uint8_t *payload)
+/* Writes the next record of the live span. */
+static int put(struct nrt_core *c, uint8_t type, const uint8_t *payload)
 {
     struct nrt_log *g = &c->log;
-    uint32_t len = build(c->layout, type, sequence, payload, g->tail);
-    if (g->next + len > c->layout->log[g->active].len)
+    uint8_t record[NRT_LOG_RECORD];
+    uint32_t len = build(c->layout, type, g->count, payload, record);
+    if (g->next + len > room_of(c->layout, g->active))
         return NRT_E_SPACE;
     uint32_t at = g->next;
     g->next += len;
-    g->tail_len = len;
-    g->sequence = (uint8_t)sequence;
-    return write_record(c, g->active, at, g->tail, len);
-}
-
-static int put_seal(struct nrt_core *c, uint32_t sequence, uint32_t generation)
-{
-    uint8_t payload[4];
-    put32(payload, generation);
-    c->log.generation = generation;
-    return put(c, NRT_REC_SEAL, sequence, payload);
+    g->count++;
+    return write_record(c, g->active, at, record, len);
 }
 
 static int erase_span(struct nrt_core *c, uint32_t span)
@@ -233,27 +237,47 @@ static int erase_span(struct nrt_core *c, uint32_t span)
     return NRT_OK;
 }
 
-/* Copies the live set to the other span and seals it last. */
-static int compact(struct nrt_core *c, uint32_t generation)
+static int write_live(struct nrt_core *c)
 {
     uint8_t payload[NRT_LOG_RECORD];
-    uint32_t target = 1 - c->log.active;
-    int rc = erase_span(c, target);
+    int rc = NRT_OK;
+    for (uint8_t type; rc == NRT_OK && (type = nrt_facts_live(c, c->log.count, payload)) != 0;)
+        rc = put(c, type, payload);
+    put32(payload, c->log.generation);
+    if (rc == NRT_OK)
+        rc = put(c, NRT_REC_SEAL, payload);
+    return rc == NRT_OK ? put(c, NRT_REC_MARK, payload) : rc;
+}
+
+/* A span that lacks nothing but a trace behind its seal is given up for good before it is erased: a torn erase may leave the
+ * seal readable and make an uncorrectable read, which is a trace, of the blank cell behind it. */
+static void give_up(struct nrt_core *c, uint32_t span)
+{
+    uint8_t record[NRT_LOG_RECORD] = {0};
+    uint32_t len = build(c->layout, NRT_REC_MARK, 0, record, record);
+    if (c->log.doubt)
+        (void)write_record(c, span, room_of(c->layout, span), record, len); /* or the erase will find the flash at fault */
+}
+
+/* Copies the live set to the other span and seals it. From the first trace of the MARK on, and not before, it is the truth:
+ * a trace cannot go away again as the sense of a torn seal can. Where it fails the old span stays what is written to. */
+static int compact(struct nrt_core *c)
+{
+    struct nrt_log old = c->log;
+    give_up(c, 1 - old.active);
+    int rc = erase_span(c, 1 - old.active);
     if (rc < 0)
         return rc;
-    c->log.active = target;
+    c->log.doubt = 0;
+    c->log.active = 1 - old.active;
     c->log.next = 0;
-    uint32_t i = 0;
-    for (;; i++) {
-        uint8_t type = nrt_facts_live(c, i, payload);
-        if (type == 0)
-            break;
-        rc = put(c, type, i, payload);
-        if (rc < 0)
-            return rc;
-    }
-    rc = put_seal(c, i, generation);
-    c->log.settled = rc == NRT_OK;
+    c->log.count = 0;
+    c->log.generation++;
+    rc = write_live(c);
+    if (rc < 0)
+        c->log = old;
+    else
+        c->log.settled = 1;
     return rc;
 }
 
@@ -263,50 +287,43 @@ int nrt_log_create(struct nrt_core *c)
     c->log.active = 1;
     int rc = erase_span(c, 1);
     if (rc == NRT_OK)
-        rc = compact(c, 1);
+        rc = compact(c);
     c->log.mounted = rc == NRT_OK;
     return rc;
 }
 
+/* Where nothing was begun behind the MARK, its trace may be one that comes and goes: another one is set that stays. It is
+ * always the same bytes, behind a gap: an earlier attempt that cannot be seen has left them or nothing there. */
+static void mark_again(struct nrt_core *c)
+{
+    uint8_t record[NRT_LOG_RECORD] = {0};
+    uint32_t len = build(c->layout, NRT_REC_MARK, 0, record, record);
+    uint32_t at = c->log.next + PIECE;
+    if (!c->log.built && at + len <= room_of(c->layout, c->log.active))
+        (void)write_record(c, c->log.active, at, record, len); /* what cannot be programmed is no reason to stop */
+}
+
 int nrt_log_settle(struct nrt_core *c)
 {
-    struct nrt_log *g = &c->log;
-    uint32_t room = c->layout->log[g->active].len;
-    if (!g->mounted)
+    if (!c->log.mounted)
         return NRT_E_STATE;
-    if (g->settled)
+    if (c->log.settled)
         return NRT_OK;
-    uint32_t most = PIECE + g->tail_len + padded(c->layout, HEAD + 4 + CHECK);
-    if (g->next + most > room)
-        return compact(c, g->generation + 4);
-    /* An operation cut before it left a trace may have reached one piece beyond what can be seen. */
-    uint32_t at = g->next + PIECE;
-    g->next = at + g->tail_len;
-    int rc = write_record(c, g->active, at, g->tail, g->tail_len);
-    /* This span is certain now. The other one may be a torn younger one that nothing was built on: it goes, so that it is
-     * never read (docs/decisions/0016-doubt-is-erased.md). */
-    if (rc == NRT_OK && g->doubt)
-        rc = erase_span(c, 1 - g->active);
-    g->settled = rc == NRT_OK;
-    return rc;
+    mark_again(c);
+    return compact(c);
 }
 
 int nrt_log_append(struct nrt_core *c, uint8_t type, const uint8_t *payload)
 {
-    struct nrt_log *g = &c->log;
     int rc = nrt_log_settle(c);
     if (rc < 0)
         return rc;
-    uint32_t room = c->layout->log[g->active].len;
     uint32_t len = padded(c->layout, HEAD + (uint32_t)nrt_record_len(type) + CHECK);
-    if (g->next + len > room - room / 4) {
-        rc = compact(c, g->generation + 1);
-        if (rc < 0)
-            return rc;
-    }
-    rc = put(c, type, g->sequence + 1, payload);
-    if (rc == NRT_E_FLASH && (rc = compact(c, g->generation + 1)) == NRT_OK)
-        rc = put(c, type, g->sequence + 1, payload);
+    if (c->log.next + len > room_of(c->layout, c->log.active) && (rc = compact(c)) < 0)
+        return rc;
+    rc = put(c, type, payload);
+    if (rc == NRT_E_FLASH && (rc = compact(c)) == NRT_OK)
+        rc = put(c, type, payload);
     if (rc == NRT_OK)
         nrt_facts_apply(c, type, payload);
     return rc;

@@ -16,7 +16,8 @@ enum nrt_record {
     NRT_REC_PLAN = 0x28,       /* target 116, units u16, restoring u8 */
     NRT_REC_COMMIT = 0x29,     /* position u16, unit u16, first u16, mask u32 */
     NRT_REC_DONE = 0x2A,       /* parts u8 */
-    NRT_REC_BROKEN = 0x2B      /* why u8 */
+    NRT_REC_BROKEN = 0x2B,     /* why u8 */
+    NRT_REC_MARK = 0x2C        /* behind a SEAL: from its first trace on the span counts */
 };
 
 /* ---- statelog.c ---------------------------------------------------------------------------------------------------- */

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-LENGTHS = {0x21: 4, 0x22: 65, 0x23: 60, 0x24: 0, 0x25: 8, 0x26: 1, 0x27: 17, 0x28: 119, 0x29: 10, 0x2A: 1, 0x2B: 1}
+LENGTHS = {0x21: 4, 0x22: 65, 0x23: 60, 0x24: 0, 0x25: 8, 0x26: 1, 0x27: 17, 0x28: 119, 0x29: 10, 0x2A: 1, 0x2B: 1, 0x2C: 0}
 
 
 @dataclass
@@ -39,7 +39,7 @@ def _installed(data: bytes) -> dict[str, object]:
 def _apply(said: Said, kind: int, data: bytes) -> None:
     facts = said.facts
     if kind == 0x21:
-        said.sealed, said.generation = True, struct.unpack("<I", data)[0]
+        said.generation = struct.unpack("<I", data)[0]
         return
     if kind == 0x2A:
         if data[0] >= int(str(facts["mask"])).bit_count():
@@ -59,30 +59,31 @@ def _apply(said: Said, kind: int, data: bytes) -> None:
             "broken": 0,
         },
         0x2B: lambda: {"broken": data[0]},
+        0x2C: dict,
     }
     facts.update(means[kind]())
 
 
 def read_span(span: bytes, write_unit: int, erased: int) -> Said:
     """Everything one span says, by the rules of sections 1 and 2."""
-    grid, said, at = max(8, write_unit), Said(), 0
-    held: tuple[int, int, bytes] | None = None
+    grid, said, at, sealed, again = max(8, write_unit), Said(), 0, 0, False
+    traces = [n for n in range(0, len(span) - grid + 1, grid) if set(span[n : n + grid]) != {erased}]
+    last = len(span) // grid * grid - grid
     while at + grid <= len(span):
         count = LENGTHS.get(span[at])
         record = span[at : at + 6 + count] if count is not None else b""
         whole = count is not None and len(record) == 6 + count
-        if set(span[at : at + grid]) == {erased} or not whole or zlib.crc32(record[:-4]).to_bytes(4, "little") != record[-4:]:
+        if at not in traces or not whole or zlib.crc32(record[:-4]).to_bytes(4, "little") != record[-4:]:
             at += grid
             continue
-        step = (record[1] - held[1]) % 256 if held else 1
-        if held and step == 1:
-            _apply(said, held[0], held[2])
-        if step in (0, 1, 255):
-            held = (record[0], record[1], bytes(b ^ 0x5A for b in record[2:-4]))
+        again = again or (record[:2] == b"\x2c\0" and at != last)
+        step = -(-len(record) // grid) * grid
+        if record[1] == len(said.records) % 256 and (said.records or at == 0):
             said.records.append((at, record[0]))
-        at += -(-len(record) // grid) * grid
-    if held:
-        _apply(said, held[0], held[2])
+            _apply(said, record[0], bytes(b ^ 0x5A for b in record[2:-4]))
+            sealed = at + step if record[0] == 0x21 else sealed
+        at += step
+    said.sealed = sealed > 0 and max(traces) >= sealed and (last not in traces or again)
     return said
 
 

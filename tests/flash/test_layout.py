@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurath.errors import DataError
-from neurath.flash.geometry import Layout, Region, Span
+from neurath.flash.geometry import Layout, Region, Span, log_need
 from neurath.flash.native import bank_size, c_layout, check_layout, ffi, lib, unit_spans
 from tests.flash.crafted import small_layout
 
@@ -121,3 +121,24 @@ def test_what_the_core_cannot_promise_on_is_refused() -> None:
     )
     with pytest.raises(DataError):
         check_layout(many)
+
+
+@pytest.mark.parametrize("write_unit", [1, 2, 4, 8, 16, 32])
+def test_a_state_log_one_byte_too_small_is_refused_before_anything_is_erased(write_unit: int) -> None:
+    need = log_need(write_unit)
+    page = max(8, write_unit)
+    assert need % page == 0
+    regions = (Region(0, need, 2), Region(1 << 16, 4096, 24), Region(1 << 20, need - page, 2))
+    chip = {"regions": regions, "scratch": Span(1 << 16, 8 * 4096), "write_unit": write_unit, "page": page}
+    bank = (Span((1 << 16) + 8 * 4096, 16 * 4096),)
+    layout = Layout(bank=bank, log=(Span(0, need), Span(need, need)), **chip)
+    raw = c_layout(layout)
+    assert lib.nrt_log_need(raw) == need
+    assert lib.nrt_layout_check(raw) == 0
+    for span, base in zip(raw.log, (1 << 20, (1 << 20) + need - page), strict=True):
+        span.base, span.len = base, need - page
+    assert lib.nrt_layout_check(raw) < 0
+    assert lib.nrt_need(raw, 1000, 1000, 0, 0) == 0xFFFFFFFF
+    with pytest.raises(DataError) as refused:
+        Layout(bank=bank, log=(Span(1 << 20, need - page), Span((1 << 20) + need - page, need - page)), **chip)
+    assert f"needs {need} bytes" in refused.value.why

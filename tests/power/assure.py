@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from neurath.sim.power import ALL_KINDS, HARMS, walk
-from tests.power.broken import ROOT, STEADY, build, compile_all, hunt, mutants, story
+from tests.power.broken import ROOT, TRACED, build, compile_all, hunt, mutants, story
 
 DEVICES = [(sector, ecc, erased) for sector in (512, 1024) for ecc in (False, True) for erased in (0xFF, 0x00)]
 
@@ -23,7 +23,7 @@ DEVICES = [(sector, ecc, erased) for sector in (512, 1024) for ecc in (False, Tr
 def _devices(most: int) -> list[str]:
     lines = ["| device | states | cuts | boots old | boots new | goes on | bricks | closed | s |", "|---" * 9 + "|"]
     for sector, ecc, erased in DEVICES:
-        cuts = walk(replace(story(sector, ecc=ecc, erased=erased), most=most, kinds=ALL_KINDS if most else STEADY))
+        cuts = walk(replace(story(sector, ecc=ecc, erased=erased), most=most, kinds=ALL_KINDS if most else TRACED))
         lines.append(
             f"| 16 x {sector} B, {'ECC' if ecc else 'no ECC'}, erased 0x{erased:02X} | {cuts.states:,} | {cuts.edges:,} "
             f"| {cuts.old:,} | {cuts.new:,} | {cuts.resumed:,} | {cuts.bricked} | {'yes' if cuts.closed else 'no'} "

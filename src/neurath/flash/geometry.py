@@ -110,7 +110,16 @@ def _span_problem(layout: Layout) -> str:
             return f"spans at 0x{left.base:x} and 0x{right.base:x} overlap"
     if not layout.log[0].length or layout.log[0].length != layout.log[1].length:
         return "the state log needs two spans of equal length"
+    if layout.log[0].length < log_need(layout.write_unit):
+        return f"a span of the state log needs {log_need(layout.write_unit)} bytes with this write unit"
     return ""
+
+
+def log_need(write_unit: int) -> int:
+    """The least length of a state-log span in bytes (nrt_log_need(), docs/spec/statelog.md 4)."""
+    cell = max(8, write_unit)
+    payloads = (4, 65, 60, 8, 1, 17, 119, 10, 1, 1, 0, 119)
+    return sum(-(-(n + 6) // cell) * cell for n in payloads) + 32 + 2 * cell
 
 
 @dataclass(frozen=True, slots=True)

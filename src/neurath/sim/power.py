@@ -45,7 +45,8 @@ HARMS = {
 @dataclass(frozen=True, slots=True)
 class Story:
     """One update to be cut. `kinds` are names of flash.native.KINDS; `depth` cuts in a row, 0 for any number; `most` distinct
-    states are looked at, 0 for all; every `stride`-th operation is cut."""
+    states are looked at, 0 for all; every `stride`-th operation is cut; on one path at most `ghosts` programs leave no trace;
+    with `as_found` every state is walked as a cut left it, not as the representative of its class."""
 
     layout: Layout
     old: bytes
@@ -59,6 +60,8 @@ class Story:
     most: int = 0
     seed: int = 1
     stride: int = 1
+    ghosts: int = 1
+    as_found: bool = False
     keep_scratch: bool = False
     first_brick_only: bool = False
 
@@ -66,7 +69,8 @@ class Story:
 @dataclass(frozen=True, slots=True)
 class Cuts:
     """What came out. `states` are distinct flash contents a power-up may find, `edges` cuts (state x operation x kind);
-    every state ended in the new image, confirmed, or counts as a brick. `closed`: nothing was left out."""
+    every state ended in the new image, confirmed, or counts as a brick. `closed`: nothing was left out. `forms` are classes
+    of states, `digest` a sum over them: two walks with the same digest met the same ones."""
 
     states: int
     edges: int
@@ -76,6 +80,8 @@ class Cuts:
     resumed: int
     bricked: int
     deepest: int
+    forms: int
+    digest: int
     closed: bool
     harm: Harm
     result: int
@@ -96,7 +102,7 @@ def walk(story: Story, call: Any = lib.nrt_closure_walk) -> Cuts:
     raw.new_image, raw.new_size = ffi.cast("uint8_t *", new), len(story.new)
     raw.file, raw.file_size = ffi.cast("uint8_t *", file), len(story.file)
     raw.target, raw.ram.mem, raw.ram.len = target, mem, story.ram
-    raw.keep_scratch = story.keep_scratch
+    raw.keep_scratch, raw.ghosts, raw.as_found = story.keep_scratch, story.ghosts, story.as_found
     raw.ecc, raw.depth, raw.most, raw.seed, raw.stride = story.ecc, story.depth, story.most, story.seed, story.stride
     raw.kinds = sum(1 << KINDS[name] for name in set(story.kinds))
     out = ffi.new("struct nrt_closure *")
@@ -123,6 +129,8 @@ def _cuts(out: Any, seconds: float) -> Cuts:
         resumed=out.fetches,
         bricked=out.bricks,
         deepest=out.deepest,
+        forms=out.forms,
+        digest=out.digest,
         closed=bool(out.closed),
         harm=Harm(out.harm),
         result=out.result,
