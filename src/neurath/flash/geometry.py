@@ -238,19 +238,21 @@ def model_to_toml(model: Model) -> str:
 
 
 def simple_layout(image_room: int, *, sector: int = 4096, page: int = 256, scratch_sectors: int = 8, **more: Any) -> Layout:
-    """A flat chip of equal sectors: birth, two log sectors, scratch, then a bank with room for `image_room` bytes."""
+    """A flat chip of equal sectors: birth, two log spans, scratch, then a bank with room for `image_room` bytes."""
     bank_sectors = -(-image_room // sector)
     group = more.setdefault("group", GROUP)
     # The last unit of the bank is a whole one, so that an image may grow inside its sectors.
     per_unit = max(1, group // sector)
     bank_sectors = -(-bank_sectors // per_unit) * per_unit
-    total = 3 + scratch_sectors + bank_sectors
+    log = sector * -(-log_need(more.get("write_unit", 4)) // sector)
+    start = sector + 2 * log
+    bank = start + scratch_sectors * sector
     return Layout(
-        regions=(Region(0, sector, total),),
+        regions=(Region(0, sector, bank // sector + bank_sectors),),
         birth=Span(0, sector),
-        log=(Span(sector, sector), Span(2 * sector, sector)),
-        scratch=Span(3 * sector, scratch_sectors * sector),
-        bank=(Span((3 + scratch_sectors) * sector, bank_sectors * sector),),
+        log=(Span(sector, log), Span(sector + log, log)),
+        scratch=Span(start, scratch_sectors * sector),
+        bank=(Span(bank, bank_sectors * sector),),
         page=page,
         **more,
     )
