@@ -105,7 +105,6 @@ HUNTS: tuple[dict[str, Any], ...] = (
     {"depth": 3},
     {"kinds": TRACED},
     {"kinds": TRACED, "ecc": True},
-    {"depth": 4, "ecc": True},
 )
 
 
