@@ -330,8 +330,11 @@ static int rewrite_unit(struct nrt_core *c, struct nrt_plan *p, uint32_t k)
 
 static int rewrite_from(struct nrt_core *c, struct nrt_plan *p)
 {
-    int rc = NRT_OK;
-    for (uint32_t k = p->from; rc == NRT_OK && k < p->header.n_order; k++)
+    /* Copies: where RAM forgets how far the plan goes, it would end early, and what is left half-done be judged as a bad bank. */
+    const uint32_t end = p->header.n_order;
+    uint32_t k = p->from;
+    int rc = nrt_plan_whole(c);
+    for (; rc == NRT_OK && k < end; k++)
         rc = rewrite_unit(c, p, k);
     c->plan = NULL;
     return rc == NRT_OK ? nrt_judge(c) : rc;

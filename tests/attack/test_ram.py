@@ -151,6 +151,27 @@ def after_flip(case: Case, chip: Path, flash: bytes, flip: tuple[str, int, int])
     return outcome(case, Nor.file(case.layout, chip))
 
 
+#: Where struct nrt_plan (core/src/plan.h) says how far the plan goes: header.n_order and from, offsets in bytes.
+REACH = (152, 236)
+
+
+@pytest.mark.parametrize("name", ["tight", "saves"])
+def test_a_plan_that_forgets_how_far_it_goes_does_not_end_early(name: str, tmp_path: Path, seed: int) -> None:
+    """Found at full count: a shorter plan ended as a bank to be judged, and a visit was needed."""
+    case = cases()[name]
+    flash = case.blank().read_raw(0, case.layout.size)
+    dice = random.Random(seed)
+    last = operations(name)
+    for offset in REACH:
+        for bit in range(32):
+            for at in {0, 1, 2, 3, 4, dice.randrange(last), dice.randrange(last)}:
+                flip = ("plan", at, offset * 8 + bit)
+                try:
+                    after_flip(case, tmp_path / "chip", flash, flip)
+                except (AssertionError, NeurathError) as fault:
+                    raise AssertionError(f"{name}: {flip}: {fault}") from fault
+
+
 def samples(name: str, region: str, count: int, seed: int) -> Iterator[tuple[str, int, int]]:
     """(region, operation, bit): under assurance twenty times as many."""
     dice = random.Random(f"{seed} {name} {region}")
