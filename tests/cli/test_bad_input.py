@@ -136,9 +136,10 @@ def first_world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """Images, keys, an envelope and a model, made once by the verbs themselves."""
     folder = tmp_path_factory.mktemp("bad")
     rng = random.Random(7)
+    image = rng.randbytes(20_000)
     files = {
-        "image": rng.randbytes(20_000),
-        "other": rng.randbytes(20_000),
+        "image": image,
+        "other": image[:9_000] + rng.randbytes(2_000) + image[11_000:],
         "wrong": b"neither a key nor a model = [\n",
         "empty": b"",
         "model2": model_to_toml(Model(ModelName("torch"), simple_layout(32_768), ram=65_536)).encode(),

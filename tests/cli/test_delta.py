@@ -166,3 +166,18 @@ def test_noise_is_sent_whole_with_one_sentence_of_advice(here: Path, capsys: pyt
     capsys.readouterr()
     assert run("create old.bin new.bin -o u.nru --json") == 0
     assert json.loads(capsys.readouterr().out)["advice"] == ""
+
+
+def test_a_full_image_that_stands_for_a_delta_is_applied_to_any_old_image(here: Path) -> None:
+    """Noise has no delta: what `delta create` makes of it is applied all the same."""
+    rng = random.Random(3)
+    (here / "a.bin").write_bytes(rng.randbytes(20_000))
+    (here / "b.bin").write_bytes(rng.randbytes(20_000))
+    assert run("create a.bin b.bin -o n.nru") == 0
+    assert run("apply a.bin n.nru -o out.bin") == 0
+    assert (here / "out.bin").read_bytes() == (here / "b.bin").read_bytes()
+    data = bytearray((here / "n.nru").read_bytes())
+    data[-40] ^= 1
+    (here / "n.nru").write_bytes(data)
+    assert run("apply a.bin n.nru -o bad.bin") == 1
+    assert not (here / "bad.bin").exists()

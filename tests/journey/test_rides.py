@@ -55,8 +55,10 @@ def test_pieces_ride_over_a_broker_that_dies_then_over_lwm2m_and_the_image_is_in
     site.kill("agent")
     held = site.sync()
     site.ends(site.agent(site.url, *TRICKLES, "--heartbeat", site.lwm2m, "--once"), 90)
+    size = int(str(site.ledger(2)["size"]))
+    # What left is written into the ledger every two seconds, many at a time.
+    until(lambda: int(str(site.ledger(2)["bytes"])) >= size, 20)
     line = site.ledger(2)
-    size = int(str(line["size"]))
     assert line["verdict"] == "confirmed"
     # Header, file, and what a kill and a broker cost: at most an answer's pieces each.
     assert size <= int(str(line["bytes"])) <= size + 8 * 1024

@@ -207,6 +207,7 @@ class Capture:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         self._socket.bind((self.interface, _EVERY_PROTOCOL))
         self._ended = threading.Event()
+        self._until = 0.0
         self.path.write_bytes(_PCAP)
         self._thread = threading.Thread(target=self._write, daemon=True)
         self._thread.start()
@@ -214,11 +215,11 @@ class Capture:
     def _write(self) -> None:
         with self.path.open("ab", buffering=0) as out:
             while True:
-                # What came before the end is written still.
+                # What came before the end is written still; where it goes on for ever, half a second of it.
                 ready, _, _ = select.select([self._socket], [], [], 0.05)
+                if self._ended.is_set() and (not ready or time.monotonic() > self._until):
+                    return
                 if not ready:
-                    if self._ended.is_set():
-                        return
                     continue
                 try:
                     frame, whence = self._socket.recvfrom(65535)
@@ -237,6 +238,7 @@ class Capture:
         """Writes what has come, and ends."""
         if self._ended.is_set():
             return
+        self._until = time.monotonic() + 0.5
         self._ended.set()
         self._thread.join()
         self._socket.close()
