@@ -19,7 +19,7 @@ from neurath.server.fleet.access import Enrolment, Terminal
 from neurath.server.fleet.progress import Entry, Key
 from neurath.server.software import catalog
 from neurath.server.software.catalog import Release, Upload
-from neurath.server.software.deltas import Deltas, Job, Result
+from neurath.server.software.deltas import PROFILE, Deltas, Job, Result
 from neurath.server.store import Store
 from neurath.wire import manifest
 from neurath.wire.check import Check
@@ -46,9 +46,9 @@ class Here(Executor):
 class AtOnce(Deltas):
     """Asks again, so that what is built at once is had at once."""
 
-    def get(self, old: str, new: str, layout: Layout) -> File:
-        first = super().get(old, new, layout)
-        return super().get(old, new, layout) if isinstance(first, Pending) else first
+    def get(self, old: str, new: str, layout: Layout, profile: int = PROFILE) -> File:
+        first = super().get(old, new, layout, profile)
+        return super().get(old, new, layout, profile) if isinstance(first, Pending) else first
 
 
 def build(job: Job) -> Result:

@@ -74,6 +74,9 @@ def tap(name: str, address: str) -> int:
         handle = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
         fcntl.ioctl(handle, _TUNSETIFF, struct.pack("16sH", name.encode(), _TAP | _NO_INFO))
         _configure(name, address)
+        # Asked for three times in three seconds, a neighbour beyond a slow and lossy line counts as not there.
+        with contextlib.suppress(FileNotFoundError):
+            Path(f"/proc/sys/net/ipv4/neigh/{name}/mcast_solicit").write_text("20")
     except OSError as fault:
         if handle >= 0:
             os.close(handle)
