@@ -9,7 +9,8 @@ from pathlib import Path
 
 from neurath.flash.geometry import Model, model_to_toml, simple_layout
 from neurath.ids import Floor, ModelName
-from neurath.server.delivery.calls import Delivery, Sighting
+from neurath.server.delivery.calls import Delivery
+from neurath.server.delivery.sightings import Sighting
 from neurath.server.delivery.tickets import load_key
 from neurath.server.fleet import access, actions, progress, rollout
 from neurath.server.fleet.access import Enrolment, Terminal
@@ -71,7 +72,7 @@ class Fleet:
             access.register(db, Enrolment(name, model), self.now - 7e5)
             found = access.find(db, name)
         if heard is not None:
-            self.delivery._sightings[found.n] = Sighting("http", "192.0.2.17", self.now - heard)
+            self.delivery.sightings.note(found.n, Sighting("http", "192.0.2.17", self.now - heard))
             self.delivery.flush()
         return found
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from neurath.server.delivery.calls import Sighting
+from neurath.server.delivery.sightings import Sighting
 from neurath.server.fleet import access, progress
 from neurath.wire.report import Phase
 from tests.console.browser import Browser, browser
@@ -46,7 +46,7 @@ def confirmed(fleet: Fleet, held: int) -> None:
     action = fleet.actions[0]  # type: ignore[attr-defined]
     with fleet.store.write() as db:
         progress.trickled(db, action, held, 200, time.time())
-    fleet.delivery._sightings[action.terminal] = Sighting("mobile ip", "10.0.0.5 care of 192.0.2.77", time.time())
+    fleet.delivery.sightings.note(action.terminal, Sighting("mobile ip", "10.0.0.5 care of 192.0.2.77", time.time()))
     fleet.delivery.flush()
 
 

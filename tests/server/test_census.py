@@ -9,7 +9,7 @@ from pathlib import Path
 
 from neurath.console import board
 from neurath.console.keeping import TIMES, Keeping
-from neurath.server.delivery.calls import Sighting
+from neurath.server.delivery.sightings import Sighting
 from neurath.server.fleet import figures
 from neurath.server.fleet.census import Census
 from neurath.server.fleet.figures import PAGE, State, Wanted
@@ -60,7 +60,7 @@ def test_after_any_change_the_census_is_what_a_full_count_says(tmp_path: Path, s
                 n = chance.choice(list(current))
                 fleet.verdict(current.pop(n), chance.choice((Verdict.CONFIRMED, Verdict.FAILED, Verdict.RESTORATION)), ago=0)
             case _ if terminals:
-                fleet.delivery._sightings[chance.choice(terminals).n] = Sighting("http", "192.0.2.1", now)
+                fleet.delivery.sightings.note(chance.choice(terminals).n, Sighting("http", "192.0.2.1", now))
                 fleet.delivery.flush()
         agrees(fleet, census, now)
     fleet.close()

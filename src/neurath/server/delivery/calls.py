@@ -4,19 +4,19 @@ its file. Contract: tests/contracts/delivery.py."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
-from sqlalchemy import Connection, bindparam, update
+from sqlalchemy import Connection
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from neurath.flash.geometry import file_layout
 from neurath.ids import FIRMWARE, Version
 from neurath.server.delivery import pace, tickets
 from neurath.server.delivery.pace import Built, File, Need, Pending, Refuse, Situation, Take, Wait
+from neurath.server.delivery.sightings import Sighting, Sightings
 from neurath.server.fleet import access, actions, progress, remind, rollout, standing
 from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.actions import Action, Draft
@@ -26,9 +26,7 @@ from neurath.server.software import catalog
 from neurath.server.software.catalog import IMAGE
 from neurath.server.software.deltas import LEAN, RETRY, Deltas, Files
 from neurath.server.store import Store
-from neurath.server.store.marks import NOBODY
 from neurath.server.store.tables import component as components
-from neurath.server.store.tables import terminal as terminals
 from neurath.wire import piece
 from neurath.wire.check import Check
 from neurath.wire.keys import SigningKey
@@ -71,13 +69,6 @@ class Sync:
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
-    carrier: str
-    address: str
-    at: float
-
-
 class Delivery:
     """One store's deliveries. Safe to call from any thread."""
 
@@ -86,8 +77,7 @@ class Delivery:
         self.deltas = deltas
         self.key = key
         self.need = need
-        self._sightings: dict[int, Sighting] = {}
-        self._lock = threading.Lock()
+        self.sightings = Sightings(store)
 
     # ---- the three calls ---------------------------------------------------------------------------------------------
 
@@ -116,33 +106,18 @@ class Delivery:
 
     def heard(self, terminal: Terminal, carrier: str, address: str, now: float) -> None:
         """Notes that a terminal was heard; written with others by flush()."""
-        with self._lock:
-            self._sightings[terminal.n] = Sighting(carrier, address, now)
+        self.sightings.note(terminal.n, Sighting(carrier, address, now))
 
     # ---- what they are made of, for carriers with more steps (DDI) ---------------------------------------------------
 
     def flush(self) -> None:
-        """Writes what heard() noted. What cannot be written is noted again, unless the terminal was heard since."""
-        with self._lock:
-            batch, self._sightings = self._sightings, {}
-        if not batch:
-            return
-        query = update(terminals).where(terminals.c.n == bindparam("number"))
-        rows = [{"number": n, "at": s.at, "how": s.carrier, "where": s.address} for n, s in batch.items()]
-        try:
-            with self.store.write(NOBODY) as db:
-                changed = query.values(heard=bindparam("at"), carrier=bindparam("how"), address=bindparam("where"))
-                db.execute(changed, rows)
-        except Exception:
-            with self._lock:
-                self._sightings = batch | self._sightings
-            raise
+        """Writes what heard() noted."""
+        self.sightings.flush()
 
     def last_heard(self, terminal: Terminal) -> float | None:
         """When a terminal was last heard, what is not written yet included."""
-        with self._lock:
-            seen = self._sightings.get(terminal.n)
-        return terminal.heard if seen is None else seen.at
+        seen = self.sightings.last(terminal.n)
+        return terminal.heard if seen is None else seen
 
     def record(self, terminal: Terminal, check: Check, now: float) -> None:
         """Keeps what a terminal says. Where its bank holds a release that was offered, confirmed, that is written down
