@@ -9,8 +9,6 @@
 #include "canon.h"
 #include "pool.h"
 
-#define FEW 8u   /* torn units of a state that are read every way */
-
 struct node {
     uint32_t *state;
     uint32_t depth;
@@ -278,18 +276,23 @@ static void push_now(struct walk *w, uint32_t *scratch)
 }
 
 /* Torn units may read otherwise when the power comes back: each way is a state of its own. Few are turned one by one, from
- * state to state until all ways were seen; a state of many is not called closed, some more of its ways are looked at. */
+ * state to state until all ways were seen; a state of many is not called closed, some more of its ways are looked at (few is
+ * 0: these only). */
 static void push_other_readings(struct walk *w, uint32_t *scratch, uint32_t torn)
 {
     static const uint32_t ways[] = {1, 0x5EED1, 0x5EED2};
-    for (uint32_t u = 0; u < w->nor->size / w->nor->layout.write_unit && !w->failed && (torn <= FEW || !w->at.reading); u++) {
+    uint32_t few = w->story->few;
+    int each = torn <= few || (few > 0 && !w->at.reading);
+    if (few == 0 && w->at.reading)
+        return;
+    for (uint32_t u = 0; u < w->nor->size / w->nor->layout.write_unit && !w->failed && each; u++) {
         if ((w->nor->mark[u] & NOR_META) == 0)
             continue;
         nrt_swap_unit(w->nor, u);
         push_now(w, scratch);
         nrt_swap_unit(w->nor, u);
     }
-    if (torn <= FEW)
+    if (torn <= few)
         return;
     w->out->closed = 0;
     for (uint32_t i = 0; i < sizeof ways / sizeof ways[0] && !w->failed; i++) {

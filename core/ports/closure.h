@@ -23,6 +23,8 @@ struct nrt_story {
     int as_found;         /* 1: every state is walked as a cut left it, not as the representative of its class */
     uint32_t ghosts;      /* programs without a trace (NRT_CUT_GHOST) on one path, wherever they fall */
     uint32_t stride;      /* look at every stride-th operation only, 0 and 1: all */
+    uint32_t few;         /* torn units of a state that are read every way; of more, each turned alone and three ways at random;
+                             0: those three only */
 };
 
 enum nrt_harm {

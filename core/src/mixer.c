@@ -25,12 +25,15 @@ static const uint8_t fraction[64] = {
 
 #define LIMIT 4095
 
+/* 256 * log2(p), 1 <= p <= 65536; the place of the highest bit without a branch, for it is as good as random. */
 static int32_t log_of(uint32_t p)
 {
-    int32_t e = 16;
-    while ((p >> e) == 0)
-        e--;
-    return e * 256 + fraction[(e >= 6 ? p >> (e - 6) : p << (6 - e)) & 63u];
+    uint32_t e = (uint32_t)(p > 255u) << 3;
+    e += (uint32_t)(p >> e > 15u) << 2;
+    e += (uint32_t)(p >> e > 3u) << 1;
+    e += p >> e > 1u;
+    e += p >> e > 1u;   /* 65536 alone */
+    return (int32_t)e * 256 + fraction[(e >= 6 ? p >> (e - 6) : p << (6 - e)) & 63u];
 }
 
 /* 256 * log2(p / (1 - p)). */

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from neurath.cli.main import main
+from neurath.cli.sim_power import SAMPLE
 
 
 @pytest.fixture
@@ -29,6 +30,15 @@ def test_cuts_of_a_real_pair_end_without_a_brick(pair: tuple[str, str], capsys: 
     assert record["resumed"] > 0
     assert record["new"] > 0
     assert record["seed"] == 3
+
+
+def test_a_sample_is_cut_where_nobody_asks_for_more(pair: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sim", "power", *pair, "--json"]) == 0
+    record = json.loads(capsys.readouterr().out.splitlines()[-1])
+    cut = record["operations"] // record["every"]
+    assert record["every"] > 1
+    assert SAMPLE <= cut <= 2 * SAMPLE
+    assert record["cuts"] >= 6 * cut
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Single power cuts in the rewrite of real firmware, 4 KiB sectors and 256 B pages: every operation x kind in the assurance
-tier, samples of it else. What a cut leaves is brought to the new image by the terminal itself, and separately by the wire."""
+tier, samples of it else. Cells that may read either way are read four ways (all ways: test_closure). What a cut leaves is
+brought to the new image by the terminal itself, and separately by the wire."""
 
 from __future__ import annotations
 
@@ -56,7 +57,7 @@ def case(request: pytest.FixtureRequest) -> Case:
 def story(case: Case, stride: int, seed: int) -> Story:
     old, new = case.pair.old, case.pair.new
     wanted = target(new, case.delta.data, case.model.layout)
-    return Story(case.model.layout, old, new, case.delta.data, wanted, case.ram, depth=1, seed=seed, stride=stride)
+    return Story(case.model.layout, old, new, case.delta.data, wanted, case.ram, depth=1, seed=seed, stride=stride, few=0)
 
 
 @pytest.mark.heavy

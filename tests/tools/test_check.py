@@ -66,9 +66,9 @@ def test_a_page_that_does_not_stand_alone_is_found(monkeypatch: pytest.MonkeyPat
 
 def test_under_strict_a_test_that_did_not_run_fails(tmp_path: Path) -> None:
     folder = tmp_path / "tests"
-    folder.mkdir()
+    (folder / "rigs").mkdir(parents=True)
     (tmp_path / "pyproject.toml").write_text("[tool.pytest.ini_options]\n")
-    for name in ("conftest.py", "parts.py"):
+    for name in ("conftest.py", "parts.py", "rigs/net.py"):
         (folder / name).write_text((ROOT / "tests" / name).read_text())
     (folder / "test_one.py").write_text(
         "from tests.parts import need\nimport pytest\ndef test_part():\n    need('no-such-program')\n"

@@ -1,5 +1,6 @@
-"""`neurath sim power OLD NEW`: cuts the rewrite of OLD into NEW at every flash operation and lets the core bring each state
-back by itself with the same file. It knows options and how to say what came out; the cutting is neurath.sim.power."""
+"""`neurath sim power OLD NEW`: cuts the rewrite of OLD into NEW at its flash operations (a sample, or each) and lets the core
+bring each state back by itself with the same file. It knows options and how to say what came out; the cutting itself is
+neurath.sim.power's."""
 
 from __future__ import annotations
 
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from neurath.flash.geometry import Layout
     from neurath.sim.power import Cuts
 
+#: Operations cut where nobody says how many: an answer in seconds, of any image.
+SAMPLE = 64
+#: A stride no rewrite is as long as.
+NEVER = 1 << 31
 KINDS = ("before", "early", "late", "after", "random", "weak", "meta", "ghost")
 
 
@@ -28,7 +33,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1, help="of torn bits")
     parser.add_argument("--ecc", action="store_true", help="torn units cannot be read")
     parser.add_argument("--most", type=int, default=0, metavar="N", help="look at N distinct states at most (0: all)")
-    parser.add_argument("--every", type=int, default=1, metavar="N", help="cut every N-th operation only")
+    parser.add_argument(
+        "--every",
+        type=int,
+        default=0,
+        metavar="N",
+        help=f"cut every N-th operation, 1: each (default: about {SAMPLE} of them)",
+    )
     parser.epilog = "example: neurath sim power old.bin new.bin --kinds before,early,late --seed 7"
 
 
@@ -78,6 +89,8 @@ def _layout(sector: int, page: int, room: int) -> Layout:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """0: no brick, 1: a brick, 3: OLD and NEW are the same, 5: a mode that is not here."""
+    from dataclasses import replace
+
     from neurath.delta.build import build
     from neurath.delta.simulate import target
     from neurath.sim.power import Story, walk
@@ -111,20 +124,24 @@ def run(args: argparse.Namespace, out: Output) -> int:
         depth=depth,
         most=args.most,
         seed=args.seed,
-        stride=max(1, args.every),
+        few=0 if depth == 1 else 8,
     )
-    cuts = walk(story)
-    _tell(cuts, out, depth=depth, seed=args.seed, file_size=len(delta.data))
+    # Uncut, to know how many operations there are.
+    operations = walk(replace(story, stride=NEVER)).operations
+    every = args.every or max(1, operations // SAMPLE)
+    out.talk(f"{operations} flash operations, cutting {'each' if every == 1 else f'one in {every} (--every 1: each)'}")
+    cuts = walk(replace(story, stride=every))
+    _tell(cuts, out, seed=args.seed, every=every, file_size=len(delta.data))
     return 1 if cuts.bricked else 0
 
 
-def _tell(cuts: Cuts, out: Output, *, depth: int, seed: int, file_size: int) -> None:
+def _tell(cuts: Cuts, out: Output, *, seed: int, every: int, file_size: int) -> None:
     from neurath.sim import power
 
     text = (
         f"cuts {cuts.edges}  states {cuts.states}  old {cuts.old}  new {cuts.new}  resumed {cuts.resumed}  "
         f"bricked {cuts.bricked}  in {cuts.seconds:.1f} s, {cuts.operations} operations uncut"
-        + (", every state walked" if depth == 0 and cuts.closed else "")
+        + (", every state walked" if cuts.closed else "")
     )
     if cuts.bricked:
         text += f"\nfirst brick: {power.HARMS[cuts.harm]}; {cuts.where}"
@@ -141,6 +158,7 @@ def _tell(cuts: Cuts, out: Output, *, depth: int, seed: int, file_size: int) -> 
         deepest=cuts.deepest,
         seconds=round(cuts.seconds, 3),
         seed=seed,
+        every=every,
         file_size=file_size,
         harm=cuts.harm.name.lower(),
     )

@@ -46,7 +46,8 @@ HARMS = {
 class Story:
     """One update to be cut. `kinds` are names of flash.native.KINDS; `depth` cuts in a row, 0 for any number; `most` distinct
     states are looked at, 0 for all; every `stride`-th operation is cut; on one path at most `ghosts` programs leave no trace;
-    with `as_found` every state is walked as a cut left it, not as the representative of its class."""
+    with `as_found` every state is walked as a cut left it, not as the representative of its class. Of a state with at most
+    `few` torn units every reading is walked, of others each unit turned alone and three at random; 0: those three only."""
 
     layout: Layout
     old: bytes
@@ -61,6 +62,7 @@ class Story:
     seed: int = 1
     stride: int = 1
     ghosts: int = 1
+    few: int = 8
     as_found: bool = False
     keep_scratch: bool = False
     first_brick_only: bool = False
@@ -102,7 +104,7 @@ def walk(story: Story, call: Any = lib.nrt_closure_walk) -> Cuts:
     raw.new_image, raw.new_size = ffi.cast("uint8_t *", new), len(story.new)
     raw.file, raw.file_size = ffi.cast("uint8_t *", file), len(story.file)
     raw.target, raw.ram.mem, raw.ram.len = target, mem, story.ram
-    raw.keep_scratch, raw.ghosts, raw.as_found = story.keep_scratch, story.ghosts, story.as_found
+    raw.keep_scratch, raw.ghosts, raw.as_found, raw.few = story.keep_scratch, story.ghosts, story.as_found, story.few
     raw.ecc, raw.depth, raw.most, raw.seed, raw.stride = story.ecc, story.depth, story.most, story.seed, story.stride
     raw.kinds = sum(1 << KINDS[name] for name in set(story.kinds))
     out = ffi.new("struct nrt_closure *")
