@@ -112,6 +112,8 @@ def test_waves_targets_and_tags_as_a_person_types_them(run, tmp_path):
     assert run(f"rollout pause {made['id']}")[0]["state"] == "paused"
     assert run(f"rollout resume {made['id']}")[0]["state"] == "running"
     assert run(f"rollout resume {made['id']}", 3)[0]["what"]
+    assert run("rollout create --release phone/2.0 --all --pieces http,dhcp")[0]["pieces"] == "dhcp,http"
+    assert run("rollout create --release phone/2.0 --all --pieces 65", 2)[0]["why"]
     one = run("rollout create --release phone/2.0 --all --start --target tag:field")[0]
     assert one["tally"]["targets"] == one["tally"]["admitted"] == 1
     assert run("rollout create --release phone/2.0 --all --waves 0", 2)[0]["why"]
@@ -122,7 +124,9 @@ def test_waves_targets_and_tags_as_a_person_types_them(run, tmp_path):
     (tmp_path / "in").mkdir()
     words = "watch add in --model phone --auto --target site=osaka --policy"
     assert run(f"{words} sometime", 2)[0]["why"]
-    bound = run(f"{words} waves=3")[0]
+    bound = run(f"{words} waves=3 --pieces 128")[0]
     assert (bound["policy"], bound["target"]) == ("waves=3 go-on=90% halt=10% patience=1d", "site=osaka")
-    assert run(f"{words} waves=3", 3)[0]["what"]
+    assert bound["pieces"] == run("watch list")[0]["pieces"] == "128"
+    assert run(f"{words} waves=3 --pieces 128", 3)[0]["what"]
+    assert run(f"{words} waves=3 --pieces 64", 5)[0]["error"] == "NRT-344"
     assert run(f"{words} waves=4", 5)[0]["error"] == "NRT-344"

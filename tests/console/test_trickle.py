@@ -58,6 +58,7 @@ def test_progress_network_and_day_are_on_the_page_and_follow_the_ledger(page: Br
         line = page.text("#run-DEFAULT-near-firmware")
         assert "25 %" in line
         assert "11 of 41 pieces" in line
+        assert "pieces of 200 bytes" in line
         assert "2.0 KiB of 8.0 KiB" in line
         assert "mobile ip" in line
         assert "10.0.0.5 care of 192.0.2.77" in line

@@ -452,7 +452,8 @@ def test_the_management_plane_tells_and_changes_and_refuses_other_origins(shared
     rebound = anyone.ask("GET", "/api/v1/terminals", Host="evil.example")
     assert rebound.status == 403
     assert anyone.ask("GET", "/api/v1/terminals/evil").status == 404
-    new = anyone.ask("POST", "/api/v1/rollouts", {"release": "phone/1.1", "terminals": ["api1"]}, **kind)
+    new = anyone.ask("POST", "/api/v1/rollouts", {"release": "phone/1.1", "terminals": ["api1"], "pieces": "dhcp"}, **kind)
+    assert new.json["pieces"] == "dhcp"
     assert new.status == 201
     number = new.json["id"]
     assert anyone.ask("POST", f"/api/v1/rollouts/{number}/start").json["state"] == "running"

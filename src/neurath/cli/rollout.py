@@ -30,6 +30,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--waves", metavar="SIZES", help="sizes of the waves before everybody: 10,50%% (default: none)")
     create.add_argument("--policy", metavar="TEXT", help="`default`, or waves=5%%,50%% go-on=90%% halt=10%% patience=1d")
     create.add_argument("--target", default="", metavar="FILTER", help="only terminals like this: 'tag:field and site=osaka'")
+    create.add_argument(
+        "--pieces",
+        default="",
+        metavar="SIZE|CARRIERS",
+        help="of what rides on heartbeats: 64, or what has to fit dhcp,http",
+    )
     create.add_argument("--start", action="store_true", help="and start it")
     data.dry_run(create)
     data.option(create)
@@ -78,7 +84,7 @@ def _create(db: Connection, args: argparse.Namespace) -> Rollout:
         raise UsageError("--all or --terminals ID... is needed", "exactly one of them", "neurath rollout create --help")
     release = catalog.find_release(db, args.release)
     terminals = None if args.all else [access.find(db, name, args.tenant) for name in args.terminals]
-    plan = rollout.Plan(release, terminals, args.time_limit, _policy(args), args.target)
+    plan = rollout.Plan(release, terminals, args.time_limit, _policy(args), args.target, args.pieces)
     made = rollout.create(db, plan, time.time())
     return rollout.move(db, made.id, "start", time.time()) if args.start else made
 
@@ -101,6 +107,8 @@ def _say(db: Connection, one: Rollout, out: Output, before: str = "") -> None:
     stand = ", ".join(f"{count} {phase}" for phase, count in sorted(phases.items())) or "nothing offered yet"
     text = f"{before}rollout {one.id}: {name} to {whom} terminals, {one.state}; {stand}"
     counted = rollout.tally(db, one, time.time())
+    if one.pieces:
+        text += f"\n    pieces: {one.pieces}"
     if one.policy != "at-once" or one.target:
         text += f"\n    {one.policy}{f', only {one.target}' if one.target else ''}\n    {_stand(one, counted)}"
     out.data(text, **dataclasses.asdict(one), name=name, phases=phases, tally=dataclasses.asdict(counted))

@@ -44,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sleep", type=int, default=300, metavar="SECONDS", help="how often terminals poll (default 300)")
     parser.add_argument("--plug-and-play", action="store_true", help="let unknown terminals in, without a token")
     sizes = (64, 128, 200, 256, 512, 1024, 2048, 4096)
-    text = "bytes of a piece that rides on heartbeats; it must fit the smallest carrier of all terminals (default 200)"
+    text = "bytes of a piece that rides on heartbeats; smaller where a terminal was seen to have less room (default 200)"
     parser.add_argument("--piece", type=int, default=200, choices=sizes, metavar="N", help=text)
     parser.add_argument("--check-ins", type=float, default=200.0, metavar="N", help="a second, that notices may lead to (200)")
     parser.add_argument("--mqtt", metavar="URL", help="tell terminals to check in over a broker too: mqtt://HOST[:1883]")

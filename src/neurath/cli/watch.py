@@ -34,6 +34,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="how --auto spreads: default (waves=5%% go-on=90%% halt=10%% patience=1d), at-once, or words like these",
     )
     add.add_argument("--target", default="", metavar="FILTER", help="only terminals like this: 'tag:field and site=osaka'")
+    add.add_argument(
+        "--pieces",
+        default="",
+        metavar="SIZE|CARRIERS",
+        help="of what rides on heartbeats: 64, or what has to fit dhcp,http",
+    )
     add.add_argument("--terminals", nargs="+", default=[], metavar="ID", help="only to these (default: all of the model)")
     add.add_argument("--tenant", default="DEFAULT")
     remove = commands.add_parser("remove", help="watch it no more; its releases stay")
@@ -82,7 +88,8 @@ def _binding(db: Connection, args: argparse.Namespace, path: Path) -> folders.Bi
     if not path.is_dir():
         raise NotFound(f"no directory {path}", "a folder is watched where it is", f"mkdir {path}", id="NRT-142")
     named = tuple(access.find(db, name, args.tenant) for name in args.terminals)
-    return folders.Binding(path, args.model, args.component, args.auto, waves.policy(args.policy), args.target, named)
+    policy = waves.policy(args.policy)
+    return folders.Binding(path, args.model, args.component, args.auto, policy, args.target, named, args.pieces)
 
 
 def _tell(db: Connection, folder: Folder, out: Output) -> None:
@@ -106,6 +113,7 @@ def _line(one: Folder) -> str:
     whom = f"{len(one.terminals)} named terminals" if one.terminals else f"every {one.model}"
     whom += f" with {one.target}" if one.target else ""
     policy = f"rolled out to {whom}, {one.policy}" if one.auto else "waits for a person"
+    policy += f", pieces: {one.pieces}" if one.pieces else ""
     trouble = f"  CANNOT BE READ: {one.trouble}" if one.trouble else ""
     return f"{one.path}  {one.model}/{one.component}  {policy}{trouble}"
 

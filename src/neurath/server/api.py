@@ -46,6 +46,7 @@ class NewRollout(BaseModel):
     time_limit: float = 60.0
     policy: str = "at-once"
     target: str = ""
+    pieces: str = ""
     tenant: str = DEFAULT_TENANT
 
 
@@ -252,7 +253,8 @@ def _rollout_routes(api: FastAPI, store: Store) -> None:
         with store.write() as db:
             release = catalog.find_release(db, given.release)
             chosen = None if given.terminals is None else [access.find(db, one, given.tenant) for one in given.terminals]
-            plan = rollout.Plan(release, chosen, given.time_limit, waves.policy(given.policy), given.target)
+            policy = waves.policy(given.policy)
+            plan = rollout.Plan(release, chosen, given.time_limit, policy, given.target, given.pieces)
             return dataclasses.asdict(rollout.create(db, plan, time.time()))
 
     @api.get("/rollouts/{number}")

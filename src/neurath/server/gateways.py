@@ -17,7 +17,7 @@ from neurath.ids import TerminalId
 from neurath.server.ddi import read_body, refused
 from neurath.server.delivery.course import Candidate
 from neurath.server.delivery.trickle import Trickle
-from neurath.server.fleet import gateway
+from neurath.server.fleet import gateway, pieces
 from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.gateway import Gateway
 from neurath.server.store.marks import NOBODY
@@ -81,7 +81,9 @@ class GatewayPlane:
             now -= word.age / 1000
             sent = word.sent
             state = trickle.decode_state(word.state) if word.state else None
-            self.trickle.delivery.heard(terminal, word.carrier, word.address, now)
+            # A gateway does not say what room its carrier has beside a state: what fits every carrier stands for it.
+            room = trickle.MAX_ROOM if state is not None else trickle.REPLY_HEADER + trickle.NAME + pieces.USUAL
+            self.trickle.delivery.heard(terminal, word.carrier, word.address, now, pieces.shown(state, room))
         try:
             ahead = self.trickle.ahead(terminal, state, sent, now)
         except DataError:

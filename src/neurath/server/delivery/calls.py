@@ -104,9 +104,9 @@ class Delivery:
         self.served(action, state.offset, len(data), now)
         return piece.encode(Piece(bytes.fromhex(action.file)[:4], state.offset, data))
 
-    def heard(self, terminal: Terminal, carrier: str, address: str, now: float) -> None:
-        """Notes that a terminal was heard; written with others by flush()."""
-        self.sightings.note(terminal.n, Sighting(carrier, address, now))
+    def heard(self, terminal: Terminal, carrier: str, address: str, now: float, room: int = 0) -> None:
+        """Notes that a terminal was heard, and what room its carrier was seen to have; written with others by flush()."""
+        self.sightings.note(terminal.n, Sighting(carrier, address, now, room))
 
     # ---- what they are made of, for carriers with more steps (DDI) ---------------------------------------------------
 

@@ -16,12 +16,12 @@ from sqlalchemy import Connection
 from neurath.ids import Version
 from neurath.server.delivery import tickets
 from neurath.server.delivery.calls import Decision, Delivery, Nothing, Offered, components_for
-from neurath.server.fleet import actions, progress, remind, standing
+from neurath.server.fleet import actions, pieces, progress, remind, rollout, standing
 from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.actions import Action
 from neurath.server.fleet.progress import Key
 from neurath.server.software import catalog
-from neurath.server.store.marks import Mark
+from neurath.server.store.marks import NOBODY, Mark
 from neurath.wire import trickle
 from neurath.wire.offer import Kind
 from neurath.wire.rateless import SEGMENT, Segments, Source
@@ -95,7 +95,7 @@ class Course:
 
 @dataclass(slots=True)
 class Courses:
-    """The courses of one server's terminals."""
+    """The courses of one server's terminals. `piece`: the size of pieces where nobody says another, and there is room."""
 
     delivery: Delivery
     piece: int
@@ -125,7 +125,10 @@ class Courses:
     def stream_of(self, action: int) -> Stream:
         """The stream of an action's file."""
         with self.delivery.store.read() as db:
-            return self._candidate(db, actions.by_id(db, action)).stream
+            found = actions.by_id(db, action)
+        size = self._size(found)
+        with self.delivery.store.read() as db:
+            return self._candidate(db, found, size).stream
 
     def _read(self, terminal: Terminal, now: float) -> Course:
         store = self.delivery.store
@@ -136,11 +139,27 @@ class Courses:
         until = min((_stands(decision) for decision in decisions), default=math.inf)
         offered = [d.action for d in decisions if isinstance(d, Offered)]
         with store.read() as db:
-            found = [self._candidate(db, action) for action in offered if _stages(db, terminal, action)]
+            riding = [action for action in offered if _stages(db, terminal, action)]
+        sizes = {action.id: self._size(action) for action in riding}
+        with store.read() as db:
+            found = [self._candidate(db, action, sizes[action.id]) for action in riding]
             calls = bool(offered) and remind.waits(db, terminal)
         return Course(mark, until, {c.program: c for c in found if c.program != trickle.NOTHING}, calls)
 
-    def _candidate(self, db: Connection, action: Action) -> Candidate:
+    def _size(self, action: Action) -> int:
+        """The size of the pieces of an action's file: written down before the first of them leaves, and never changed."""
+        store = self.delivery.store
+        with store.read() as db:
+            found = pieces.of(db, action.file)
+        if found is not None:
+            return found
+        self.delivery.flush()  # what rooms were seen
+        with store.write(NOBODY) as db:
+            release = catalog.find_release(db, str(action.release))
+            said = "" if action.rollout is None else rollout.find(db, action.rollout).pieces
+            return pieces.begin(db, action.file, pieces.choose(db, release.model, said, self.piece), action.created)
+
+    def _candidate(self, db: Connection, action: Action, size: int) -> Candidate:
         entry = progress.entry(db, Key.of(action))
         held = entry.sync if entry is not None and entry.action == action.id else 0
         release = catalog.find_release(db, str(action.release))
@@ -154,7 +173,7 @@ class Courses:
             version=Version(release.version),
             component=action.component,
         )
-        return Candidate(action, stream(about, path, self.piece), held, 0 if entry is None else entry.bytes)
+        return Candidate(action, stream(about, path, size), held, 0 if entry is None else entry.bytes)
 
 
 def _stands(decision: Decision) -> float:

@@ -9,7 +9,7 @@ import threading
 from neurath.carriers.base import Seen
 from neurath.errors import DataError, NeurathError, NotFound
 from neurath.server.delivery.trickle import Trickle
-from neurath.server.fleet import access
+from neurath.server.fleet import access, pieces
 from neurath.server.fleet.access import Terminal
 from neurath.server.store.marks import Mark
 from neurath.wire import trickle
@@ -58,17 +58,17 @@ class ServerRiding:
             return None  # answer() says what there is to say
         if data is None:
             return None
-        self.trickle.delivery.heard(terminal, seen.carrier, seen.address, now)
+        self.trickle.delivery.heard(terminal, seen.carrier, seen.address, now, pieces.shown(asked, room))
         return _fitting(data, asked, room)
 
     def _answer(self, seen: Seen, state: bytes | None, room: int, now: float) -> bytes:
         terminal = self._remembered(seen) or self._find(seen)
-        self.trickle.delivery.heard(terminal, seen.carrier, seen.address, now)
-        if state is None:
+        asked = None if state is None else trickle.decode_state(state)
+        self.trickle.delivery.heard(terminal, seen.carrier, seen.address, now, pieces.shown(asked, room))
+        if asked is None:
             data = self.trickle.answer(terminal, None, room, now)
             # There is nothing to say to one that cannot ask for it.
             return data if trickle.REPLY_HEADER < len(data) <= room else b""
-        asked = trickle.decode_state(state)
         return _fitting(self.trickle.answer(terminal, asked, room, now), asked, room)
 
     def _remembered(self, seen: Seen) -> Terminal | None:

@@ -4,9 +4,9 @@ packet. It knows terminals by number; it must never lose a sighting that could n
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from sqlalchemy import bindparam, update
+from sqlalchemy import bindparam, case, update
 
 from neurath.server.store import Store
 from neurath.server.store.marks import NOBODY
@@ -15,9 +15,12 @@ from neurath.server.store.tables import terminal as terminals
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
+    """`room` is what an answer was seen to have for pieces, bytes; 0: nothing was seen of it."""
+
     carrier: str
     address: str
     at: float
+    room: int = 0
 
 
 class Sightings:
@@ -31,7 +34,8 @@ class Sightings:
     def note(self, number: int, sighting: Sighting) -> None:
         """The terminal of this number was heard; the latest word about it stands."""
         with self._lock:
-            self._seen[number] = sighting
+            before = self._seen.get(number)
+            self._seen[number] = sighting if sighting.room or before is None else replace(sighting, room=before.room)
 
     def last(self, number: int) -> float | None:
         """When a terminal was heard of which that is not written yet; None: what is written is all."""
@@ -46,10 +50,11 @@ class Sightings:
         if not batch:
             return
         query = update(terminals).where(terminals.c.n == bindparam("number"))
-        rows = [{"number": n, "at": s.at, "how": s.carrier, "where": s.address} for n, s in batch.items()]
+        rows = [{"number": n, "at": s.at, "how": s.carrier, "where": s.address, "has": s.room} for n, s in batch.items()]
         try:
             with self._store.write(NOBODY) as db:
-                changed = query.values(heard=bindparam("at"), carrier=bindparam("how"), address=bindparam("where"))
+                has = case((bindparam("has") > 0, bindparam("has")), else_=terminals.c.room)
+                changed = query.values(heard=bindparam("at"), carrier=bindparam("how"), address=bindparam("where"), room=has)
                 db.execute(changed, rows)
         except Exception:
             with self._lock:

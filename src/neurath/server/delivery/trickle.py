@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from neurath.errors import DataError, NeurathError
 from neurath.server.delivery.calls import Delivery
 from neurath.server.delivery.course import Candidate, Course, Courses, Stream
-from neurath.server.fleet import progress
+from neurath.server.fleet import pieces, progress
 from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.actions import Action
 from neurath.server.store.marks import NOBODY
@@ -20,8 +20,8 @@ from neurath.wire.trickle import Ask, Reply, State
 
 log = logging.getLogger(__name__)
 
-#: The piece size that fits the smallest carrier.
-PIECE = 200
+#: The piece size where nothing else is said.
+PIECE = pieces.USUAL
 #: Bytes a second of the slowest line that is served: what a terminal that cannot measure is taken to have.
 SLOWEST = 1200.0
 #: A terminal that is called and does not come is called again at every so many heartbeats.
@@ -157,11 +157,11 @@ class Trickle:
         size = head.stream.plan.piece
         rate, period = trickle.rate_of(state.link), self._period(terminal, now)
         count = trickle.ride(rate * period, room - trickle.REPLY_HEADER, size)
-        pieces = head.stream.cut(first, count) if count else ()
-        if not pieces:
+        cut = head.stream.cut(first, count) if count else ()
+        if not cut:
             return Reply(head.program)
-        self._note(head, sum(map(len, pieces)), now)
-        return Reply(head.program, first, size, pieces, first + len(pieces) == head.stream.plan.count)
+        self._note(head, sum(map(len, cut)), now)
+        return Reply(head.program, first, size, cut, first + len(cut) == head.stream.plan.count)
 
     def _due(self, terminal: Terminal) -> bool:
         """Whether this heartbeat calls: not each of them, for a terminal that does not heed it is to get on all the same."""

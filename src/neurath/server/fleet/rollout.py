@@ -10,7 +10,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from neurath.errors import NotFound, NothingToDo, RefusedError
 from neurath.server.delivery.pace import TIME_LIMIT
-from neurath.server.fleet import actions, reach, target, waves
+from neurath.server.fleet import actions, pieces, reach, target, waves
 from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.reach import Course, Told
 from neurath.server.fleet.waves import AT_ONCE, Abort, Open, Pause, Policy, Start, State, Tally, Waves
@@ -37,7 +37,8 @@ MOVES = {
 @dataclass(frozen=True, slots=True)
 class Rollout:
     """A release on its way to terminals: all of its model (`everyone`), or `terminals` of them, of those only what `target`
-    asks for. `gate` is the draw below which it is open, `step` how many waves went before; `why` says why it was halted."""
+    asks for. `gate` is the draw below which it is open, `step` how many waves went before; `why` says why it was halted;
+    `pieces` what was said about the pieces of its files (fleet.pieces)."""
 
     id: int
     release: int
@@ -56,6 +57,7 @@ class Rollout:
     bad: int = 0
     excused: int = 0
     why: str = ""
+    pieces: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class Plan:
     time_limit: float = TIME_LIMIT
     policy: Policy = AT_ONCE
     target: str = ""
+    pieces: str = ""
 
 
 def create(db: Connection, plan: Plan, now: float) -> Rollout:
@@ -83,6 +86,7 @@ def create(db: Connection, plan: Plan, now: float) -> Rollout:
     target.clause(plan.target)
     values: dict[str, object] = {"release": plan.release.id, "everyone": plan.terminals is None, "time_limit": plan.time_limit}
     values |= {"created": now, "policy": str(plan.policy), "target": plan.target, "gate": 0}
+    values["pieces"] = pieces.said(plan.pieces)
     number = db.execute(insert(rollouts).values(**values)).inserted_primary_key
     assert number is not None
     for one in plan.terminals or ():

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
+from neurath.server.fleet import pieces
 from neurath.server.store.tables import action as actions
 from neurath.server.store.tables import component as components
+from neurath.server.store.tables import cut as cuts
 from neurath.server.store.tables import ledger
 from neurath.server.store.tables import release as releases
 from neurath.server.store.tables import terminal as terminals
 from neurath.units import UnixTime
+from neurath.wire.trickle import REPLY_HEADER
 
-#: The piece size of server/delivery/trickle.py.
-PIECE = 200
 #: A file that has not moved for so long, seconds, or a terminal not heard for so long, is shown as stalled.
 STALLED = 3600.0
 #: A rate over less than this, seconds, says nothing about days.
@@ -27,7 +28,8 @@ LEAST = 60.0
 class Run:
     """One program on its way to one terminal. `held` of `size` bytes and `pieces` of `total` are what the terminal confirmed;
     `sent` is what left for it, all there is to say (`blind`) where its requests cannot vary. `expected`: when it will be
-    whole at the rate so far. `reminded`: when an operator last reminded the user."""
+    whole at the rate so far. `reminded`: when an operator last reminded the user.
+    `tight`: its carrier was seen to have no room for a piece of `piece` bytes."""
 
     tenant: str
     id: str
@@ -39,6 +41,8 @@ class Run:
     reason: str
     held: int
     size: int
+    piece: int
+    tight: bool
     pieces: int
     total: int
     sent: int
@@ -80,11 +84,13 @@ def runs(db: Connection, now: UnixTime) -> list[Run]:
             terminals.c.tenant, terminals.c.id, terminals.c.model, terminals.c.carrier, terminals.c.address, terminals.c.heard,
             terminals.c.reminded, terminals.c.remind, ledger.c.component, releases.c.version, actions.c.file, ledger.c.phase,
             ledger.c.reason, ledger.c.sync, ledger.c.size, ledger.c.bytes, ledger.c.offered, ledger.c.updated, ledger.c.moved,
+            cuts.c.piece, terminals.c.room,
         )
         .join(actions, actions.c.id == ledger.c.action)
         .join(terminals, terminals.c.n == ledger.c.terminal)
         .join(releases, releases.c.id == ledger.c.release)
         .join(components, (components.c.terminal == ledger.c.terminal) & (components.c.name == ledger.c.component))
+        .outerjoin(cuts, cuts.c.file == actions.c.file)
         .where(ledger.c.verdict == "pending", actions.c.state == "open", actions.c.kind != "package")
         .where((components.c.stage >= ledger.c.size) | (components.c.spare >= ledger.c.size))
     )  # fmt: skip
@@ -96,7 +102,8 @@ def _run(row: dict[str, object], now: float) -> Run:
     held, size, sent = (int(str(row[key])) for key in ("sync", "size", "bytes"))
     since, moved, heard = (_moment(row[key]) for key in ("offered", "moved", "heard"))
     last = max(moved or 0.0, since or 0.0)
-    blind = held == 0 and moved is None and sent > 4 * PIECE
+    piece = int(str(row["piece"] or pieces.USUAL))
+    blind = held == 0 and moved is None and sent > 4 * piece
     quiet = heard is None or now - heard > STALLED
     return Run(
         tenant=str(row["tenant"]),
@@ -109,8 +116,10 @@ def _run(row: dict[str, object], now: float) -> Run:
         reason=str(row["reason"]),
         held=held,
         size=size,
-        pieces=-(-held // PIECE),
-        total=-(-size // PIECE),
+        piece=piece,
+        tight=0 < int(str(row["room"])) < REPLY_HEADER + piece,
+        pieces=-(-held // piece),
+        total=-(-size // piece),
         sent=sent,
         blind=blind,
         carrier=str(row["carrier"]),

@@ -83,6 +83,7 @@ terminal = Table(
     _text("tags", " "),
     _text("remind"),
     _time("reminded"),
+    _count("room"),
     Unique("tenant", "id", name="terminal_id"),
     sqlite_autoincrement=True,
 )
@@ -132,6 +133,7 @@ rollout = Table(
     _count("bad"),
     _count("excused"),
     _text("why"),
+    _text("pieces"),
     sqlite_autoincrement=True,
 )
 
@@ -230,6 +232,15 @@ delta = Table(
     _time("built"),
 )
 
+#: The size of the pieces that a file rides in; once begun it never changes (server/fleet/pieces.py).
+cut = Table(
+    "cut",
+    metadata,
+    Column("file", ForeignKey("file.digest"), primary_key=True),
+    Column("piece", Integer, nullable=False),
+    _time("begun"),
+)
+
 #: What a running server has to tell terminals, whoever wrote it: all of a rollout, or one terminal.
 notice = Table(
     "notice",
@@ -253,6 +264,7 @@ folder = Table(
     _text("trouble"),
     _text("policy", "default"),
     _text("target"),
+    _text("pieces"),
     Unique("path", name="folder_path"),
     Unique("model", "component", name="folder_component"),
     sqlite_autoincrement=True,

@@ -65,7 +65,7 @@ def _start(db: Connection, release: Release, now: float) -> int | None:
     if folder is None:
         return None
     named = [access.by_number(db, n) for n in folder.terminals]
-    made = rollout.create(
-        db, rollout.Plan(release, named or None, policy=waves.policy(folder.policy), target=folder.target), now
-    )
+    policy = waves.policy(folder.policy)
+    plan = rollout.Plan(release, named or None, policy=policy, target=folder.target, pieces=folder.pieces)
+    made = rollout.create(db, plan, now)
     return rollout.move(db, made.id, "start", now).id

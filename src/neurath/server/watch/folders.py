@@ -13,7 +13,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from neurath.errors import NotFound, NothingToDo, RefusedError
 from neurath.ids import checked_name
-from neurath.server.fleet import target
+from neurath.server.fleet import pieces, target
 from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.waves import DEFAULT, Policy
 from neurath.server.software import catalog
@@ -49,6 +49,7 @@ class Folder:
     trouble: str
     policy: str = "default"
     target: str = ""
+    pieces: str = ""
     terminals: tuple[int, ...] = ()
 
 
@@ -76,18 +77,19 @@ class Binding:
     policy: Policy = DEFAULT
     target: str = ""
     terminals: tuple[Terminal, ...] = ()
+    pieces: str = ""
 
 
 def add(db: Connection, wanted: Binding, now: float) -> Folder:
     """Binds a folder; one folder holds one component of one model, and the other way round."""
     catalog.find_model(db, wanted.model)
     checked_name(wanted.component, "component")
-    path = str(wanted.path)
+    path, said = str(wanted.path), pieces.said(wanted.pieces)
     same = or_(folders.c.path == path, (folders.c.model == wanted.model) & (folders.c.component == wanted.component))
     row = db.execute(select(folders).where(same)).first()
     if row is not None:
-        if (row.path, row.model, row.component, row.auto, row.policy, row.target) == (
-            path, wanted.model, wanted.component, wanted.auto, str(wanted.policy), wanted.target,
+        if (row.path, row.model, row.component, row.auto, row.policy, row.target, row.pieces) == (
+            path, wanted.model, wanted.component, wanted.auto, str(wanted.policy), wanted.target, said,
         ):  # fmt: skip
             raise NothingToDo(f"{path} is watched already")
         raise RefusedError(
@@ -106,7 +108,7 @@ def add(db: Connection, wanted: Binding, now: float) -> Folder:
             )
     target.clause(wanted.target)
     values: dict[str, object] = {name: getattr(wanted, name) for name in ("model", "component", "auto", "target")}
-    values |= {"path": path, "policy": str(wanted.policy), "added": now}
+    values |= {"path": path, "policy": str(wanted.policy), "pieces": said, "added": now}
     number = db.execute(insert(folders).values(**values)).inserted_primary_key
     assert number is not None
     for one in wanted.terminals:
