@@ -6,8 +6,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -377,8 +375,12 @@ class _copy:  # noqa: N801 (reads as the verb it is)
         self._folder: Callable[[], None] = lambda: None
 
     def __enter__(self) -> Path:
+        import tempfile
+
         folder = tempfile.TemporaryDirectory(prefix="neurath-")
         self._folder = folder.cleanup
+        import shutil
+
         return Path(shutil.copy(self._bank, folder.name))
 
     def __exit__(self, *_: object) -> None:

@@ -4,10 +4,8 @@ which module holds which verb; it must never import one that was not asked for (
 from __future__ import annotations
 
 import argparse
-import difflib
 import importlib
 import sys
-import traceback
 from collections.abc import Sequence
 
 from neurath import __version__
@@ -69,6 +67,8 @@ def _run(arguments: list[str], out: Output) -> int:
         return 0 if {"-h", "--help"} & set(arguments) else 2
     verb = words[0]
     if verb not in VERBS:
+        import difflib
+
         near = difflib.get_close_matches(verb, VERBS, n=1)
         raise UsageError(
             f"no verb {verb!r}",
@@ -106,6 +106,8 @@ def _help() -> str:
 
 def _failed(error: NeurathError, arguments: list[str], out: Output, code: int | None = None) -> int:
     if "--debug" in arguments:
+        import traceback
+
         traceback.print_exc()
     out.error(error)
     return error.exit_code if code is None else code

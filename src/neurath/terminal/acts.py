@@ -6,23 +6,25 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from neurath.carriers.base import Carrier
 from neurath.errors import LinkError, NeurathError
 from neurath.terminal.gate import Gate, Wish
-from neurath.terminal.heart import Heart
 from neurath.terminal.identity import Lending
-from neurath.terminal.install import Installer
 from neurath.terminal.line import Free, Line
 from neurath.terminal.machine import Machine
 from neurath.terminal.machine import events as ev
 from neurath.terminal.machine.events import Do, Fate, Tell
 from neurath.terminal.memory.lender import Lender
-from neurath.terminal.restoration import Wire
 from neurath.terminal.staging.transfer import Transfer, Wanted
 from neurath.terminal.trace import Trace
 from neurath.wire.report import Report, Verdict
+
+if TYPE_CHECKING:
+    from neurath.terminal.heart import Heart
+    from neurath.terminal.install import Installer
+    from neurath.terminal.restoration import Wire
 
 
 @dataclass(frozen=True, slots=True)

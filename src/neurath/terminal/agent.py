@@ -3,43 +3,36 @@ session goes over the link at a time; a component that waits for people holds up
 
 from __future__ import annotations
 
-import shutil
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from neurath.carriers.ears import ear
 from neurath.carriers.http import Place
 from neurath.carriers.rides import link, rides
 from neurath.errors import RefusedError
 from neurath.terminal.acts import Ending, Parts
 from neurath.terminal.asking import AskingGate, Holds, Tell
 from neurath.terminal.consent import Word
-from neurath.terminal.control import Control
-from neurath.terminal.desk import Desk
-from neurath.terminal.foreground import Tcp
 from neurath.terminal.gate import Gate, Open, Wish
-from neurath.terminal.heart import Heart
-from neurath.terminal.install import SingleBank, open_bank
 from neurath.terminal.inuse import InUse, subjects
 from neurath.terminal.life import Bell, Life
 from neurath.terminal.line import Free, Quiet
 from neurath.terminal.machine import Machine, Policy
 from neurath.terminal.machine import events as ev
-from neurath.terminal.memory import tenants
 from neurath.terminal.memory.lender import Budget
-from neurath.terminal.memory.services import Services, services_of
 from neurath.terminal.notices import Notices, text_of
-from neurath.terminal.restoration import serve
 from neurath.terminal.setup import Component, Setup, not_a_setup
-from neurath.terminal.software.kinds import PIECE, software
-from neurath.terminal.staging.durable import Folder
-from neurath.terminal.staging.place import Ram
 from neurath.terminal.staging.transfer import Transfer
-from neurath.terminal.staging.trickle import Session
 from neurath.terminal.trace import Trace, Watch
+
+if TYPE_CHECKING:
+    from neurath.terminal.control import Control
+    from neurath.terminal.heart import Heart
+    from neurath.terminal.memory.services import Services
 
 #: Seconds between check-ins where heartbeats carry all there is to carry.
 DAY = 86400.0
@@ -140,7 +133,7 @@ class Agent:
             close()
 
 
-# ---- how one is put together -------------------------------------------------------------------------------------------
+# ---- how one is put together: what a setup does not use is not loaded (docs/decisions/0230) ----
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,12 +148,15 @@ class _Base:
     tell: Tell
     services: Services | None
     hearts: list[Heart]  # at most one: all components gather on the same heartbeats
+    closing: list[Callable[[], None]]
 
 
 def _services(setup: Setup) -> Services | None:
     """Those that lend memory; whatever an earlier life asked of them is undone here."""
     if not setup.lend or setup.state is None:
         return None
+    from neurath.terminal.memory.services import Services, services_of
+
     try:
         return Services(services_of(setup.lend), setup.state / "lent.json")
     except (KeyError, TypeError, ValueError) as fault:
@@ -170,6 +166,7 @@ def _services(setup: Setup) -> Services | None:
 def compose(setup: Setup, watch: Watch) -> Agent:
     """Every part of every component, put together; the one place where they meet."""
     controls: list[Control] = []
+    closing: list[Callable[[], None]] = []
 
     def seen(kind: str, fields: dict[str, object]) -> None:
         watch(kind, fields)
@@ -183,15 +180,20 @@ def compose(setup: Setup, watch: Watch) -> Agent:
 
     notices = Notices() if setup.notify else Notices(show=lambda text: None)
     trace = Trace(setup.trace, seen)
-    base = _Base(setup, trace, threading.RLock(), threading.Event(), Holds(), prompt, _services(setup), [])
+    base = _Base(setup, trace, threading.RLock(), threading.Event(), Holds(), prompt, _services(setup), [], closing)
     lives = [_life(base, component) for component in setup.components]
     agent = Agent(lives, alarm=base.alarm)
     if setup.control is not None:
+        from neurath.terminal.control import Control
+        from neurath.terminal.desk import Desk
+
         desk = Desk(lives, base.holds)
         controls.append(Control(setup.control, desk.ask, desk.gone, setup.control_group))
         agent.closing.append(controls[0].close)
-    agent.closing += [close for life in lives for close in _closing(life)]
+    agent.closing += closing
     if setup.push and not setup.once and setup.trickle is None and (setup.broker or setup.server.startswith("http")):
+        from neurath.carriers.ears import ear
+
         agent.closing.append(ear(setup.broker, _place(setup, _id(setup, lives[0])), lambda: _ring(lives)).close)
     return agent
 
@@ -203,19 +205,13 @@ def _ring(lives: Sequence[Life]) -> None:
             life.parts.bell.put(ev.Notice())
 
 
-def _closing(life: Life) -> list[Callable[[], None]]:
-    installer, wire = life.parts.installer, life.parts.wire
-    found: list[Callable[[], None]] = [installer.nor.close] if isinstance(installer, SingleBank) else []
-    return found + ([] if wire is None else [wire.close])
-
-
 def _place(setup: Setup, name: str) -> Place:
     return Place(setup.server, name, setup.token, setup.tenant, ca=setup.ca, proxy=setup.proxy)
 
 
 def _id(setup: Setup, life: Life) -> str:
-    installer = life.parts.installer
-    return setup.id or (installer.birth.id if isinstance(installer, SingleBank) and installer.birth else "")
+    birth = getattr(life.parts.installer, "birth", None)  # a bank's; it may be lost
+    return setup.id or ("" if birth is None else str(birth.id))
 
 
 def _life(base: _Base, component: Component) -> Life:
@@ -224,6 +220,8 @@ def _life(base: _Base, component: Component) -> Life:
 
 def _software(base: _Base, component: Component) -> Life:
     """A component that is a file, a directory, a package."""
+    from neurath.terminal.software.kinds import PIECE, software
+
     setup = base.setup
     assert setup.state is not None
     bell = Bell(base.alarm)
@@ -261,6 +259,12 @@ def _heart(base: _Base, name: str, component: str, bell: Bell) -> Heart | None:
     if setup.trickle is None or (folder is None and not setup.spare):
         return None
     if not base.hearts:
+        from neurath.terminal.foreground import Tcp
+        from neurath.terminal.heart import Heart
+        from neurath.terminal.staging.durable import Folder
+        from neurath.terminal.staging.place import Ram
+        from neurath.terminal.staging.trickle import Session
+
         place = Ram(setup.spare) if folder is None else Folder(folder, room(folder))
         base.hearts.append(Heart(rides(setup.heartbeat, _place(setup, name)), Session(place), setup.trickle))
         base.hearts[0].foreground = Tcp()
@@ -270,6 +274,10 @@ def _heart(base: _Base, name: str, component: str, bell: Bell) -> Heart | None:
 
 def _bank(base: _Base, component: Component) -> Life:
     """Firmware in one bank of flash."""
+    from neurath.terminal.install import open_bank
+    from neurath.terminal.memory import tenants
+    from neurath.terminal.restoration import serve
+
     setup = base.setup
     assert component.model is not None
     bank = open_bank(component.model, component.path)
@@ -287,6 +295,7 @@ def _bank(base: _Base, component: Component) -> Life:
     if heart is not None and folder is None:
         transfer.beside = heart.session.whole
     wire, attach = serve(setup.wire, bank, base.lock)
+    base.closing.extend([bank.nor.close] + ([] if wire is None else [wire.close]))
     parts = Parts(
         installer=bank,
         carrier=link(place),
@@ -334,4 +343,5 @@ def _policy(setup: Setup, component: Component, *, trickles: bool) -> Policy:
 def room(folder: Path) -> int:
     """Bytes that may be staged there: never more than half of what is free."""
     folder.mkdir(parents=True, exist_ok=True)
-    return min(shutil.disk_usage(folder).free // 2, 0xFFFF_FFFF)
+    found = os.statvfs(folder)
+    return min(found.f_bavail * found.f_frsize // 2, 0xFFFF_FFFF)

@@ -4,7 +4,6 @@ that show text, each under a time limit and in a thread of its own; it must neve
 from __future__ import annotations
 
 import os
-import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -47,7 +46,7 @@ class Notices:
 
     def _everywhere(self, text: str) -> None:
         shown = [self._desktop(bus, text) for bus in sorted(self._folder.glob("*/bus"))]
-        if not any(shown) and shutil.which("wall"):
+        if not any(shown) and _on_the_path("wall"):
             run(["wall", "--timeout", "2", text], LIMIT)
 
     def _desktop(self, bus: Path, text: str) -> bool:
@@ -65,3 +64,7 @@ class Notices:
         if os.geteuid() == 0 and owner != 0:
             words = ["setpriv", f"--reuid={owner}", "--clear-groups", *words]
         return run(words, LIMIT, more).good
+
+
+def _on_the_path(program: str) -> bool:
+    return any(os.access(Path(folder) / program, os.X_OK) for folder in os.get_exec_path())

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from neurath.errors import DataError, NeurathError, RefusedError
 from neurath.flash import apart, gates
@@ -15,7 +15,6 @@ from neurath.flash.geometry import file_layout
 from neurath.flash.trust import Birth, Envelope, read_envelope, read_ticket
 from neurath.ids import ComponentName
 from neurath.terminal.identity import Held, Lending, check_of
-from neurath.terminal.install import Written
 from neurath.terminal.machine import events as ev
 from neurath.terminal.machine.events import Fate, Weight
 from neurath.terminal.setup import Hooks
@@ -23,6 +22,9 @@ from neurath.terminal.software.hooks import run
 from neurath.terminal.software.installed import Book, Installed
 from neurath.wire.check import Check
 from neurath.wire.offer import Kind, Offer
+
+if TYPE_CHECKING:
+    from neurath.terminal.install import Written
 
 #: A release that came to nothing so often is not taken again.
 MAX_FAILURES = 3

@@ -17,7 +17,7 @@ from neurath.terminal.setup import Component, Setup
 from neurath.terminal.software.component import Form, Software, Trust
 from neurath.terminal.software.fs import Fs
 from neurath.terminal.software.installed import Book
-from neurath.wire import keys
+from neurath.wire import pubkey
 
 #: Piece size of their staging, bytes.
 PIECE = 1 << 14
@@ -44,8 +44,8 @@ def trust(setup: Setup, component: str) -> Trust:
         vendor=model.vendor,
         klass=model.klass,
         device_key=device_key(setup.state or Path()),
-        release=tuple(keys.load_public(path) for path in setup.release_keys),
-        ticket=None if setup.ticket_key is None else keys.load_public(setup.ticket_key),
+        release=tuple(pubkey.load_public(path) for path in setup.release_keys),
+        ticket=None if setup.ticket_key is None else pubkey.load_public(setup.ticket_key),
     )
     return Trust(birth, ComponentName(component))
 
