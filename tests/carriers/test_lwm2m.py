@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 
@@ -17,10 +16,11 @@ from neurath.ids import digest
 from neurath.sim.datagrams import DatagramLink, Weather
 from neurath.terminal.staging.trickle import Ram, Session
 from neurath.wire import coap, trickle
-from neurath.wire.coap import Code, Message
+from neurath.wire.coap import Code
 from neurath.wire.trickle import State
 from tests.carriers.lwm2m_site import Running, served
 from tests.contracts.riding import FILE, RidesContract, RideSite, Shelf, Stream, gathered
+from tests.contracts.served import Damage
 
 NEWS = trickle.encode_state(State())
 
@@ -32,7 +32,7 @@ class Lwm2mSite:
     def __init__(self, running: Running, link: DatagramLink, shelf: Shelf) -> None:
         self.shelf, self.running, self.link = shelf, running, link
         self.rides = Lwm2mHeartbeat(Place(link.url, "unit", message_limit=1.0))
-        self.receive = self.rides._link._receive
+        self.damage = Damage(self.rides._link)
 
     def packets(self) -> int:
         time.sleep(0.05)  # the answer to the last write is on its way
@@ -43,15 +43,6 @@ class Lwm2mSite:
 
     def mend(self) -> None:
         self.link.mend()
-
-    def damage(self, on: bool) -> None:
-        def damaged(timeout: float) -> Message | None:
-            message = self.receive(timeout)
-            if message is None or not message.payload:
-                return message
-            return replace(message, payload=message.payload[:-1] + bytes((message.payload[-1] ^ 1,)))
-
-        self.rides._link._receive = damaged if on else self.receive  # type: ignore[method-assign]
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from neurath.sim.processes import verb
 from tests.journey.site import until
-from tests.journey.test_coap import CoapSite
+from tests.journey.test_coap import LONG, CoapSite
 from tests.rigs.broker import SERVER, Mosquitto
 
 TRICKLES = ("--trickle", "0.05")
@@ -47,17 +47,17 @@ def test_pieces_ride_over_a_broker_that_dies_then_over_lwm2m_and_the_image_is_in
     assert "1 more packet a heartbeat" in str(site.said["mqtt"])
     assert "2 more packets a heartbeat" in str(site.said["lwm2m"])
     site.agent(site.url, "--trickle", "0.4", "--heartbeat", site.broker.url)
-    until(lambda: site.sync() > 2_000, 40)
+    until(lambda: site.sync() > 2_000, LONG)
     site.broker.kill()
     held = site.sync()
     site.broker.start()
-    until(lambda: site.sync() > held + 2_000, 60)
+    until(lambda: site.sync() > held + 2_000, LONG)
     site.kill("agent")
     held = site.sync()
-    site.ends(site.agent(site.url, *TRICKLES, "--heartbeat", site.lwm2m, "--once"), 90)
+    site.ends(site.agent(site.url, *TRICKLES, "--heartbeat", site.lwm2m, "--once"))
     size = int(str(site.ledger(2)["size"]))
     # What left is written into the ledger every two seconds, many at a time.
-    until(lambda: int(str(site.ledger(2)["bytes"])) >= size, 20)
+    until(lambda: int(str(site.ledger(2)["bytes"])) >= size, LONG)
     line = site.ledger(2)
     assert line["verdict"] == "confirmed"
     # Header, file, and what a kill and a broker cost: at most an answer's pieces each.
@@ -76,7 +76,7 @@ def test_a_gateway_answers_on_a_broker_in_the_servers_place(site: RidesSite) -> 
         )
         assert said["up"] is True
         assert SERVER[1] not in str(said)
-        site.ends(site.agent(site.url, *TRICKLES, "--heartbeat", other.url, "--once"), 90)
+        site.ends(site.agent(site.url, *TRICKLES, "--heartbeat", other.url, "--once"))
         assert site.ledger(2)["verdict"] == "confirmed"
     finally:
         other.kill()

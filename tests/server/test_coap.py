@@ -22,65 +22,18 @@ from neurath.terminal.heart import Spare
 from neurath.terminal.staging.durable import Folder
 from neurath.terminal.staging.trickle import Session
 from neurath.wire import coap, trickle
-from neurath.wire.coap import Block, Code, Message
-from neurath.wire.offer import Offer
-from neurath.wire.report import Report
+from neurath.wire.coap import Block, Code
 from neurath.wire.trickle import Ask, Reply, State
 from tests.contracts.carrier import CarrierContract, Site, secured
 from tests.contracts.riding import RidesContract, RideSite, Shelf
+from tests.contracts.served import NEW, OLD, Damage, ServedSite
 from tests.server.coap_site import CoapServer, serving
-from tests.server.world import image
-
-OLD, NEW = image(1), image(2)
 
 
-class RealSite:
-    """One registered terminal of a server that runs."""
-
+class RealSite(ServedSite):
     def __init__(self, running: CoapServer, link: DatagramLink, limit: float = 1.0) -> None:
-        self.world = running.world
-        self.link = link
-        self.check = self.world.says(OLD, 1)
-        self.carrier = Coap(Place(link.url, "unit", running.enrol("unit"), message_limit=limit))
-        self.world.release("1.0", OLD, 1)
-        self.reports: list[Report] = []
-        taken = self.world.delivery.reported
-
-        def reported(action, report, now):
-            self.reports.append(report)
-            return taken(action, report, now)
-
-        self.world.delivery.reported = reported
-
-    def publish(self) -> Offer:
-        self.rollout = self.world.start(self.world.release("1.1", NEW, 2))
-        with self.world.store.read() as db:
-            terminal = access.find(db, "unit")
-        for _ in range(100):
-            offer = self.world.delivery.check(terminal, self.check, time.time())
-            if offer is not None:
-                self.offer = offer
-                return offer
-            time.sleep(0.05)
-        raise AssertionError("the server built no file")
-
-    def data(self) -> bytes:
-        return self.world.store.files.verified(self.offer.file.hex()).read_bytes()
-
-    def pin(self) -> None:
-        """The ticket was given out with the offer: that pins it."""
-
-    def withdraw(self) -> None:
-        self.world.move(self.rollout, "abort")
-
-    def cut_after(self, count: int) -> None:
-        self.link.allow(count)
-
-    def mend(self) -> None:
-        self.link.mend()
-
-    def told(self) -> list[Report]:
-        return self.reports
+        carrier = Coap(Place(link.url, "unit", running.enrol("unit"), message_limit=limit))
+        super().__init__(running.world, link, carrier)
 
 
 class TestCoap(CarrierContract):
@@ -119,7 +72,7 @@ class HeartbeatSite:
         self.shelf = shelf
         self.link = link
         self.rides = Coap(Place(link.url, "unit", running.enrol("unit"), message_limit=0.5))
-        self.receive = self.rides._link._receive
+        self.damage = Damage(self.rides._link)
 
     def packets(self) -> int:
         return self.link.towards
@@ -129,15 +82,6 @@ class HeartbeatSite:
 
     def mend(self) -> None:
         self.link.mend()
-
-    def damage(self, on: bool) -> None:
-        def damaged(timeout: float) -> Message | None:
-            message = self.receive(timeout)
-            if message is None or not message.payload:
-                return message
-            return replace(message, payload=message.payload[:-1] + bytes((message.payload[-1] ^ 1,)))
-
-        self.rides._link._receive = damaged if on else self.receive  # type: ignore[method-assign]
 
 
 class TestHeartbeat(RidesContract):

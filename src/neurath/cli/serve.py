@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import importlib
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neurath.cli import data
+from neurath.cli import carrier, data
 from neurath.cli.output import Output
 from neurath.errors import NeurathError, UsageError
 
@@ -24,17 +21,6 @@ if TYPE_CHECKING:
     from neurath.server.delivery.mqtt_push import MqttPush
 
 PORT = 8642
-
-#: A carrier's server half inside this process: given its own words (what follows the colon) and the server; what it yields
-#: says where it is.
-Hosted = Callable[[str, "Server"], AbstractAsyncContextManager[str]]
-#: carrier -> (module with `hosted`, and with `readable(rest)` where its words can be wrong; the form of its text).
-CARRIERS: dict[str, tuple[str, str]] = {
-    "coap": ("neurath.server.coap", "coap:[HOST:]PORT"),
-    "lwm2m": ("neurath.cli.carrier_lwm2m", "lwm2m:[HOST:]PORT[,text]"),
-    "mobileip": ("neurath.cli.carrier_mobileip", "mobileip:FILE.toml"),
-    "mqtt": ("neurath.cli.carrier_mqtt", "mqtt:mqtt://[USER:PASSWORD@]HOST[:PORT]"),
-}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -57,28 +43,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="CARRIER",
-        help="run a carrier's server half inside this process: " + ", ".join(form for _, form in CARRIERS.values()),
+        help=f"run a carrier's server half inside this process: {carrier.forms()}",
     )
     parser.epilog = "example: neurath serve --data ./neurath-data --port 8642 --coap 5683"
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    import asyncio
     import logging
-    import signal
 
-    import uvicorn
-
+    from neurath.cli.serving import Process
     from neurath.console.live import Live
     from neurath.server.app import application, open_server
     from neurath.server.ddi import Policy
-    from neurath.server.door import Door
 
     _in_range(args)
     # Work in threads (a count, a sweep) holds up answers for no longer than this at a time.
     sys.setswitchinterval(0.0005)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    halves = _halves(args)
+    halves = tuple(carrier.half(spec) for spec in _wanted(args))
     tls = _tls(args)
     listener = _listen(args.host, args.port)
     broker = _broker(args)
@@ -86,53 +68,23 @@ def run(args: argparse.Namespace, out: Output) -> int:
     server = open_server(args.data, policy, [broker] if broker is not None else [])
     if broker is not None:
         broker.up = server.sweep.again
-    host, port = listener.getsockname()[:2]
-    url = f"{'https' if tls[0] else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
     live = Live(server.store)
     app = application(server, _console(server, live))
-    config = uvicorn.Config(
-        app,
-        http=Door,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=5,
-        ws="none",
-        ssl_certfile=tls[0],
-        ssl_keyfile=tls[1],
-    )
-
-    class Running(uvicorn.Server):
-        """Streams end first: a server that stops does not wait for them. Being told to stop is no failure: exit code 0."""
-
-        @contextlib.contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            loop = asyncio.get_running_loop()
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(number, self.handle_exit, number, None)
-            yield
-
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            if self.started:
-                text = "".join(f", {place}" for place in places.values())
-                out.data(f"serving at {url}{text}, data in {args.data}", url=url, data=str(args.data), port=port, **places)
-
-        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            await beside.aclose()
-            await super().shutdown(sockets)
-
-    async def whole() -> None:
-        async with beside:
-            for close in (live.close, *([broker.close] if broker else []), server.push.close):
-                beside.callback(close)
-            for name, rest, hosted in halves:
-                places[name] = await beside.enter_async_context(hosted(rest, server))
-            await Running(config).serve(sockets=[listener])
-
-    beside, places = contextlib.AsyncExitStack(), dict[str, str]()
-    asyncio.run(whole())
+    ends = (live.close, *([broker.close] if broker else []), server.push.close)
+    Process(server, app, listener, tls, _said(args, listener, out), halves, ends).run()
     return 0
+
+
+def _said(args: argparse.Namespace, listener: socket.socket, out: Output) -> Callable[[dict[str, str]], None]:
+    """What is said once messages are answered: the address, and each carrier's."""
+    host, port = listener.getsockname()[:2]
+    url = f"{'https' if args.tls_cert else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+
+    def say(places: dict[str, str]) -> None:
+        text = "".join(f", {place}" for place in places.values())
+        out.data(f"serving at {url}{text}, data in {args.data}", url=url, data=str(args.data), port=port, **places)
+
+    return say
 
 
 def _in_range(args: argparse.Namespace) -> None:
@@ -174,26 +126,12 @@ def _tls(args: argparse.Namespace) -> tuple[str | None, str | None]:
     return str(args.tls_cert), str(args.tls_key)
 
 
-def _halves(args: argparse.Namespace) -> list[tuple[str, str, Hosted]]:
-    """The carriers that are wanted: name, its own words, what runs it. UsageError for one that is not known, or whose extra is
-    not installed."""
-    found = []
+def _wanted(args: argparse.Namespace) -> list[str]:
+    """The carriers that are named; --coap is short for one of them."""
     wanted = list(args.carrier)
     if args.coap is not None:
         wanted.append(f"coap:{args.coap}" if ":" in args.coap else f"coap:{args.host}:{args.coap}")
-    for spec in wanted:
-        name, _, rest = spec.partition(":")
-        if name not in CARRIERS:
-            raise UsageError(f"no carrier {name!r}", "there are: " + "; ".join(form for _, form in CARRIERS.values()))
-        try:
-            module = importlib.import_module(CARRIERS[name][0])
-        except ModuleNotFoundError as fault:
-            raise UsageError(
-                f"carrier {name} is not installed", f"{fault.name} is missing", "pip install 'neurath[carriers]'"
-            ) from None
-        getattr(module, "readable", lambda rest: None)(rest)  # what makes no sense is refused before anything is opened
-        found.append((name, rest, module.hosted))
-    return found
+    return wanted
 
 
 def _listen(host: str, port: int) -> socket.socket:
