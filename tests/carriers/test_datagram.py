@@ -16,6 +16,7 @@ from neurath.carriers.datagram import Link, Request, RoundTrip, address, free, p
 from neurath.errors import LinkError, NeurathError, UsageError
 from neurath.wire import coap
 from neurath.wire.coap import Code, Message, Type
+from tests.journey.site import until
 
 ASK = Request(Code.GET, coap.path("q"))
 #: Given a request and the how-manieth datagram it is, the datagrams to answer with.
@@ -95,9 +96,14 @@ def test_a_separate_answer_is_acknowledged_and_the_request_not_sent_again() -> N
     def says(request: Message, count: int) -> list[bytes]:
         if request.code == Code.EMPTY:
             return []
-        late = ack(request, type=Type.CON, mid=77)
-        threading.Timer(0.3, lambda: box[0](coap.encode(late))).start()
+        threading.Thread(target=later, args=(ack(request, type=Type.CON, mid=77), box[0]), daemon=True).start()
         return [coap.encode(Message(Type.ACK, Code.EMPTY, request.mid))]
+
+    def later(answer: Message, send: Callable[[bytes], object]) -> None:
+        """The far end thinks for 0.3 s after its acknowledgement was heard."""
+        until(lambda: link._took, 20)
+        time.sleep(0.3)
+        send(coap.encode(answer))
 
     box: list[Callable[[bytes], object]] = []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as end:
@@ -112,12 +118,15 @@ def test_a_separate_answer_is_acknowledged_and_the_request_not_sent_again() -> N
                 for answer in says(heard[-1], len(heard)):
                     end.sendto(answer, sender)
 
+        link = Link(f"coap://127.0.0.1:{end.getsockname()[1]}", 30.0)
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        link = Link(f"coap://127.0.0.1:{end.getsockname()[1]}", 2.0)
+        began = time.monotonic()
         assert link.ask(ASK).payload == b"good"
-        thread.join(2)
+        took = time.monotonic() - began
+        thread.join(20)
         link.close()
+    assert 0 < link.round_trip.mean <= took - 0.3, "how long the far end thinks says nothing about the way"
     assert [(m.type, m.code) for m in heard] == [(Type.CON, Code.GET), (Type.ACK, Code.EMPTY)]
     assert heard[1].mid == 77
 

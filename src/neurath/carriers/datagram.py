@@ -65,6 +65,7 @@ class Link:
         self.limit = limit
         self.host, self.port = place_of(url)
         self.round_trip = RoundTrip()
+        self._took = 0.0
         self._socket: socket.socket | None = None
         self._mid = secrets.randbelow(1 << 16)
         self._asked: deque[Message] = deque(maxlen=MOST_ASKED)
@@ -136,10 +137,11 @@ class Link:
             began = time.monotonic()
             last = attempt == tries - 1 and sent.type is Type.NON
             until = end if last else min(end, began + wait)
+            self._took = 0.0
             found = self._listen(sent, until, end)
+            if self._took and attempt == 0:  # of a request sent again nobody knows which one is answered (Karn)
+                self.round_trip = self.round_trip.heard(max(self._took - began, 1e-6))
             if found is not None:
-                if attempt == 0:  # of a request sent again nobody knows which one is answered (Karn)
-                    self.round_trip = self.round_trip.heard(max(time.monotonic() - began, 1e-6))
                 return found
             if time.monotonic() >= end:
                 break
@@ -147,7 +149,8 @@ class Link:
         return None
 
     def _listen(self, sent: Message, until: float, end: float) -> Message | None:
-        """The response, if it comes in time; an acknowledgement alone gives it until `end`."""
+        """The response, if it comes in time; an acknowledgement alone gives it until `end`. `_took` is when the far end was
+        heard first, unless that was an answer apart: such a one tells how long the far end thought, not the way."""
         while (left := until - time.monotonic()) > 0:
             message = self._receive(left)
             if message is None or self._note(message):
@@ -157,7 +160,8 @@ class Link:
             if message.type is Type.RST:
                 raise OSError("the far end does not know what to do with it")
             if message.code == Code.EMPTY:
-                until = end if message.type is Type.ACK else until
+                if message.type is Type.ACK:
+                    until, self._took = end, self._took or time.monotonic()
                 continue
             if message.token != sent.token:
                 if message.type is Type.CON:
@@ -165,6 +169,8 @@ class Link:
                 continue
             if message.type is Type.CON:
                 self._send(coap.encode(Message(Type.ACK, Code.EMPTY, message.mid)))
+            else:
+                self._took = self._took or time.monotonic()
             return message
         return None
 
