@@ -94,6 +94,20 @@ def test_an_image_without_an_envelope_is_known_and_not_offered(run):
     assert run("rollout create --release phone/1.0 --all")[0]["state"] == "draft"
 
 
+def test_which_of_several_files_rides_first_is_said_to_the_release_and_to_the_folder(run, tmp_path):
+    run("model add phone.toml --release-key release.pub.pem")
+    assert run("image add 1.bin --model phone --version 1.0 --envelope 1.env --priority 3")[0]["priority"] == 3
+    assert run("image priority phone/1.0 -9 --dry-run")[0]["priority"] == -9
+    assert run("image priority phone/1.0 3", 3)
+    assert run("image priority phone/1.0 9")[0]["priority"] == run("image show phone/1.0")[0]["priority"] == 9
+    assert run("image priority phone/1.0 10", 2)[0]["why"]
+    assert run("image priority phone/7.0 1", 4)
+    (tmp_path / "in").mkdir()
+    assert run("watch add in --model phone --priority 10", 2)
+    assert run("watch add in --model phone --priority 7")[0]["priority"] == 7
+    assert run("image add 2.bin --model phone --version 2.0 --envelope 2.env")[0]["priority"] == 7
+
+
 def test_a_private_key_is_refused(run, tmp_path):
     (tmp_path / "release.pem").write_bytes(KEY.pem())
     assert run("model add phone.toml --release-key release.pem", 5)[0]["error"] == "NRT-321"

@@ -11,6 +11,7 @@ import pytest
 
 from neurath.server.delivery.sightings import Sighting
 from neurath.server.fleet import access, progress
+from neurath.server.software import catalog
 from neurath.wire.report import Phase
 from tests.console.browser import Browser, browser
 from tests.console.fleet import Fleet
@@ -50,8 +51,10 @@ def confirmed(fleet: Fleet, held: int) -> None:
     fleet.delivery.flush()
 
 
-def test_progress_network_and_day_are_on_the_page_and_follow_the_ledger(page: Browser, fleet: Fleet) -> None:
+def test_progress_network_priority_and_day_are_on_the_page_and_follow_the_ledger(page: Browser, fleet: Fleet) -> None:
     confirmed(fleet, 2048)
+    with fleet.store.write() as db:
+        catalog.set_priority(db, "hub/1.1", 7)
     with served(fleet.store, fleet.delivery.why) as address:
         page.look(1280)
         page.open(address + "trickle")
@@ -59,6 +62,7 @@ def test_progress_network_and_day_are_on_the_page_and_follow_the_ledger(page: Br
         assert "25 %" in line
         assert "11 of 41 pieces" in line
         assert "pieces of 200 bytes" in line
+        assert "priority 7" in line
         assert "2.0 KiB of 8.0 KiB" in line
         assert "mobile ip" in line
         assert "10.0.0.5 care of 192.0.2.77" in line

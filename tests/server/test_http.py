@@ -455,6 +455,9 @@ def test_the_management_plane_tells_and_changes_and_refuses_other_origins(shared
     new = anyone.ask("POST", "/api/v1/rollouts", {"release": "phone/1.1", "terminals": ["api1"], "pieces": "dhcp"}, **kind)
     assert new.json["pieces"] == "dhcp"
     assert new.status == 201
+    preferred = anyone.ask("PUT", "/api/v1/releases/phone/1.1/priority", {"priority": 4}, **kind)
+    assert (preferred.status, preferred.json["priority"]) == (200, 4)
+    assert anyone.ask("PUT", "/api/v1/releases/phone/1.1/priority", {"priority": 44}, **kind).status == 400
     number = new.json["id"]
     assert anyone.ask("POST", f"/api/v1/rollouts/{number}/start").json["state"] == "running"
     assert anyone.ask("POST", f"/api/v1/rollouts/{number}/start").status == 409

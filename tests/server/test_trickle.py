@@ -7,11 +7,12 @@ import hashlib
 
 import pytest
 
+from neurath.errors import NothingToDo, UsageError
 from neurath.server.delivery.trickle import PIECE, Trickle
 from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.progress import Entry
 from neurath.server.software import catalog
-from neurath.server.software.catalog import Upload
+from neurath.server.software.catalog import Release, Upload
 from neurath.terminal.staging.place import Ram
 from neurath.terminal.staging.trickle import Session
 from neurath.wire import trickle
@@ -159,15 +160,92 @@ def test_a_newer_release_is_named_instead_of_the_one_asked_for(site: Site) -> No
     assert site.beat(State(Ask.PIECES, named.program, 0)).pieces
 
 
+def radio(site: Site, priority: int = 0) -> Release:
+    """A smaller program for another component of the same terminal."""
+    old, new = image(7, 9_000), image(8, 9_000)
+    for number, data in enumerate((old, new), 1):
+        envelope = signed(data, number)
+        upload = Upload(data, "phone", f"r{number}", component="radio", envelope=envelope, priority=priority)
+        found = catalog.add(site.world.store, upload, site.world.now)
+    site.world.start(found)
+    site.checks_in(site.terminal, old, component="radio")
+    return found
+
+
+def prefer(site: Site, release: Release, priority: int) -> None:
+    with site.world.store.write() as db:
+        catalog.set_priority(db, release.name, priority)
+
+
+def test_a_priority_goes_before_what_is_nearer_to_its_end_and_a_switch_midway_loses_nothing(site: Site) -> None:
+    site.world.start(site.new)
+    small = radio(site)
+    session, order, pieces = Session(Ram(1 << 20)), [], 0
+    sent: list[tuple[bytes, int]] = []
+    for beat in range(400):
+        if beat in (3, 23):
+            prefer(site, site.new, 5 if beat == 3 else -5)
+        if beat == 13:
+            prefer(site, small, 9)
+        reply = site.beat(session.state(1000))
+        if reply.pieces:
+            order.append(reply.program)
+            sent += [(reply.program, index) for index in range(reply.first, reply.first + len(reply.pieces))]
+        heard = session.accept(trickle.encode_reply(reply))
+        assert not heard.dropped
+        pieces += heard.new
+        if reply == Reply(reply.program) and beat > 100:
+            break
+    turns = [name for at, name in enumerate(order) if not at or order[at - 1] != name]
+    first, second = turns[:2]
+    assert turns[:4] == [first, second, first, second], "nearest to its end, priority 5, priority 9, what is left"
+    assert len(sent) == len(set(sent)) == pieces, "a piece came twice"
+    done = {one.program for one in session._known.values() if one.done}
+    assert done == {first, second}
+
+
+def test_priorities_have_bounds_and_the_same_again_is_nothing_to_do(site: Site) -> None:
+    for priority in (-10, 10):
+        with pytest.raises(UsageError):
+            prefer(site, site.new, priority)
+    with pytest.raises(NothingToDo):
+        prefer(site, site.new, 0)
+
+
+def test_what_was_complete_and_is_lost_is_found_out_whatever_has_priority(site: Site) -> None:
+    """A terminal whose RAM lost everything asks for news; its smaller program was complete by all that is known here."""
+    site.world.start(site.new)
+    small = radio(site)
+    program = site.beat().program
+    came = site.gather(program)
+    site.beat(State(Ask.PIECES, program, came[-1].first + len(came[-1].pieces)))
+    prefer(site, site.new, 9)
+    again = site.beat()
+    assert (again.program, again.first, bool(again.pieces)) == (program, 0, True)
+    assert site.beat(State(Ask.PIECES, program, 1)).program != program
+    prefer(site, small, 9)
+    assert site.beat(State(Ask.PIECES, program, 1)).first == 1
+
+
+def test_symbols_and_gateways_follow_the_priority_too(site: Site) -> None:
+    site.world.start(site.new)
+    program = site.beat().program
+    radio(site)
+    assert blind(site).program != program
+    ahead = site.riding.ahead(site.terminal, None, 0, site.world.now)
+    assert ahead is not None
+    assert ahead.program != program
+    prefer(site, site.new, 1)
+    assert blind(site).program == program
+    ahead = site.riding.ahead(site.terminal, None, 0, site.world.now)
+    assert ahead is not None
+    assert ahead.program == program
+
+
 def test_of_several_programs_the_one_nearest_to_its_end_goes_first(site: Site) -> None:
     site.world.start(site.new)
     large = site.beat().program
-    old, new = image(7, 9_000), image(8, 9_000)
-    for number, data in enumerate((old, new), 1):
-        upload = Upload(data, "phone", f"r{number}", component="radio", envelope=signed(data, number))
-        radio = catalog.add(site.world.store, upload, site.world.now)
-    site.world.start(radio)
-    site.checks_in(site.terminal, old, component="radio")
+    radio(site)
     named = site.beat(State(Ask.PIECES, large, 0))
     assert named == Reply(named.program)
     assert named.program != large

@@ -16,20 +16,29 @@ if TYPE_CHECKING:
     from neurath.server.software.catalog import Release
 
 
+#: What a priority is, for help.
+_PRIORITY = "of what rides on heartbeats: 9 goes first, -9 last (default 0)"
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
-    commands = parser.add_subparsers(dest="command", metavar="add|list|show")
+    commands = parser.add_subparsers(dest="command", metavar="add|list|show|priority")
     add = commands.add_parser("add", help="add an image or a package")
     add.add_argument("file", type=Path, metavar="FILE", help="bin, Intel hex, ELF, .swu or .raucb; told from the contents")
     add.add_argument("--model", required=True, metavar="M")
     add.add_argument("--version", required=True, metavar="V")
     add.add_argument("--component", default="firmware", metavar="C")
     add.add_argument("--envelope", type=Path, metavar="E", help="made by `neurath sign`, where the release key is")
+    add.add_argument("--priority", type=int, default=0, metavar="N", help=_PRIORITY)
     data.dry_run(add)
     show = commands.add_parser("show", help="one release")
     show.add_argument("release", metavar="MODEL/VERSION")
     listing = commands.add_parser("list", help="all of them, newest first")
     listing.add_argument("--model", metavar="M")
-    for each in (add, show, listing):
+    prefer = commands.add_parser("priority", help="which of several files rides to a terminal first; at once")
+    prefer.add_argument("release", metavar="MODEL/VERSION")
+    prefer.add_argument("priority", type=int, metavar="N", help=_PRIORITY)
+    data.dry_run(prefer)
+    for each in (add, show, listing, prefer):
         data.option(each)
     parser.epilog = "example: neurath image add app.hex --model phone --version 1.4.1 --envelope app.envelope"
 
@@ -38,6 +47,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
     command = data.chosen(args)
     if command == "add":
         return _add(args, out)
+    if command == "priority":
+        return _prefer(args, out)
     from neurath.server.software import catalog
 
     with data.store(args, create=False).read() as db:
@@ -48,6 +59,20 @@ def run(args: argparse.Namespace, out: Output) -> int:
             return 0
         for one in catalog.list_releases(db, args.model):
             out.data(_line(one), **_fields(one))
+    return 0
+
+
+def _prefer(args: argparse.Namespace, out: Output) -> int:
+    from neurath.server.software import catalog
+
+    try:
+        with data.store(args, create=False).write() as db:
+            found = catalog.set_priority(db, args.release, args.priority)
+            out.data(("would be: " if args.dry_run else "") + _line(found), **_fields(found))
+            if args.dry_run:
+                raise data.Undone
+    except data.Undone:
+        pass
     return 0
 
 
@@ -62,7 +87,7 @@ def _add(args: argparse.Namespace, out: Output) -> int:
     with store.read() as db:
         model = catalog.find_model(db, args.model)
     taken = read_upload(content, args.file.name, model, args.component, signed=bool(signed))
-    wanted = dataclasses.replace(taken, model=args.model, version=args.version, envelope=signed)
+    wanted = dataclasses.replace(taken, model=args.model, version=args.version, envelope=signed, priority=args.priority)
     if args.dry_run:
         catalog.check_upload(store, wanted)
         out.data(
@@ -78,6 +103,7 @@ def _add(args: argparse.Namespace, out: Output) -> int:
 def _line(one: Release) -> str:
     offerable = one.kind != "image" or one.envelope
     note = "" if offerable else "  (no envelope: known, not offered)"
+    note += f"  priority {one.priority}" if one.priority else ""
     return f"{one.name:32} {one.kind:6} {one.size:>10,} bytes  sequence {one.sequence}  {one.image[:16]}…{note}"
 
 

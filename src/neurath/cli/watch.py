@@ -40,6 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="SIZE|CARRIERS",
         help="of what rides on heartbeats: 64, or what has to fit dhcp,http",
     )
+    add.add_argument("--priority", type=int, default=0, metavar="N", help="of what arrives: 9 rides first, -9 last")
     add.add_argument("--terminals", nargs="+", default=[], metavar="ID", help="only to these (default: all of the model)")
     add.add_argument("--tenant", default="DEFAULT")
     remove = commands.add_parser("remove", help="watch it no more; its releases stay")
@@ -89,7 +90,7 @@ def _binding(db: Connection, args: argparse.Namespace, path: Path) -> folders.Bi
         raise NotFound(f"no directory {path}", "a folder is watched where it is", f"mkdir {path}", id="NRT-142")
     named = tuple(access.find(db, name, args.tenant) for name in args.terminals)
     policy = waves.policy(args.policy)
-    return folders.Binding(path, args.model, args.component, args.auto, policy, args.target, named, args.pieces)
+    return folders.Binding(path, args.model, args.component, args.auto, policy, args.target, named, args.pieces, args.priority)
 
 
 def _tell(db: Connection, folder: Folder, out: Output) -> None:
@@ -114,6 +115,7 @@ def _line(one: Folder) -> str:
     whom += f" with {one.target}" if one.target else ""
     policy = f"rolled out to {whom}, {one.policy}" if one.auto else "waits for a person"
     policy += f", pieces: {one.pieces}" if one.pieces else ""
+    policy += f", priority {one.priority}" if one.priority else ""
     trouble = f"  CANNOT BE READ: {one.trouble}" if one.trouble else ""
     return f"{one.path}  {one.model}/{one.component}  {policy}{trouble}"
 

@@ -193,6 +193,7 @@ JAPANESE: dict[str, str] = {
     "Expected": "完了予定",
     "Network": "ネットワーク",
     "{n} of {all} pieces": "断片 {all} 中 {n}",
+    "priority {n}": "優先度 {n}",
     "pieces of {n} bytes": "断片は {n} バイト",
     "its carrier has no room for a piece": "この通信路には断片が入りません",
     "{n} sent, not confirmed piece by piece": "{n} 送信済み(断片ごとの確認なし)",

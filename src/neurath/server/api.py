@@ -63,6 +63,12 @@ class NewReminder(BaseModel):
     text: str = ""
 
 
+class NewPriority(BaseModel):
+    """-9 (last) over 0 to 9 (first)."""
+
+    priority: int
+
+
 class NewModel(BaseModel):
     toml: str
     release_keys: list[str] = []
@@ -153,6 +159,12 @@ def _catalog_routes(api: FastAPI, store: Store, delivery: Delivery) -> None:
         wanted = dataclasses.replace(taken, model=model, version=version, envelope=signed)
         came = arrival.arrive(store, wanted, time.time()).news()
         return release_json(came.release) | {"rollout": came.rollout}
+
+    @api.put("/releases/{name:path}/priority")
+    def prefer(name: str, given: NewPriority) -> Json:
+        """Which of several files rides to a terminal first."""
+        with store.write() as db:
+            return release_json(catalog.set_priority(db, name, given.priority))
 
 
 def release_json(found: catalog.Release) -> Json:

@@ -65,12 +65,14 @@ class Stream:
 @dataclass(slots=True)
 class Candidate:
     """A file that may ride to this terminal; `held` bytes of it are confirmed, `sent` bytes of pieces and symbols left for it.
+    `priority` is its release's.
     `fresh`: read this moment, what is not in the ledger yet not added."""
 
     action: Action
     stream: Stream
     held: int
     sent: int = 0
+    priority: int = 0
     fresh: bool = True
     program: bytes = b""
 
@@ -80,6 +82,11 @@ class Candidate:
     @property
     def remaining(self) -> int:
         return self.action.size - self.held
+
+    @property
+    def turn(self) -> tuple[int, int, int]:
+        """The least goes first: the highest priority; then what is nearest to its end, it makes room for the others."""
+        return -self.priority, self.remaining, self.action.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +180,7 @@ class Courses:
             version=Version(release.version),
             component=action.component,
         )
-        return Candidate(action, stream(about, path, size), held, 0 if entry is None else entry.bytes)
+        return Candidate(action, stream(about, path, size), held, 0 if entry is None else entry.bytes, release.priority)
 
 
 def _stands(decision: Decision) -> float:

@@ -120,7 +120,7 @@ class Trickle:
         if asked is not None and state is not None:
             asked.held = asked.stream.plan.held(state.sync)
             self._note(asked, sent, now)
-        ahead = min(found.values(), key=lambda c: (not c.remaining, c.remaining, c.action.id), default=None)
+        ahead = min(found.values(), key=lambda c: (not c.remaining, c.turn), default=None)
         if state is None and ahead is not None and sent:
             ahead.sent += sent
             self._note(ahead, sent, now)
@@ -149,8 +149,8 @@ class Trickle:
         if not waiting:
             self._beats.pop(terminal.n, None)
             return Reply(state.program if asked is not None else trickle.NOTHING)
-        # One file at a time, the one that is nearest to its end: it makes room for the others.
-        head = min(waiting, key=lambda c: (c.remaining, c.action.id))
+        # One file at a time. A terminal without one may have lost what was complete: it is asked about that first.
+        head = min(waiting, key=lambda c: (c.remaining > 0, c.turn))
         if state.ask is Ask.PIECES and head is not asked:
             return Reply(head.program)
         first = state.sync if asked is not None else 0
@@ -175,7 +175,7 @@ class Trickle:
         found = course.candidates.values()
         for candidate in found:
             self._recall(candidate)
-        head = min((c for c in found if c.remaining), key=lambda c: (c.remaining, c.action.id), default=None)
+        head = min((c for c in found if c.remaining), key=lambda c: c.turn, default=None)
         if head is None:
             self._beats.pop(terminal.n, None)
             return Reply()

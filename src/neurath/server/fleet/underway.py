@@ -37,6 +37,7 @@ class Run:
     component: str
     version: str
     program: str
+    priority: int
     phase: str
     reason: str
     held: int
@@ -69,6 +70,7 @@ class Program:
     component: str
     version: str
     program: str
+    priority: int
     size: int
     terminals: int
     whole: int
@@ -84,7 +86,7 @@ def runs(db: Connection, now: UnixTime) -> list[Run]:
             terminals.c.tenant, terminals.c.id, terminals.c.model, terminals.c.carrier, terminals.c.address, terminals.c.heard,
             terminals.c.reminded, terminals.c.remind, ledger.c.component, releases.c.version, actions.c.file, ledger.c.phase,
             ledger.c.reason, ledger.c.sync, ledger.c.size, ledger.c.bytes, ledger.c.offered, ledger.c.updated, ledger.c.moved,
-            cuts.c.piece, terminals.c.room,
+            cuts.c.piece, terminals.c.room, releases.c.priority,
         )
         .join(actions, actions.c.id == ledger.c.action)
         .join(terminals, terminals.c.n == ledger.c.terminal)
@@ -112,6 +114,7 @@ def _run(row: dict[str, object], now: float) -> Run:
         component=str(row["component"]),
         version=str(row["version"]),
         program=str(row["file"])[:8],
+        priority=int(str(row["priority"])),
         phase=str(row["phase"]),
         reason=str(row["reason"]),
         held=held,
@@ -148,6 +151,7 @@ def programs(found: Sequence[Run]) -> list[Program]:
     return [
         Program(
             *key,
+            priority=group[0].priority,
             size=group[0].size,
             terminals=len(group),
             whole=sum(run.whole for run in group),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Row, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from neurath.errors import DataError, NotFound, NothingToDo, RefusedError, TrustError
+from neurath.errors import DataError, NotFound, NothingToDo, RefusedError, TrustError, UsageError
 from neurath.flash.geometry import Model, model_from_toml, plain_model
 from neurath.ids import FIRMWARE, ComponentName, ModelName, Version, checked_name, digest
 from neurath.server.store import Store
@@ -25,12 +25,15 @@ from neurath.wire.manifest import Envelope
 
 #: The kind of a release that is an image of ours; any other kind is a package taken as it is.
 IMAGE = "image"
+#: The highest priority, and with a minus the lowest.
+MOST_PRIORITY = 9
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
     """One version of one component of one model. `image` is its SHA-256 in hexadecimal; without an envelope it is known
-    (a base for deltas) and never offered."""
+    (a base for deltas) and never offered. Of several files that ride to one terminal that of the highest `priority` goes
+    first."""
 
     id: int
     model: ModelName
@@ -46,6 +49,7 @@ class Release:
     epoch: int
     added: float
     revoked: float | None
+    priority: int = 0
 
     @property
     def name(self) -> str:
@@ -66,6 +70,7 @@ class Upload:
     filename: str = ""
     component: str = str(FIRMWARE)
     envelope: bytes = b""
+    priority: int = 0
 
 
 def add_model(db: Connection, toml: str, pems: list[str], now: float) -> Model:
@@ -164,6 +169,7 @@ def add(store: Store, upload: Upload, now: float) -> Release:
     is refused; an envelope may follow later."""
     checked_name(upload.version, "version")
     checked_name(upload.component, "component")
+    checked_priority(upload.priority)
     if not upload.data:
         raise DataError("this image is empty", "it holds no byte", "check the file")
     with store.read() as db:
@@ -185,11 +191,28 @@ def add(store: Store, upload: Upload, now: float) -> Release:
             "filename": upload.filename or f"{name}.bin",
             "image": name,
             "size": len(upload.data),
+            "priority": upload.priority,
             "added": now,
         }
         number = db.execute(insert(releases).values(**values)).inserted_primary_key
         assert number is not None
         return find_release(db, str(number[0]))
+
+
+def set_priority(db: Connection, name: str, priority: int) -> Release:
+    """Which of several files rides to a terminal first; what came of the others stays where it is. NothingToDo."""
+    found = find_release(db, name)
+    if checked_priority(priority) == found.priority:
+        raise NothingToDo(f"{found.name} has priority {priority} already")
+    db.execute(update(releases).where(releases.c.id == found.id).values(priority=priority))
+    return find_release(db, name)
+
+
+def checked_priority(priority: int) -> int:
+    """The priority, or UsageError."""
+    if not -MOST_PRIORITY <= priority <= MOST_PRIORITY:
+        raise UsageError(f"{priority} is no priority", f"from {-MOST_PRIORITY} (last) over 0 to {MOST_PRIORITY} (first)")
+    return priority
 
 
 def _sealed(db: Connection, upload: Upload, model: Model | None) -> Envelope | None:
@@ -337,4 +360,5 @@ def _release(row: Row[tuple[object, ...]]) -> Release:
         epoch=row.epoch,
         added=row.added,
         revoked=row.revoked,
+        priority=row.priority,
     )

@@ -3,7 +3,7 @@ the same push; it must never offer what a terminal could not take."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, select
 
@@ -35,6 +35,10 @@ def arrive(store: Store, upload: Upload, now: float) -> Arrival:
     """Takes software into the catalog and starts its rollout where the folder bound to its component says so. Doing it again
     after a crash between the two does what is left."""
     same = None
+    if not upload.priority:
+        with store.read() as db:
+            bound = folders.bound_to(db, upload.model, upload.component)
+        upload = upload if bound is None else replace(upload, priority=bound.priority)
     try:
         release = catalog.add(store, upload, now)
     except NothingToDo as known:

@@ -50,6 +50,7 @@ class Folder:
     policy: str = "default"
     target: str = ""
     pieces: str = ""
+    priority: int = 0
     terminals: tuple[int, ...] = ()
 
 
@@ -78,18 +79,20 @@ class Binding:
     target: str = ""
     terminals: tuple[Terminal, ...] = ()
     pieces: str = ""
+    priority: int = 0
 
 
 def add(db: Connection, wanted: Binding, now: float) -> Folder:
     """Binds a folder; one folder holds one component of one model, and the other way round."""
     catalog.find_model(db, wanted.model)
+    catalog.checked_priority(wanted.priority)
     checked_name(wanted.component, "component")
     path, said = str(wanted.path), pieces.said(wanted.pieces)
     same = or_(folders.c.path == path, (folders.c.model == wanted.model) & (folders.c.component == wanted.component))
     row = db.execute(select(folders).where(same)).first()
     if row is not None:
-        if (row.path, row.model, row.component, row.auto, row.policy, row.target, row.pieces) == (
-            path, wanted.model, wanted.component, wanted.auto, str(wanted.policy), wanted.target, said,
+        if (row.path, row.model, row.component, row.auto, row.policy, row.target, row.pieces, row.priority) == (
+            path, wanted.model, wanted.component, wanted.auto, str(wanted.policy), wanted.target, said, wanted.priority,
         ):  # fmt: skip
             raise NothingToDo(f"{path} is watched already")
         raise RefusedError(
@@ -107,7 +110,7 @@ def add(db: Connection, wanted: Binding, now: float) -> Folder:
                 id="NRT-325",
             )
     target.clause(wanted.target)
-    values: dict[str, object] = {name: getattr(wanted, name) for name in ("model", "component", "auto", "target")}
+    values: dict[str, object] = {name: getattr(wanted, name) for name in ("model", "component", "auto", "target", "priority")}
     values |= {"path": path, "policy": str(wanted.policy), "pieces": said, "added": now}
     number = db.execute(insert(folders).values(**values)).inserted_primary_key
     assert number is not None
