@@ -13,6 +13,7 @@ HEADERS = (
     "include/nrt.h",
     "src/unpack.h",
     "ports/nor.h",
+    "ports/device.h",
     "ports/closure.h",
     "ports/host.h",
     "ports/encode.h",

@@ -22,7 +22,10 @@ ASSURANCE = os.environ.get("NEURATH_ASSURANCE") == "1"
 #: part -> the Debian package (or words) that brings it, where it is not called the same.
 SOURCES = {"gcc": "gcc libc6-dev", "smpmgr": "the dev extra of this package", "root": "root rights"}
 SOURCES |= {"namespaces": "root rights and iproute2", "tun": "root rights and /dev/net/tun", "ip": "iproute2"}
-SOURCES |= {"ping": "iputils-ping"}
+SOURCES |= {"ping": "iputils-ping", "loop": "root rights, util-linux and a kernel with loop devices"}
+SOURCES |= {"arm-linux-gnueabihf-gcc": "gcc-arm-linux-gnueabihf libc6-dev-armhf-cross"}
+SOURCES |= {"aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu libc6-dev-arm64-cross"}
+SOURCES |= {"qemu-arm-static": "qemu-user-static", "qemu-aarch64-static": "qemu-user-static"}
 
 
 @functools.cache
@@ -32,6 +35,8 @@ def _there(part: str) -> bool:
     if part == "namespaces":
         words = ["unshare", "--net", "true"]
         return shutil.which("unshare") is not None and subprocess.run(words, capture_output=True, check=False).returncode == 0
+    if part == "loop":
+        return _there("root") and subprocess.run(["losetup", "--find"], capture_output=True, check=False).returncode == 0
     if part == "tun":
         return _there("namespaces") and os.access("/dev/net/tun", os.R_OK | os.W_OK)
     beside = Path(sys.executable).parent / part

@@ -28,8 +28,7 @@ static int in_span(const struct nrt_span *s, uint32_t addr)
     return addr - s->base < s->len;
 }
 
-/* What the core may write to: bank, log, scratch, and the birth record before its time. */
-static int writable(const struct nrt_nor *n, uint32_t addr)
+int nrt_nor_writable(const struct nrt_nor *n, uint32_t addr)
 {
     const struct nrt_layout *l = &n->layout;
     for (uint32_t i = 0; i < l->n_bank; i++)
@@ -80,7 +79,7 @@ void nrt_nor_power(struct nrt_nor *n, uint32_t how)
     uint32_t w = n->layout.write_unit;
     uint8_t t[NRT_MAX_WRITE];
     n->random = how | 1u;
-    for (uint32_t u = 0; how != 0 && u < n->size / w; u++) {
+    for (uint32_t u = 0; how != 0 && n->mark != NULL && u < n->size / w; u++) {
         if ((n->mark[u] & NOR_META) == 0 || (how > 1 && (chance(n) & 4u)))
             continue;
         memcpy(t, n->mem + u * w, w);
@@ -186,11 +185,11 @@ void nrt_nor_tear(struct nrt_nor *n, uint32_t off, const uint8_t *to, uint32_t l
     }
 }
 
-static void stop(struct nrt_nor *n)
+void nrt_nor_stop(struct nrt_nor *n)
 {
     n->kind = NRT_CUT_NONE;
     if (n->kill) {
-        if (n->fd >= 0)
+        if (n->mem != NULL && n->fd >= 0)
             (void)msync(n->mem, n->size, MS_SYNC);
         (void)raise(SIGKILL);
     }
@@ -211,7 +210,7 @@ static void operate(struct nrt_nor *n, uint32_t off, const uint8_t *to, uint32_t
         n->watch(n, off, to, len, erase);
     if (due) {
         nrt_nor_tear(n, off, to, len, erase, n->kind, n->seed);
-        stop(n);
+        nrt_nor_stop(n);
     }
     for (uint32_t i = 0; i < len; i += w)
         settle_unit(n, off + i, to + i, erase);
@@ -237,7 +236,7 @@ static int nor_erase(void *ctx, uint32_t addr)
     struct nrt_nor *n = ctx;
     struct nrt_span s;
     uint8_t *blank = n->work;
-    if (nrt_sector_of(&n->layout, addr, &s) < 0 || s.base != addr || !writable(n, addr)) {
+    if (nrt_sector_of(&n->layout, addr, &s) < 0 || s.base != addr || !nrt_nor_writable(n, addr)) {
         n->violations++;
         return NRT_E_ARG;
     }
@@ -273,7 +272,7 @@ static int nor_program(void *ctx, uint32_t addr, const uint8_t *data, uint32_t l
     uint32_t off = addr - n->base;
     struct nrt_span s;
     if (len == 0 || off % l->write_unit != 0 || len % l->write_unit != 0 || off / l->page != (off + len - 1) / l->page ||
-        nrt_sector_of(l, addr, &s) < 0 || !writable(n, addr)) {
+        nrt_sector_of(l, addr, &s) < 0 || !nrt_nor_writable(n, addr)) {
         n->violations++;
         return NRT_E_ARG;
     }
@@ -291,10 +290,12 @@ static int nor_program(void *ctx, uint32_t addr, const uint8_t *data, uint32_t l
 
 /* ---- the world's hands ----------------------------------------------------------------------------------------------- */
 
-int nrt_nor_peek(const struct nrt_nor *n, uint32_t addr, uint8_t *buf, uint32_t len)
+int nrt_nor_peek(struct nrt_nor *n, uint32_t addr, uint8_t *buf, uint32_t len)
 {
     if (addr < n->base || addr - n->base > n->size || len > n->size - (addr - n->base))
         return NRT_E_ARG;
+    if (n->device != NRT_DEVICE_FILE)
+        return nrt_device_peek(n, addr, buf, len);
     memcpy(buf, n->mem + (addr - n->base), len);
     return NRT_OK;
 }
@@ -313,6 +314,8 @@ int nrt_nor_poke(struct nrt_nor *n, uint32_t addr, const uint8_t *data, uint32_t
 {
     if (addr < n->base || addr - n->base > n->size || len > n->size - (addr - n->base))
         return NRT_E_ARG;
+    if (n->device != NRT_DEVICE_FILE)
+        return nrt_device_poke(n, addr, data, len);
     memcpy(n->mem + (addr - n->base), data, len);
     mark_from_bytes(n, addr - n->base, len);
     return NRT_OK;
@@ -388,7 +391,7 @@ void nrt_nor_forget(struct nrt_nor *n)
 
 /* ---- opening --------------------------------------------------------------------------------------------------------- */
 
-static void measure(struct nrt_nor *n)
+void nrt_nor_measure(struct nrt_nor *n)
 {
     uint32_t low = UINT32_MAX;
     uint32_t high = 0;
@@ -431,13 +434,16 @@ static int map_file(struct nrt_nor *n, const char *path, int create)
 
 struct nrt_nor *nrt_nor_open(const struct nrt_layout *l, const char *path, int create, int ecc)
 {
+    struct nrt_device d;
+    if (path != NULL && !create && nrt_device_look(path, &d) == NRT_OK && d.kind != NRT_DEVICE_FILE)
+        return nrt_device_open(l, path, &d);
     struct nrt_nor *n = calloc(1, sizeof *n);
     if (n == NULL)
         return NULL;
     n->layout = *l;
     n->fd = -1;
     n->ecc = ecc;
-    measure(n);
+    nrt_nor_measure(n);
     if (path == NULL && (n->mem = malloc(n->size)) != NULL)
         memset(n->mem, l->erased, n->size);
     n->other = malloc(n->size);
@@ -469,6 +475,7 @@ void nrt_nor_close(struct nrt_nor *n)
     free(n->other);
     free(n->mark);
     free(n->work);
+    free(n->window);
     free(n->erases);
     free(n->programs);
     free(n);

@@ -24,8 +24,9 @@ enum nrt_fault { NRT_FAULT_NONE = 0, NRT_FAULT_LOUD = 1 /* the chip says so */, 
 
 struct nrt_nor;
 
-/* `path` NULL: in memory. Otherwise the file holds the whole flash, from the lowest region up; `create` makes it, erased.
- * The layout is copied. NULL: no memory, no file, wrong size. */
+/* `path` NULL: in memory. Otherwise the file or raw device (device.h) holds the whole flash, from the lowest region up;
+ * `create` makes a file, erased. The layout is copied. NULL: no memory, no file, wrong size, or nrt_device_fits() says why.
+ * A device knows of no torn reads: cuts leave on it what a process can. */
 struct nrt_nor *nrt_nor_open(const struct nrt_layout *l, const char *path, int create, int ecc);
 void nrt_nor_close(struct nrt_nor *n);
 /* The port: erase and program obey the rules of NOR and count what breaks them. */
@@ -35,8 +36,10 @@ const struct nrt_layout *nrt_nor_layout(const struct nrt_nor *n);
 void nrt_nor_set_verify(struct nrt_nor *n, void *ctx, int (*verify)(void *ctx, int alg, const uint8_t *key, uint32_t key_len,
                         const uint8_t *msg, uint32_t msg_len, const uint8_t *sig));
 /* The world's hands: no flash rules, no cut. Written bytes count as programmed unless they are the erased value. */
-int nrt_nor_peek(const struct nrt_nor *n, uint32_t addr, uint8_t *buf, uint32_t len);
+int nrt_nor_peek(struct nrt_nor *n, uint32_t addr, uint8_t *buf, uint32_t len);
 int nrt_nor_poke(struct nrt_nor *n, uint32_t addr, const uint8_t *data, uint32_t len);
+/* Erases a raw device whole: the hands of the factory. NRT_E_ARG for a file or memory. */
+int nrt_nor_wipe(struct nrt_nor *n);
 /* The operation `after` ones from now (0: the next) is torn in this way: the call it is part of gives NRT_CUT, or, with
  * `kill`, the process ends by SIGKILL. NRT_CUT_NONE takes the order back. */
 void nrt_nor_cut(struct nrt_nor *n, uint64_t after, int kind, uint32_t seed, int kill);

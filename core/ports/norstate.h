@@ -4,6 +4,7 @@
 
 #include <setjmp.h>
 
+#include "device.h"
 #include "nor.h"
 
 /* Marks of a write unit. */
@@ -42,10 +43,28 @@ struct nrt_nor {
     uint8_t flip_mask;
     uint64_t flip_due;
     jmp_buf jump;
+    /* A raw device (device.c), where `device` is not NRT_DEVICE_FILE: `mem`, `other` and `mark` are NULL. */
+    int device;
+    uint32_t grain;
+    uint8_t *window;          /* what was read last: `seen_len` bytes from offset `seen` */
+    uint32_t seen;
+    uint32_t seen_len;
+    uint32_t unlocked;        /* the sector whose lock was lifted last */
     /* Called before each operation with what its units would become; NULL: nobody asks. */
     void (*watch)(struct nrt_nor *n, uint32_t off, const uint8_t *to, uint32_t len, int erase);
     void *watcher;
 };
+
+/* Lowest address, size, number and largest of the sectors, out of the layout. */
+void nrt_nor_measure(struct nrt_nor *n);
+/* 1: the core may write there: bank, log, scratch, staging, and the birth record before its time. */
+int nrt_nor_writable(const struct nrt_nor *n, uint32_t addr);
+/* The cut falls here. */
+void nrt_nor_stop(struct nrt_nor *n);
+
+struct nrt_nor *nrt_device_open(const struct nrt_layout *l, const char *path, const struct nrt_device *d);
+int nrt_device_peek(struct nrt_nor *n, uint32_t addr, uint8_t *buf, uint32_t len);
+int nrt_device_poke(struct nrt_nor *n, uint32_t addr, const uint8_t *data, uint32_t len);
 
 /* Leaves the units of an operation as a cut of this kind does. */
 void nrt_nor_tear(struct nrt_nor *n, uint32_t off, const uint8_t *to, uint32_t len, int erase, int kind, uint32_t seed);

@@ -16,6 +16,7 @@ from neurath.cli.output import Output
 from neurath.errors import LinkError, NeurathError, RefusedError, TrustError, UsageError
 
 if TYPE_CHECKING:
+    from neurath.flash.geometry import Layout
     from neurath.terminal.acts import Ending
     from neurath.terminal.agent import Agent
     from neurath.terminal.setup import Setup
@@ -94,7 +95,9 @@ def _sub(
 
 
 def _terminal(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
-    parser.add_argument("--bank", required=required, type=Path, metavar="FILE", help="the whole flash of the terminal")
+    parser.add_argument(
+        "--bank", required=required, type=Path, metavar="FILE", help="the whole flash: a file, /dev/mtdN or a block device"
+    )
     parser.add_argument("--model", required=required, type=Path, metavar="MODEL.toml")
 
 
@@ -269,7 +272,8 @@ def _provision(args: argparse.Namespace, out: Output) -> int:
     if digest(image) != envelope.image or (envelope.vendor, envelope.klass) != (model.vendor, model.klass):
         raise TrustError("the envelope is not for this image on this model", str(args.envelope), "neurath sign", id="NRT-287")
     name = checked_name(args.id, "terminal id")
-    if args.bank.exists():
+    raw = args.bank.is_block_device() or args.bank.is_char_device()
+    if args.bank.exists() and not (raw and _blank(model.layout, args.bank)):
         raise RefusedError(f"{args.bank} exists", "a factory never overwrites a terminal", "choose another file", id="NRT-384")
     fields = {"id": name, "model": model.name, "image": envelope.image.hex(), "version": envelope.version}
     if args.dry_run:
@@ -277,7 +281,9 @@ def _provision(args: argparse.Namespace, out: Output) -> int:
         return 0
     birth = Birth(name, model.name, model.vendor, model.klass, os.urandom(32), release, ticket)
     try:
-        nor = Nor.file(model.layout, args.bank, create=True)
+        nor = Nor.file(model.layout, args.bank, create=not raw)
+        if raw:
+            nor.wipe()
         write_bank(nor, image)
         core = Core(model.layout, nor)
         core.write_birth(birth)
@@ -286,10 +292,19 @@ def _provision(args: argparse.Namespace, out: Output) -> int:
         )
         nor.close()
     except Exception:
-        args.bank.unlink(missing_ok=True)  # half a terminal is none
+        if not raw:
+            args.bank.unlink(missing_ok=True)  # half a terminal is none
         raise
     out.data(f"{args.bank}: {name}, a {model.name} that runs {envelope.version or 'its first image'}", **fields, made=True)
     return 0
+
+
+def _blank(layout: Layout, device: Path) -> bool:
+    """Whether a raw device has neither birth record nor state log: a factory may take it."""
+    from neurath.flash.native import Nor
+
+    nor = Nor.file(layout, device)
+    return all(len(set(nor.read_raw(span.base, span.length))) <= 1 for span in (layout.birth, *layout.log))
 
 
 def _socket(args: argparse.Namespace) -> Path:

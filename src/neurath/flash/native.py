@@ -11,6 +11,7 @@ from neurath.errors import DataError, FlashError, LinkError, NeurathError, Refus
 from neurath.flash._core import ffi as ffi
 from neurath.flash._core import lib as lib
 from neurath.flash.bank import MAX_BOOTS, Facts, Fate, ImageRecord, Reset, Target, Why
+from neurath.flash.device import misfit
 from neurath.flash.geometry import Layout
 from neurath.flash.trust import Birth, birth_value, c_birth, signature_holds, verify_callback
 
@@ -102,17 +103,24 @@ class Nor:
 
     @classmethod
     def file(cls, layout: Layout, path: Path | str, *, create: bool = False) -> Self:
-        """The chip in a file; with `create` a new blank one. FileExistsError, FileNotFoundError, DataError (wrong size)."""
+        """The chip in a file; with `create` a new blank one. Or the chip behind a raw device (docs/spec/device.md), which is
+        there already. FileExistsError, FileNotFoundError, DataError (wrong size, or a device that cannot hold this map)."""
         path = Path(path)
         if create and path.exists():
             raise FileExistsError(17, "File exists", str(path))
         if not create and not path.exists():
             raise FileNotFoundError(2, "No such file or directory", str(path))
-        return cls(layout, _opened(lib.nrt_nor_open(c_layout(layout), str(path).encode(), create, 0), str(path)))
+        raw = lib.nrt_nor_open(c_layout(layout), str(path).encode(), create, 0)
+        why = misfit(c_layout(layout), layout.size, path) if raw == ffi.NULL else ""
+        return cls(layout, _opened(raw, str(path), why))
 
     def close(self) -> None:
         """Gives memory or file back; the object is of no use afterwards."""
         self.raw = None
+
+    def wipe(self) -> None:
+        """Erases a raw device whole: the hands of the factory. DataError for a file or memory."""
+        demand(lib.nrt_nor_wipe(self.raw), "this flash cannot be wiped")
 
     def read_raw(self, addr: int, count: int) -> bytes:
         """What the cells hold, past every rule."""
@@ -171,11 +179,10 @@ class Nor:
         lib.nrt_nor_fault(self.raw, addr, lib.NRT_FAULT_SILENT if silent else lib.NRT_FAULT_LOUD)
 
 
-def _opened(raw: Any, name: str) -> Any:
+def _opened(raw: Any, name: str, why: str = "") -> Any:
     if raw == ffi.NULL:
-        raise DataError(
-            f"cannot use {name} as flash", "its size is not that of the memory map", "check the model", id="NRT-222"
-        )
+        why = why or "its size is not that of the memory map"
+        raise DataError(f"cannot use {name} as flash", why, "check the model", id="NRT-222")
     return ffi.gc(raw, lib.nrt_nor_close)
 
 
