@@ -3,6 +3,7 @@ session goes over the link at a time; a component that waits for people holds up
 
 from __future__ import annotations
 
+import importlib
 import os
 import threading
 import time
@@ -31,6 +32,7 @@ from neurath.terminal.trace import Trace, Watch
 
 if TYPE_CHECKING:
     from neurath.terminal.control import Control
+    from neurath.terminal.dbus import Facade
     from neurath.terminal.heart import Heart
     from neurath.terminal.memory.services import Services
 
@@ -165,7 +167,7 @@ def _services(setup: Setup) -> Services | None:
 
 def compose(setup: Setup, watch: Watch) -> Agent:
     """Every part of every component, put together; the one place where they meet."""
-    controls: list[Control] = []
+    controls: list[Control | Facade] = []
     closing: list[Callable[[], None]] = []
 
     def seen(kind: str, fields: dict[str, object]) -> None:
@@ -183,19 +185,34 @@ def compose(setup: Setup, watch: Watch) -> Agent:
     base = _Base(setup, trace, threading.RLock(), threading.Event(), Holds(), prompt, _services(setup), [], closing)
     lives = [_life(base, component) for component in setup.components]
     agent = Agent(lives, alarm=base.alarm)
-    if setup.control is not None:
-        from neurath.terminal.control import Control
-        from neurath.terminal.desk import Desk
-
-        desk = Desk(lives, base.holds)
-        controls.append(Control(setup.control, desk.ask, desk.gone, setup.control_group))
-        agent.closing.append(controls[0].close)
+    if setup.control is not None or setup.dbus:
+        controls += _counters(base, lives)
+        agent.closing += [one.close for one in controls]
     agent.closing += closing
     if setup.push and not setup.once and setup.trickle is None and (setup.broker or setup.server.startswith("http")):
         from neurath.carriers.ears import ear
 
         agent.closing.append(ear(setup.broker, _place(setup, _id(setup, lives[0])), lambda: _ring(lives)).close)
     return agent
+
+
+def _counters(base: _Base, lives: Sequence[Life]) -> list[Control | Facade]:
+    """Where people and programs of this machine can ask: the control socket, and the bus where one is named."""
+    from neurath.terminal.control import Control
+    from neurath.terminal.desk import Desk
+
+    setup, desk = base.setup, Desk(lives, base.holds)
+    found: list[Control | Facade] = []
+    if setup.control is not None:
+        found.append(Control(setup.control, desk.ask, desk.gone, setup.control_group))
+    if setup.dbus:
+        try:
+            made = importlib.import_module("neurath.terminal.dbus").facade
+        except ModuleNotFoundError as fault:
+            base.trace.note("no bus", why=f"{fault.name} is missing: pip install 'neurath[agent]'")
+            return found
+        found.append(made(setup.dbus, desk.ask, desk.gone, lambda why: base.trace.note("no bus", why=why)))
+    return found
 
 
 def _ring(lives: Sequence[Life]) -> None:

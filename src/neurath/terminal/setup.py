@@ -117,6 +117,7 @@ class Setup:
     trace: Path | None = None
     control: Path | None = None
     control_group: str = ""
+    dbus: str = ""  # system, session, or the address of a bus on which the control socket's questions are answered too
     notify: bool = True
     confirm_by_contact: bool = True
     lend: tuple[dict[str, Any], ...] = ()
@@ -164,7 +165,7 @@ def _setup(raw: dict[str, Any], folder: Path) -> Setup:
         confirm_by_contact=given.pop("confirm", "contact") == "contact",
         ca=str(read("ca", _path(folder)) or ""),
         lend=tuple(dict(one) for one in given.pop("lend", {}).get("service", ())),
-        **_rest(given, Setup, "id model token tenant proxy push broker heartbeat control_group notify"),
+        **_rest(given, Setup, "id model token tenant proxy push broker heartbeat control_group dbus notify"),
     )
     if made.state is None or (any(one.installer != "bank" for one in parts) and not (made.id and made.model)):
         raise ValueError("state is needed; so are id and model where a component is not a bank")
