@@ -7,9 +7,11 @@ and page rendered, in one process. Prints milliseconds of each part.
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,6 +97,20 @@ def took(work: Callable[[], object]) -> float:
     return min(found)
 
 
+def after_start(place: Path) -> float:
+    """Milliseconds of the very first page of a server that says this moment that it serves."""
+    words = [sys.executable, "-m", "neurath.cli.main", "--json", "serve", "--data", str(place), "--port", "0"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as serving:
+        assert serving.stdout is not None
+        try:
+            url = json.loads(serving.stdout.readline())["url"]
+            began = time.perf_counter()
+            urllib.request.urlopen(f"{url}/").read()
+            return (time.perf_counter() - began) * 1e3
+        finally:
+            serving.terminate()
+
+
 def measure(count: int) -> dict[str, float]:
     now = time.time()
     with tempfile.TemporaryDirectory() as place:
@@ -118,9 +134,15 @@ def measure(count: int) -> dict[str, float]:
             memory.figures._kept.clear()
             assert app.get("/").status_code == 200
 
+        def recounted() -> None:
+            memory.census._known.clear()
+            anew()
+
         parts["page_all_figures_anew"] = took(anew)
+        parts["page_recounted"] = took(recounted)
         parts["page"] = took(lambda: app.get("/"))
         store.close()
+        parts["page_at_start"] = min(after_start(Path(place)) for _ in range(3))
     return {"terminals": count} | parts
 
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, delete, select
 
 from neurath.console import board
 from neurath.console.keeping import TIMES, Keeping
 from neurath.server.delivery.sightings import Sighting
 from neurath.server.fleet import figures
-from neurath.server.fleet.census import Census
+from neurath.server.fleet.census import ANEW, PARTS, Census
 from neurath.server.fleet.figures import PAGE, State, Wanted
 from neurath.server.software import catalog
+from neurath.server.store.tables import action, component, event, ledger, terminal
 from neurath.units import UnixTime
 from neurath.wire.report import Phase, Verdict
 from tests.console.fleet import Fleet, every_state
@@ -79,6 +84,44 @@ def test_a_new_release_makes_those_who_were_newest_older(tmp_path: Path) -> None
     with fleet.store.read() as db:
         assert census.count(db, UnixTime(now + 1)).counts == {State.OLDER: 1}
         assert census.count(db, UnixTime(now + 1000)).counts == {State.SILENT: 1}  # by the clock alone
+    fleet.close()
+
+
+def test_a_new_release_is_counted_without_reading_the_terminals_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet = every_state(tmp_path, time.time())
+    census = Census()
+    agrees(fleet, census, fleet.now)
+    fleet.release(fleet.model("other", 65536), "9.0", 9, 40_000)
+    read: list[int] = []
+    whole = figures.standings
+
+    def seen(db: Connection, numbers: Sequence[int] | None) -> Iterator[figures.Standing]:
+        assert numbers is not None, "everybody was read again"
+        read.extend(numbers)
+        return whole(db, numbers)
+
+    monkeypatch.setattr(figures, "standings", seen)
+    agrees(fleet, census, fleet.now + 60)
+    fleet.close()
+
+
+def test_what_changed_without_a_moment_is_seen_within_five_minutes_of_watching(tmp_path: Path) -> None:
+    """A terminal that is gone, one whose name was given to another: found part by part, and at once after a long pause."""
+    fleet = every_state(tmp_path, time.time())
+    for step in (ANEW / PARTS + 0.1, ANEW + 1):
+        census, now = Census(), fleet.now
+        agrees(fleet, census, now)
+        with fleet.store.write() as db:
+            gone = db.scalars(select(terminal.c.n).order_by(terminal.c.n)).all()[3]
+            for table in (event.c.terminal, action.c.terminal, ledger.c.terminal, component.c.terminal, terminal.c.n):
+                db.execute(delete(table.table).where(table == gone))
+        end = now + ANEW + step
+        while now < end:
+            now += step
+            with fleet.store.read() as db:
+                counted = census.count(db, UnixTime(now))
+        assert gone not in counted.page(None, 0, 10_000)
+        agrees(fleet, census, now)
     fleet.close()
 
 

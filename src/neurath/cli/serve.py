@@ -156,6 +156,10 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _console(server: Server, live: Live) -> list[BaseRoute]:
+    import threading
+
     from neurath.console.pages import Desk, routes
 
-    return routes(Desk(server.store, server.delivery.why), live)
+    desk = Desk(server.store, server.delivery.why)
+    threading.Thread(target=desk.warm, daemon=True).start()
+    return routes(desk, live)

@@ -8,6 +8,7 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from urllib.parse import quote, urlencode
@@ -56,6 +57,12 @@ class Desk:
     why: Why
     clock: Callable[[], float] = time.time
     memory: board.Memory = field(default_factory=board.Memory)
+
+    def warm(self) -> None:
+        """Reads what the first page needs, so that the first visitor does not wait for it; what fails shows there."""
+        with suppress(NeurathError):
+            board.overview(self.store, Wanted(), self.why, UnixTime(self.clock()), self.memory)
+        _templates().get_template("overview.html")
 
 
 def routes(desk: Desk, live: Live | None = None) -> list[BaseRoute]:

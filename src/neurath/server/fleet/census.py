@@ -12,30 +12,24 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, select, union
 
 from neurath.server.fleet import figures
-from neurath.server.fleet.figures import SILENT_AFTER, State
-from neurath.server.software.catalog import Release, list_releases
+from neurath.server.fleet.figures import SILENT_AFTER, Holds, State
+from neurath.server.software.catalog import list_releases
 from neurath.server.store.tables import component, ledger
 from neurath.server.store.tables import terminal as terminals
 from neurath.units import UnixTime
 
 #: What was written may carry a moment this much older than the write, seconds: batches, other processes' clocks.
 MARGIN = 10.0
-#: More changes than this are counted anew; and everything is, so often, seconds.
-MOST, ANEW = 5000, 300.0
+#: Everybody is looked at anew so often, seconds, whatever was written: in so many parts, where screens are watched.
+ANEW, PARTS = 300.0, 16
+#: More changes than this part of all terminals, and all are read: that is quicker by then.
+MOST = 0.3
 #: States that silence does not hide.
 _LOUD = frozenset({State.RESTORATION, State.UNHEARD})
 
 
-@dataclass(slots=True)
-class _One:
-    tenant: str
-    id: str
-    state: State
-    heard: float | None
-
-    def now(self, silent_before: float) -> State:
-        quiet = self.heard is not None and self.heard < silent_before and self.state not in _LOUD
-        return State.SILENT if quiet else self.state
+#: When it was heard, its state where that depends on no release, and what else decides it.
+_One = tuple[float | None, State | None, Holds]
 
 
 @dataclass(slots=True)
@@ -44,58 +38,86 @@ class Census:
 
     _known: dict[int, _One] = field(default_factory=dict)
     _order: list[tuple[str, str, int]] = field(default_factory=list)
-    _best: tuple[object, ...] = ()
+    _holds: dict[Holds, Holds] = field(default_factory=dict)
     _at: float = 0.0
-    _whole: float = 0.0
+    _walked: float = 0.0  # up to which moment the walk through all of them has come
+    _next: int = 0  # and to which terminal number
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def count(self, db: Connection, now: UnixTime) -> Counted:
         """How many terminals are in each state now, and which."""
         with self._lock:
             self._refresh(db, now)
+            settled = figures.settled(list_releases(db))
             buckets: dict[State, list[int]] = {state: [] for state in State}
             before = now - SILENT_AFTER
+            known = self._known
             for _, _, n in self._order:
-                buckets[self._known[n].now(before)].append(n)
+                heard, state, holds = known[n]
+                if heard is not None and heard < before and state not in _LOUD:
+                    state = State.SILENT
+                buckets[state or settled(holds)].append(n)
         return Counted({state: found for state, found in buckets.items() if found})
 
     def _refresh(self, db: Connection, now: float) -> None:
-        releases = list_releases(db)
-        best = tuple((one.id, one.revoked, bool(one.envelope)) for one in releases)
         changed = None
-        if best == self._best and now - self._whole < ANEW and self._known:
+        if self._known:
             changed = _changed(db, self._at - MARGIN, max(self._known)) + self._heard(db, self._at - MARGIN)
-        if changed is None or len(changed) > MOST:
-            self._known, self._order = {}, []
-            self._take(db, releases, None)
-            self._whole = now
+        if changed is None or len(changed) > max(500, MOST * len(self._known)):
+            self._all(db, now)
         else:
             for first in range(0, len(changed), 500):
-                self._take(db, releases, changed[first : first + 500])
-        self._best, self._at = best, now
+                self._take(db, changed[first : first + 500])
+            self._walk(db, now)
+        self._at = now
+
+    def _all(self, db: Connection, now: float) -> None:
+        self._known, self._order, self._walked, self._next = {}, [], now, 0
+        self._take(db, None)
+
+    def _walk(self, db: Connection, now: float) -> None:
+        """Looks at the next parts of everybody, for what was changed without a moment: a terminal that is gone, say."""
+        parts = int((now - self._walked) * PARTS / ANEW)
+        if parts < 1:
+            return
+        if parts >= PARTS:
+            self._all(db, now)
+            return
+        last = max(self._known)
+        first = self._next if self._next < last else 0
+        within = range(first + 1, min(first + parts * -(-last // PARTS), last) + 1)
+        self._take(db, within)
+        self._next, self._walked = within.stop - 1, now
 
     def _heard(self, db: Connection, since: float) -> list[int]:
         """Notes who was heard since; gives those of whom nothing was known before."""
         fresh = []
         for n, heard in db.execute(select(terminals.c.n, terminals.c.heard).where(terminals.c.heard >= since)):
             one = self._known.get(n)
-            if one is None or one.heard is None:
+            if one is None or one[0] is None:
                 fresh.append(int(n))
             else:
-                one.heard = heard
+                self._known[n] = (heard, *one[1:])
         return fresh
 
-    def _take(self, db: Connection, releases: Sequence[Release], numbers: Sequence[int] | None) -> None:
-        fresh = []
-        for n, tenant, name, heard, state in figures.loud_states(db, releases, numbers):
+    def _take(self, db: Connection, numbers: Sequence[int] | None) -> None:
+        """Reads these (None: all); those of them that are not there any more are forgotten."""
+        fresh, there = [], set()
+        for n, tenant, name, heard, loud, bank, confirmed in figures.standings(db, numbers):
+            # Few banks are held by many: one value each, in memory and for `settled`.
+            holds = self._holds.setdefault(key := (bank, confirmed), key)
+            there.add(n)
             if n not in self._known:
                 fresh.append((tenant, name, n))
-            self._known[n] = _One(tenant, name, state, heard)
+            self._known[n] = heard, loud, holds
         if numbers is None:
             self._order = sorted(fresh)
-        else:
-            for one in fresh:
-                insort(self._order, one)
+            return
+        for one in fresh:
+            insort(self._order, one)
+        gone = {n for n in numbers if n not in there and self._known.pop(n, None) is not None}
+        if gone:
+            self._order = [one for one in self._order if one[2] not in gone]
 
 
 @dataclass(frozen=True, slots=True)

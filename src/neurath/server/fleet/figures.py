@@ -3,7 +3,8 @@ from what was heard and written; it must never change anything, and never guess:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -153,16 +154,11 @@ def _last(model_newest: Sequence[Release], now: UnixTime) -> Subquery:
 
 def _state(offer: FromClause, best: Sequence[Release], now: UnixTime) -> ColumnElement[str]:
     images, numbers = [r.image for r in best], [r.id for r in best]
-    pending = offer.c.verdict == "pending"
+    first, rest = _loud(offer)
     return case(
-        (or_(offer.c.verdict == "restoration", component.c.state == Phase.RESTORING.value), State.RESTORATION.value),
-        (and_(terminals.c.heard.is_(None), component.c.checked.is_(None)), State.UNHEARD.value),
+        *first,
         (terminals.c.heard < now - SILENT_AFTER, State.SILENT.value),
-        (offer.c.verdict == "failed", State.FAILED.value),
-        (offer.c.verdict == "refused", State.REFUSED.value),
-        (and_(pending, offer.c.phase.in_(_PEOPLE)), State.PEOPLE.value),
-        (and_(pending, offer.c.phase.in_(_WORKING)), State.WORKING.value),
-        (pending, State.WAITING.value),
+        *rest,
         (component.c.bank.in_(images) if images else false(), State.CURRENT.value),
         (and_(offer.c.verdict == "confirmed", offer.c.release.in_(numbers)), State.CURRENT.value),
         (exists().where(releases.c.image == component.c.bank), State.OLDER.value),
@@ -171,19 +167,66 @@ def _state(offer: FromClause, best: Sequence[Release], now: UnixTime) -> ColumnE
     )
 
 
-def loud_states(
-    db: Connection, known: Sequence[Release], numbers: Sequence[int] | None
-) -> list[tuple[int, str, str, float | None, State]]:
-    """(number, tenant, id, heard, state as if nobody were silent) of these terminals, None: of all."""
+_When = list[tuple[ColumnElement[bool], str]]
+
+
+def _loud(offer: FromClause) -> tuple[_When, _When]:
+    """The states that do not depend on what releases there are: those that silence does not hide, and those it does."""
+    pending = offer.c.verdict == "pending"
+    first: _When = [
+        (or_(offer.c.verdict == "restoration", component.c.state == Phase.RESTORING.value), State.RESTORATION.value),
+        (and_(terminals.c.heard.is_(None), component.c.checked.is_(None)), State.UNHEARD.value),
+    ]
+    rest: _When = [
+        (offer.c.verdict == "failed", State.FAILED.value),
+        (offer.c.verdict == "refused", State.REFUSED.value),
+        (and_(pending, offer.c.phase.in_(_PEOPLE)), State.PEOPLE.value),
+        (and_(pending, offer.c.phase.in_(_WORKING)), State.WORKING.value),
+        (pending, State.WAITING.value),
+    ]
+    return first, rest
+
+
+#: What decides a terminal's state where nothing is under way: its bank, and the release it confirmed last (0: none).
+Holds = tuple[str, int]
+#: (number, tenant, id, heard, state that depends on no release or None, bank, release confirmed last)
+Standing = tuple[int, str, str, float | None, State | None, str, int]
+
+
+def standings(db: Connection, numbers: Sequence[int] | None) -> Iterator[Standing]:
+    """How these terminals stand (None: all), as if nobody were silent; `settled` makes states of it."""
     offer, other = ledger.alias("offer"), ledger.alias("other")
     last = select(func.max(other.c.action)).where(other.c.terminal == terminals.c.n).correlate(terminals).scalar_subquery()
-    state = _state(offer, list(newest(known).values()), UnixTime(0.0)).label("state")
-    query = select(terminals.c.n, terminals.c.tenant, terminals.c.id, terminals.c.heard, state)
+    first, rest = _loud(offer)
+    confirmed = case((offer.c.verdict == "confirmed", offer.c.release), else_=0)
+    loud = case(*first, *rest)
+    query = select(
+        terminals.c.n, terminals.c.tenant, terminals.c.id, terminals.c.heard, loud, component.c.bank, confirmed
+    )  # fmt: skip
     query = query.outerjoin(component, and_(component.c.terminal == terminals.c.n, component.c.name == FIRMWARE))
     query = query.outerjoin(offer, and_(offer.c.terminal == terminals.c.n, offer.c.action == last))
     if numbers is not None:
         query = query.where(terminals.c.n.in_(numbers))
-    return [(row.n, row.tenant, row.id, row.heard, State(row.state)) for row in db.execute(query)]
+    states: dict[str | None, State | None] = {None: None} | {state.value: state for state in State}
+    cursor = db.execute(query).cursor  # plain tuples: half the time with 100,000 of them
+    assert cursor is not None
+    for n, tenant, name, heard, word, bank, release in cursor.fetchall():
+        yield n, tenant, name, heard, states[word], bank or "", release
+
+
+def settled(known: Sequence[Release]) -> Callable[[Holds], State]:
+    """The rest of the rule, for the releases there are: the same as the last cases of `_state`."""
+    best = list(newest(known).values())
+    images, numbers = {one.image for one in best}, {one.id for one in best}
+    had = {one.image for one in known}
+
+    def state(holds: Holds) -> State:
+        bank, confirmed = holds
+        if bank in images or confirmed in numbers:
+            return State.CURRENT
+        return State.OLDER if bank in had or confirmed else State.FOREIGN
+
+    return functools.cache(state)
 
 
 def states(db: Connection, now: UnixTime) -> dict[State, int]:
