@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from neurath.carriers.datagram import free
 from neurath.sim.processes import verb
 from tests.journey.site import until
 from tests.journey.test_coap import LONG, CoapSite
@@ -80,3 +81,22 @@ def test_a_gateway_answers_on_a_broker_in_the_servers_place(site: RidesSite) -> 
         assert site.ledger(2)["verdict"] == "confirmed"
     finally:
         other.kill()
+
+
+@pytest.mark.heavy
+def test_the_server_is_itself_one_of_a_pair_and_its_answers_carry_the_update_to_the_other(tmp_path: Path) -> None:
+    """`serve --carrier pair:FILE`: the response part inside the carrier's own process, no gateway between."""
+    one, two = (free("127.0.0.1", 0) for _ in range(2))
+    for node, own, other, more in ((1, one, two, 'terminal = "t1"'), (2, two, one, "")):
+        key = 'key = "' + "6b" * 32 + '"'
+        places = f'address = "127.0.0.1:{own}"\npeer = "127.0.0.1:{other}"'
+        (tmp_path / f"node-{node}.toml").write_text(f"node = {node}\n{places}\n{key}\n{more}\n")
+    site = CoapSite(tmp_path, f"pair:{tmp_path / 'node-1.toml'}")
+    try:
+        assert site.said["pair"] == f"pair 127.0.0.1:{one}"
+        site.ends(site.agent(site.url, *TRICKLES, "--heartbeat", f"pair:{tmp_path / 'node-2.toml'}", "--once"))
+        # Header and file: what comes in bulk has no header.
+        until(lambda: int(str(site.ledger(2)["bytes"])) > int(str(site.ledger(2)["size"])), LONG)
+        assert site.ledger(2)["verdict"] == "confirmed"
+    finally:
+        site.end()

@@ -123,16 +123,22 @@ class Site:
             self.relay.listens(67, "udp")
         return made
 
+    def config(self, text: str) -> Path:
+        """The relay's file, its clients those that were enrolled."""
+        path = self.path / "dhcp.toml"
+        path.write_text(f'interface = "near"\n{text}\n' + (self.path / "clients.toml").read_text())
+        return path
+
     def said(self) -> list[dict[str, object]]:
         lines = (self.path / "relay.log").read_text().splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     # ---- clients
 
-    def dhclient(self, where: Namespace, *, trickle: bool = True, router: str = NEAR) -> Path:
-        """ISC dhclient; gives its spool."""
+    def dhclient(self, where: Namespace, *, trickle: bool = True, router: str = NEAR, vendor: str = "") -> Path:
+        """ISC dhclient; gives its spool. `vendor` "-vendor": what rides stands under an enterprise number."""
         folder = self._hooks(where, "dhclient-exit-hook")
-        conf = (HOOKS / "dhclient.conf.part").read_text() if trickle else ""
+        conf = (HOOKS / f"dhclient{vendor}.conf.part").read_text() if trickle else ""
         (folder / "conf").write_text("request subnet-mask, routers;\n" + conf)
         script = "#!/bin/sh\n" + _address("$reason", "BOUND|RENEW|REBIND|REBOOT", ("$new_ip_address", "$interface", router))
         self._script(folder / "script", script + f". {folder}/dhclient-exit-hook\nexit 0\n")
@@ -142,9 +148,9 @@ class Site:
         )  # fmt: skip
         return folder / "spool"
 
-    def dhcpcd(self, where: Namespace) -> Path:
+    def dhcpcd(self, where: Namespace, vendor: str = "") -> Path:
         folder = self._hooks(where, "dhcpcd-hook")
-        (folder / "conf").write_text("noarp\nnoipv6\n" + (HOOKS / "dhcpcd.conf.part").read_text())
+        (folder / "conf").write_text("noarp\nnoipv6\n" + (HOOKS / f"dhcpcd{vendor}.conf.part").read_text())
         self._script(folder / "script", f"#!/bin/sh\n. {folder}/dhcpcd-hook\nexit 0\n")
         # Its state lies at fixed places: this mount is seen by nobody else.
         private = (
@@ -154,14 +160,14 @@ class Site:
         where.start("sh", "-c", words, log=folder / "out")
         return folder / "spool"
 
-    def udhcpc(self, where: Namespace, every: float = 2.0) -> Path:
+    def udhcpc(self, where: Namespace, every: float = 2.0, option: int = 225) -> Path:
         """busybox udhcpc, which takes no T1 from the server: renewed by its own signal."""
         folder = self._hooks(where, "udhcpc-hook")
         script = "#!/bin/sh\n" + _address("$1", "bound|renew", ("$ip", "$interface", NEAR)) + "exit 0\n"
         self._script(folder / "next", script)
         process = where.start(
             "env", f"NEURATH_UDHCPC_NEXT={folder}/next", need("udhcpc"), "-f", "-i", "eth0", "-s", folder / "udhcpc-hook",
-            "-O", "225", "-t", "5", "-T", "1", "-p", folder / "pid", log=folder / "out",
+            "-O", option, "-t", "5", "-T", "1", "-p", folder / "pid", log=folder / "out",
         )  # fmt: skip
         code = "import os, sys, time\nwhile True:\n time.sleep(float(sys.argv[2]))\n os.kill(int(sys.argv[1]), 10)"
         del process
@@ -201,11 +207,13 @@ def address(where: Namespace) -> str:
 
 @dataclass
 class Source:
-    """A Neurath server with an update for each terminal, and a gateway's token."""
+    """A Neurath server with an update for each terminal, and a gateway's token. `carrier`: the file of a relay or pool that
+    runs inside its process, on the clients' side."""
 
     site: Site
     names: tuple[str, ...]
     size: int = 4096
+    carrier: Path | None = None
     file: str = field(init=False)
     token: str = field(init=False)
     url: str = field(init=False)
@@ -233,13 +241,16 @@ class Source:
             gateway.assign(db, "site", self.names)
         world.delivery.deltas.close()
         world.store.close()
-        self.url = f"http://{SERVER}:8642"
+        self.host = NEAR if self.carrier else SERVER
+        self.url = f"http://{self.host}:8642"
         self.start()
 
     def start(self) -> None:
-        words = (*NEURATH, "serve", "--data", self.site.path / "data", "--host", SERVER)
-        self.process = self.site.server.start(*words, log=self.site.path / "serve.log")
-        self.site.server.listens(8642)
+        words = (*NEURATH, "serve", "--data", self.site.path / "data", "--host", self.host)
+        words = (*words, *(("--carrier", f"dhcp:{self.carrier}") if self.carrier else ()))
+        where = self.site.relay if self.carrier else self.site.server
+        self.process = where.start(*words, log=self.site.path / "serve.log")
+        where.listens(8642, limit=60)
 
     def stop(self) -> None:
         self.process.terminate()

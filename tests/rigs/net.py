@@ -27,6 +27,7 @@ T = TypeVar("T")
 _NEWNET = 0x40000000
 _EVERY_PROTOCOL = 0x0003
 _OUTGOING = 4
+_RCVBUFFORCE = 33
 _PCAP = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -204,7 +205,7 @@ class Capture:
 
     def __post_init__(self) -> None:
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_EVERY_PROTOCOL))
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        self._socket.setsockopt(socket.SOL_SOCKET, _RCVBUFFORCE, 32 << 20)  # beyond what the machine allows everybody
         self._socket.bind((self.interface, _EVERY_PROTOCOL))
         self._ended = threading.Event()
         self._until = 0.0

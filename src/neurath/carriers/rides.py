@@ -15,7 +15,7 @@ from neurath.errors import UsageError
 KINDS: dict[str, tuple[str, str]] = {
     "http": ("heartbeat", "http (the server's own address)"),
     "https": ("heartbeat", "https (the same)"),
-    "dhcp": ("dhcp.renewer", "dhcp:IFACE[,SERVER] (the agent renews the lease itself)"),
+    "dhcp": ("dhcp.renewer", "dhcp:IFACE[,SERVER][,enterprise=N] (the agent renews the lease itself)"),
     "spool": ("dhcp.spool", "spool:DIR (answers that a DHCP client's hook kept)"),
     "coap": ("coap", "coap (the server's own address) or coap://HOST[:PORT]"),
     "lwm2m": ("lwm2m", "lwm2m://HOST[:PORT]"),

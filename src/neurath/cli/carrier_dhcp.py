@@ -1,41 +1,54 @@
-"""`neurath carrier dhcp`: the relay in front of a site's own DHCP server, or with --pool a small server of our own. It puts
-the parts together; docs/how-to/dhcp.md walks through observing, enrolling, enabling and taking out."""
+"""`neurath carrier dhcp`, and `neurath serve --carrier dhcp:FILE.toml`: the relay in front of a site's own DHCP server,
+or with a pool a small server of our own. It puts the parts together; docs/how-to/dhcp.md walks through observing, enrolling,
+enabling and taking out."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import dataclasses
-import ipaddress
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurath.cli import gateway
 from neurath.cli.output import Output
-from neurath.errors import RefusedError, UsageError
+from neurath.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from neurath.carriers.base import Riding
-    from neurath.carriers.dhcp.clients import Clients
-    from neurath.carriers.dhcp.runner import Runner, Word
+    from neurath.carriers.dhcp.runner import Runner
+    from neurath.carriers.dhcp.settings import Setup
+    from neurath.server.app import Server
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--interface", required=True, metavar="IFACE", help="the one on the clients' side")
     parser.add_argument(
-        "--relay-to", action="append", default=[], metavar="ADDRESS", help="the site's DHCP server; once for each of a pair"
+        "--config", type=Path, metavar="FILE.toml", help="the options below as keys; those given here go first"
+    )
+    parser.add_argument("--interface", metavar="IFACE", help="the one on the clients' side")
+    parser.add_argument(
+        "--relay-to", action="append", metavar="ADDRESS", help="the site's DHCP server; once for each of a pair"
     )
     parser.add_argument("--pool", metavar="FIRST-LAST", help="be the DHCP server, with these addresses")
-    parser.add_argument("--lease", type=int, default=3600, metavar="S", help="lease of --pool in seconds (default 3600)")
-    parser.add_argument("--renew", type=int, default=0, metavar="S", help="T1 of --pool (default: half the lease)")
-    parser.add_argument("--router", default="", metavar="ADDRESS", help="default gateway that --pool names")
+    parser.add_argument("--lease", type=int, metavar="S", help="lease of --pool in seconds (default 3600)")
+    parser.add_argument("--renew", type=int, metavar="S", help="T1 of --pool (default: half the lease)")
+    parser.add_argument("--router", metavar="ADDRESS", help="default gateway that --pool names")
     parser.add_argument("--clients", type=Path, metavar="FILE.toml", help="who is enrolled ([[client]] tables)")
-    parser.add_argument("--state-option", type=int, default=224, metavar="CODE", help="of a terminal's download state")
-    parser.add_argument("--piece-option", type=int, default=225, metavar="CODE", help="of what rides on an answer")
-    parser.add_argument("--observe", action="store_true", help="change nothing; say what would be changed, and codes in use")
-    parser.add_argument("--drain", action="store_true", help="give clients back to their server; say when none is left")
+    parser.add_argument("--state-option", type=int, metavar="CODE", help="of a terminal's download state (default 224)")
+    parser.add_argument("--piece-option", type=int, metavar="CODE", help="of what rides on an answer (default 225)")
+    parser.add_argument(
+        "--enterprise", type=int, metavar="N", help="instead of both: under this enterprise number in options 124 and 125"
+    )
+    parser.add_argument(
+        "--observe", action="store_true", default=None, help="change nothing; say what would be changed, and codes in use"
+    )
+    parser.add_argument(
+        "--drain", action="store_true", default=None, help="give clients back to their server; say when none is left"
+    )
     parser.add_argument("--dry-run", action="store_true", help="check options, list and interface; then end")
     gateway.options(parser)
     parser.epilog = (
@@ -49,34 +62,78 @@ def run(args: argparse.Namespace, out: Output) -> int:
     import signal
     import time
 
-    from neurath.carriers.dhcp.pointing import Pointing
-    from neurath.carriers.dhcp.runner import Runner
-    from neurath.carriers.dhcp.sockets import Sockets, address_of
-
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    _check(args)
-    address, network = address_of(args.interface)
-    word = _word(args, _clients(args), address, network)
+    setup = _setup(args)
+    setup.check()
     if args.dry_run:
-        out.data(f"{args.interface}: ready, nothing was opened", interface=args.interface)
+        setup.word(dry=True)
+        out.data(f"{setup.interface}: ready, nothing was opened", interface=setup.interface)
         return 0
-    pointing = Pointing(None if args.keep is None else args.keep / "pointing")
-    wires = Sockets(args.interface, address)
     stop: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda got, _frame: stop.append(got))
-    with contextlib.ExitStack() as opened:
-        opened.callback(wires.close)
-        riding = opened.enter_context(_riding(args))
-        runner = Runner(wires, word, riding, time.time, lambda text: out.data(text, changed=text), pointing)
-        out.talk(f"listening on {args.interface}")
-        out.event("task_begin", interface=args.interface)
-        drained = Drained(out) if args.drain else None
+    with _riding(args, setup) as riding, _running(setup, riding, lambda text: out.data(text, changed=text)) as runner:
+        out.talk(f"listening on {setup.interface}")
+        out.event("task_begin", interface=setup.interface)
+        drained = Drained(out) if setup.drain else None
         while not stop:
             runner.turn()
             if drained is not None:
                 drained(runner, time.time())
     return 0
+
+
+@contextlib.contextmanager
+def _running(setup: Setup, riding: Riding, say: Callable[[str], None]) -> Iterator[Runner]:
+    """Open on its interface for as long as the context lasts."""
+    import time
+
+    from neurath.carriers.dhcp.pointing import Pointing
+    from neurath.carriers.dhcp.runner import Runner
+    from neurath.carriers.dhcp.sockets import Sockets
+
+    address, word = setup.word()
+    pointing = Pointing(None if setup.keep is None else setup.keep / "pointing")
+    with contextlib.closing(Sockets(setup.interface, address)) as wires:
+        yield Runner(wires, word, riding, time.time, say, pointing)
+
+
+def readable(rest: str) -> None:
+    """UsageError for a file that cannot be used."""
+    from neurath.carriers.dhcp import settings
+
+    if not rest:
+        raise UsageError(
+            "no file of a relay or a pool", "it says where, for whom, by which server", "--carrier dhcp:FILE.toml"
+        )
+    settings.read(Path(rest)).check()
+
+
+@contextlib.asynccontextmanager
+async def hosted(rest: str, server: Server) -> AsyncIterator[str]:
+    """The same inside the server's process, by its file; yields where it is. What it says of each packet goes to the log."""
+    import asyncio
+    import logging
+    import threading
+
+    from neurath.carriers.dhcp import settings
+
+    setup = settings.read(Path(rest))
+    log, ended = logging.getLogger("neurath.dhcp"), threading.Event()
+    log.setLevel(logging.INFO)
+
+    def turns() -> None:
+        while not ended.is_set():
+            runner.turn()
+
+    with _running(setup, server.riding, log.info) as runner:
+        thread = threading.Thread(target=turns, name="dhcp", daemon=True)
+        thread.start()
+        try:
+            yield f"{setup.interface}:67"
+        finally:
+            ended.set()
+            await asyncio.to_thread(thread.join)
 
 
 class Drained:
@@ -94,64 +151,20 @@ class Drained:
         self._last = left
 
 
-def _check(args: argparse.Namespace) -> None:
-    if bool(args.pool) == bool(args.relay_to):
-        raise UsageError(
-            "either --relay-to or --pool is needed", "a relay needs a server, a server a pool", "--relay-to 10.0.0.1"
-        )
-    codes = (args.state_option, args.piece_option)
-    if len(set(codes)) != 2 or not all(224 <= code <= 254 for code in codes):
-        raise UsageError(
-            "these option codes cannot be used", f"{codes}: two of 224 to 254 (site-specific)", "--piece-option 225"
-        )
-    if args.pool and not (1 <= args.lease < 1 << 32 and 0 <= args.renew <= args.lease):
-        raise UsageError("this lease makes no sense", f"{args.lease} s, renewed after {args.renew}", "--lease 3600")
-    if args.pool and (args.observe or args.drain):
-        raise UsageError(
-            "--observe and --drain are a relay's", "a server with a pool has nobody to give back to", "--relay-to"
-        )
-    if args.observe and args.drain:
-        raise UsageError("--observe and --drain exclude each other", "one changes nothing, one gives back", "--drain")
-    if args.drain and (args.keep is None or not (args.keep / "pointing").exists()):
-        raise RefusedError(
-            "it is not known who still comes here",
-            "only a relay that ran with --keep has written it down",
-            "--keep DIR of that relay",
-        )
+def _setup(args: argparse.Namespace) -> Setup:
+    """What the file says, and before it what the command line does."""
+    from neurath.carriers.dhcp import clients, settings
+
+    setup = settings.Setup() if args.config is None else settings.read(args.config)
+    given = {field.name: getattr(args, field.name) for field in dataclasses.fields(setup)}
+    given["clients"] = None if args.clients is None else clients.read(args.clients.read_text())
+    given["relay_to"] = None if args.relay_to is None else tuple(args.relay_to)
+    return dataclasses.replace(setup, **{name: value for name, value in given.items() if value is not None})
 
 
-def _clients(args: argparse.Namespace) -> Clients:
-    from neurath.carriers.dhcp import clients
-
-    return clients.read("" if args.clients is None else args.clients.read_text())
-
-
-def _riding(args: argparse.Namespace) -> AbstractContextManager[Riding]:
+def _riding(args: argparse.Namespace, setup: Setup) -> AbstractContextManager[Riding]:
     """Nothing rides while observing or draining: no server is needed then."""
     from neurath.carriers.dhcp.runner import Silent
 
-    alone = args.pool and not args.server
-    return contextlib.nullcontext(Silent()) if args.observe or args.drain or alone else gateway.riding(args)
-
-
-def _word(args: argparse.Namespace, clients: Clients, address: bytes, network: tuple[int, int]) -> Word:
-    from neurath.carriers.dhcp import standalone
-    from neurath.carriers.dhcp.relay import Site
-    from neurath.carriers.dhcp.runner import Relay
-
-    codes = {"state": args.state_option, "piece": args.piece_option}
-    if args.pool:
-        given = standalone.pool(args.pool, address, network)
-        router = _address(args.router) if args.router else b""
-        given = dataclasses.replace(given, lease=args.lease, renew=args.renew or args.lease // 2, router=router)
-        leases = standalone.Leases(None if args.keep is None or args.dry_run else args.keep / "leases.json")
-        return standalone.Standalone(given, clients, leases, **codes)
-    servers = tuple(_address(one) for one in args.relay_to)
-    return Relay(Site(address, network, servers, clients, observe=args.observe, drain=args.drain, **codes))
-
-
-def _address(text: str) -> bytes:
-    try:
-        return ipaddress.IPv4Address(text).packed
-    except ValueError:
-        raise UsageError(f"{text[:40]!r} is no IPv4 address", "", "--relay-to 10.0.0.1") from None
+    alone = setup.pool and not args.server
+    return contextlib.nullcontext(Silent()) if setup.observe or setup.drain or alone else gateway.riding(args)

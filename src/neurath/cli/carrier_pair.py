@@ -1,5 +1,5 @@
-"""`neurath carrier pair`: one node of a high-availability pair, whose answers carry what is for the other one. It composes a
-node and a gateway's cache; who is active is the node's to say."""
+"""`neurath carrier pair`, and `neurath serve --carrier pair:FILE.toml`: one node of a high-availability pair, whose answers
+carry what is for the other one. It composes a node and what rides; who is active is the node's to say."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import signal
 import threading
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +17,15 @@ from neurath.errors import LinkError, UsageError
 
 if TYPE_CHECKING:
     from neurath.carriers.pair import Node
+    from neurath.server.app import Server
+
+#: Seconds between two heartbeats.
+BEAT = 1.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", required=True, type=Path, metavar="FILE.toml", help="this node's file")
-    parser.add_argument("--beat", type=float, default=1.0, metavar="S", help="seconds between two heartbeats (default 1)")
+    parser.add_argument("--beat", type=float, default=BEAT, metavar="S", help="seconds between two heartbeats (default 1)")
     gateway.options(parser)
     parser.epilog = "example: neurath carrier pair --config node-1.toml --server http://127.0.0.1:8642 --token TOKEN"
 
@@ -36,15 +41,48 @@ def run(args: argparse.Namespace, out: Output) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     with gateway.riding(args) as riding, contextlib.closing(Node(told, riding)) as node:
-        _said(node, out)
-        role = node.role
-        while not ended.wait(args.beat):
-            with contextlib.suppress(LinkError):
-                node.beat(b"")
-            if node.role is not role:
-                role = node.role
-                _said(node, out)
+        _beating(node, args.beat, ended, lambda: _said(node, out))
     return 0
+
+
+def _beating(node: Node, every: float, ended: threading.Event, say: Callable[[], None]) -> None:
+    """Beats until it is told to end; says its role at first and whenever it changes."""
+    say()
+    role = node.role
+    while not ended.wait(every):
+        with contextlib.suppress(LinkError):
+            node.beat(b"")
+        if node.role is not role:
+            role = node.role
+            say()
+
+
+def readable(rest: str) -> None:
+    """UsageError for words that name no node's file."""
+    from neurath.carriers.pair import settings
+
+    if not rest:
+        raise UsageError("no file of a node", "docs/spec/pair.md shows one", "--carrier pair:FILE.toml")
+    settings(rest)
+
+
+@contextlib.asynccontextmanager
+async def hosted(rest: str, server: Server) -> AsyncIterator[str]:
+    """A node inside the server's process, by its file, while the context is open: for a server that is itself one of a pair.
+    Yields its address; changes of its role go to the log."""
+    import asyncio
+
+    from neurath.carriers.pair import Node, settings
+
+    told, ended = settings(rest), threading.Event()
+    with contextlib.closing(Node(told, server.riding)) as node:
+        thread = threading.Thread(target=_beating, args=(node, BEAT, ended, lambda: None), name="pair-beat", daemon=True)
+        thread.start()
+        try:
+            yield "pair " + ":".join(map(str, told.address))
+        finally:
+            ended.set()
+            await asyncio.to_thread(thread.join)
 
 
 def _said(node: Node, out: Output) -> None:

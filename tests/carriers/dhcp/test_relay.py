@@ -11,6 +11,7 @@ from neurath.carriers.dhcp import relay
 from neurath.carriers.dhcp.clients import Client, Clients, read
 from neurath.carriers.dhcp.relay import Enrich, Heard, Known, Note, Send, Site, To
 from neurath.carriers.dhcp.runner import Relay, Runner, Silent
+from neurath.carriers.dhcp.slots import Own
 from neurath.errors import UsageError
 from neurath.wire import dhcp
 from neurath.wire.dhcp import CIADDR, GIADDR, YIADDR, Code, Op, Sub
@@ -290,7 +291,7 @@ def test_no_packet_of_an_enrolled_client_breaks_anything(message):
 def test_who_else_uses_our_codes_is_said_once():
     theirs = dhcp.packed(request(OTHER, [(Code.TYPE, b"\x03"), (Code.WANTED, b"\x01\xe1")]))
     assert relay.clash(SITE, theirs) == "52:54:00:00:00:02, not enrolled, uses option 225"
-    assert relay.clash(replace(SITE, piece=230), theirs) == ""
+    assert relay.clash(replace(SITE, slot=Own(224, 230)), theirs) == ""
     assert relay.clash(SITE, dhcp.packed(request())) == "", "its own may"
     _, (out,), _ = up(request())
     assert relay.clash(SITE, dhcp.packed(answer(out, more=[(225, b"x")]))).startswith("the server sends option 225 itself")

@@ -1,13 +1,15 @@
 """Real sites: Kea and dnsmasq unmodified, stock clients, our relay between them, a gateway to a real server."""
 
+import contextlib
 import json
 import socket
 import time
 
 import pytest
 
-from neurath.carriers.dhcp.renewer import Renewer
+from neurath.carriers.dhcp.renewer import Renewer, rides
 from neurath.carriers.dhcp.spool import Spool
+from neurath.carriers.http import Place
 from neurath.errors import LinkError
 from neurath.terminal.staging.trickle import Ram, Session
 from neurath.wire import trickle
@@ -195,3 +197,74 @@ def test_the_agents_own_renewer_tells_what_it_has_and_gets_what_it_lacks(site):
     assert len(rows) == beats, "one request a heartbeat"
     assert {row[0] for row in rows} == {address(machine)}
     assert tshark(site.path / "near.pcap", "_ws.malformed || icmp") == []
+
+
+@pytest.mark.parametrize("kind", ["relay", "pool"])
+def test_the_response_part_inside_the_servers_own_process_answers_as_it_does_apart(site, kind):
+    """`serve --carrier dhcp:FILE`: no gateway and no session between; a real client, and Kea behind the relay."""
+    machine = site.client("dhclient", MACS["dhclient"])
+    site.client("foreign", MACS["foreign"])
+    site.enrol(f'terminal = "dhclient"\nmac = "{MACS["dhclient"]}"')
+    if kind == "relay":
+        site.kea()
+        file = site.config(f'relay-to = ["{SERVER}"]\nkeep = "{site.path}/keep"')
+    else:
+        file = site.config(
+            f'pool = "10.77.0.50-10.77.0.60"\nlease = 8\nrenew = 2\nrouter = "{NEAR}"\nkeep = "{site.path}/keep"'
+        )
+    source = Source(site, ("dhclient",), carrier=file)
+    seen = site.net.capture(site.relay, "near", site.path / "near.pcap", udp(67, 68))
+    spool = site.dhclient(machine)
+    site.dhclient(site.clients["foreign"], trickle=False)
+    assert gather({"dhclient": spool}, 120) == {"dhclient": source.bytes}
+    until(lambda: address(site.clients["foreign"]), "the stranger has its lease", 60)
+    seen.close()
+    assert tshark(site.path / "near.pcap", "_ws.malformed") == []
+    assert "bytes ride to dhclient" in (site.path / "serve.log").read_text(), "one line a changed packet, in its log"
+    source.stop()
+    assert source.process.returncode == 0
+
+
+@pytest.mark.parametrize("client", ["dhclient", "dhcpcd", "udhcpc"])
+def test_where_the_site_forbids_its_own_codes_pieces_ride_under_an_enterprise_number(site, client):
+    """Options 124 and 125: stock clients with the hooks as they are shipped, through the relay from Kea."""
+    machine = site.client(client, MACS[client])
+    site.enrol(f'terminal = "{client}"\nmac = "{MACS[client]}"\nroom = {212 if client == "udhcpc" else 504}')
+    site.kea()
+    source = Source(site, (client,), size=2048)
+    site.carrier("--relay-to", SERVER, "--enterprise", 32473, *source.words)
+    until(lambda: list((site.path / "keep").glob("*-*/0")), "the gateway has the pieces", 60)
+    seen = site.net.capture(site.relay, "near", site.path / "near.pcap", udp(67, 68))
+    match client:
+        case "dhclient":
+            spool = site.dhclient(machine, vendor="-vendor")
+        case "dhcpcd":
+            spool = site.dhcpcd(machine, vendor="-vendor")
+        case _:
+            spool = site.udhcpc(machine, 1.5, option=125)
+    assert gather({client: spool}, 120) == {client: source.bytes}
+    seen.close()
+    judged = tshark(site.path / "near.pcap", "dhcp.type == 2", ["dhcp.option.type", "dhcp.option.vi.enterprise"])
+    assert not [row for row in judged if {"224", "225"} & set(row[0].split(","))]
+    assert len([row for row in judged if row[1] == "32473"]) >= 3
+    assert tshark(site.path / "near.pcap", "_ws.malformed") == []
+
+
+def test_the_agents_own_renewer_uses_the_enterprise_number_too(site):
+    machine = site.client("dhclient", MACS["dhclient"])
+    site.enrol(f'terminal = "dhclient"\nmac = "{MACS["dhclient"]}"\nroom = 1200')
+    site.kea()
+    source = Source(site, ("dhclient",))
+    site.carrier("--relay-to", SERVER, "--enterprise", 32473, *source.words)
+    until(lambda: list((site.path / "keep").glob("*-*/0")), "the gateway has the pieces", 60)
+    site.dhclient(machine, trickle=False)
+    until(lambda: address(machine), "there is a lease", 60)
+    session, renewer, complete = Session(Ram(1 << 20)), rides("dhcp:eth0,enterprise=32473", Place("", "dhclient")), None
+    for _ in range(300):
+        state = session.state(renewer.descriptor.reply_room, 120)
+        with contextlib.suppress(LinkError):
+            complete = session.accept(machine.call(renewer.beat, trickle.encode_state(state))).complete
+        if complete is not None:
+            break
+    assert complete is not None
+    assert session.active.file.read(0, complete.size) == source.bytes

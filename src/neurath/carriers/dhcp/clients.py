@@ -61,6 +61,9 @@ class Clients:
         return max(found, key=lambda one: bool(one.mac), default=None)
 
 
+NOBODY = Clients()
+
+
 def read(text: str) -> Clients:
     """The list from its TOML, `[[client]]` tables; UsageError names what is wrong."""
     try:
@@ -68,7 +71,14 @@ def read(text: str) -> Clients:
     except tomllib.TOMLDecodeError as fault:
         raise _wrong(str(fault)) from None
     rows = given.pop("client", [])
-    if given or not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+    if given:
+        raise _wrong("only [[client]] tables stand here")
+    return listed(rows)
+
+
+def listed(rows: object) -> Clients:
+    """The list from its rows."""
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise _wrong("only [[client]] tables stand here")
     return Clients(tuple(_client(row) for row in rows))
 

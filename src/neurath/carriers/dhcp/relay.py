@@ -9,6 +9,7 @@ from enum import Enum
 
 from neurath.carriers.base import Seen
 from neurath.carriers.dhcp.clients import Client, Clients
+from neurath.carriers.dhcp.slots import USUAL, Slot
 from neurath.errors import DataError
 from neurath.wire import dhcp
 from neurath.wire.cbor import malformed
@@ -66,7 +67,7 @@ class Enrich:
     seen: Seen
     state: bytes | None
     room: int
-    code: int
+    slot: Slot
     send: Send
     note: Note
 
@@ -74,7 +75,7 @@ class Enrich:
         """The packet with what rides, or as it was where nothing does."""
         if not value or len(value) > self.room:
             return self.send
-        return replace(self.send, data=dhcp.packed(self.message.with_(self.code, value)))
+        return replace(self.send, data=dhcp.packed(self.slot.put(self.message, value)))
 
 
 Action = Send | Enrich | Note
@@ -83,15 +84,14 @@ Action = Send | Enrich | Note
 @dataclass(frozen=True, slots=True)
 class Site:
     """Where the relay stands: its address on the clients' side and that network, the servers, its circuit-id, and how it
-    behaves. `state` and `piece` are option codes."""
+    behaves. `slot`: where state and pieces stand."""
 
     address: bytes
     network: tuple[int, int]
     servers: tuple[bytes, ...]
     clients: Clients
     circuit: bytes = b"neurath"
-    state: int = 224
-    piece: int = 225
+    slot: Slot = USUAL
     observe: bool = False
     drain: bool = False
 
@@ -118,18 +118,17 @@ class Known:
 
 
 def clash(site: Site, data: bytes) -> str:
-    """Who else uses one of our two option codes here, in a person's words; "" nobody in this packet. The site's server and
-    clients that are not enrolled count."""
+    """Who else uses the place of ours here, in a person's words; "" nobody in this packet. The site's server and clients that
+    are not enrolled count."""
     try:
         message = dhcp.decode(data)
         if message.op == Op.REPLY:
-            used = [code for code in (site.state, site.piece) if message.get(code) is not None]
-            return f"the server sends option {used[0]} itself: nothing will ride where it does" if used else ""
+            free = site.slot.piece(message) is None and site.slot.state(message) is None
+            return "" if free else f"the server sends {site.slot.taken(message)} itself: nothing will ride where it does"
         if site.clients.of(message) is not None:
             return ""
-        wanted = message.get(Code.WANTED) or b""
-        used = [code for code in (site.state, site.piece) if code in wanted or message.get(code) is not None]
-        return f"{message.chaddr.hex(':')}, not enrolled, uses option {used[0]}" if used else ""
+        used = site.slot.taken(message)
+        return f"{message.chaddr.hex(':')}, not enrolled, uses {used}" if used else ""
     except DataError:
         return ""
 
@@ -144,6 +143,7 @@ def from_client(site: Site, known: Known | None, heard: Heard) -> tuple[Known | 
         message = dhcp.decode(data)
         client = site.clients.of(message)
         changed = _up(site, message) if client is not None else message
+        state, wanted = (site.slot.state(message), site.slot.wanted(message)) if client is not None else (None, False)
     except DataError:
         return known, _plain_up(site, data)
     if client is None or site.observe:
@@ -162,9 +162,9 @@ def from_client(site: Site, known: Known | None, heard: Heard) -> tuple[Known | 
     known = Known(
         client,
         server,
-        message.get(site.state),
+        state,
         max(maximum, dhcp.SMALLEST_MAXIMUM),
-        site.piece in (message.get(Code.WANTED) or b"") or message.get(site.state) is not None,
+        wanted,
         message.giaddr,
         handed,
         left,
@@ -243,15 +243,18 @@ def from_server(site: Site, known: Known | None, data: bytes) -> tuple[Known | N
         told = replace(told, text=told.text + ("" if ours else ", handed back"), points=ours, lease=lease)
     if not ours or known is None or not _takes(site, known, message):
         return known, (send, told)
-    room = min(known.client.room, dhcp.fits(_room(known) - len(dhcp.encode(replace(changed, tail=b"")))))
+    room = min(known.client.room, site.slot.room(_room(known) - len(dhcp.encode(replace(changed, tail=b"")))))
     where = message.yiaddr if message.ciaddr == dhcp.NOWHERE else message.ciaddr
     seen = Seen(known.client.name(message.chaddr), "dhcp", dotted(where))
-    return replace(known, asked=False), (Enrich(changed, seen, known.state, room, site.piece, send, told),)
+    return replace(known, asked=False), (Enrich(changed, seen, known.state, room, site.slot, send, told),)
 
 
 def _takes(site: Site, known: Known, message: Message) -> bool:
-    """Pieces ride on acknowledged leases only, where the client asks for them and the site's server does not use the code."""
-    return message.type is Type.ACK and known.asked and message.get(site.piece) is None
+    """Pieces ride on acknowledged leases only, where the client asks for them and the site's server does not use the place."""
+    try:
+        return message.type is Type.ACK and known.asked and site.slot.piece(message) is None
+    except DataError:
+        return False
 
 
 def _room(known: Known) -> int:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from neurath.carriers.base import Descriptor
 from neurath.carriers.dhcp.clients import MOST_ROOM
+from neurath.carriers.dhcp.slots import LONGEST, USUAL, Slot, Vendor
 from neurath.carriers.dhcp.sockets import CLIENT_PORT, SERVER_PORT, address_of, datagram, hardware_of
 from neurath.carriers.http import Place
 from neurath.errors import DataError, LinkError, NeurathError, RefusedError, UsageError
@@ -26,14 +27,6 @@ _BINDTODEVICE = 25
 _EVERYBODY = b"\xff" * 4
 
 
-@dataclass(frozen=True, slots=True)
-class Codes:
-    """Options of state and pieces."""
-
-    state: int = 224
-    piece: int = 225
-
-
 @dataclass(slots=True)
 class Renewer:
     """One interface. `server` is learned from the first acknowledgement, which is asked of everybody (as at T2)."""
@@ -41,7 +34,7 @@ class Renewer:
     interface: str
     server: bytes = b""
     patience: float = PATIENCE
-    codes: Codes = Codes()
+    slot: Slot = USUAL
     descriptor: Descriptor = field(default=Descriptor("dhcp", MOST_ROOM, "dynamic", True, False))
 
     def beat(self, state: bytes) -> bytes:
@@ -70,12 +63,11 @@ class Renewer:
                 "the lease is over", f"{dhcp.dotted(address)}: the server says no", "the system's client gets another"
             )
         self.server = got.get(Code.SERVER) or b""
-        return got.get(self.codes.piece) or b""
+        return self.slot.piece(got) or b""
 
     def request(self, state: bytes, address: bytes, mac: bytes) -> Message:
-        wanted = bytes([Code.MASK, Code.ROUTER, Code.LEASE, Code.SERVER, Code.RENEW, Code.REBIND, self.codes.piece])
-        words = [(Code.TYPE, bytes([Type.REQUEST])), (Code.MAXIMUM, (1500).to_bytes(2, "big")), (Code.WANTED, wanted)]
-        message = dhcp.message(Op.REQUEST, secrets.token_bytes(4), mac, [*words, (self.codes.state, state)])
+        words = [(Code.TYPE, bytes([Type.REQUEST])), (Code.MAXIMUM, (1500).to_bytes(2, "big")), *self.slot.words(state)]
+        message = dhcp.message(Op.REQUEST, secrets.token_bytes(4), mac, words)
         return message.at(CIADDR, address)
 
 
@@ -125,12 +117,20 @@ class Ear:
 
 
 def rides(spec: str, place: Place) -> Renewer:
-    """`dhcp:IFACE` or `dhcp:IFACE,SERVER`."""
-    interface, _, server = spec.partition(":")[2].partition(",")
+    """`dhcp:IFACE`, `dhcp:IFACE,SERVER`, each with `,enterprise=NUMBER` where the site's DHCP gives no options 224 to 254."""
+    interface, *more = spec.partition(":")[2].split(",")
+    numbers = [word.partition("=")[2] for word in more if word.startswith("enterprise=")]
+    servers = [word for word in more if not word.startswith("enterprise=")]
+    if not interface or len(numbers) > 1 or len(servers) > 1:
+        raise UsageError(
+            "which interface?", "the one whose lease is renewed: dhcp:IFACE[,SERVER][,enterprise=N]", "--heartbeat dhcp:eth0"
+        )
     try:
-        found = ipaddress.IPv4Address(server).packed if server else b""
+        found = ipaddress.IPv4Address(servers[0]).packed if servers and servers[0] else b""
     except ValueError:
-        raise UsageError(f"{server[:40]!r} is no IPv4 address", "of the DHCP server", "--heartbeat dhcp:eth0") from None
-    if not interface:
-        raise UsageError("which interface?", "the one whose lease is renewed", "--heartbeat dhcp:eth0")
-    return Renewer(interface, found)
+        raise UsageError(f"{servers[0][:40]!r} is no IPv4 address", "of the DHCP server", "--heartbeat dhcp:eth0") from None
+    if not numbers:
+        return Renewer(interface, found)
+    number = int(numbers[0]) if numbers[0].isascii() and numbers[0].isdigit() else 0
+    room = Descriptor("dhcp", LONGEST, "dynamic", True, False)
+    return Renewer(interface, found, slot=Vendor(number), descriptor=room)

@@ -13,6 +13,7 @@ from pathlib import Path
 from neurath.carriers.base import Seen
 from neurath.carriers.dhcp.clients import Client, Clients
 from neurath.carriers.dhcp.relay import Action, Enrich, Heard, Note, Send, To
+from neurath.carriers.dhcp.slots import USUAL, Slot
 from neurath.disk import write_whole
 from neurath.errors import DataError, UsageError
 from neurath.wire import dhcp
@@ -141,8 +142,7 @@ class Standalone:
     pool: Pool
     clients: Clients
     leases: Leases
-    state: int = 224
-    piece: int = 225
+    slot: Slot = USUAL
 
     def __call__(self, heard: Heard, now: float) -> tuple[Action, ...]:
         try:
@@ -212,13 +212,15 @@ class Standalone:
         maximum = max(int.from_bytes(message.get(Code.MAXIMUM) or b"", "big"), dhcp.SMALLEST_MAXIMUM)
         left = min(maximum - dhcp.BELOW, dhcp.LONGEST) - len(dhcp.encode(made))
         seen = Seen(client.name(message.chaddr), "dhcp", dotted(address))
-        room = min(client.room, dhcp.fits(left))
-        return (Enrich(made, seen, message.get(self.state), room, self.piece, send, note),)
+        room = min(client.room, self.slot.room(left))
+        return (Enrich(made, seen, self.slot.state(message), room, self.slot, send, note),)
 
     def _enrolled(self, message: Message) -> Client | None:
         """The client's line, where it asks for what rides."""
-        asks = self.piece in (message.get(Code.WANTED) or b"") or message.get(self.state) is not None
-        return self.clients.of(message) if asks else None
+        try:
+            return self.clients.of(message) if self.slot.wanted(message) else None
+        except DataError:
+            return None  # its lease does not suffer for what else it says
 
 
 def _leaves(made: Message, kind: Type) -> Send:
