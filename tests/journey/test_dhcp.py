@@ -14,7 +14,7 @@ from tests.rigs.net import laid, until
 from tests.server.world import KEY, MODEL, image
 
 MAC = "52:54:00:00:03:01"
-IMAGES = {n: image(n, 6000) for n in (1, 2)}
+IMAGES = {n: image(n, 3000) for n in (1, 2)}
 
 
 @pytest.mark.heavy
@@ -40,7 +40,7 @@ def test_an_update_rides_on_renewals_of_a_stock_client_and_is_installed(tmp_path
         site.enrol(f'terminal = "t1"\nmac = "{MAC}"')
         site.kea()
         site.server.start(*NEURATH, "serve", *data, "--host", SERVER, log=tmp_path / "serve.log")
-        site.server.listens(8642)
+        site.server.listens(8642, limit=60)
         bank = ("--bank", tmp_path / "t1.bank", "--model", tmp_path / "phone.toml")
         first = ("--image", tmp_path / "1.bin", "--envelope", tmp_path / "1.env", "--id", "t1")
         keys = ("--release-key", tmp_path / "release.pub.pem", "--ticket-key", tmp_path / "data/ticket.pub.pem")
@@ -52,7 +52,7 @@ def test_an_update_rides_on_renewals_of_a_stock_client_and_is_installed(tmp_path
             *NEURATH, "agent", "run", *bank, "--server", f"http://{SERVER}:8642", "--token", token, "--trickle", "0.5",
             "--heartbeat", f"spool:{spool}", "--stage", tmp_path / "stage", "--once", "--json", log=tmp_path / "agent.log",
         )  # fmt: skip
-        until(lambda: agent.poll() is not None, "the agent has ended", 120)
+        until(lambda: agent.poll() is not None, "the agent has ended", 240)
         assert agent.returncode == 0, (tmp_path / "agent.log").read_text()[-2000:]
         bulk.close()
         assert b"GET /DEFAULT/controller/v1/t1/softwaremodules/" not in (tmp_path / "wan.pcap").read_bytes().replace(

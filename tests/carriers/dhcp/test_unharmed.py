@@ -251,6 +251,7 @@ def test_observing_changes_nothing_and_says_what_would_be(site):
     site.net.later(people.close)
     until(lambda: people.bound == 20, "all have a lease", 30)
     time.sleep(2 * T1)
+    people.close()
     near.close()
     far.close()
     compared, _ = same(site, {member.mac for member in people.members})
