@@ -196,6 +196,18 @@ def test_a_narrow_line_that_others_use_too_is_not_called_wide(seed: int) -> None
     assert carried * 200 / (beats * 0.53 * 12_000) <= 0.05
 
 
+@pytest.mark.parametrize("waited", [0.0, 0.2, 0.5, 2.0])
+def test_an_empty_answer_that_was_slow_does_not_make_a_narrow_line_look_wide(waited: float) -> None:
+    """9.6 kbit/s: the first measurement waited for something else, so that answers with pieces are quicker than it."""
+    spare, counts = Spare(), []
+    for beat in range(1, 40):
+        count = 0 if beat in EARLY else max(1, int(0.05 * spare.rate * 5.0 / 200))
+        counts.append(count)
+        spare = spare.heard(count * 200, 1.2 + count * 200 / 1200 + (waited if beat == 2 else 0.0))
+    assert max(counts) == 1
+    assert spare.rate == pytest.approx(1200)
+
+
 class Others:
     """Other traffic whose round trips are told."""
 

@@ -40,6 +40,9 @@ class Spare:
         """An answer with `count` bytes of pieces took `took` seconds."""
         if self.floor == 0:
             return self if count else replace(self, floor=took)
+        if count and took < self.floor:
+            # The empty answer was slow for reasons of its own. That says nothing of the rate: a narrow line would look wide.
+            return replace(self, floor=took)
         # Only an empty answer lets the floor rise, by a quarter of the way: the terminal may have moved to a slower network,
         # or this one waited for others.
         floor = min(took, self.floor) if count or took < self.floor else self.floor + (took - self.floor) / 4
