@@ -25,6 +25,7 @@ EVENTS: tuple[ev.Event, ...] = (
     ev.PoweredUp(Fate.BOOT),
     ev.PoweredUp(Fate.BOOT, candidate=True),
     ev.PoweredUp(Fate.BOOT, candidate=True, action="1"),
+    ev.PoweredUp(Fate.BOOT, candidate=True, action="1", waits=True),
     ev.PoweredUp(Fate.FETCH, plan=PLAN),
     ev.PoweredUp(Fate.BOOT, action="1", back="its health check failed"),
     ev.PoweredUp(Fate.RESTORE, action="1"),

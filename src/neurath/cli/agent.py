@@ -335,12 +335,16 @@ def _running(args: argparse.Namespace, out: Output) -> int:
     """Every component of the agent that runs here."""
     from neurath.terminal.control import request
 
-    for one in request(_socket(args), {"do": "status"})["components"]:
+    found = request(_socket(args), {"do": "status"})
+    for one in found["components"]:
         line = f"{one['component']:16} {one['phase']}"
         line += f"  {one['offered']}, {one['held']:,} of {one['size']:,} bytes" if "offered" in one else ""
         line += f"  {one['waits']}" if one.get("waits") else ""
         line += f"  (said: {one['answer']})" if one.get("answer") else ""
         out.data(line, **one)
+    if restart := found.get("restart"):
+        line = f"{'restart':16} wanted for {', '.join(sorted(restart['wanted']))}  {restart.get('waits', '')}".rstrip()
+        out.data(line, **({"component": "restart"} | restart))
     return 0
 
 

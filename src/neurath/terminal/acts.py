@@ -137,7 +137,7 @@ class Acts:
                 parts.heart.session.power_up()
             parts.attach(woken.fate)
         parts.trace.note("power up", fate=woken.fate.name, candidate=woken.candidate)
-        return replace(woken, action=self._action)
+        return replace(woken, action=self._action or woken.action)
 
     # ---- the link -------------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from neurath.terminal.dbus import Facade
     from neurath.terminal.heart import Heart
     from neurath.terminal.memory.services import Services
+    from neurath.terminal.restart import Restarts
 
 #: Seconds between check-ins where heartbeats carry all there is to carry.
 DAY = 86400.0
@@ -63,6 +64,7 @@ class Agent:
         self._alarm = alarm
         self._seen = clock()
         self.closing: list[Callable[[], None]] = []
+        self.restarts: Restarts | None = None
 
     # ---- of a terminal with one component ---------------------------------------------------------------------------
 
@@ -90,11 +92,12 @@ class Agent:
     def wait(self, longest: float = 3600.0) -> None:
         """Until somebody's next moment or a word from another thread, `longest` seconds at most; then everybody ticks whose
         moment it is."""
+        restarts = [] if self.restarts is None else [self.restarts]
         end = min([self._clock() + longest, *(life.due for life in self.lives)])
         wired = any(life.parts.wire is not None for life in self.lives)
         heard: list[Life] = []
         while not (heard := [life for life in self.lives if life.listen()]):
-            left = end - self._clock()
+            left = min([end, *(one.due for one in restarts)]) - self._clock()
             if left <= 0 or self._was_set_back():
                 break
             self._pause(min(left, LOOK) if wired else left)
@@ -102,6 +105,8 @@ class Agent:
         for life in self.lives:
             if life in heard or now >= life.due or len(self.lives) == 1:
                 life.tick()
+        for one in restarts:
+            one.tick(self._clock())
 
     def _pause(self, seconds: float) -> None:
         if self._alarm is None:
@@ -117,6 +122,8 @@ class Agent:
             return False
         for life in self.lives:
             life.hasten()
+        if self.restarts is not None:
+            self.restarts.hasten()
         return True
 
     def run(self, *, once: bool = False) -> Ending:
@@ -151,6 +158,7 @@ class _Base:
     services: Services | None
     hearts: list[Heart]  # at most one: all components gather on the same heartbeats
     closing: list[Callable[[], None]]
+    restarts: Restarts | None
 
 
 def _services(setup: Setup) -> Services | None:
@@ -182,9 +190,11 @@ def compose(setup: Setup, watch: Watch) -> Agent:
 
     notices = Notices() if setup.notify else Notices(show=lambda text: None)
     trace = Trace(setup.trace, seen)
-    base = _Base(setup, trace, threading.RLock(), threading.Event(), Holds(), prompt, _services(setup), [], closing)
+    base = _Base(setup, trace, threading.RLock(), threading.Event(), Holds(), prompt, _services(setup), [], closing, None)
+    base = replace(base, restarts=_restarts(base))
     lives = [_life(base, component) for component in setup.components]
     agent = Agent(lives, alarm=base.alarm)
+    agent.restarts = None if setup.once else base.restarts
     if setup.control is not None or setup.dbus:
         controls += _counters(base, lives)
         agent.closing += [one.close for one in controls]
@@ -201,7 +211,7 @@ def _counters(base: _Base, lives: Sequence[Life]) -> list[Control | Facade]:
     from neurath.terminal.control import Control
     from neurath.terminal.desk import Desk
 
-    setup, desk = base.setup, Desk(lives, base.holds)
+    setup, desk = base.setup, Desk(lives, base.holds, base.restarts)
     found: list[Control | Facade] = []
     if setup.control is not None:
         found.append(Control(setup.control, desk.ask, desk.gone, setup.control_group))
@@ -213,6 +223,26 @@ def _counters(base: _Base, lives: Sequence[Life]) -> list[Control | Facade]:
             return found
         found.append(made(setup.dbus, desk.ask, desk.gone, lambda why: base.trace.note("no bus", why=why)))
     return found
+
+
+def _restarts(base: _Base) -> Restarts | None:
+    """The restart of the machine, where a component may need one: whatever uses any component holds it back as well."""
+    setup = base.setup
+    if setup.restart is None or setup.state is None:
+        return None
+    from neurath.terminal.restart import Restarts
+
+    used = [one for uses in (setup.restart.uses, *(part.uses for part in setup.components)) for one in subjects(uses)]
+    inuse = InUse(used, lambda: gate.changed()) if used else None
+    gate = AskingGate(setup.restart.asking, inuse, setup.state / "restart.consent", base.tell, base.holds)
+    made = Restarts(setup.restart, setup.state, gate, base.trace.say)
+
+    def changed() -> None:
+        made.hasten()
+        base.alarm.set()
+
+    gate.changed = changed
+    return made
 
 
 def _ring(lives: Sequence[Life]) -> None:
@@ -248,8 +278,10 @@ def _software(base: _Base, component: Component) -> Life:
     if heart is not None:
         folder = _gathering(setup) or folder
     lender = base.services or Budget(component.ram if component.ram is not None else RAM)
+    installer = software(setup, component)
+    installer.waiting = None if base.restarts is None else base.restarts.of(component.name)
     parts = Parts(
-        installer=software(setup, component),
+        installer=installer,
         carrier=link(_place(setup, setup.id)),
         transfer=Transfer(lender, folder, piece=PIECE, alone=heart is None, whole=True),
         arena=lambda running: lender,

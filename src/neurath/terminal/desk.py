@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from neurath.errors import NotFound, UsageError
 from neurath.terminal.asking import AskingGate, Hold, Holds
@@ -13,6 +13,10 @@ from neurath.terminal.consent import Answer
 from neurath.terminal.life import Life
 from neurath.terminal.machine import events as ev
 
+if TYPE_CHECKING:
+    from neurath.terminal.restart import Restarts
+
+RESTART = "restart"
 #: A hold that names no time ends after this, seconds; none is longer than a day.
 HOLD, LONGEST = 3600.0, 86400.0
 
@@ -20,9 +24,10 @@ HOLD, LONGEST = 3600.0, 86400.0
 class Desk:
     """Answers requests of docs/spec/control.md 2."""
 
-    def __init__(self, lives: Sequence[Life], holds: Holds) -> None:
+    def __init__(self, lives: Sequence[Life], holds: Holds, restarts: Restarts | None = None) -> None:
         self._lives = {life.name: life for life in lives}
         self._holds = holds
+        self._restarts = restarts
         self._doing = {
             "status": self._status,
             "answer": self._answer,
@@ -52,27 +57,38 @@ class Desk:
             raise NotFound(f"no component {str(name)[:64]!r}", f"there are: {', '.join(self._lives)}", "neurath agent status")
         return self._lives[name]
 
+    def _is_restart(self, name: str) -> bool:
+        return self._restarts is not None and name == RESTART
+
+    def _asked(self, request: Mapping[str, Any]) -> tuple[str, AskingGate]:
+        """Whom it is about: a component, or the restart of the machine."""
+        if self._restarts is not None and self._is_restart(str(request.get("component", ""))):
+            return RESTART, self._restarts.gate
+        life = self._life(request)
+        return life.name, _gate(life)
+
     def _status(self, who: str, request: Mapping[str, Any]) -> Mapping[str, object]:
-        return {"components": [shown(life) for life in self._lives.values()]}
+        restart = {} if self._restarts is None else self._restarts.shown()
+        return {"components": [shown(life) for life in self._lives.values()]} | ({"restart": restart} if restart else {})
 
     def _answer(self, who: str, request: Mapping[str, Any]) -> Mapping[str, object]:
         try:
             answer = Answer(request.get("answer"))
         except ValueError:
             raise UsageError("this is no answer", f"{request.get('answer')!r}", "now, hour, tonight or no") from None
-        life = self._life(request)
-        _gate(life).answer(answer, time.time())
-        return {"component": life.name, "answer": answer.value}
+        name, gate = self._asked(request)
+        gate.answer(answer, time.time())
+        return {"component": name, "answer": answer.value}
 
     def _remind(self, who: str, request: Mapping[str, Any]) -> Mapping[str, object]:
-        life = self._life(request)
-        _gate(life).remind()
-        return {"component": life.name}
+        name, gate = self._asked(request)
+        gate.remind()
+        return {"component": name}
 
     def _busy(self, who: str, request: Mapping[str, Any]) -> Mapping[str, object]:
         """Until the connection ends, `free` is said, or the time is over."""
         name = str(request.get("component", ""))
-        if name:
+        if name and not self._is_restart(name):
             self._life(request)
         seconds = request.get("for", HOLD)
         if not isinstance(seconds, int | float) or not 0 < seconds <= LONGEST:
@@ -96,6 +112,8 @@ class Desk:
         for life in self._lives.values():
             if life.parts.bell is not None and isinstance(life.parts.gate, AskingGate) and life.parts.gate.wish is not None:
                 life.parts.bell.put(ev.UseEnded())
+        if self._restarts is not None:
+            self._restarts.gate.changed()
 
 
 def _gate(life: Life) -> AskingGate:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from neurath.terminal.acts import Acts, Ending, Parts, wanted_of
 from neurath.terminal.machine import Machine, Policy, Step
 from neurath.terminal.machine import events as ev
+from neurath.terminal.machine.state import NEVER, WAITS
 
 #: Steps in which bytes of a file are what people want to see.
 _COUNTING = frozenset({Step.RECEIVING, Step.PARKED, Step.CHECKING_FILE})
@@ -116,11 +117,14 @@ class Life:
 
     def hasten(self) -> None:
         """The clock was set back: whatever waited for a moment waits no more."""
-        self.machine = replace(self.machine, due=min(self.machine.due, self._clock()))
+        if self.machine.due != NEVER:
+            self.machine = replace(self.machine, due=min(self.machine.due, self._clock()))
 
     def ended(self) -> Ending | None:
         """How a run of one session ended, once it has."""
         ending = self.acts.pop_ending()
+        if self.machine.step is Step.RESTARTING:
+            return Ending(5, WAITS, "the new software is in place and counts from then on", "restart it")
         if ending is None or not self._rests():
             return None
         if self.parts.heart is not None and ending.code == 3 and self._good is None:

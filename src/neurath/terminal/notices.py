@@ -22,6 +22,16 @@ def text_of(word: Word, wish: Wish, reason: str, deadline: float) -> str:
     """What people read."""
     what = f"{wish.component} {wish.version}".strip()
     say = f"neurath agent answer {wish.component} ANSWER, which is {ANSWERS}"
+    if wish.component == "restart":
+        what, say = f"Restart for {wish.version}", f"neurath agent answer restart ANSWER, which is {ANSWERS}"
+        match word:
+            case Word.ASK:
+                return f"{what}: it is installed and counts from the next start of this machine. Restart now? {say}"
+            case Word.CLOSE:
+                return f"{what} waits: {reason}. Please end it; the machine restarts by itself."
+            case _:
+                when = time.strftime("%H:%M", time.localtime(deadline))
+                return f"Last warning: this machine restarts at {when} for {wish.version}. Please save your work."
     match word:
         case Word.ASK:
             words = f"{reason}: " if reason not in ("", ASKED) else ""

@@ -92,6 +92,18 @@ class Component:
 
 
 @dataclass(frozen=True, slots=True)
+class Restart:
+    """How this machine is restarted where a component needs it, and who may say no. `components`: what each needs, "always" or
+    a file that is there when one is needed; `boot`: a file that says another thing after each start of the machine."""
+
+    command: tuple[str, ...] = ("systemctl", "reboot")
+    asking: Asking = field(default_factory=lambda: Asking("ask"))
+    uses: Uses = field(default_factory=Uses)
+    boot: Path = Path("/proc/sys/kernel/random/boot_id")
+    components: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Setup:
     """One agent. `state` is the only directory it writes to, beside what it installs. `poll` None: as the server wishes."""
 
@@ -121,6 +133,7 @@ class Setup:
     notify: bool = True
     confirm_by_contact: bool = True
     lend: tuple[dict[str, Any], ...] = ()
+    restart: Restart | None = None  # None: no component needs one
 
 
 _DAY = 86400
@@ -143,7 +156,9 @@ def not_a_setup(why: str) -> DataError:
 
 def _setup(raw: dict[str, Any], folder: Path) -> Setup:
     given = dict(raw)
-    parts = tuple(_component(dict(one), folder) for one in given.pop("component"))
+    listed = [dict(one) for one in given.pop("component")]
+    restart = _restart(dict(given.pop("restart", {})), listed, folder)
+    parts = tuple(_component(one, folder) for one in listed)
     names = [one.name for one in parts]
     if not names or len(set(names)) != len(names):
         raise ValueError("an agent has at least one component, and no two of one name")
@@ -164,6 +179,7 @@ def _setup(raw: dict[str, Any], folder: Path) -> Setup:
         trickle=read("trickle", seconds),
         confirm_by_contact=given.pop("confirm", "contact") == "contact",
         ca=str(read("ca", _path(folder)) or ""),
+        restart=restart,
         lend=tuple(dict(one) for one in given.pop("lend", {}).get("service", ())),
         **_rest(given, Setup, "id model token tenant proxy push broker heartbeat control_group dbus notify"),
     )
@@ -191,12 +207,7 @@ def _component(raw: dict[str, Any], folder: Path) -> Component:
         root=read("root", _path(folder)),
         take=_one_of(str(raw.pop("take", "present")), ("present", "assigned"), "take"),
         mode=read("mode", lambda text: int(str(text), 8)),
-        uses=Uses(
-            paths=tuple(folder / one for one in _list(raw.pop("in_use", ()))),
-            locks=tuple(folder / one for one in _list(raw.pop("in_use_lock", ()))),
-            units=_list(raw.pop("in_use_unit", ())),
-            commands=tuple(words(one) for one in _list(raw.pop("in_use_command", ()))),
-        ),
+        uses=_uses(raw, folder),
         asking=_asking(raw, read),
         ahead=ahead,
         hooks=Hooks(
@@ -217,9 +228,39 @@ def _component(raw: dict[str, Any], folder: Path) -> Component:
     return made
 
 
-def _asking(raw: dict[str, Any], read: Callable[..., Any]) -> Asking:
+def _restart(raw: dict[str, Any], components: list[dict[str, Any]], folder: Path) -> Restart | None:
+    """The restart that components need (their word `restart`), None where none does; the word is taken from them."""
+    named = {str(one.get("name")): str(one.pop("restart")) for one in components if one.get("restart", "never") != "never"}
+    for one in components:
+        if one.pop("restart", "never") != "never" or (named and str(one.get("name")) == "restart"):
+            raise ValueError("restart is no name for a component where one needs a restart")
+        if str(one.get("name")) in named and one.get("installer", "bank") == "bank":
+            raise ValueError("a bank restarts by itself: restart is for components that are none")
+    read = _reader(raw, folder)
+    made = Restart(
+        command=words(raw.pop("command", "systemctl reboot")),
+        asking=_asking(raw, read, "ask"),
+        uses=_uses(raw, folder),
+        boot=read("boot", _path(folder)) or Restart().boot,
+        components={name: rule if rule == "always" else str(folder / rule) for name, rule in named.items()},
+    )
+    if raw:
+        raise ValueError(f"nobody knows {sorted(raw)[0]!r} of a restart")
+    return made if named else None
+
+
+def _uses(raw: dict[str, Any], folder: Path) -> Uses:
+    return Uses(
+        paths=tuple(folder / one for one in _list(raw.pop("in_use", ()))),
+        locks=tuple(folder / one for one in _list(raw.pop("in_use_lock", ()))),
+        units=_list(raw.pop("in_use_unit", ())),
+        commands=tuple(words(one) for one in _list(raw.pop("in_use_command", ()))),
+    )
+
+
+def _asking(raw: dict[str, Any], read: Callable[..., Any], consent: str = "wait") -> Asking:
     return Asking(
-        consent=_one_of(str(raw.pop("consent", "wait")), CONSENTS, "consent"),
+        consent=_one_of(str(raw.pop("consent", consent)), CONSENTS, "consent"),
         window=read("window", _window),
         deadline=seconds(raw.pop("deadline", 0)),
         warning=seconds(raw.pop("warning", 900)),

@@ -33,6 +33,11 @@ class Trace:
         except OSError:
             self._file = None
 
+    def say(self, moment: str, **fields: object) -> None:
+        """One moment, for the trace and for whoever watches."""
+        self.note(moment, **fields)
+        self._watch(moment, fields)
+
     def show(self, kind: str, **fields: object) -> None:
         """Progress, at once."""
         self._watch(kind, fields)

@@ -52,13 +52,15 @@ class _Reasoned:
 @dataclass(frozen=True, slots=True)
 class PoweredUp:
     """Power came, or a restart happened. `action` is what the runner carried over, "" after a true power cut; `back` says why
-    the software before runs again, where the new one was given up."""
+    the software before runs again, where the new one was given up; `waits`: what is there counts from the next start of the
+    machine on."""
 
     fate: Fate
     candidate: bool = False
     plan: OpenPlan | None = None
     action: str = ""
     back: str = ""
+    waits: bool = False
 
 
 class Tick(_Bare):

@@ -20,6 +20,12 @@ SOON = 2.0
 Actions = tuple[Do | Tell, ...]
 
 
+#: A moment that does not come: only an event ends the wait.
+NEVER = float("inf")
+#: What the world is told of software that counts from the next start of the machine on.
+WAITS = "it is installed and waits for a restart of this machine"
+
+
 class Step(Enum):
     """Where the machine waits, finer than the phase the world is told."""
 
@@ -158,6 +164,9 @@ def _powered_up(m: Machine, event: ev.PoweredUp, now: float) -> tuple[Machine, A
     fresh = Machine(policy=m.policy, due=now)
     judged = replace(fresh, action=event.action)
     match event.fate:
+        case Fate.BOOT if event.candidate and event.waits:
+            waiting = replace(judged, step=Step.RESTARTING, due=NEVER)
+            return waiting, (Tell(Phase.JUDGING, reason=WAITS, action=event.action), Do.CLOSE_LINK) if event.action else ()
         case Fate.BOOT if event.candidate:
             return replace(judged, step=Step.TRYING), (Do.SELF_TEST,)
         case Fate.BOOT if event.back and event.action:

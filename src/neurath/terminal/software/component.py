@@ -25,6 +25,7 @@ from neurath.wire.offer import Kind, Offer
 
 if TYPE_CHECKING:
     from neurath.terminal.install import Written
+    from neurath.terminal.restart import Waiting
 
 #: A release that came to nothing so often is not taken again.
 MAX_FAILURES = 3
@@ -85,6 +86,7 @@ class Software:
         self._envelope: Envelope | None = None
         self._offer: Offer | None = None
         self._gave_up = ""
+        self.waiting: Waiting | None = None  # what it asks where it needs a restart of the machine
 
     # ---- what is there ------------------------------------------------------------------------------------------------
 
@@ -128,12 +130,16 @@ class Software:
     def _started(self) -> ev.PoweredUp:
         record = self._record
         if record.target.size and _is(record.target, self._held()):
-            return ev.PoweredUp(Fate.BOOT, candidate=True)
+            if self.waiting is None:
+                return ev.PoweredUp(Fate.BOOT, candidate=True)
+            return ev.PoweredUp(Fate.BOOT, candidate=True, action=self.waiting.action(), waits=self.waiting.waits())
         if record.target.size:
             self.form.back()
             self._write(replace(record, target=ImageRecord()))
         self.form.tidy()
         back, self._gave_up = self._gave_up, ""
+        if self.waiting is not None:
+            self.waiting.waits()  # what was given up runs until then
         return ev.PoweredUp(Fate.BOOT, back=back)
 
     def _write(self, record: Installed) -> None:
@@ -254,6 +260,7 @@ class Software:
         target = ImageRecord(sealed.image, sealed.image_size, sealed.digest[:16], sealed.sequence, sealed.epoch)
         try:
             data = self._proven(file)
+            self._begin(sealed.version)
             self._write(replace(record, target=target, installs=record.installs + 1))
             self.form.put(data, sealed.image)
         except (NeurathError, OSError) as fault:
@@ -261,6 +268,10 @@ class Software:
         said = self._hook(self._hooks.after)
         self._gave_up = said or ""
         return ev.Rewritten() if said is None else ev.RewriteFailed(said)
+
+    def _begin(self, version: str) -> None:
+        if self.waiting is not None:
+            self.waiting.begin(version, "" if self._offer is None else self._offer.action)
 
     def _undone(self, reason: str) -> Written:
         if not self._record.target.size:
@@ -295,6 +306,8 @@ class Software:
                 cleared = replace(record, confirmed=record.target, target=ImageRecord(), failed=bytes(16), failures=0)
                 self._write(cleared)
             self.form.tidy()
+            if self.waiting is not None:
+                self.waiting.end()
         except (NeurathError, OSError) as fault:
             return ev.NotConfirmed(_why(fault))
         return ev.Confirmed()
@@ -307,6 +320,7 @@ class Software:
             failures = record.failures + 1 if record.failed == record.target.envelope else 1
             record = replace(record, failed=record.target.envelope, failures=failures)
         try:
+            self._begin("before")
             self._write(record)
             self.form.back()
             self._write(replace(record, target=ImageRecord()))
@@ -314,6 +328,8 @@ class Software:
         except (NeurathError, OSError) as fault:
             reason = f"{reason}; the software before cannot be put back: {_why(fault)}"
         self._hook(self._hooks.after)
+        if self.waiting is not None:
+            self.waiting.waits()
         self._gave_up = f"{reason}; the software before runs again"
         return ev.RolledBack(self._gave_up)
 
