@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurath.carriers.base import Descriptor
+from neurath.errors import LinkError
 from neurath.terminal.heart import EARLY, MEASURE, Heart, Spare
 from neurath.terminal.machine import Policy, Step
 from neurath.terminal.staging.trickle import Ram, Session
@@ -141,12 +142,15 @@ class Line:
     latency: float = 1.2
     at: float = 0.0
     period: float = 60.0
+    dead: bool = False
 
     @property
     def descriptor(self) -> Descriptor:
         return Descriptor("line", 0xFFFF, "dynamic", False, False)
 
     def beat(self, state: bytes) -> bytes:
+        if self.dead:
+            raise LinkError("dead", "", "")
         told = trickle.decode_state(state)
         share = 0.05 * trickle.rate_of(told.link) * self.period / self.far.piece
         self.far.count = max(1, int(share))
@@ -206,6 +210,76 @@ def test_an_empty_answer_that_was_slow_does_not_make_a_narrow_line_look_wide(wai
         spare = spare.heard(count * 200, 1.2 + count * 200 / 1200 + (waited if beat == 2 else 0.0))
     assert max(counts) == 1
     assert spare.rate == pytest.approx(1200)
+
+
+@dataclass
+class Narrow(Line):
+    """Answers have room for five pieces."""
+
+    @property
+    def descriptor(self) -> Descriptor:
+        return Descriptor("line", 1008, "dynamic", False, False)
+
+
+def hurried(least: float, rate: float, size: int = 40_000) -> tuple[list[float], Heart, Narrow]:
+    """The seconds between heartbeats until the file is complete and three more came; the server reckons as it does."""
+    far = Far(data(2, size), piece=200)
+    line = Narrow(far, rate, latency=0.2)
+    heart = Heart(line, Session(Ram(1 << 22)), 600.0, watch=lambda: line.at)
+    heart.least = least
+    waits: list[float] = []
+    now, after = 0.0, 0
+    while after < 3:
+        line.period = waits[-1] if waits else 600.0
+        heart.beat(now)
+        far.count = min(far.count, 5)
+        after += heart.session.active is not None and heart.session.active.done
+        waits.append(heart.due - now)
+        now = heart.due
+    return waits, heart, line
+
+
+def test_the_period_is_the_operators_unless_he_allows_a_shorter_one() -> None:
+    waits, _, _ = hurried(0.0, 1e6)
+    assert set(waits) == {600.0}
+
+
+def test_where_room_is_the_limit_the_period_goes_down_to_the_bound_and_back_at_the_end() -> None:
+    waits, _, _ = hurried(30.0, 1e6)
+    assert min(waits) == 30.0
+    assert waits[0] == 600.0, "nothing is known of the line yet"
+    assert waits[-2:] == [600.0, 600.0], "nothing is under way any more"
+    full = waits.index(30.0)
+    assert len(waits[full:-3]) > 20
+    assert set(waits[full:-3]) == {30.0}, "what only measures changes nothing"
+
+
+def test_a_shorter_period_never_takes_more_of_the_line_than_its_share() -> None:
+    """100 bytes a second to spare: five pieces are a twentieth of what it carries in 200 seconds."""
+    waits, heart, _ = hurried(1.0, 100.0)
+    assert heart.spare.rate == pytest.approx(100.0, rel=0.1)
+    assert min(waits) >= 1000 / (0.05 * 110.0)
+    waits, _, _ = hurried(1.0, 10.0)
+    assert set(waits) == {600.0}, "it is the line that holds pieces back"
+
+
+def test_a_line_that_is_dead_or_pressed_is_not_hurried() -> None:
+    _, heart, line = hurried(30.0, 1e6, 400_000 // 8)
+    heart = Heart(line, Session(Ram(1 << 22)), 600.0, watch=lambda: line.at)
+    heart.least, line.far.count = 30.0, 5
+    for beat in range(12):
+        heart.beat(600.0 * beat)
+    assert heart.due == 600.0 * 11 + 30.0
+    others = heart.foreground = Others()
+    others.told = 2.0
+    heart.beat(9000.0)
+    assert heart.due == 9600.0
+    others.told = 1.0
+    heart.beat(9600.0)
+    assert heart.due == 9630.0
+    line.dead = True
+    heart.beat(9630.0)
+    assert heart.due == 10230.0
 
 
 class Others:

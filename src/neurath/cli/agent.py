@@ -44,12 +44,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     run_.add_argument(
         "--stage", default="ram", metavar="DIR|ram", help="where a file gathers: a directory survives power cuts"
     )
-    run_.add_argument(
-        "--trickle",
-        type=float,
-        metavar="SECONDS",
-        help="send a heartbeat so often; updates ride on its answers, into --stage DIR",
-    )
+    text = "send a heartbeat so often; updates ride on its answers, into --stage DIR"
+    run_.add_argument("--trickle", type=float, metavar="SECONDS", help=text)
+    text = "while full answers are all that holds an update back, send heartbeats down to so often (default: never)"
+    run_.add_argument("--hurry", type=float, default=0.0, metavar="SECONDS", help=text)
     run_.add_argument("--spare", type=int, default=0, metavar="N", help="bytes of RAM that nobody wants, for --trickle")
     run_.add_argument("--heartbeat", default="", metavar="CARRIER", help="what --trickle rides on (default: as --server)")
     run_.add_argument("--wire", type=Path, metavar="LINK", help="offer the restoration wire as a pty with this name")
@@ -121,6 +119,8 @@ def _run(args: argparse.Namespace, out: Output) -> int:
     if args.trickle is not None and (args.trickle <= 0 or roomless):
         why = "what trickles in stays for days: a directory survives power cuts, RAM that nobody wants does not"
         raise UsageError("--trickle needs seconds and a place", why, "--trickle 60 --stage DIR, or --spare BYTES")
+    if args.hurry and not 0 < args.hurry <= (args.trickle or 0):
+        raise UsageError("--hurry needs seconds, no more than --trickle", str(args.hurry), "--trickle 1800 --hurry 300")
     setup = _setup(args)
     if args.dry_run:
         return _ask_only(args, out)
@@ -172,6 +172,7 @@ def _setup(args: argparse.Namespace) -> Setup:
         proxy=args.proxy,
         once=args.once,
         trickle=args.trickle,
+        hurry=args.hurry,
         spare=args.spare,
         heartbeat=args.heartbeat,
         wire=args.wire,

@@ -317,6 +317,7 @@ def _heart(base: _Base, name: str, component: str, bell: Bell) -> Heart | None:
         place = Ram(setup.spare) if folder is None else Folder(folder, room(folder))
         base.hearts.append(Heart(rides(setup.heartbeat, _place(setup, name)), Session(place), setup.trickle))
         base.hearts[0].foreground = Tcp()
+        base.hearts[0].least = setup.hurry
     base.hearts[0].bells[component] = bell.put
     return base.hearts[0]
 

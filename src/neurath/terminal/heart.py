@@ -1,5 +1,6 @@
 """The heartbeat of a terminal: when it is due, what the line has to spare, and what came with the answer. It knows a carrier
-and a session of trickle delivery; it must never send more packets because something is under way, nor begin an update."""
+and a session of trickle delivery; it must never send more packets because something is under way (but where an administrator
+allowed it), nor begin an update."""
 
 from __future__ import annotations
 
@@ -24,6 +25,8 @@ SLACK, RISE = 0.005, 1.1
 MEASURE = 64
 #: The first empty answer may have been slow for reasons of its own: two more follow it early.
 EARLY = (2, 4, 8)
+#: A period that was shortened leaves so much over what the pieces of an answer take of their share: the next one is as full.
+OVER = 1.1
 #: A difference below so many seconds is not measurable: the rate is at least this good.
 FINEST = 0.001
 
@@ -61,7 +64,8 @@ class Spare:
 
 
 class Heart:
-    """Beats every `period` seconds; what rides on the answers, for any component, gathers in the session."""
+    """Beats every `period` seconds; what rides on the answers, for any component, gathers in the session. `least`: where room
+    alone holds pieces back, an administrator allows it to beat as often as that; 0: never more often."""
 
     def __init__(
         self, carrier: Rides, session: Session, period: float, *, watch: Callable[[], float] = time.monotonic
@@ -69,6 +73,7 @@ class Heart:
         self._carrier = carrier
         self.session = session
         self.period = period
+        self.least = 0.0
         self.due = 0.0
         self.beats = 0
         self.spare = Spare()
@@ -78,6 +83,7 @@ class Heart:
         self.bells: dict[str, Callable[[ev.Notice], None]] = {}
         self._watch = watch
         self._told: dict[bytes, float] = {}
+        self._pace = period
 
     def beat(self, now: float) -> tuple[ev.Notice | None, dict[str, object]]:
         """One heartbeat: "check in" when a file is complete, and what is worth a word. A heartbeat that is lost is lost."""
@@ -100,6 +106,8 @@ class Heart:
         # A line that is busy teaches nothing but how quick it can be.
         self.spare = heard if not pressed or heard.rate < self.spare.rate else replace(self.spare, floor=heard.floor)
         came = self.session.accept(data)
+        if self.least:
+            self._hurry(now, count, came.new, pressed=pressed, measured=state.room == trickle.REPLY_HEADER)
         words = self._words(came.new)
         if came.called:
             return self._ring(*self.bells), {"reason": "an operator asks for a check-in"}
@@ -108,6 +116,15 @@ class Heart:
             return None, words
         self._told = {complete.file: now} | {file: at for file, at in self._told.items() if now < at + AGAIN}
         return self._ring(str(complete.component)), words
+
+    def _hurry(self, now: float, count: int, new: int, *, pressed: bool, measured: bool) -> None:
+        """Beats sooner where the share of the line is more than an answer has room for (docs/spec/trickle.md 5)."""
+        active, room = self.session.active, self._carrier.descriptor.reply_room
+        if not measured:
+            full = active is not None and new and room < trickle.REPLY_HEADER + count + active.plan.piece
+            wanted = OVER * count / (trickle.SHARE * self.spare.rate) if full and self.spare.rate else self.period
+            self._pace = min(self.period, max(self.least, wanted))
+        self.due = now + (self.period if pressed else self._pace)
 
     def _ring(self, *components: str) -> ev.Notice | None:
         """Tells those whom it concerns; the notice itself where nobody is known to."""

@@ -123,6 +123,7 @@ class Setup:
     broker: str = ""  # mqtt://... that brings notices; "": the server's own stream
     once: bool = False
     trickle: float | None = None
+    hurry: float = 0.0  # seconds: where room alone holds pieces back, heartbeats may come as often as that; 0: never oftener
     spare: int = 0  # bytes of RAM that no tenant wants, for files that trickle where there is no directory
     heartbeat: str = "http"
     wire: Path | None = None
@@ -177,6 +178,7 @@ def _setup(raw: dict[str, Any], folder: Path) -> Setup:
         wire=read("wire", _path(folder)),
         poll=read("poll", seconds),
         trickle=read("trickle", seconds),
+        hurry=read("hurry", seconds) or 0.0,
         confirm_by_contact=given.pop("confirm", "contact") == "contact",
         ca=str(read("ca", _path(folder)) or ""),
         restart=restart,
