@@ -1,12 +1,14 @@
 """C8: a file is dropped, a signer in a process of its own signs it, nothing else: a fleet and real agents have it, told
-within a second, both ledgers agree; one dead terminal holds up no other, and a service in the folder never falters."""
+within a second, both ledgers agree; two dead terminals hold up no other, and a service in the folder never falters."""
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import socket
 import statistics
+import struct
 import subprocess
 import sys
 import threading
@@ -46,15 +48,15 @@ class Fleet:
         vault = ("--key", site.place / "release.pem", "--sequence", "2")
         site.start("signer", "sign", "--watch", site.folder, "--model", site.place / "phone.toml", *vault)
         listed = place / "light.csv"
-        listed.write_text("id,model\n" + "".join(f"l{number:03},phone\n" for number in range(LIGHT + 1)))
+        listed.write_text("id,model\n" + "".join(f"l{number:03},phone\n" for number in range(LIGHT + 2)))
         said = verb("terminal", "import", listed, *site.data)
         self.tokens = {str(one["id"]): str(one["token"]) for one in said}
-        self.dead = f"l{LIGHT:03}"
+        self.dead = [f"l{LIGHT:03}", f"l{LIGHT + 1:03}"]
         says = World.says(None, image(1))  # type: ignore[arg-type]
         light = [
             LightTerminal(Place(site.url, name, token), says, [KEY.public])
             for name, token in self.tokens.items()
-            if name != self.dead
+            if name not in self.dead
         ]
         self.crowd = Crowd(light)
 
@@ -143,6 +145,37 @@ class Asking(threading.Thread):
         self.service.wait(10)
 
 
+class Refusing(threading.Thread):
+    """A terminal that refuses for the whole run: it asks for its stream and resets the connection, at once or when the server
+    has begun to speak, again and again; an update is never taken."""
+
+    def __init__(self, fleet: Fleet, name: str) -> None:
+        super().__init__(daemon=True)
+        self.server = ("127.0.0.1", int(fleet.site.url.rpartition(":")[2]))
+        self.request = stream_of(fleet, name)
+        self.resets = 0
+        self.over = threading.Event()
+
+    def run(self) -> None:
+        while not self.over.wait(0.1):
+            with contextlib.suppress(OSError), socket.create_connection(self.server, timeout=20) as link:
+                link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close() is a reset
+                link.sendall(self.request)
+                if self.resets % 2:
+                    link.recv(1)
+                    self.over.wait(1)
+                self.resets += 1
+
+    def end(self) -> None:
+        self.over.set()
+        self.join(30)
+
+
+def stream_of(fleet: Fleet, name: str) -> bytes:
+    word = f"Authorization: TargetToken {fleet.tokens[name]}"
+    return f"GET /DEFAULT/neurath/v1/{name}/events HTTP/1.1\r\nHost: x\r\n{word}\r\n\r\n".encode()
+
+
 def p99(found: list[float]) -> float:
     return statistics.quantiles(found, n=100)[98]
 
@@ -181,16 +214,19 @@ def test_a_dropped_file_reaches_the_whole_fleet_and_a_dead_terminal_holds_up_nob
     asking = Asking(site.folder)
     time.sleep(1)
     asking.start()
-    # The dead one: it opens its stream and never reads a byte, nor answers anything.
+    refusing = Refusing(fleet, fleet.dead[1])
+    refusing.start()
+    # The other dead one opens its stream and never reads a byte, nor answers anything.
     dead = socket.create_connection(("127.0.0.1", int(site.url.rpartition(":")[2])))
     dead.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
-    word = f"Authorization: TargetToken {fleet.tokens[fleet.dead]}"
-    dead.sendall(f"GET /DEFAULT/neurath/v1/{fleet.dead}/events HTTP/1.1\r\nHost: x\r\n{word}\r\n\r\n".encode())
-    time.sleep(1)
+    dead.sendall(stream_of(fleet, fleet.dead[0]))
+    until(lambda: refusing.resets > 4, 60)
     beside = drop(fleet, 3)
     until(lambda: fleet.settled("r3"), SOON)
     asking.end()
+    refusing.end()
     dead.close()
+    assert refusing.resets > 10
     assert asking.wrong == []
     assert asking.answers > 20
     assert max(alone) < PATIENCE  # promised 1 s
@@ -199,12 +235,14 @@ def test_a_dropped_file_reaches_the_whole_fleet_and_a_dead_terminal_holds_up_nob
     _ledgers_agree(fleet)
     figures(
         "fleet-push",
-        f"{LIGHT} light terminals, {REAL} real agents (one listens at mosquitto), one that opens its stream and never reads; "
+        f"{LIGHT} light terminals, {REAL} real agents (one listens at mosquitto), one that opens its stream and never "
+        f"reads, one that resets its connections; "
         f"a file dropped, signed by a signer of its own, nothing else. Seconds from the complete envelope to the notice:\n\n"
         f"| | p50 | p99 | last |\n|---|---|---|---|\n"
-        f"| without the dead one | {statistics.median(alone):.3f} | {p99(alone):.3f} | {max(alone):.3f} |\n"
-        f"| with it | {statistics.median(beside):.3f} | {p99(beside):.3f} | {max(beside):.3f} |\n\n"
-        f"{asking.answers} requests to the service in the folder meanwhile, {len(asking.wrong)} errors.",
+        f"| without the dead ones | {statistics.median(alone):.3f} | {p99(alone):.3f} | {max(alone):.3f} |\n"
+        f"| with them | {statistics.median(beside):.3f} | {p99(beside):.3f} | {max(beside):.3f} |\n\n"
+        f"{refusing.resets} connections were reset. {asking.answers} requests to the service in the folder meanwhile, "
+        f"{len(asking.wrong)} errors.",
     )
 
 
@@ -224,5 +262,5 @@ def _ledgers_agree(fleet: Fleet) -> None:
             assert entry["bytes"] == entry["size"]
             assert entry["notified"] is not None
     assert {fleet.runs(name) for name in fleet.agents} == {digest_of(3)}
-    lost = [entry for entry in fleet.ledger() if entry["terminal"] == fleet.dead]
+    lost = [entry for entry in fleet.ledger() if entry["terminal"] in fleet.dead]
     assert [entry["distributed"] for entry in lost] == [None] * len(lost)
