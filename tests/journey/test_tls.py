@@ -5,9 +5,13 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import os
 import socket
 import ssl
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,9 +25,10 @@ from cryptography.x509.oid import NameOID
 from neurath.carriers.http import Place
 from neurath.carriers.stream import Ear
 from neurath.errors import NeurathError
-from neurath.sim.processes import verb
+from neurath.sim.processes import COMMAND, verb
 from tests.contracts.push import PATIENCE
 from tests.journey.site import Site, digest_of
+from tests.parts import need
 from tests.server.world import image
 
 PEM = serialization.Encoding.PEM
@@ -207,3 +212,66 @@ def test_half_of_what_tls_takes_is_refused_in_three_lines(missing: str, tmp_path
         verb("serve", "--data", tmp_path / "data", "--port", "0", *words)
     with pytest.raises(NeurathError, match="are no certificate and its key"):
         verb("serve", "--data", tmp_path / "data", "--port", "0", "--tls-cert", key, "--tls-key", certificate)
+
+
+#: A clock that was never set, for one process: what libc says of the time of day.
+UNSET = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <sys/time.h>
+#include <time.h>
+static time_t shift;
+__attribute__((constructor)) static void begin(void) {
+  int (*real)(clockid_t, struct timespec *) = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+  struct timespec now; real(CLOCK_REALTIME, &now); shift = now.tv_sec - 86400; }
+int clock_gettime(clockid_t which, struct timespec *at) {
+  int (*real)(clockid_t, struct timespec *) = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+  int got = real(which, at); if (which == CLOCK_REALTIME) at->tv_sec -= shift; return got; }
+time_t time(time_t *to) { struct timespec at; clock_gettime(CLOCK_REALTIME, &at); if (to) *to = at.tv_sec; return at.tv_sec; }
+int gettimeofday(struct timeval *restrict at, void *restrict zone) { (void)zone; struct timespec t;
+  clock_gettime(CLOCK_REALTIME, &t); at->tv_sec = t.tv_sec; at->tv_usec = t.tv_nsec / 1000; return 0; }
+"""
+
+
+@pytest.fixture
+def in_1970(tmp_path: Path) -> dict[str, str]:
+    """The environment of a process for which it is 1970."""
+    need("gcc")
+    source, made = tmp_path / "unset.c", tmp_path / "unset.so"
+    source.write_text(UNSET)
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", made, source, "-ldl"], check=True, timeout=60)
+    return os.environ | {"LD_PRELOAD": str(made)}
+
+
+def in_1970_it_runs(env: dict[str, str], *words: str | Path) -> subprocess.CompletedProcess[str]:
+    words = (*COMMAND, "agent", "run", *words, "--once", "--poll", "1")
+    return subprocess.run(list(map(str, words)), env=env, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.heavy
+def test_a_terminal_whose_clock_was_never_set_takes_an_update_over_tls(
+    site: Site, ca: Authority, in_1970: dict[str, str], tmp_path: Path
+) -> None:
+    year = "import time, ssl; print(time.gmtime().tm_year)"
+    said = subprocess.run([sys.executable, "-c", year], env=in_1970, capture_output=True, text=True, check=True, timeout=60)
+    assert said.stdout == "1970\n"
+    publish(site, 6)
+    stranger = Authority(tmp_path, "somebody else")
+    assert in_1970_it_runs(in_1970, *site.reach(), "--ca", stranger.file).returncode == 6, "a stranger was believed"
+    done = in_1970_it_runs(in_1970, *site.reach(), "--ca", ca.file)
+    assert done.returncode == 0, done.stderr
+    assert site.status()["image"] == digest_of(6)
+
+
+@pytest.mark.heavy
+def test_a_certificate_that_ended_before_this_software_was_made_is_refused_with_any_clock(
+    site: Site, ca: Authority, in_1970: dict[str, str]
+) -> None:
+    """The same certificate, and software that was made a year later."""
+    later = "import sys, time; from neurath.carriers import http; http.EARLIEST = float(sys.argv.pop(1)); "
+    later += "from neurath.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    words = ["agent", "run", *map(str, site.reach()), "--ca", str(ca.file), "--once", "--poll", "1"]
+    argv = [sys.executable, "-c", later, str(time.time() + 365 * 86400), *words]
+    done = subprocess.run(argv, env=in_1970, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 6
+    assert "ended before this software was made" in done.stderr

@@ -31,6 +31,9 @@ from neurath.wire.report import Report
 MESSAGE_LIMIT = 15.0
 TRANSFER_LIMIT = 30.0
 SLOWEST = 100
+#: It is not earlier than this (2026-11-01), whatever the clock says: a clock before it was never set.
+EARLIEST = 1_793_491_200.0
+_NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME (OpenSSL, x509_vfy.h)
 _CHUNK = 4096
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
@@ -55,7 +58,9 @@ def connection(place: Place, timeout: float) -> http.client.HTTPConnection:
     proxy = urlsplit(place.proxy)
     host, port = (proxy.hostname, proxy.port) if place.proxy else (parts.hostname, parts.port)
     if parts.scheme == "https":
-        made: http.client.HTTPConnection = _WholeSecurely(host or "", port, timeout=timeout, context=_trust(place.ca))
+        made: http.client.HTTPConnection = _WholeSecurely(
+            host or "", port, timeout=timeout, context=_trust(place.ca, time.time() < EARLIEST)
+        )
     else:
         made = _Whole(host or "", port, timeout=timeout)
     if place.proxy:
@@ -71,12 +76,15 @@ def _proxy_login(proxy: SplitResult) -> dict[str, str]:
 
 
 @functools.cache
-def _trust(ca: str) -> ssl.SSLContext:
+def _trust(ca: str, unset: bool) -> ssl.SSLContext:
+    """Who is believed; `unset`: the clock cannot be right, and is asked no date (docs/decisions/0233)."""
     try:
         made = ssl.create_default_context(cafile=ca or None)
     except (OSError, ssl.SSLError) as fault:
         raise UsageError(f"{ca} holds no certificates", str(fault), "--ca FILE.pem") from None
     made.minimum_version = ssl.TLSVersion.TLSv1_2
+    if unset:
+        made.verify_flags |= ssl.VerifyFlags(_NO_CHECK_TIME)
     return made
 
 
@@ -252,6 +260,13 @@ class _Whole(http.client.HTTPConnection):
 
 class _WholeSecurely(_Whole, http.client.HTTPSConnection):
     """The same under TLS."""
+
+    def connect(self) -> None:
+        super().connect()
+        ends = str((self.sock.getpeercert() or {}).get("notAfter", ""))
+        if ends and ssl.cert_time_to_seconds(ends) < EARLIEST:
+            self.close()
+            raise ssl.SSLError(f"the server's certificate ended before this software was made: {ends}")
 
 
 def _skip(answer: http.client.HTTPResponse, offset: int) -> int:
