@@ -35,8 +35,8 @@ PIECE = 200
 
 
 HONEST = """
-In one process, the network not counted; both relays take each renewal one after the other, so other work hits both alike. On a machine
-with more to do than processors the clock's p99 is the scheduler's: the processor's columns are the relay's own work.
+In one process, the network not counted; both relays take each renewal one after the other, so other work hits both alike. On a
+machine with more to do than processors the clock's p99 is the scheduler's: the processor's columns are the relay's own work.
 """
 #: Seconds by the clock, and of this thread on the processor.
 Took = tuple[float, float]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from neurath.errors import DataError
 from neurath.wire import mobileip
-from neurath.wire.mobileip import Address, Algorithm, Reply, Request, Said, Security, decode, encode
+from neurath.wire.mobileip import Address, Algorithm, Reply, Request, Said, Security, Udp, decode, encode
 
 VECTORS = json.loads((Path(__file__).resolve().parents[2] / "vectors/mobileip.json").read_text())
 KEY = Security(256, b"sixteen-byte-key", Algorithm.HMAC_MD5)
@@ -21,15 +21,19 @@ ADDRESSES = st.ip_addresses(v=4)
 NAMES = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=255)
 SECURITY = st.builds(Security, st.integers(256, 0xFFFFFFFF), st.binary(min_size=16, max_size=64), st.sampled_from(Algorithm))
 NUMBERS = st.integers(0, 0xFFFF), st.integers(0, (1 << 64) - 1)
+BOTH = st.booleans()
 REQUESTS = st.builds(
     Request, NUMBERS[0], ADDRESSES, ADDRESSES, ADDRESSES, NUMBERS[1],
     st.integers(0, 0x7F).map(lambda n: n << 1),
-    st.builds(Said, NAMES, st.binary(max_size=247), st.none() | st.binary(max_size=247), st.booleans()),
+    st.builds(
+        Said, NAMES, st.binary(max_size=247), st.none() | st.binary(max_size=247), BOTH, st.none() | st.builds(Udp, BOTH)
+    ),
 )  # fmt: skip
+TOLD = st.none() | st.builds(Udp, BOTH, st.integers(0, 255), NUMBERS[0])
 RIDES = st.one_of(
-    st.just(Said()),
-    st.builds(Said, data=st.binary(max_size=247)),
-    st.builds(Said, data=st.binary(max_size=1400), wide=st.just(True)),
+    st.builds(Said, udp=TOLD),
+    st.builds(Said, data=st.binary(max_size=247), udp=TOLD),
+    st.builds(Said, data=st.binary(max_size=1400), wide=st.just(True), udp=TOLD),
 )
 REPLIES = st.builds(Reply, st.integers(0, 255), NUMBERS[0], ADDRESSES, ADDRESSES, NUMBERS[1], RIDES)
 

@@ -20,6 +20,10 @@ PORT = 434
 REQUEST_TYPE, REPLY_TYPE = 1, 3
 #: Extension types. Unknown ones from 128 on are skipped, others refuse the message (RFC 5944 1.8).
 PAD, MHAE, CVSE, NAI, NVSE = 0, 32, 38, 131, 134
+#: RFC 3519: a request's wish for a tunnel in UDP, the reply's word on it, and the type of a tunnelled packet.
+UDP_REQUEST, UDP_REPLY, UDP_DATA = 144, 44, 4
+_UDP_REQUEST, _UDP_REPLY = struct.Struct(">BBBBH"), struct.Struct(">BBHH")
+_IN_IP = 4
 #: The longest value of a short vendor extension, and of any in this project: a reply fits one packet of 1500 bytes.
 MAX_SHORT, MAX_LONG = 247, 1400
 #: Flags of a request: D, the node decapsulates itself; T, it wants its packets tunnelled back (RFC 3024).
@@ -81,14 +85,29 @@ class Security:
 
 
 @dataclass(frozen=True, slots=True)
+class Udp:
+    """What a message says of a tunnel in UDP (RFC 3519): a request that it can be had, by `force` even where no NAT lies
+    between; a reply whether it is (`code` 0) and after how many seconds of silence a NAT may forget the way (`keepalive`)."""
+
+    force: bool = False
+    code: int = 0
+    keepalive: int = 0
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.code <= 0xFF and 0 <= self.keepalive <= 0xFFFF):
+            raise malformed("registration", "the code of a tunnel in UDP has 8 bits, its interval 16")
+
+
+@dataclass(frozen=True, slots=True)
 class Said:
-    """What our extensions of a message say. `data` is the download state of a request, or what rides on a reply; `wide`: it
-    lies in a long extension (a reply), or may (a request). Sizes in bytes."""
+    """What extensions of a message say. `data` is the download state of a request, or what rides on a reply; `wide`: it
+    lies in a long extension (a reply), or may (a request); `udp`: None where nothing is said of it. Sizes in bytes."""
 
     nai: str = ""
     proof: bytes = b""
     data: bytes | None = None
     wide: bool = False
+    udp: Udp | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -189,6 +208,8 @@ def _told(said: Said, pen: int, *, request: bool) -> bytes:
         parts.append(struct.pack(">BB", NAI, len(said.nai)) + said.nai.encode("ascii"))
     if said.proof:
         parts.append(_short(pen, Vendor.PROOF, said.proof))
+    if said.udp is not None:
+        parts.append(_udp_told(said.udp, request=request))
     if request and said.wide:
         parts.append(_short(pen, Vendor.WIDE, b""))
     if said.data is not None:
@@ -197,6 +218,34 @@ def _told(said: Said, pen: int, *, request: bool) -> bytes:
         else:
             parts.append((_long if said.wide else _short)(pen, Vendor.RIDES, said.data))
     return b"".join(parts)
+
+
+def _udp_told(udp: Udp, *, request: bool) -> bytes:
+    if request:
+        return bytes((UDP_REQUEST, 6)) + _UDP_REQUEST.pack(0, 0, 0x80 if udp.force else 0, _IN_IP, 0)
+    return bytes((UDP_REPLY, 6)) + _UDP_REPLY.pack(0, udp.code, 0x8000 if udp.force else 0, udp.keepalive)
+
+
+def _udp_said(said: Said, value: bytes, *, request: bool) -> Said:
+    """RFC 3519 3.1 and 3.2; reserved bits are passed over. What is of another sub-type, or wants another encapsulation than
+    IP in IP, says nothing."""
+    if len(value) != 6:
+        raise malformed("registration", "an extension for a tunnel in UDP has 6 bytes")
+    if request:
+        kind, _, flags, inside, _ = _UDP_REQUEST.unpack(value)
+        return replace(said, udp=Udp(bool(flags & 0x80))) if kind == 0 and inside in (0, _IN_IP) else said
+    kind, code, flags, keepalive = _UDP_REPLY.unpack(value)
+    return replace(said, udp=Udp(bool(flags & 0x8000), code, keepalive)) if kind == 0 else said
+
+
+def in_udp(packet: bytes) -> bytes:
+    """An IP packet as a datagram to the registration port (RFC 3519 3.3)."""
+    return bytes((UDP_DATA, _IN_IP, 0, 0)) + packet
+
+
+def out_of_udp(datagram: bytes) -> bytes | None:
+    """The IP packet in it; None: it is none."""
+    return datagram[4:] if datagram[:2] == bytes((UDP_DATA, _IN_IP)) else None
 
 
 def _short(pen: int, kind: int, value: bytes) -> bytes:
@@ -246,6 +295,8 @@ def _take(said: Said, kind: int, value: bytes, pen: int, *, request: bool) -> tu
     """What one extension adds, and its name; None for one that may be skipped."""
     if kind == NAI:
         return NAI, replace(said, nai=value.decode("ascii", "replace"))
+    if kind == (UDP_REQUEST if request else UDP_REPLY):
+        return kind, _udp_said(said, value, request=request)
     if kind not in (NVSE, CVSE):
         if kind < 128:
             raise malformed("registration", f"extension {kind} is not known and must not be skipped")

@@ -10,12 +10,17 @@ from dataclasses import dataclass, field, replace
 
 from neurath.errors import DataError
 from neurath.wire import mobileip
-from neurath.wire.mobileip import MAX_LONG, MAX_SHORT, Address, Code, Reply, Request, Said, Security
+from neurath.wire.mobileip import MAX_LONG, MAX_SHORT, Address, Code, Reply, Request, Said, Security, Udp
 
 #: How far a node's clock may be from the agent's, seconds (RFC 5944 5.7).
 SKEW = 7.0
 #: Seconds for which a binding is granted at most.
 LIFETIME = 300
+#: Seconds of silence after which a NAT may forget a node (RFC 3519 4.9): a heartbeat must come oftener.
+KEEPALIVE = 110
+
+#: Whence a datagram came: address and port.
+Whence = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +37,12 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """Where a node is, until when. Who proved to be its user has done so for as long as it is bound."""
+    """Where a node is, until when. Who proved to be its user has done so for as long as it is bound. `udp`: behind a NAT,
+    whence its registrations come; its tunnel goes there."""
 
     care_of: Address
     until: float
+    udp: Whence | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,7 @@ class Answer:
     state: bytes | None = None
     wide: bool = False
     care_of: str = ""
+    udp: Udp | None = None
 
     @property
     def room(self) -> int:
@@ -69,9 +77,9 @@ class Answer:
 
     def packet(self, pen: int, riding: bytes = b"") -> bytes:
         """The bytes to send, sealed after what rides was put in."""
-        said = Said()
+        said = Said(udp=self.udp)
         if 0 < len(riding) <= self.room:
-            said = Said(data=riding, wide=len(riding) > MAX_SHORT)
+            said = Said(data=riding, wide=len(riding) > MAX_SHORT, udp=self.udp)
         return mobileip.encode(replace(self.reply, said=said), self.node.security, pen)
 
 
@@ -89,9 +97,9 @@ class HomeAgent:
     bindings: Mapping[Address, Binding] = field(default_factory=dict)
     last: Mapping[Address, int] = field(default_factory=dict)
 
-    def handle(self, packet: bytes, now: float) -> tuple[HomeAgent, tuple[Action, ...]]:
-        """What came to the registration port at `now`, Unix seconds. What makes no sense, or is not from a node of ours,
-        is not answered: there is no key to answer with."""
+    def handle(self, packet: bytes, now: float, whence: Whence | None = None) -> tuple[HomeAgent, tuple[Action, ...]]:
+        """What came to the registration port from `whence` at `now`, Unix seconds. What makes no sense, or is not from a
+        node of ours, is not answered: there is no key to answer with."""
         try:
             request, seal = mobileip.decode(packet, self.pen)
         except DataError:
@@ -102,7 +110,7 @@ class HomeAgent:
         refusal = self._refusal(request, node, seal.by(node.security), now)
         if refusal is not None:
             return self, (self._refused(request, node, refusal, now),)
-        return self._taken(request, node, now)
+        return self._taken(request, node, now, whence)
 
     def tick(self, now: float) -> tuple[HomeAgent, tuple[Action, ...]]:
         """Time passes: bindings end."""
@@ -115,12 +123,17 @@ class HomeAgent:
     def inbound(self, outer: Address, inner: Address) -> bool:
         """Whether a packet of `inner` that came in a tunnel from `outer` is let through: only from where that node is."""
         binding = self.bindings.get(inner)
-        return binding is not None and binding.care_of == outer
+        return binding is not None and binding.udp is None and binding.care_of == outer
 
-    def outbound(self, home: Address) -> Address | None:
-        """Where a packet for a home address is to be tunnelled."""
+    def inbound_udp(self, whence: Whence, inner: Address) -> bool:
+        """The same for a tunnel in UDP."""
+        binding = self.bindings.get(inner)
+        return binding is not None and binding.udp == whence
+
+    def outbound(self, home: Address) -> Address | Whence | None:
+        """Where a packet for a home address is to be tunnelled; in UDP where that is a port too."""
         binding = self.bindings.get(home)
-        return None if binding is None else binding.care_of
+        return None if binding is None else binding.udp or binding.care_of
 
     def _refusal(self, request: Request, node: Node, sealed: bool, now: float) -> Code | None:
         if not sealed:
@@ -141,21 +154,32 @@ class HomeAgent:
             identification = mobileip.stamp(now) & ~0xFFFF_FFFF | identification & 0xFFFF_FFFF
         return Answer(Reply(code, 0, request.home, self.address, identification), node)
 
-    def _taken(self, request: Request, node: Node, now: float) -> tuple[HomeAgent, tuple[Action, ...]]:
+    def _taken(self, request: Request, node: Node, now: float, whence: Whence | None) -> tuple[HomeAgent, tuple[Action, ...]]:
         home, last = request.home, {**self.last, request.home: request.identification}
         granted = min(request.lifetime, self.lifetime)
         reply = Reply(Code.ACCEPTED, granted, home, self.address, request.identification)
-        answer = Answer(reply, node, request.said.data, request.said.wide, str(request.care_of))
+        udp = whence if _through_nat(request, whence) else None
+        told = None if udp is None else Udp(keepalive=KEEPALIVE)
+        where = str(request.care_of) if udp is None else f"{request.care_of} behind {udp[0]}:{udp[1]}"
+        answer = Answer(reply, node, request.said.data, request.said.wide, where, told)
         before = self.bindings.get(home)
         left = {name: binding for name, binding in self.bindings.items() if name != home}
         if granted == 0:
             gone: tuple[Action, ...] = (Unbind(home),) if before is not None else ()
             return replace(self, bindings=left, last=last), (*gone, answer)
-        bindings = {**left, home: Binding(request.care_of, now + granted)}
+        bindings = {**left, home: Binding(request.care_of, now + granted, udp)}
         moved: tuple[Action, ...] = ()
         if before is None or before.care_of != request.care_of:
             moved = (Bind(home, request.care_of),)
         return replace(self, bindings=bindings, last=last), (*moved, answer)
+
+
+def _through_nat(request: Request, whence: Whence | None) -> bool:
+    """Whether the tunnel goes in UDP: the node can, and its care-of address is not whence it came, or it insists (RFC 3519
+    4.6). Address and port stand outside the seal: a NAT writes them."""
+    if whence is None or request.said.udp is None or not request.lifetime:
+        return False
+    return request.said.udp.force or str(request.care_of) != whence[0]
 
 
 def _proven(request: Request, node: Node) -> bool:

@@ -4,6 +4,7 @@ what the agent did not seal. Spec: docs/spec/mobileip.md."""
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from collections.abc import Callable
@@ -12,9 +13,10 @@ from enum import Enum
 
 from neurath.carriers.base import Descriptor, Rides
 from neurath.carriers.http import Place
+from neurath.carriers.mobileip.way import Way
 from neurath.errors import DataError, LinkError, RefusedError
 from neurath.wire import mobileip
-from neurath.wire.mobileip import MAX_LONG, MAX_SHORT, PORT, Address, Code, Reply, Request, Said, Security
+from neurath.wire.mobileip import MAX_LONG, MAX_SHORT, PORT, Address, Code, Reply, Request, Said, Security, Udp
 
 #: Seconds until an answer is given up.
 PATIENCE = 4.0
@@ -25,7 +27,7 @@ LOOK = 0.25
 @dataclass(frozen=True, slots=True)
 class Home:
     """What a node knows of its home: its address there, the agent's, what they share; its user and what stands for the user's
-    password (wire/mobileip.secret). `wide`: long extensions are taken."""
+    password (wire/mobileip.secret). `wide`: long extensions are taken; `nat`: the tunnel may go in UDP (RFC 3519)."""
 
     address: Address
     agent: Address
@@ -35,6 +37,7 @@ class Home:
     lifetime: int = 300
     wide: bool = False
     pen: int = mobileip.PEN
+    nat: bool = False
 
 
 class Again(Enum):
@@ -55,7 +58,8 @@ class Registered:
 @dataclass(frozen=True, slots=True)
 class Registration:
     """A node's registration as a value. `known`: the agent has its user's proof, as far as the node knows; `offset`: agent's
-    clock less own, seconds; `sent`: the identification of the request that waits for its answer, 0: none."""
+    clock less own, seconds; `sent`: the identification of the request that waits for its answer, 0: none; `udp`: the agent
+    tunnels in UDP."""
 
     home: Home
     known: bool = False
@@ -63,6 +67,7 @@ class Registration:
     sent: int = 0
     last: int = 0
     granted: int = 0
+    udp: bool = False
 
     def request(self, care_of: Address, state: bytes | None, now: float) -> tuple[Registration, bytes]:
         """The packet to send from this address. With the first one, and whenever the agent forgot, goes the user's identity
@@ -78,7 +83,7 @@ class Registration:
         home = self.home
         # Never the same twice, also where the clock stood still or went back.
         identification = max(mobileip.stamp(now + self.offset), self.last + 1)
-        said = Said(data=state, wide=home.wide)
+        said = Said(data=state, wide=home.wide, udp=Udp() if home.nat and lifetime else None)
         if not self.known and lifetime:
             proof = mobileip.proof(home.secret, home.user, home.address, care_of, identification)
             said = replace(said, nai=home.user, proof=proof)
@@ -103,7 +108,8 @@ class Registration:
         if reply.identification != self.sent:
             return self, None
         if reply.code == Code.ACCEPTED:
-            made = replace(self, known=reply.lifetime > 0, sent=0, granted=reply.lifetime)
+            udp = self.home.nat and reply.said.udp is not None and reply.said.udp.code == 0
+            made = replace(self, known=reply.lifetime > 0, sent=0, granted=reply.lifetime, udp=udp)
             return made, Registered(reply.lifetime, reply.said.data or b"")
         if reply.code == Code.PROHIBITED and self.known:
             return replace(self, known=False, sent=0), Again.USER
@@ -128,6 +134,8 @@ class MobileIp:
     ) -> None:
         self.state = Registration(home)
         self.care_of: Address | None = None
+        #: The one socket of registrations and tunnel, where the node may be behind a NAT.
+        self.way: Way | None = None
         self._moved = moved or (lambda care_of: None)
         self._clock = clock
         self._descriptor = Descriptor("mobile ip", MAX_LONG if home.wide else MAX_SHORT, "dynamic", False, True)
@@ -151,13 +159,11 @@ class MobileIp:
         self.care_of = None
 
     def _exchange(self, made: Callable[[Address], tuple[Registration, bytes]]) -> Registered | Again:
-        agent = (str(self.state.home.agent), PORT)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
+        with _Once(self.state.home.agent) if self.way is None else contextlib.nullcontext(self.way) as link:
             try:
-                link.connect(agent)
-                care_of = Address(link.getsockname()[0])
+                care_of = self._here()
                 self.state, packet = made(care_of)
-                link.send(packet)
+                link.register(packet)
                 result = self._answer(link, care_of)
             except OSError as fault:
                 raise LinkError(
@@ -168,12 +174,11 @@ class MobileIp:
             self._moved(care_of)
         return result
 
-    def _answer(self, link: socket.socket, care_of: Address) -> Registered | Again:
+    def _answer(self, link: Way | _Once, care_of: Address) -> Registered | Again:
         end = time.monotonic() + PATIENCE
         while (left := end - time.monotonic()) > 0:
-            link.settimeout(min(left, LOOK))
             try:
-                packet = link.recv(2048)
+                packet = link.reply(min(left, LOOK))
             except TimeoutError:
                 if self._here() != care_of:
                     raise LinkError(
@@ -185,11 +190,38 @@ class MobileIp:
                 return result
         raise LinkError("the home agent does not answer", f"nothing sealed by it in {PATIENCE:g} s", "is it running?")
 
+    def close(self) -> None:
+        """Closes the way, where there is one."""
+        if self.way is not None:
+            self.way.close()
+
     def _here(self) -> Address:
         """The address from which this machine reaches the agent now; nothing is sent to find out."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.connect((str(self.state.home.agent), PORT))
             return Address(probe.getsockname()[0])
+
+
+class _Once:
+    """A socket for one registration."""
+
+    def __init__(self, agent: Address) -> None:
+        self._agent = (str(agent), PORT)
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+    def register(self, packet: bytes) -> None:
+        self._socket.connect(self._agent)
+        self._socket.send(packet)
+
+    def reply(self, seconds: float) -> bytes:
+        self._socket.settimeout(seconds)
+        return self._socket.recv(2048)
+
+    def __enter__(self) -> _Once:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
 
 
 def rides(spec: str, place: Place) -> Rides:

@@ -13,9 +13,11 @@ from collections.abc import Callable
 from neurath.carriers.base import Rides, Riding, Seen
 from neurath.carriers.mobileip.home import Action, Answer, Bind, HomeAgent, Unbind
 from neurath.carriers.mobileip.node import MobileIp
-from neurath.carriers.mobileip.tunnel import HomeLink, Tunnel, leave, live_at
-from neurath.errors import RefusedError
-from neurath.wire.mobileip import PORT
+from neurath.carriers.mobileip.tunnel import MTU, UDP_MTU, HomeLink, Tunnel, ends, leave, live_at
+from neurath.carriers.mobileip.way import Way, fragments
+from neurath.errors import DataError, RefusedError
+from neurath.wire import mobileip
+from neurath.wire.mobileip import PORT, Address
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +42,7 @@ class Agent:
             why = fault.strerror or str(fault)
             raise RefusedError(f"cannot listen at {state.address}:{PORT}", why, "is another agent running there?") from None
         self._registrations.settimeout(LOOK)
+        fragments(self._registrations)
         self._tunnel = Tunnel(link.tunnel, state.address)
         # Whoever ended without a word may have left an answer for a node that is long at home.
         for home in state.nodes:
@@ -50,8 +53,18 @@ class Agent:
         while not self._ended.is_set():
             self._do(self.state.tick(time.time()), None)
             with contextlib.suppress(TimeoutError, ConnectionError):
-                packet, whence = self._registrations.recvfrom(4096)
-                self._do(self.state.handle(packet, time.time()), whence)
+                packet, whence = self._registrations.recvfrom(65535)
+                inner = mobileip.out_of_udp(packet)
+                if inner is None:
+                    self._do(self.state.handle(packet, time.time(), whence), whence)
+                else:
+                    self._came(inner, whence)
+
+    def _came(self, inner: bytes, whence: tuple[str, int]) -> None:
+        """A packet out of a tunnel in UDP."""
+        with contextlib.suppress(DataError):
+            if self.state.inbound_udp(whence, ends(inner)[0]):
+                self._tunnel.unwrap(inner)
 
     def _do(self, found: tuple[HomeAgent, tuple[Action, ...]], whence: tuple[str, int] | None) -> None:
         self.state, actions = found
@@ -85,9 +98,12 @@ class Agent:
         while not self._ended.is_set():
             tunnel.wait(LOOK)
             while (left := tunnel.leaving()) is not None:
-                care_of = self.state.outbound(left[1])
-                if care_of is not None:
-                    tunnel.wrap(left[2], care_of)
+                match self.state.outbound(left[1]):
+                    case Address() as care_of:
+                        tunnel.wrap(left[2], care_of)
+                    case (str(), int()) as whence:
+                        with contextlib.suppress(OSError):
+                            self._registrations.sendto(mobileip.in_udp(left[2]), whence)
             while (came := tunnel.coming()) is not None:
                 outer, inner, _, packet = came
                 if self.state.inbound(outer, inner):
@@ -105,14 +121,16 @@ class Agent:
 
 
 class Away:
-    """A node's home address wherever it is: the heartbeat, and the tunnel that packets of that address go through."""
+    """A node's home address wherever it is: the heartbeat, and the tunnel that packets of that address go through, in UDP
+    where the agent says so."""
 
     def __init__(self, heartbeat: MobileIp) -> None:
         home = heartbeat.state.home
         self._heartbeat = heartbeat
         self._home, self._agent = home.address, home.agent
-        self._tunnel = Tunnel()
+        self._tunnel = Tunnel(mtu=UDP_MTU if home.nat else MTU)
         live_at(self._home)
+        self._way = heartbeat.way = Way(home.agent, self._came) if home.nat else None
         self._ended = threading.Event()
         self._thread = _started(self._forward)
 
@@ -126,15 +144,25 @@ class Away:
             tunnel.wait(LOOK)
             while (left := tunnel.leaving()) is not None:
                 if left[0] == self._home and self._heartbeat.care_of is not None:
-                    tunnel.wrap(left[2], self._agent)
+                    if self._way is not None and self._heartbeat.state.udp:
+                        self._way.send(left[2])
+                    else:
+                        tunnel.wrap(left[2], self._agent)
             while (came := tunnel.coming()) is not None:
                 outer, _, to, packet = came
                 if outer == self._agent and to == self._home:
                     tunnel.unwrap(packet)
 
+    def _came(self, packet: bytes) -> None:
+        """A packet of the tunnel in UDP: only what is for our own address is let in."""
+        with contextlib.suppress(DataError):
+            if self._heartbeat.state.udp and ends(packet)[1] == self._home:
+                self._tunnel.unwrap(packet)
+
     def close(self) -> None:
         self._ended.set()
         self._thread.join()
+        self._heartbeat.close()
         leave(self._home)
         self._tunnel.close()
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import secrets
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from neurath.carriers.base import Rides
@@ -53,7 +53,9 @@ def home(path: str | Path) -> tuple[Home, bool]:
         told.address("home"), told.address("agent"), told.security(), told.text("user"), told.octets("secret"),
         told.number("lifetime", LIFETIME), told.truth("long", False), told.number("vendor", mobileip.PEN),
     )  # fmt: skip
-    return made, told.truth("tunnel", True)
+    tunnel = told.truth("tunnel", True)
+    # Registrations alone pass a NAT as they are.
+    return replace(made, nat=told.truth("nat", False) and tunnel), tunnel
 
 
 def node(path: str) -> Rides:

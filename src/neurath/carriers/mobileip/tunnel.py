@@ -20,6 +20,8 @@ from neurath.wire.mobileip import Address
 _TUNSETIFF, _TUN, _NO_INFO = 0x400454CA, 0x0001, 0x1000
 #: What a tunnelled packet may have: an outer header of 20 bytes goes around it.
 MTU = 1480
+#: The same in UDP (RFC 3519): headers of IP and UDP, and 4 bytes.
+UDP_MTU = 1468
 _LONGEST = 65535
 _ARP = 0x0806
 #: The routing table of a node's home address, and the device's name at both ends.
@@ -43,6 +45,7 @@ class Tunnel:
 
     name: str = DEVICE
     own: Address | None = None  # what the other ends know this one by; None: whichever leads there
+    mtu: int = MTU
     handle: int = field(init=False)
     outside: socket.socket = field(init=False)
 
@@ -57,7 +60,7 @@ class Tunnel:
             why = fault.strerror or str(fault)
             raise RefusedError(f"no tunnel device {self.name}", why, "run it as root, with /dev/net/tun") from None
         self.outside.setblocking(False)
-        ip("link", "set", self.name, "mtu", MTU, "up")
+        ip("link", "set", self.name, "mtu", self.mtu, "up")
 
     def wait(self, seconds: float) -> None:
         """Until something is there on either side, or so long."""
