@@ -36,6 +36,7 @@ class Rig:
     seconds: float
     changed: int
     carrier: str = "coap"
+    piece: int = 200
 
     @property
     def heartbeat(self) -> str:
@@ -56,7 +57,7 @@ def measure(name: str, rig: Rig, made: Kit, root: Path) -> dict[str, Any]:
     with narrow(made, rig.line, root / name) as run:
         if name in ("trickle", "bulk"):
             run.roll_out()
-        run.serve("--coap", f"{FAR}:5683")
+        run.serve("--coap", f"{FAR}:5683", "--piece", str(rig.piece))
         _start(name, rig, run)
         before = _held(run)
         found = run.pings(rig.count, rig.ping)
@@ -100,7 +101,7 @@ def table(rig: Rig, rows: dict[str, dict[str, Any]]) -> tuple[list[str], dict[st
     base = rows["heartbeat"]
     lines = [
         f"{rig.line.rate / 1000:g} kbit/s, {rig.line.delay * 1000:g} ms one way, ping each {rig.ping:g} s for "
-        f"{rig.seconds:g} s, {rig.carrier} heartbeat each {rig.beat:g} s; "
+        f"{rig.seconds:g} s, {rig.carrier} heartbeat each {rig.beat:g} s, pieces of {rig.piece}; "
         f"computed idle {rig.line.round_trip() * 1000:.1f} ms",
         f"{'run':12}{'mean ms':>10}{'':9}{'p95 ms':>10}{'':9}{'p99 ms':>10}{'lost':>6}{'update bytes':>14}",
     ]
@@ -136,11 +137,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scaled", action="store_true", help="ten times as fast, 35 s")
     parser.add_argument("--heartbeat", choices=("coap", "http"), default="coap", help="what it rides on (default coap)")
+    parser.add_argument("--piece", type=int, default=200, metavar="N", help="bytes of a piece (default 200)")
     parser.add_argument("--plot", type=Path, metavar="FILE.svg")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true", help="figures as one JSON object")
     args = parser.parse_args()
-    rig = replace(SCALED if args.scaled else FULL, carrier=args.heartbeat)
+    rig = replace(SCALED if args.scaled else FULL, carrier=args.heartbeat, piece=args.piece)
     root = Path(tempfile.mkdtemp(prefix="trickle-"))
     began = time.monotonic()
     try:
