@@ -82,6 +82,8 @@ int nrt_layout_check(const struct nrt_layout *l);
 /* The least length of a state-log span: the largest live set with its SEAL and MARK, one mark set again behind its gap, the
  * longest record, the last cell (docs/spec/statelog.md 4). Depends on the write unit alone: recoveries use no room up. */
 uint32_t nrt_log_need(const struct nrt_layout *l);
+/* How many commit units scratch holds at once, whichever they are: 1 to NRT_MAX_JOINT (docs/spec/delta.md 3). */
+uint32_t nrt_joint_most(const struct nrt_layout *l);
 /* Bytes of image the bank can hold. */
 uint32_t nrt_bank_size(const struct nrt_layout *l);
 /* Number of commit units the bank is cut into. A unit is the smallest number of whole groups that fills whole sectors
@@ -202,9 +204,17 @@ enum nrt_reset { NRT_RESET_POWER = 0, NRT_RESET_FAULT = 1 /* watchdog, fault, or
 
 /* ---- the core ------------------------------------------------------------------------------------------------------ */
 
+#define NRT_MAX_JOINT 6      /* commit units of one joint commit */
 #define NRT_LOG_RECORD 160   /* largest record of the state log, padding included */
 
 /* Where the state log stands. Private to the core. */
+/* One commit unit of a commit: where its new content lies in scratch, and which of its sectors change. */
+struct nrt_member {
+    uint16_t unit;
+    uint16_t first;
+    uint32_t mask;
+};
+
 struct nrt_log {
     uint32_t active;      /* 0 or 1: which of layout.log is live */
     uint32_t generation;  /* of the live span: the sealed span with the higher one is the truth */
@@ -216,9 +226,10 @@ struct nrt_log {
     uint8_t doubt;        /* 1: the other span lacks nothing but a trace behind its seal */
     uint8_t parts;        /* of the open commit: sectors finished */
     uint16_t units;       /* of the open plan: positions up to and including the last that changes a sector */
-    uint16_t unit;        /* of the open commit: commit unit, first scratch sector, changed sectors */
-    uint16_t first;
-    uint32_t mask;
+    struct nrt_member last;          /* of the open commit: the unit its COMMIT names */
+    struct nrt_member joined[NRT_MAX_JOINT - 1];   /* units that are committed by the COMMIT of position joined_by */
+    uint16_t n_joined;
+    uint16_t joined_by;
 };
 
 /* Everything the core keeps in RAM between calls. The caller allocates it and never looks inside except at `facts`. */

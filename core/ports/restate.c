@@ -86,6 +86,7 @@ static void read_alone(struct nrt_nor *n, uint32_t span, struct said *out)
     out->core.layout = &l;
     out->core.port = &n->port;
     out->sealed = nrt_log_mount(&out->core) == NRT_OK;
+    nrt_forget_joined(&out->core);   /* as every power-up does before it writes */
     out->core.layout = NULL;
 }
 
@@ -94,6 +95,17 @@ static void forget(struct nrt_facts *f)
 {
     if (f->done != f->commit)
         f->done = 0;
+}
+
+static int same_commit(const struct nrt_core *a, const struct nrt_core *b)
+{
+    uint32_t n = nrt_members(a);
+    if (n != nrt_members(b))
+        return 0;
+    for (uint32_t i = 0; i < n; i++)
+        if (memcmp(nrt_member(a, i), nrt_member(b, i), sizeof(struct nrt_member)) != 0)
+            return 0;
+    return 1;
 }
 
 /* The same to everything the core does later. A span that was built on is never written again: its end is nothing. */
@@ -111,8 +123,7 @@ static int same(const struct said *a, const struct said *b)
         return 1;
     return memcmp(&f, &g, sizeof f) == 0 && x->built == y->built && (x->built || x->next == y->next) &&
            x->generation == y->generation &&
-           (f.commit == 0 || (x->parts == y->parts && x->units == y->units && x->unit == y->unit && x->first == y->first &&
-                              x->mask == y->mask));
+           (f.commit == 0 || (x->parts == y->parts && x->units == y->units && same_commit(&a->core, &b->core)));
 }
 
 /* ---- said again ---------------------------------------------------------------------------------------------------------- */
@@ -281,34 +292,49 @@ int nrt_restate(struct nrt_nor *n, uint32_t span)
 
 /* ---- units nobody will read ---------------------------------------------------------------------------------------------- */
 
-/* Marks in `live` what a power-up with this log may read of bank and scratch before it erases it. */
-static void mark_live(struct nrt_nor *n, const struct nrt_core *c, uint8_t *live, int keep_scratch)
+/* One unit of an open commit, less the sectors that are done. */
+static void mark_member(struct nrt_nor *n, const struct nrt_scratch *s, const struct nrt_member *m, uint32_t *done, uint8_t *live)
 {
     const struct nrt_layout *l = &n->layout;
-    struct nrt_scratch s;
     struct nrt_span unit;
     struct nrt_span part;
     uint32_t addr;
     uint32_t run;
     uint32_t slot = 0;
-    int open = c->facts.commit > c->facts.done;
+    if (nrt_unit_span(l, m->unit, &unit) < 0)
+        return;
+    for (uint32_t i = 0; i < 32 && m->mask >> i != 0; i++) {
+        if ((m->mask & 1u << i) == 0)
+            continue;
+        slot++;
+        if (*done > 0) {
+            (*done)--;
+            continue;
+        }
+        if (nrt_unit_sector(l, &unit, i, &part) < 0 || nrt_image_addr(l, part.base, &addr, &run) < 0)
+            return;
+        memset(live + (addr - n->base), 2, part.len);
+        uint32_t from = l->scratch.base + (m->first + (slot - 1) / s->per) * s->sector + (slot - 1) % s->per * s->slot;
+        memset(live + (from - n->base), 1, s->slot);
+    }
+}
+
+/* Marks in `live` what a power-up with this log may read of bank and scratch before it erases it. */
+static void mark_live(struct nrt_nor *n, const struct nrt_core *c, uint8_t *live, int keep_scratch)
+{
+    const struct nrt_layout *l = &n->layout;
+    struct nrt_scratch s;
+    uint32_t done = c->log.parts;
     if (nrt_scratch_of(l, &s) < 0)
         return;
     for (uint32_t i = 0; i < l->n_bank; i++)
         memset(live + (l->bank[i].base - n->base), 1, l->bank[i].len);
     if (keep_scratch)
         memset(live + (l->scratch.base - n->base), 1, l->scratch.len);
-    if (!open || nrt_unit_span(l, c->log.unit, &unit) < 0)
+    if (c->facts.commit <= c->facts.done)
         return;
-    for (uint32_t i = 0; i < 32 && c->log.mask >> i != 0; i++) {
-        if ((c->log.mask & 1u << i) == 0 || slot++ < c->log.parts)
-            continue;
-        if (nrt_unit_sector(l, &unit, i, &part) < 0 || nrt_image_addr(l, part.base, &addr, &run) < 0)
-            return;
-        memset(live + (addr - n->base), 2, part.len);
-        uint32_t from = l->scratch.base + (c->log.first + (slot - 1) / s.per) * s.sector + (slot - 1) % s.per * s.slot;
-        memset(live + (from - n->base), 1, s.slot);
-    }
+    for (uint32_t i = 0; i < nrt_members(c); i++)
+        mark_member(n, &s, nrt_member(c, i), &done, live);
 }
 
 static void kill_span(struct nrt_nor *n, const struct nrt_span *s, const uint8_t *live)

@@ -76,11 +76,42 @@ static void get_target(const uint8_t **p, struct nrt_target *t)
     t->serial = get_le(p, 4);
 }
 
+/* ---- members of a commit ----------------------------------------------------------------------------------------------- */
+
+/* Those of a COMMIT that has not come do not count; they are kept while this power-up may still write it. */
+static uint32_t joined(const struct nrt_core *c)
+{
+    return c->facts.commit != 0 && c->log.joined_by == c->facts.commit - 1 ? c->log.n_joined : 0;
+}
+
+void nrt_forget_joined(struct nrt_core *c)
+{
+    c->log.n_joined = (uint16_t)joined(c);
+}
+
+uint32_t nrt_members(const struct nrt_core *c)
+{
+    return joined(c) + 1;
+}
+
+const struct nrt_member *nrt_member(const struct nrt_core *c, uint32_t i)
+{
+    return i < joined(c) ? &c->log.joined[i] : &c->log.last;
+}
+
 static uint32_t ones(uint32_t mask)
 {
     uint32_t n = 0;
     for (; mask != 0; mask &= mask - 1)
         n++;
+    return n;
+}
+
+static uint32_t parts_of(const struct nrt_core *c)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < nrt_members(c); i++)
+        n += ones(nrt_member(c, i)->mask);
     return n;
 }
 
@@ -95,7 +126,8 @@ static void close_plan(struct nrt_core *c)
     f->restoring = 0;
     c->log.units = 0;
     c->log.parts = 0;
-    c->log.mask = 0;
+    c->log.last.mask = 0;
+    c->log.n_joined = 0;
 }
 
 static void apply_installed(struct nrt_core *c, const uint8_t *p)
@@ -119,12 +151,36 @@ static void apply_plan(struct nrt_core *c, const uint8_t *p)
     c->facts.restoring = *p;
 }
 
+static void get_member(const uint8_t **p, struct nrt_member *m)
+{
+    m->unit = (uint16_t)get_le(p, 2);
+    m->first = (uint16_t)get_le(p, 2);
+    m->mask = get_le(p, 4);
+}
+
+/* A unit joined twice to the same commit is what was said last. */
+static void apply_join(struct nrt_core *c, const uint8_t *p)
+{
+    uint16_t by = (uint16_t)get_le(&p, 2);
+    struct nrt_member m;
+    uint32_t i = 0;
+    get_member(&p, &m);
+    if (c->log.joined_by != by)
+        c->log.n_joined = 0;
+    c->log.joined_by = by;
+    while (i < c->log.n_joined && c->log.joined[i].unit != m.unit)
+        i++;
+    if (i == NRT_MAX_JOINT - 1)
+        return;
+    c->log.joined[i] = m;
+    if (i == c->log.n_joined)
+        c->log.n_joined++;
+}
+
 static void apply_commit(struct nrt_core *c, const uint8_t *p)
 {
     c->facts.commit = get_le(&p, 2) + 1;
-    c->log.unit = (uint16_t)get_le(&p, 2);
-    c->log.first = (uint16_t)get_le(&p, 2);
-    c->log.mask = get_le(&p, 4);
+    get_member(&p, &c->log.last);
     c->log.parts = 0;
     /* From here on the plan says what the bank is; before, it was what had been broken. */
     c->facts.broken = NRT_WHY_NONE;
@@ -159,12 +215,15 @@ void nrt_facts_apply(struct nrt_core *c, uint8_t type, const uint8_t *p)
     case NRT_REC_PLAN:
         apply_plan(c, p);
         break;
+    case NRT_REC_JOIN:
+        apply_join(c, p);
+        break;
     case NRT_REC_COMMIT:
         apply_commit(c, p);
         break;
     case NRT_REC_DONE:
         c->log.parts = *p;
-        if (c->log.parts >= ones(c->log.mask))
+        if (c->log.parts >= parts_of(c))
             f->done = f->commit;
         break;
     case NRT_REC_BROKEN:
@@ -182,12 +241,12 @@ static int is_open(const struct nrt_core *c)
     return c->facts.target.file_size != 0 || c->facts.restoring;
 }
 
-static void put_commit(uint8_t **p, const struct nrt_core *c)
+static void put_member(uint8_t *p, uint32_t position, const struct nrt_member *m)
 {
-    put_le(p, c->facts.commit - 1, 2);
-    put_le(p, c->log.unit, 2);
-    put_le(p, c->log.first, 2);
-    put_le(p, c->log.mask, 4);
+    put_le(&p, position, 2);
+    put_le(&p, m->unit, 2);
+    put_le(&p, m->first, 2);
+    put_le(&p, m->mask, 4);
 }
 
 /* Writes the payload of a live record; 0 when these facts do not need it. */
@@ -220,7 +279,7 @@ static int live(const struct nrt_core *c, uint8_t type, uint8_t *p)
         *p = f->restoring;
         return is_open(c);
     case NRT_REC_COMMIT:
-        put_commit(&p, c);
+        put_member(p, f->commit - 1, &c->log.last);
         return is_open(c) && f->commit != 0;
     case NRT_REC_DONE:
         *p = c->log.parts;
@@ -234,11 +293,18 @@ static int live(const struct nrt_core *c, uint8_t type, uint8_t *p)
 uint8_t nrt_facts_live(const struct nrt_core *c, uint32_t i, uint8_t *payload)
 {
     static const uint8_t order[] = {NRT_REC_INSTALLED, NRT_REC_CONFIRMED, NRT_REC_COUNTERS, NRT_REC_BOOTS,
-                                    NRT_REC_FAILED,    NRT_REC_PLAN,      NRT_REC_COMMIT,   NRT_REC_DONE,
-                                    NRT_REC_BROKEN};
-    for (uint32_t k = 0; k < sizeof order; k++)
-        if (live(c, order[k], payload) && i-- == 0)
+                                    NRT_REC_FAILED,    NRT_REC_PLAN,      NRT_REC_JOIN,     NRT_REC_COMMIT,
+                                    NRT_REC_DONE,      NRT_REC_BROKEN};
+    for (uint32_t k = 0; k < sizeof order; k++) {
+        uint32_t n = order[k] == NRT_REC_JOIN && is_open(c) ? c->log.n_joined : 0;
+        if (i < n) {
+            put_member(payload, c->log.joined_by, &c->log.joined[i]);
+            return NRT_REC_JOIN;
+        }
+        i -= n;
+        if (order[k] != NRT_REC_JOIN && live(c, order[k], payload) && i-- == 0)
             return order[k];
+    }
     return 0;
 }
 
@@ -254,14 +320,17 @@ int nrt_log_plan(struct nrt_core *c, const struct nrt_target *t, uint32_t units,
     return nrt_log_append(c, NRT_REC_PLAN, payload);
 }
 
-int nrt_log_commit(struct nrt_core *c, uint32_t position, uint32_t unit, uint32_t first, uint32_t mask)
+int nrt_log_join(struct nrt_core *c, uint32_t position, const struct nrt_member *m)
 {
     uint8_t payload[NRT_LOG_RECORD];
-    uint8_t *p = payload;
-    put_le(&p, position, 2);
-    put_le(&p, unit, 2);
-    put_le(&p, first, 2);
-    put_le(&p, mask, 4);
+    put_member(payload, position, m);
+    return nrt_log_append(c, NRT_REC_JOIN, payload);
+}
+
+int nrt_log_commit(struct nrt_core *c, uint32_t position, const struct nrt_member *m)
+{
+    uint8_t payload[NRT_LOG_RECORD];
+    put_member(payload, position, m);
     return nrt_log_append(c, NRT_REC_COMMIT, payload);
 }
 

@@ -243,6 +243,32 @@ static int scratch_check(const struct nrt_layout *l, uint32_t most)
     return NRT_OK;
 }
 
+/* Sectors of the unit that has most; more than NRT_UNIT_SECTORS where one has too many. */
+static uint32_t most_sectors(const struct nrt_layout *l)
+{
+    uint32_t most = 0;
+    struct nrt_span s = {0, 0};
+    for (uint32_t size = nrt_bank_size(l); s.base + s.len < size;) {
+        uint32_t sectors;
+        if (unit_at(l, s.base + s.len, &s, &sectors) < 0 || sectors > NRT_UNIT_SECTORS)
+            return NRT_UNIT_SECTORS + 1;
+        most = sectors > most ? sectors : most;
+    }
+    return most;
+}
+
+uint32_t nrt_joint_most(const struct nrt_layout *l)
+{
+    struct nrt_scratch s;
+    uint32_t most = most_sectors(l);
+    if (most == 0 || most > NRT_UNIT_SECTORS || nrt_scratch_of(l, &s) < 0)
+        return 1;
+    uint32_t n = s.count / ((most + s.per - 1) / s.per);
+    n = n < NRT_MAX_PARTS / most ? n : NRT_MAX_PARTS / most;
+    n = n < NRT_MAX_JOINT ? n : NRT_MAX_JOINT;
+    return n > 0 ? n : 1;
+}
+
 int nrt_layout_check(const struct nrt_layout *l)
 {
     if (numbers_check(l) < 0 || spans_check(l) < 0)
@@ -252,14 +278,9 @@ int nrt_layout_check(const struct nrt_layout *l)
     for (uint32_t i = 0; i < l->n_bank; i++)
         if (l->bank[i].len == 0 || (i + 1 < l->n_bank && l->bank[i].len % l->leaf != 0))
             return NRT_E_ARG;
-    uint32_t most = 0;
-    struct nrt_span s = {0, 0};
-    for (uint32_t size = nrt_bank_size(l); s.base + s.len < size;) {
-        uint32_t sectors;
-        if (unit_at(l, s.base + s.len, &s, &sectors) < 0 || sectors > NRT_UNIT_SECTORS)
-            return NRT_E_ARG;
-        most = sectors > most ? sectors : most;
-    }
+    uint32_t most = most_sectors(l);
+    if (most > NRT_UNIT_SECTORS)
+        return NRT_E_ARG;
     if (nrt_unit_count(l) >= 0xFFFFu)
         return NRT_E_ARG;
     return scratch_check(l, most);

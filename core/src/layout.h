@@ -6,6 +6,8 @@
 
 #define NRT_UNIT_SECTORS 32   /* a COMMIT record names changed sectors in one 32-bit mask */
 
+#define NRT_MAX_PARTS 255u    /* sectors of one commit: DONE counts them in a byte */
+
 /* Scratch as slots: each holds one bank sector, `per` of them lie in one scratch sector. */
 struct nrt_scratch {
     uint32_t slot;     /* bytes: the largest bank sector */

@@ -110,6 +110,8 @@ int nrt_plan_open(struct nrt_core *c, const struct nrt_file *f, const struct nrt
     p->saved = from;
     if (p->header.new_size != t->image_size || p->header.old_size > nrt_bank_size(c->layout) || from > p->header.n_order)
         return NRT_E_FORMAT;
+    if (from % p->header.joint != 0 && from != p->header.n_order)
+        return NRT_E_FORMAT;   /* no commit ends there */
     rc = take_order(c, p);
     return rc < 0 ? rc : check_saves(c, p);
 }
@@ -121,6 +123,11 @@ static int unit_near(const struct nrt_layout *l, struct nrt_plan *p, uint32_t of
     if (off - p->near.base < p->near.len)
         return NRT_OK;
     return nrt_unit_of(l, off, &p->near_unit, &p->near);
+}
+
+uint32_t nrt_plan_kept_from(const struct nrt_plan *p)
+{
+    return p->position - p->position % p->header.joint;
 }
 
 /* Where the old content of the sector that starts at image offset `sector` lies, given that the plan has erased it by now:
@@ -158,7 +165,7 @@ int nrt_old(struct nrt_core *c, uint32_t image_off, uint8_t *buf, uint32_t len)
         if (rc < 0)
             return rc;
         uint32_t place = p->place[p->near_unit];
-        if (place != NRT_NOT_PLANNED && place < p->position) {
+        if (place != NRT_NOT_PLANNED && place < nrt_plan_kept_from(p)) {
             if (nrt_sector_of(c->layout, addr, &sector) < 0)
                 return NRT_E_ARG;
             uint32_t within = addr - sector.base;
@@ -228,23 +235,36 @@ static uint32_t ones(uint32_t mask)
     return n;
 }
 
+/* Scratch sectors that the units of plan positions k to `end` take at once; the changed sectors are added to n_changed. */
+static int count_batch(struct nrt_plan *p, const struct nrt_scratch *s, uint32_t k, uint32_t end, uint32_t *erases)
+{
+    uint32_t sectors = 0;
+    uint32_t changed = 0;
+    for (; k < end; k++) {
+        uint32_t unit;
+        int rc = nrt_unpack_order(p->unpack, k, &unit);
+        if (rc < 0)
+            return rc;
+        changed += ones(p->changed[unit]);
+        sectors += (ones(p->changed[unit]) + s->per - 1) / s->per;
+    }
+    p->n_changed += changed;
+    *erases += sectors;
+    return sectors > p->ring || changed > NRT_MAX_PARTS ? NRT_E_SPACE : NRT_OK;
+}
+
 int nrt_plan_budget(struct nrt_core *c)
 {
     struct nrt_plan *p = plan_of(c);
     struct nrt_scratch s;
     uint32_t erases = p->header.n_saves;
+    uint32_t step = p->header.joint;
     int rc = nrt_scratch_of(c->layout, &s);
+    p->n_changed = 0;
+    for (uint32_t k = p->from; rc == NRT_OK && k < p->header.n_order; k += step)
+        rc = count_batch(p, &s, k, step < p->header.n_order - k ? k + step : p->header.n_order, &erases);
     if (rc < 0)
         return rc;
-    p->n_changed = 0;
-    for (uint32_t u = 0; u < p->n_units; u++) {
-        uint32_t n = p->place[u] == NRT_NOT_PLANNED || p->place[u] < p->from ? 0 : ones(p->changed[u]);
-        uint32_t sectors = (n + s.per - 1) / s.per;
-        if (sectors > p->ring)
-            return NRT_E_SPACE;
-        p->n_changed += n;
-        erases += sectors;
-    }
     /* After a cut only the rest is rewritten: the whole was within the budget when the plan was taken. */
     return p->from == 0 && erases > p->n_changed && p->header.n_saves > 0 ? NRT_E_SPACE : NRT_OK;
 }

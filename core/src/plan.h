@@ -67,9 +67,13 @@ int nrt_plan_whole(const struct nrt_core *c);
  * equals t->leaves; nrt_plan_budget(). On success c->plan is proven. Writes nothing. (rehearse.c) */
 int nrt_rehearse(struct nrt_core *c, const struct nrt_file *f, const struct nrt_target *t, struct nrt_ram ram, uint32_t from);
 
+/* The first plan position whose old bytes are still in the bank: that of the first unit committed together with the one
+ * being decoded. */
+uint32_t nrt_plan_kept_from(const struct nrt_plan *p);
+
 /* What nrt_old() means, exactly, at plan position p: an old byte is readable when its unit is not planned, or its place is
- * >= p (a unit is decoded whole before its own sectors are erased), or a save with `before` <= p holds its sector. All of
- * a committed unit counts as gone, changed or not: so the answer depends on order, saves and p alone, and is the same in
- * encoder, rehearsal, rewrite and resume. */
+ * >= nrt_plan_kept_from() (all units of a commit are decoded whole before a sector of any is erased), or a save with
+ * `before` <= p holds its sector. All of a committed unit counts as gone, changed or not: so the answer depends on order,
+ * joint, saves and p alone, and is the same in encoder, rehearsal, rewrite and resume. */
 
 #endif

@@ -35,12 +35,12 @@ void nrt_drop_plan(struct nrt_core *c)
     c->log.units = 0;
 }
 
-/* R0 and R2: a unit was open. Its sectors that are not recorded as done are erased again, whatever they read. */
+/* R0 and R2: a commit was open. Its sectors that are not recorded as done are erased again, whatever they read. */
 static int finish(struct nrt_core *c)
 {
     int rc = nrt_log_settle(c);
     if (rc == NRT_OK)
-        rc = nrt_finish_unit(c);
+        rc = nrt_finish_commit(c);
     if (rc == NRT_E_FLASH || rc == NRT_E_TORN)
         rc = nrt_log_broken(c, NRT_WHY_FLASH);
     return rc;

@@ -251,7 +251,7 @@ static int write_leaf(struct nrt_restore *r, uint32_t off, uint32_t len)
         if (from >= to)
             return NRT_OK;
         if (r->unit != unit + 1u) {
-            rc = nrt_log_commit(c, unit, unit, 0, 1);
+            rc = nrt_log_commit(c, unit, &(struct nrt_member){(uint16_t)unit, 0, 1});
             if (rc == NRT_OK)
                 rc = erase_unit(c, unit, r->target.image_size);
             if (rc != NRT_OK)

@@ -1,5 +1,5 @@
-/* rewrite.c - the rewrite itself, in scratch mode (docs/spec/statelog.md 5): decode a whole commit unit into scratch, check
- * its leaves, COMMIT, erase and program its sectors from scratch, DONE. It must never erase what the log has not committed,
+/* rewrite.c - the rewrite itself, in scratch mode (docs/spec/statelog.md 5): decode whole commit units into scratch, check
+ * their leaves, COMMIT, erase and program their sectors from scratch, DONE. It must never erase what the log has not committed,
  * never trust RAM for anything a cut may need, and never act on a figure of the plan that is not as it was proven. */
 #include <string.h>
 
@@ -29,12 +29,7 @@ static uint32_t ones(uint32_t mask)
     return n;
 }
 
-/* One unit's redo log: taken out of the plan once, checked, and acted on as it was then. */
-struct redo {
-    uint32_t unit;
-    uint32_t first;           /* scratch sector of the first slot */
-    uint32_t mask;            /* sectors of the unit that change */
-};
+/* One unit's redo log is a struct nrt_member: taken out of the plan once, checked, and acted on as it was then. */
 
 /* Flash address of the i-th slot of a run of scratch sectors. */
 static uint32_t slot_addr(const struct nrt_layout *l, const struct nrt_scratch *s, uint32_t first, uint32_t i)
@@ -119,7 +114,7 @@ static int spill_put(void *ctx, const uint8_t *data, uint32_t len)
 }
 
 /* Everything the unit's sectors will hold is in scratch. */
-static int decode_unit(struct nrt_core *c, struct nrt_plan *p, const struct redo *r)
+static int decode_unit(struct nrt_core *c, struct nrt_plan *p, const struct nrt_member *r)
 {
     struct spill s;
     struct nrt_scratch scratch;
@@ -150,7 +145,7 @@ static int decode_unit(struct nrt_core *c, struct nrt_plan *p, const struct redo
 
 /* Flash address that will be image offset `off` once the unit is copied: in scratch, or in the bank where nothing changes;
  * *run is how many bytes follow there. */
-static int future_addr(const struct nrt_core *c, const struct redo *r, uint32_t off, uint32_t *addr, uint32_t *run)
+static int future_addr(const struct nrt_core *c, const struct nrt_member *r, uint32_t off, uint32_t *addr, uint32_t *run)
 {
     struct nrt_scratch s;
     struct nrt_span unit;
@@ -174,7 +169,7 @@ static int future_addr(const struct nrt_core *c, const struct redo *r, uint32_t 
 }
 
 /* The leaf from `off` on, `len` bytes of it inside the image, as it will be. */
-static int check_leaf(const struct nrt_core *c, const struct nrt_plan *p, const struct redo *r, uint32_t off, uint32_t len)
+static int check_leaf(const struct nrt_core *c, const struct nrt_plan *p, const struct nrt_member *r, uint32_t off, uint32_t len)
 {
     struct nrt_sha256 leaf;
     uint8_t digest[NRT_DIGEST];
@@ -203,7 +198,7 @@ static int check_leaf(const struct nrt_core *c, const struct nrt_plan *p, const 
 }
 
 /* Read back from flash: neither decoder nor page buffer has forgotten a bit, and no sector was left out. */
-static int check_unit(const struct nrt_core *c, const struct nrt_plan *p, const struct redo *r)
+static int check_unit(const struct nrt_core *c, const struct nrt_plan *p, const struct nrt_member *r)
 {
     struct nrt_span unit;
     uint32_t size = p->target.image_size;
@@ -261,68 +256,111 @@ static int renew_part(struct nrt_core *c, const struct nrt_span *part, uint32_t 
     return rc == NRT_E_FLASH ? copy_part(c, part, from) : rc;
 }
 
-int nrt_finish_unit(struct nrt_core *c)
+/* The sectors of one unit; `slot` counts those of the whole commit. */
+static int finish_member(struct nrt_core *c, const struct nrt_scratch *s, const struct nrt_member *m, uint32_t *slot)
 {
-    struct nrt_scratch s;
     struct nrt_span unit;
     struct nrt_span part;
-    uint32_t slot = 0;
-    int rc = nrt_scratch_of(c->layout, &s);
-    if (rc == NRT_OK)
-        rc = nrt_unit_span(c->layout, c->log.unit, &unit);
-    for (uint32_t i = 0; rc == NRT_OK && slot < ones(c->log.mask); i++) {
+    uint32_t mine = 0;
+    int rc = nrt_unit_span(c->layout, m->unit, &unit);
+    for (uint32_t i = 0; rc == NRT_OK && mine < ones(m->mask); i++) {
         rc = nrt_unit_sector(c->layout, &unit, i, &part);
-        if (rc < 0 || (c->log.mask & 1u << i) == 0)
+        if (rc < 0 || (m->mask & 1u << i) == 0)
             continue;
-        if (slot++ < c->log.parts)
+        mine++;
+        if ((*slot)++ < c->log.parts)
             continue;
-        rc = renew_part(c, &part, slot_addr(c->layout, &s, c->log.first, slot - 1));
+        rc = renew_part(c, &part, slot_addr(c->layout, s, m->first, mine - 1));
         if (rc == NRT_OK)
-            rc = nrt_log_done(c, slot);
+            rc = nrt_log_done(c, *slot);
     }
     return rc;
 }
 
-/* Scratch sector where the next unit's redo log begins: after the last one, so that all wear alike. */
+int nrt_finish_commit(struct nrt_core *c)
+{
+    struct nrt_scratch s;
+    uint32_t slot = 0;
+    int rc = nrt_scratch_of(c->layout, &s);
+    for (uint32_t i = 0; rc == NRT_OK && i < nrt_members(c); i++)
+        rc = finish_member(c, &s, nrt_member(c, i), &slot);
+    return rc;
+}
+
+static uint32_t sectors_of(const struct nrt_scratch *s, uint32_t mask)
+{
+    return (ones(mask) + s->per - 1) / s->per;
+}
+
+/* Scratch sector where the next redo log begins: after the last one, so that all wear alike. */
 static uint32_t next_first(const struct nrt_core *c, const struct nrt_plan *p, const struct nrt_scratch *s, uint32_t sectors)
 {
     uint32_t first = c->facts.installs % p->ring;
     if (c->facts.commit > 0)
-        first = c->log.first + (ones(c->log.mask) + s->per - 1) / s->per;
+        first = c->log.last.first + sectors_of(s, c->log.last.mask);
     return first + sectors <= p->ring ? first : 0;
 }
 
-/* What the plan says about its k-th unit, as it was proven. */
-static int take_redo(struct nrt_core *c, const struct nrt_plan *p, uint32_t k, struct redo *r)
+/* Units that are committed at once: those of plan positions k to `end` that change. */
+struct batch {
+    uint32_t n;
+    uint32_t at[NRT_MAX_JOINT];            /* plan position */
+    struct nrt_member member[NRT_MAX_JOINT];
+};
+
+/* What the plan says about these units, as it was proven. */
+static int take_batch(struct nrt_core *c, const struct nrt_plan *p, uint32_t k, uint32_t end, struct batch *b)
 {
     struct nrt_scratch s;
+    uint32_t sectors = 0;
     int rc = nrt_scratch_of(c->layout, &s);
-    if (rc == NRT_OK)
-        rc = nrt_unpack_order(p->unpack, k, &r->unit);
-    if (rc < 0 || r->unit >= p->n_units)
-        return rc < 0 ? rc : NRT_E_DIGEST;
-    r->mask = p->changed[r->unit];
-    r->first = next_first(c, p, &s, (ones(r->mask) + s.per - 1) / s.per);
-    return nrt_plan_whole(c);
+    b->n = 0;
+    for (; rc == NRT_OK && k < end; k++) {
+        uint32_t unit;
+        rc = nrt_unpack_order(p->unpack, k, &unit);
+        if (rc < 0 || unit >= p->n_units)
+            return rc < 0 ? rc : NRT_E_DIGEST;
+        if (p->changed[unit] == 0)
+            continue;
+        b->at[b->n] = k;
+        b->member[b->n++] = (struct nrt_member){(uint16_t)unit, (uint16_t)sectors, p->changed[unit]};
+        sectors += sectors_of(&s, p->changed[unit]);
+    }
+    uint32_t first = rc == NRT_OK ? next_first(c, p, &s, sectors) : 0;
+    for (uint32_t i = 0; i < b->n; i++)
+        b->member[i].first = (uint16_t)(b->member[i].first + first);
+    return rc == NRT_OK ? nrt_plan_whole(c) : rc;
 }
 
-static int rewrite_unit(struct nrt_core *c, struct nrt_plan *p, uint32_t k)
+/* From here on what lies in scratch is the truth: all of these units, or none. */
+static int commit(struct nrt_core *c, const struct batch *b, uint32_t end)
 {
-    struct redo r;
+    int rc = NRT_OK;
+    for (uint32_t i = 0; rc == NRT_OK && i + 1 < b->n; i++)
+        rc = nrt_log_join(c, end - 1, &b->member[i]);
+    return rc == NRT_OK ? nrt_log_commit(c, end - 1, &b->member[b->n - 1]) : rc;
+}
+
+static int rewrite_units(struct nrt_core *c, struct nrt_plan *p, uint32_t k, uint32_t end)
+{
+    struct batch b;
     p->position = k;
     int rc = make_saves(c, p);
     if (rc == NRT_OK)
-        rc = take_redo(c, p, k, &r);
-    if (rc < 0 || r.mask == 0)
+        rc = take_batch(c, p, k, end, &b);
+    if (rc < 0 || b.n == 0)
         return rc;
-    rc = decode_unit(c, p, &r);
+    for (uint32_t i = 0; rc == NRT_OK && i < b.n; i++) {
+        p->position = b.at[i];
+        rc = decode_unit(c, p, &b.member[i]);
+        if (rc == NRT_OK)
+            rc = check_unit(c, p, &b.member[i]);
+    }
     if (rc == NRT_OK)
-        rc = check_unit(c, p, &r);
-    if (rc == NRT_OK)
-        rc = nrt_log_commit(c, k, r.unit, r.first, r.mask);
+        rc = commit(c, &b, end);
     if (rc < 0)
         return rc;
-    rc = nrt_finish_unit(c);
+    rc = nrt_finish_commit(c);
     if (rc == NRT_E_FLASH)
         (void)nrt_log_broken(c, NRT_WHY_FLASH);
     return rc;
@@ -332,10 +370,11 @@ static int rewrite_from(struct nrt_core *c, struct nrt_plan *p)
 {
     /* Copies: where RAM forgets how far the plan goes, it would end early, and what is left half-done be judged as a bad bank. */
     const uint32_t end = p->header.n_order;
+    const uint32_t step = p->header.joint;
     uint32_t k = p->from;
     int rc = nrt_plan_whole(c);
-    for (; rc == NRT_OK && k < end; k++)
-        rc = rewrite_unit(c, p, k);
+    for (; rc == NRT_OK && k < end; k += step)
+        rc = rewrite_units(c, p, k, step < end - k ? k + step : end);
     c->plan = NULL;
     return rc == NRT_OK ? nrt_judge(c) : rc;
 }

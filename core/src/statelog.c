@@ -36,7 +36,8 @@ int nrt_record_len(uint8_t type)
         uint8_t len;
     } lens[] = {{NRT_REC_SEAL, 4},     {NRT_REC_INSTALLED, 65}, {NRT_REC_CONFIRMED, 60}, {NRT_REC_CONFIRM, 0},
                 {NRT_REC_COUNTERS, 8}, {NRT_REC_BOOTS, 1},      {NRT_REC_FAILED, 17},    {NRT_REC_PLAN, 119},
-                {NRT_REC_COMMIT, 10},  {NRT_REC_DONE, 1},       {NRT_REC_BROKEN, 1},   {NRT_REC_MARK, 0}};
+                {NRT_REC_COMMIT, 10},  {NRT_REC_DONE, 1},       {NRT_REC_BROKEN, 1},   {NRT_REC_MARK, 0},
+                {NRT_REC_JOIN, 10}};
     for (uint32_t i = 0; i < sizeof lens / sizeof lens[0]; i++)
         if (lens[i].type == type)
             return lens[i].len;
@@ -57,7 +58,7 @@ uint32_t nrt_log_need(const struct nrt_layout *l)
     for (uint32_t type = NRT_REC_SEAL; type <= NRT_REC_MARK; type++)
         if (type != NRT_REC_CONFIRM)
             n += padded(l, HEAD + (uint32_t)nrt_record_len((uint8_t)type) + CHECK);
-    return n;
+    return n + (NRT_MAX_JOINT - 1) * padded(l, HEAD + (uint32_t)nrt_record_len(NRT_REC_JOIN) + CHECK);
 }
 
 /* Bytes of a span that records may fill: its last cell is kept for the one program that gives the span up. */
@@ -310,6 +311,7 @@ int nrt_log_settle(struct nrt_core *c)
     if (c->log.settled)
         return NRT_OK;
     mark_again(c);
+    nrt_forget_joined(c);
     return compact(c);
 }
 

@@ -17,7 +17,8 @@ enum nrt_record {
     NRT_REC_COMMIT = 0x29,     /* position u16, unit u16, first u16, mask u32 */
     NRT_REC_DONE = 0x2A,       /* parts u8 */
     NRT_REC_BROKEN = 0x2B,     /* why u8 */
-    NRT_REC_MARK = 0x2C        /* behind a SEAL: from its first trace on the span counts */
+    NRT_REC_MARK = 0x2C,       /* behind a SEAL: from its first trace on the span counts */
+    NRT_REC_JOIN = 0x2D        /* position u16, unit u16, first u16, mask u32: committed by the COMMIT of that position */
 };
 
 /* ---- statelog.c ---------------------------------------------------------------------------------------------------- */
@@ -39,12 +40,18 @@ int nrt_log_create(struct nrt_core *c);
 
 /* What a record changes in facts and open unit. Idempotent: the same record twice is the same as once. */
 void nrt_facts_apply(struct nrt_core *c, uint8_t type, const uint8_t *payload);
+/* Units of the open commit: those joined to it, then the one it names. */
+uint32_t nrt_members(const struct nrt_core *c);
+/* What an earlier power-up joined to a COMMIT that it did not write. */
+void nrt_forget_joined(struct nrt_core *c);
+const struct nrt_member *nrt_member(const struct nrt_core *c, uint32_t i);
 /* The i-th record of the live set: its type, payload filled; 0 past the last. */
 uint8_t nrt_facts_live(const struct nrt_core *c, uint32_t i, uint8_t *payload);
 
 /* Writes flash, all of these. */
 int nrt_log_plan(struct nrt_core *c, const struct nrt_target *t, uint32_t units, int restoring);
-int nrt_log_commit(struct nrt_core *c, uint32_t position, uint32_t unit, uint32_t first, uint32_t mask);
+int nrt_log_join(struct nrt_core *c, uint32_t position, const struct nrt_member *m);
+int nrt_log_commit(struct nrt_core *c, uint32_t position, const struct nrt_member *m);
 int nrt_log_done(struct nrt_core *c, uint32_t parts);
 int nrt_log_installed(struct nrt_core *c, const struct nrt_image *image, int candidate);
 int nrt_log_broken(struct nrt_core *c, int why);
@@ -65,6 +72,6 @@ void nrt_drop_plan(struct nrt_core *c);
 /* ---- rewrite.c ----------------------------------------------------------------------------------------------------- */
 
 /* Writes flash. R2: erases and programs the sectors of the open commit that are not done, from scratch. */
-int nrt_finish_unit(struct nrt_core *c);
+int nrt_finish_commit(struct nrt_core *c);
 
 #endif

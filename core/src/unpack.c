@@ -9,6 +9,7 @@
 #define FLAG_ADDRESS 0x01u
 #define FLAG_SAVES 0x02u
 #define FLAG_APART 0x04u
+#define FLAG_JOINT 0x08u
 #define MAX_PROFILE 2u
 #define MAX_ISA 2u
 
@@ -70,9 +71,10 @@ static int read_fixed(const struct nrt_layout *l, struct nrt_reader *r, struct n
     h->profile = b[4] & 0x0Fu;
     h->isa = b[4] >> 4;
     *flags = b[5];
-    if (h->profile > MAX_PROFILE || h->isa > (h->profile < NRT_PROFILE_SMALL ? 0 : MAX_ISA) || (*flags & ~(FLAG_ADDRESS | FLAG_SAVES | FLAG_APART)) != 0)
+    if (h->profile > MAX_PROFILE || h->isa > (h->profile < NRT_PROFILE_SMALL ? 0 : MAX_ISA) || (*flags & ~(FLAG_ADDRESS | FLAG_SAVES | FLAG_APART | FLAG_JOINT)) != 0)
         return NRT_E_FORMAT;
     h->apart = (*flags & FLAG_APART) != 0;
+    h->joint = 1;
     if ((*flags & FLAG_ADDRESS) != 0 && (rc = nrt_reader_varint(r, &h->address)) < 0)
         return rc;
     if ((rc = nrt_reader_varint(r, &h->old_size)) < 0 || (rc = nrt_reader_varint(r, &h->new_size)) < 0)
@@ -159,6 +161,13 @@ static int read_head(const struct nrt_layout *l, struct nrt_reader *r, struct nr
         return NRT_E_BOUND;
     if ((rc = read_order(l, r, h, into != NULL ? into->order : NULL)) < 0)
         return rc;
+    if ((flags & FLAG_JOINT) != 0) {
+        if ((rc = nrt_reader_varint(r, &h->joint)) < 0)
+            return rc;
+        /* What is saved before a unit of several is nothing anybody has asked for. */
+        if (h->joint < 2 || h->joint > NRT_MAX_JOINT || h->apart || (flags & FLAG_SAVES) != 0)
+            return NRT_E_BOUND;
+    }
     if ((flags & FLAG_SAVES) != 0) {
         if ((rc = nrt_reader_varint(r, &h->n_saves)) < 0)
             return rc;

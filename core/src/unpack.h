@@ -29,6 +29,7 @@ struct nrt_header {
     uint32_t crc;          /* CRC-32 over old and new image: for a bare file, without target */
     uint32_t group;
     uint32_t n_order;      /* commit units that are rewritten, in plan order */
+    uint32_t joint;        /* so many units in plan order are committed at once; 1: each alone */
     uint32_t n_saves;
     uint32_t n_segments;   /* of the control table */
     uint32_t workspace;    /* RAM the decoder wants, bytes */

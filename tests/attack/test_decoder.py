@@ -355,6 +355,6 @@ def test_predictions_look_at_nothing_beyond_their_own_copy() -> None:
     new = OLD[:2048] + OLD[4094:4096] + flipped[2050:6144] + OLD[6144:]
     table = [Segment(2048, 4094, 2)]
     encoder = Encoder(OLD, new, table, Hints(1))
-    frames = code.small_frames(encoder, native.units(LAYOUT), (2, 1), (len(OLD), len(new), 2048), apart=False)
+    frames = code.small_frames(encoder, native.units(LAYOUT), (2, 1), (len(OLD), len(new), 2048), 1)
     head = replace(headed(OLD, new, (2, 1), table, SMALL), isa=1, control=encoder.control())
     Victim.running().takes(pack(head, frames), new)

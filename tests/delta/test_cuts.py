@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from neurath.delta import Delta, build, full, simulate
+from neurath.flash.geometry import Span
 from neurath.flash.native import Core, Fate, PowerCut
 from tests.delta.images import pair, small_layout
 
-LAYOUT = small_layout(16384)
+WIDE = small_layout(16384)
+#: Scratch for two of the four units: an update is more than one commit.
+LAYOUT = replace(WIDE, scratch=Span(WIDE.scratch.base, 4096))
 OLD, NEW = pair(400)
 DELTA = build(OLD, NEW, LAYOUT)
 FULL = full(NEW, LAYOUT)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurath.delta.format import MAX_SEGMENTS, Head, Reader, Save, numbers, pack, parse, segments, varint
+from neurath.delta.format import MAX_JOINT, MAX_SEGMENTS, Head, Reader, Save, numbers, pack, parse, segments, varint
 from neurath.delta.match import Segment
 from neurath.errors import DataError
 
@@ -21,6 +22,7 @@ def heads(draw: st.DrawFn) -> Head:
     count = draw(st.integers(0, MAX_SEGMENTS))
     old_size = draw(st.integers(1, 2**32 - 1)) if count else draw(UINT32)
     steps = sorted(draw(st.lists(st.integers(0, len(order) - 1), max_size=4))) if order else []
+    apart = draw(st.booleans())
     return Head(
         profile=draw(st.sampled_from((0, 1))),
         old_size=old_size,
@@ -34,7 +36,8 @@ def heads(draw: st.DrawFn) -> Head:
         control=draw(st.binary(max_size=40)) if count else b"",
         saves=tuple(Save(step, draw(UINT32)) for step in steps),
         address=draw(UINT32),
-        apart=draw(st.booleans()),
+        apart=apart,
+        joint=1 if apart or steps else draw(st.integers(1, MAX_JOINT)),
     )
 
 
@@ -73,11 +76,22 @@ def test_a_number_over_32_bits_is_refused() -> None:
 
 def test_unknown_flags_profiles_and_isas_are_refused() -> None:
     whole = bytearray(pack(Head(1, 100, 100, 0, 0, 2048, 0, (0,)), [b""]))
-    for at, value in ((4, 0x03), (4, 0x11), (4, 0x32), (5, 0x08), (5, 0x80), (3, 0x02)):
+    for at, value in ((4, 0x03), (4, 0x11), (4, 0x32), (5, 0x10), (5, 0x80), (3, 0x02)):
         broken = bytearray(whole)
         broken[at] = value
         with pytest.raises(DataError):
             parse(bytes(broken))
+
+
+def test_units_are_joined_two_to_six_at_a_time_and_never_with_saves_or_apart() -> None:
+    head = Head(1, 100, 100, 0, 0, 2048, 0, (0,), joint=2)
+    assert parse(pack(head, [b""]))[0].joint == 2
+    wrong = (replace(head, joint=7), replace(head, apart=True), replace(head, saves=(Save(0, 0),)))
+    one = pack(head, [b""]).replace(b"\0\0\2\0\0", b"\0\0\1\0\0")
+    assert one != pack(head, [b""])
+    for data in (one, *(pack(bad, [b""]) for bad in wrong)):
+        with pytest.raises(DataError):
+            parse(data)
 
 
 def test_a_unit_named_twice_is_refused() -> None:

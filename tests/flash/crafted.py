@@ -7,6 +7,7 @@ import hashlib
 import random
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 from neurath.delta.format import IRREGULAR, RAW, Head, Save, numbers, pack, varint
 from neurath.delta.match import Segment
@@ -35,6 +36,7 @@ def raw_file(
     order: Sequence[int] | None = None,
     segments: Sequence[Segment] = (),
     saves: Sequence[Save] = (),
+    joint: int = 1,
 ) -> bytes:
     """A raw update file; without `segments` a full image, without `order` all units of the new image in image order."""
     units = [(base, min(base + length, len(new))) for base, length in unit_spans(layout) if base < len(new)]
@@ -60,6 +62,7 @@ def raw_file(
         segments=len(segments),
         control=control,
         saves=tuple(saves),
+        joint=joint,
     )
     return pack(head, frames)
 
@@ -122,6 +125,15 @@ def small_layout(sector: int = 512, *, erased: int = 0xFF, write_unit: int = 8) 
         leaf=sector,
         erased=erased,
     )
+
+
+def joint_layout(sector: int = 512, *, erased: int = 0xFF, write_unit: int = 8) -> Layout:
+    """The same device with scratch for two commit units (of 512 B sectors: without a hole, there is no room for one)."""
+    layout = small_layout(sector, erased=erased, write_unit=write_unit)
+    if sector != 512:
+        return layout
+    scratch = Span(layout.scratch.base, 4 * sector)
+    return replace(layout, scratch=scratch, bank=(Span(scratch.end, 8 * sector),))
 
 
 def edited(old: bytes, seed: int, *, changes: int = 12) -> bytes:

@@ -8,7 +8,21 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-LENGTHS = {0x21: 4, 0x22: 65, 0x23: 60, 0x24: 0, 0x25: 8, 0x26: 1, 0x27: 17, 0x28: 119, 0x29: 10, 0x2A: 1, 0x2B: 1, 0x2C: 0}
+LENGTHS = {
+    0x21: 4,
+    0x22: 65,
+    0x23: 60,
+    0x24: 0,
+    0x25: 8,
+    0x26: 1,
+    0x27: 17,
+    0x28: 119,
+    0x29: 10,
+    0x2A: 1,
+    0x2B: 1,
+    0x2C: 0,
+    0x2D: 10,
+}
 
 
 @dataclass
@@ -19,6 +33,8 @@ class Said:
     sealed: bool = False
     facts: dict[str, object] = field(default_factory=dict)
     records: list[tuple[int, int]] = field(default_factory=list)
+    joined: dict[int, int] = field(default_factory=dict)
+    joined_by: int = -1
 
 
 def _image(data: bytes) -> tuple[bytes, bytes, int, int, int]:
@@ -42,8 +58,18 @@ def _apply(said: Said, kind: int, data: bytes) -> None:
         said.generation = struct.unpack("<I", data)[0]
         return
     if kind == 0x2A:
-        if data[0] >= int(str(facts["mask"])).bit_count():
+        ones = int(str(facts["mask"])).bit_count()
+        if said.joined_by + 1 == facts["commit"]:
+            ones += sum(mask.bit_count() for mask in said.joined.values())
+        if data[0] >= ones:
             facts["done"] = facts["commit"]
+        return
+    if kind == 0x2D:
+        position, unit, _, mask = struct.unpack("<HHHI", data)
+        if position != said.joined_by:
+            said.joined.clear()
+        said.joined_by = position
+        said.joined[unit] = mask
         return
     means: dict[int, Callable[[], dict[str, object]]] = {
         0x22: lambda: _installed(data),

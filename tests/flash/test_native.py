@@ -134,6 +134,29 @@ def test_a_plan_that_reads_what_it_erased_is_refused_before_any_write(layout: La
     assert core.bank_bytes(len(new)) == new
 
 
+def test_units_of_one_commit_may_read_each_other_and_nobody_else() -> None:
+    layout = simple_layout(48 * 1024, group=4096, scratch_sectors=2)
+    old = random.Random(6).randbytes(5 * 4096)
+    new = old[4096:8192] + old[:4096] + old[8192:]
+    swap = [Segment(0, 4096, 4096), Segment(4096, 0, 4096)]
+    refused = (
+        raw_file(old, new, layout, segments=swap),
+        raw_file(old, new, layout, segments=swap, order=(2, 0, 1), joint=2),
+        raw_file(old, bytes(b ^ 1 for b in old), layout, joint=3),
+    )
+    for file in refused:
+        nor = provisioned(layout, old)
+        with pytest.raises((DataError, RefusedError)):
+            powered(layout, nor).rewrite(file, target_of(new, file, layout), RAM)
+        assert untouched(nor)
+    file = raw_file(old, new, layout, segments=swap, order=(0, 1), joint=2)
+    nor = provisioned(layout, old)
+    core = powered(layout, nor)
+    core.rewrite(file, target_of(new, file, layout), RAM)
+    assert core.bank_bytes(len(new)) == new
+    assert nor.erases(layout.bank[0].base) == nor.erases(layout.scratch.base) == 1
+
+
 def packed_layout() -> Layout:
     """Bank sectors of 1 KiB, scratch sectors of 4 KiB: four slots in each."""
     return Layout(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 from pathlib import Path
@@ -123,3 +124,26 @@ def test_the_vector_is_what_the_core_writes() -> None:
     said = read_span(bytes.fromhex(kept["span"]).ljust(1024, b"\xff"), 8, 0xFF)
     assert said.sealed
     assert (said.facts["serial"], said.facts["broken"]) == (9, 2)
+
+
+def test_the_reader_agrees_with_the_core_after_cuts_in_joint_commits(seed: int) -> None:
+    layout = simple_layout(28 * 1024, group=4096, scratch_sectors=6)
+    image = OLD[: 7 * 4096]
+    new = bytes(b ^ 0x3C for b in image)
+    file = raw_file(image, new, layout, joint=6)
+    resumed = 0
+    for cut in range(0, 400, 7):
+        nor = provisioned(layout, image)
+        nor.cut_at(cut, "random", seed)
+        with contextlib.suppress(PowerCut):
+            powered(layout, nor).rewrite(file, target_of(new, file, layout), RAM)
+        nor.no_cut()
+        core = Core(layout, nor)
+        if core.power_up() is Fate.FETCH:
+            resumed += 1
+            agree(nor, core)
+            core.resume(file, RAM)
+        if core.facts.candidate:  # a PLAN nothing was committed of means nothing, and stays where it is
+            agree(nor, core)
+        assert core.bank_bytes(len(new)) == (new if core.facts.candidate else image)
+    assert resumed > 0

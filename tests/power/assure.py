@@ -37,7 +37,7 @@ def _mutants() -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         objects = compile_all(Path(folder))
         for mutant in mutants():
-            cuts = hunt(build(mutant, objects, Path(folder)))
+            cuts = hunt(build(mutant, objects, Path(folder)), mutant.story)
             lines.append(f"| {mutant.name} | {'yes' if cuts.bricked else 'NO'} | {HARMS[cuts.harm]} | {cuts.states:,} |")
     return lines
 

@@ -7,14 +7,16 @@ import ctypes
 import random
 import subprocess
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from neurath.delta.match import Segment
 from neurath.flash.native import ffi
 from neurath.sim.power import Cuts, Story, walk
-from tests.flash.crafted import raw_file, small_layout, target_of
+from tests.flash.crafted import joint_layout, raw_file, small_layout, target_of
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CORE = ROOT / "core"
@@ -31,6 +33,7 @@ class Mutant:
     name: str
     file: str
     text: str
+    story: str = "story"
 
 
 def mutants() -> list[Mutant]:
@@ -42,7 +45,7 @@ def mutants() -> list[Mutant]:
             if old in raw:
                 assert text.count(raw[old]) == 1, f"{raw['name']}: its text occurs {text.count(raw[old])} times"
                 text = text.replace(raw[old], raw[new])
-        found.append(Mutant(raw["name"], raw["file"], text))
+        found.append(Mutant(raw["name"], raw["file"], text, raw.get("story", "story")))
     return found
 
 
@@ -94,6 +97,26 @@ def story(sector: int = 512, *, ecc: bool = False, erased: int = 0xFF, write_uni
     return Story(layout, old, bytes(new), file, target_of(bytes(new), file, layout), 1 << 16, ecc=ecc)
 
 
+def swapped(sector: int = 512, *, ecc: bool = False, erased: int = 0xFF, write_unit: int = 32, pairs: int = 2) -> Story:
+    """An update whose units swap places two by two, less one sector that stays: each pair is committed at once. With one
+    pair the last unit stays as it is, and the one before it is committed alone."""
+    layout = joint_layout(sector, erased=erased, write_unit=write_unit)
+    rng = random.Random(sector + 1)
+    old = rng.randbytes(8 * sector - 40)
+    new = bytearray(rng.randbytes(8 * sector - 100))
+    segments = []
+    for at in range(0, 8 * sector, sector):
+        source = at ^ 2 * sector
+        count = sector // 2
+        if at == 3 * sector or (pairs == 1 and at >= 6 * sector):
+            source, count = at, sector
+        count = min(count, len(new) - at)
+        new[at : at + count] = old[source : source + count]
+        segments.append(Segment(at, source, count))
+    file = raw_file(old, bytes(new), layout, segments=segments, joint=2)
+    return Story(layout, old, bytes(new), file, target_of(bytes(new), file, layout), 1 << 16, ecc=ecc)
+
+
 #: Cuts that leave a trace (or did nothing): any number of them is walked to closure.
 TRACED = ("before", "early", "late", "after", "random", "weak", "meta")
 
@@ -108,10 +131,17 @@ HUNTS: tuple[dict[str, Any], ...] = (
 )
 
 
-def hunt(call: Any) -> Cuts:
-    """Cuts a broken core until a brick is found."""
+STORIES: dict[str, Callable[..., Story]] = {
+    "story": story,
+    "swapped": swapped,
+    "swapped once": partial(swapped, pairs=1),
+}
+
+
+def hunt(call: Any, told: str = "story") -> Cuts:
+    """Cuts a broken core in one of STORIES until a brick is found."""
     for limits in HUNTS:
-        cuts = walk(replace(story(), first_brick_only=True, **limits), call)
+        cuts = walk(replace(STORIES[told](), first_brick_only=True, **limits), call)
         if cuts.bricked:
             break
     return cuts

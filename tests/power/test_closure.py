@@ -11,9 +11,9 @@ from dataclasses import replace
 import pytest
 
 from neurath.flash.native import Nor
-from neurath.sim.power import Cuts, walk
+from neurath.sim.power import Cuts, Story, walk
 from tests.flash.crafted import small_layout
-from tests.power.broken import TRACED, story
+from tests.power.broken import STORIES, TRACED, story, swapped
 
 ASSURANCE = os.environ.get("NEURATH_ASSURANCE") == "1"
 DEVICES = list(itertools.product((512, 1024), (False, True), (0xFF, 0x00)))
@@ -35,9 +35,10 @@ def test_the_small_device_is_what_it_claims() -> None:
         assert (layout.group, layout.leaf, layout.bank_size) == (2 * sector, sector, 8 * sector)
 
 
+@pytest.mark.parametrize("told", STORIES)
 @pytest.mark.parametrize(("sector", "ecc", "erased"), DEVICES)
-def test_any_number_of_cuts_ends_in_the_new_image(sector: int, ecc: bool, erased: int, seed: int) -> None:
-    cuts = walk(replace(story(sector, ecc=ecc, erased=erased), most=400, seed=seed, kinds=TRACED))
+def test_any_number_of_cuts_ends_in_the_new_image(told: str, sector: int, ecc: bool, erased: int, seed: int) -> None:
+    cuts = walk(replace(STORIES[told](sector, ecc=ecc, erased=erased), most=400, seed=seed, kinds=TRACED))
     assert cuts.bricked == 0, (cuts.harm, cuts.where)
     assert cuts.states == 400
 
@@ -57,19 +58,23 @@ def test_cuts_that_touch_nothing_are_walked_to_closure() -> None:
     assert cuts.new > 0
 
 
-def test_any_number_of_cuts_of_every_kind_with_a_trace_is_closed_on_one_device() -> None:
+@pytest.mark.parametrize("told", STORIES)
+def test_any_number_of_cuts_of_every_kind_with_a_trace_is_closed_on_one_device(told: str) -> None:
     """Metastable cells too: whatever a cut leaves may read either way at every power-up from then on."""
-    cuts = walk(replace(story(512, ecc=True, erased=0x00), kinds=TRACED))
+    cuts = walk(replace(STORIES[told](512, ecc=True, erased=0x00), kinds=TRACED))
     assert cuts.closed
     assert cuts.bricked == 0, (cuts.harm, cuts.where)
     assert min(cuts.old, cuts.new, cuts.resumed) > 0
 
 
 @pytest.mark.parametrize(("depth", "kinds"), [(1, ("early", "late", "meta")), (2, ("early", "late"))])
-def test_states_walked_as_found_are_of_the_same_classes(depth: int, kinds: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("told", [story, swapped])
+def test_states_walked_as_found_are_of_the_same_classes(
+    told: Callable[..., Story], depth: int, kinds: tuple[str, ...]
+) -> None:
     """The representatives hide nothing: walked byte for byte, cuts lead to the same classes of states."""
-    short = walk(replace(story(512), depth=depth, kinds=kinds))
-    whole = walk(replace(story(512), depth=depth, kinds=kinds, as_found=True))
+    short = walk(replace(told(512), depth=depth, kinds=kinds))
+    whole = walk(replace(told(512), depth=depth, kinds=kinds, as_found=True))
     assert whole.states > 3 * short.states
     assert (whole.forms, whole.digest) == (short.forms, short.digest)
     assert short.bricked == whole.bricked == 0
@@ -82,11 +87,16 @@ if ASSURANCE:
     HEAD = "| device | states | cuts | boots old | boots new | goes on | bricks | closed | s |\n" + "|---" * 9 + "|\n"
 
     @pytest.mark.heavy
+    @pytest.mark.parametrize("told", ["story", "swapped"])
     @pytest.mark.parametrize(("sector", "ecc", "erased"), DEVICES)
-    def test_any_number_of_cuts_is_closed(sector: int, ecc: bool, erased: int, figures: Callable[[str, str], None]) -> None:
-        cuts = walk(replace(story(sector, ecc=ecc, erased=erased), kinds=TRACED))
-        kind = "ecc" if ecc else "plain"
+    def test_any_number_of_cuts_is_closed(
+        told: str, sector: int, ecc: bool, erased: int, figures: Callable[[str, str], None]
+    ) -> None:
+        cuts = walk(replace(STORIES[told](sector, ecc=ecc, erased=erased), kinds=TRACED))
+        kind = ("joint-" if told == "swapped" else "") + ("ecc" if ecc else "plain")
         note = f"\nKinds: {', '.join(TRACED)}; any number of cuts; longest shortest path {cuts.deepest} cuts.\n"
+        if told == "swapped":
+            note += "Units swap places two by two: each pair is decoded, then committed at once.\n"
         figures(f"power-{sector}-{kind}-{erased:02x}", HEAD + line(sector, ecc, erased, cuts) + "\n" + note)
         assert cuts.closed
         assert cuts.bricked == 0, (cuts.harm, cuts.where)

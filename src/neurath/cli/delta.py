@@ -174,12 +174,13 @@ def _show(args: argparse.Namespace, out: Output) -> int:
     data = _read(args.file)
     head, frames = parse(data)
     place = "for an old image elsewhere" if head.apart else "in place"
+    together = f", {head.joint} committed at once" if head.joint > 1 else ""
     text = (
         f"{head.kind}, profile {head.profile} ({PROFILES[head.profile]}), {place}\n"
         f"  file    {len(data)} B: {len(head.control)} B of control table, {sum(map(len, frames))} B in {len(frames)} groups\n"
         f"  base    {head.old_size} B, tag {head.base:04x}\n"
         f"  makes   {head.new_size} B\n"
-        f"  order   {' '.join(map(str, head.order)) or 'nothing changes'}\n"
+        f"  order   {' '.join(map(str, head.order)) or 'nothing changes'}{together}\n"
         f"  copies  {head.segments}"
     )
     out.data(
@@ -196,6 +197,7 @@ def _show(args: argparse.Namespace, out: Output) -> int:
         order=list(head.order),
         segments=head.segments,
         saves=len(head.saves),
+        joint=head.joint,
         groups=len(frames),
     )
     return 0

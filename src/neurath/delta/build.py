@@ -120,7 +120,11 @@ def _made(pair: Pair, layout: Layout, wish: Wish, profile: int) -> tuple[bytes, 
     wish = replace(wish, profile=profile)
     found, hints = _matched(pair, wish)
     units = native.units(layout)
-    planned = _apart(pair.old, pair.new, units, found) if wish.apart else plan(pair.old, pair.new, units, found)
+    planned = (
+        _apart(pair.old, pair.new, units, found)
+        if wish.apart
+        else plan(pair.old, pair.new, units, found, native.joint_most(layout))
+    )
     return _assembled(pair, layout, wish, planned, hints), planned
 
 
@@ -215,10 +219,12 @@ def _assembled(pair: Pair, layout: Layout, wish: Wish, planned: Plan, hints: Hin
         isa=hints.isa,
         address=hints.address,
         apart=wish.apart,
+        joint=planned.joint,
     )
     if encoder:
         sizes = (len(old), len(new), layout.group)
-        return pack(head, code.small_frames(encoder, units, planned.order, sizes, apart=wish.apart))
+        joint = None if wish.apart else planned.joint
+        return pack(head, code.small_frames(encoder, units, planned.order, sizes, joint))
     ranges = code.groups(units, planned.order, len(new), layout.group)
     return pack(head, code.frames(wish.profile, old, new, segments, ranges))
 

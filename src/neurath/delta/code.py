@@ -71,15 +71,17 @@ def _literals(new: bytes, segments: Sequence[Segment], start: int, end: int) -> 
 
 
 def small_frames(
-    encoder: Encoder, units: Sequence[tuple[int, int]], order: Sequence[int], sizes: tuple[int, int, int], *, apart: bool
+    encoder: Encoder, units: Sequence[tuple[int, int]], order: Sequence[int], sizes: tuple[int, int, int], joint: int | None
 ) -> list[bytes]:
-    """The frames of profile 2; `sizes` are those of old image, new image and group. In place, a copy reads nothing that the
-    order has rewritten by then."""
+    """The frames of profile 2; `sizes` are those of old image, new image and group. In place, a copy reads nothing that was
+    committed by then, `joint` units at once; None: not in place, nothing goes."""
     old_size, new_size, group = sizes
     gone = bytearray(old_size // GRAIN + 1)
     out = []
-    for unit in order:
-        out += [encoder.group(start, end, None if apart else gone) for start, end in groups(units, [unit], new_size, group)]
-        first, last = units[unit][0] // GRAIN, min(units[unit][1], old_size) // GRAIN + 1
-        gone[first:last] = b"\1" * (last - first)
+    for k in range(0, len(order), joint or len(order) or 1):
+        together = order[k : k + (joint or len(order))]
+        out += [encoder.group(*span, None if joint is None else gone) for span in groups(units, together, new_size, group)]
+        for unit in together:
+            first, last = units[unit][0] // GRAIN, min(units[unit][1], old_size) // GRAIN + 1
+            gone[first:last] = b"\1" * (last - first)
     return out

@@ -16,7 +16,8 @@ RAW, SIMPLE, SMALL = 0, 1, 2
 PROFILES = {RAW: "raw", SIMPLE: "simple", SMALL: "small"}
 MAX_ISA = 2
 MAX_SEGMENTS, MAX_SAVES, MAX_ORDER = 512, 64, 4096
-_ADDRESS, _SAVES, _APART = 0x01, 0x02, 0x04
+MAX_JOINT = 6
+_ADDRESS, _SAVES, _APART, _JOINT = 0x01, 0x02, 0x04, 0x08
 #: Unit shift of a memory map whose sectors are of several sizes.
 IRREGULAR = 7
 
@@ -37,7 +38,8 @@ class Head:
 
     Sizes in bytes; `base` is the low half of the old image's CRC-32 (0 for a full image), `crc` the CRC-32 over old and
     new image, one after the other; `order` are commit units in plan order; every unit of the memory map is
-    `group << unit_shift` long, or it is IRREGULAR; `apart` says that old bytes never go away (not in place).
+    `group << unit_shift` long, or it is IRREGULAR; `apart` says that old bytes never go away (not in place); `joint`
+    units in plan order are committed at once.
     """
 
     profile: int
@@ -54,6 +56,7 @@ class Head:
     isa: int = 0
     address: int = 0
     apart: bool = False
+    joint: int = 1
 
     @property
     def kind(self) -> Kind:
@@ -73,6 +76,7 @@ def varint(value: int) -> bytes:
 def pack(head: Head, frames: Sequence[bytes]) -> bytes:
     """The whole file; frames are those of the groups of each unit, in plan order."""
     flags = (_ADDRESS if head.address else 0) | (_SAVES if head.saves else 0) | (_APART if head.apart else 0)
+    flags |= _JOINT if head.joint > 1 else 0
     out = [MAGIC, bytes((head.isa << 4 | head.profile, flags))]
     if head.address:
         out.append(varint(head.address))
@@ -82,6 +86,8 @@ def pack(head: Head, frames: Sequence[bytes]) -> bytes:
     out.append(struct.pack("<I", head.crc))
     out += [bytes((head.unit_shift << 5 | head.group.bit_length() - 1,)), varint(len(head.order))]
     out += [varint(first) + varint(run) for first, run in _runs(head.order)]
+    if head.joint > 1:
+        out.append(varint(head.joint))
     if head.saves:
         out.append(varint(len(head.saves)))
         before = 0
@@ -174,7 +180,7 @@ def parse(data: bytes) -> tuple[Head, list[bytes]]:
     if (
         kind & 0x0F not in PROFILES
         or kind >> 4 > (MAX_ISA if kind & 0x0F == SMALL else 0)
-        or flags & ~(_ADDRESS | _SAVES | _APART)
+        or flags & ~(_ADDRESS | _SAVES | _APART | _JOINT)
     ):
         raise malformed("it asks for a profile or a flag this version does not know")
     address = r.varint() if flags & _ADDRESS else 0
@@ -185,6 +191,9 @@ def parse(data: bytes) -> tuple[Head, list[bytes]]:
     if not 6 <= grain & 31 <= 24 or new_size == 0:
         raise malformed("a size in its header is impossible")
     order = _read_order(r)
+    joint = r.varint() if flags & _JOINT else 1
+    if flags & _JOINT and (not 2 <= joint <= MAX_JOINT or flags & (_SAVES | _APART)):
+        raise malformed("it joins units in a way that is impossible")
     saves = _read_saves(r, len(order)) if flags & _SAVES else ()
     count = r.varint()
     if count > MAX_SEGMENTS or (count and not old_size):
@@ -205,6 +214,7 @@ def parse(data: bytes) -> tuple[Head, list[bytes]]:
         isa=kind >> 4,
         address=address,
         apart=bool(flags & _APART),
+        joint=joint,
     )
     frames = []
     while r.at < len(data):

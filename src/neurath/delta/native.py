@@ -36,6 +36,7 @@ class Header:
     segments: int
     workspace: int
     apart: bool
+    joint: int
 
     @property
     def kind(self) -> Kind:
@@ -45,6 +46,11 @@ class Header:
 def units(layout: Layout) -> list[tuple[int, int]]:
     """Image offsets (start, end) of every commit unit, in image order."""
     return [(start, start + length) for start, length in unit_spans(layout)]
+
+
+def joint_most(layout: Layout) -> int:
+    """How many commit units this memory map can commit at once (nrt_joint_most())."""
+    return int(_core.lib.nrt_joint_most(c_layout(layout)))
 
 
 def header(data: bytes, layout: Layout) -> Header:
@@ -64,6 +70,7 @@ def header(data: bytes, layout: Layout) -> Header:
         segments=head.n_segments,
         workspace=head.workspace,
         apart=bool(head.apart),
+        joint=head.joint,
     )
 
 

@@ -1,13 +1,15 @@
-"""The plan in place: which commit units change, in which order they are rewritten, and which copies that order can keep. It
-knows units as ranges of the image; it must never know how bytes are coded.
+"""The plan in place: which commit units change, in which order they are rewritten, how many of them are committed at once,
+and which copies that can keep. It knows units as ranges of the image; it must never know how bytes are coded.
 
-A unit's old bytes are there until the unit is committed; a unit is decoded whole before it is. So a copy from unit i into
-unit j works when i = j, when i is not rewritten, or when i comes after j.
+A unit's old bytes are there until it is committed, and all units of one commit are decoded before a byte of any is erased. So
+a copy from unit i into unit j works when i is not rewritten, is committed with j (i = j too), or comes after it. Units that
+need each other's old bytes are committed together, as many as scratch holds (decision 0250).
 """
 
 from __future__ import annotations
 
 import itertools
+import random
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
@@ -17,17 +19,20 @@ from neurath.delta.match import Segment
 
 #: Moves of the local search, for images of any number of units.
 SEARCH_STEPS = 20000
+#: Exchanges looked at for one number of units at once.
+EXCHANGES = 40000
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Commit units in the order they are rewritten, and the segments that order keeps; `gone` are those it cannot: their
-    bytes are no longer there, but where they went still tells the map something."""
+    """Commit units in the order they are rewritten, `joint` of them at once, and the segments that keeps; `gone` are those it
+    cannot: their bytes are no longer there, but where they went still tells the map something."""
 
     order: tuple[int, ...]
     segments: tuple[Segment, ...]
     lost: int
     gone: tuple[Segment, ...] = ()
+    joint: int = 1
 
 
 def changed_units(old: bytes, new: bytes, units: Sequence[tuple[int, int]]) -> list[int]:
@@ -37,17 +42,101 @@ def changed_units(old: bytes, new: bytes, units: Sequence[tuple[int, int]]) -> l
     ]
 
 
-def plan(old: bytes, new: bytes, units: Sequence[tuple[int, int]], found: Sequence[Segment]) -> Plan:
-    """The order that loses fewest copied bytes, and what it keeps. `units` are (start, end) image offsets."""
+def plan(old: bytes, new: bytes, units: Sequence[tuple[int, int]], found: Sequence[Segment], most: int = 1) -> Plan:
+    """The order that loses fewest copied bytes, and what it keeps. `units` are (start, end) image offsets; at most `most` of
+    them are committed at once, and no more than lose less."""
     changed = changed_units(old, new, units)
     pieces = _pieces(found, units, frozenset(changed))
     needs = _needs(pieces, frozenset(changed))
-    order = min(_starts(changed, needs), key=lambda candidate: _lost(candidate, needs))
-    order = _searched(list(order), needs)
-    place = {unit: k for k, unit in enumerate(order)}
-    kept = [s for s, unit, source in pieces if source not in place or place[source] >= place[unit]]
-    gone = [s for s, unit, source in pieces if source in place and place[source] < place[unit]]
-    return Plan(tuple(order), tuple(_whole(kept)), _lost(order, needs), tuple(_whole(gone)))
+    order, joint = _ordered(changed, needs, most)
+    turn = {unit: k // joint for k, unit in enumerate(order)}
+    kept = [s for s, unit, source in pieces if source not in turn or turn[source] >= turn[unit]]
+    gone = [s for s, unit, source in pieces if source in turn and turn[source] < turn[unit]]
+    return Plan(tuple(order), tuple(_whole(kept)), _lost(order, needs, joint), tuple(_whole(gone)), joint)
+
+
+def _ordered(changed: list[int], needs: Needs, most: int) -> tuple[list[int], int]:
+    """The order, and how many of it at once: fewest bytes lost, then fewest units at once."""
+    alone = min(_starts(changed, needs), key=lambda candidate: _lost(candidate, needs))
+    alone = _searched(list(alone), needs)
+    best, joint, lost = alone, 1, _lost(alone, needs)
+    for n in range(2, min(most, len(changed)) + 1):
+        if lost == 0:
+            break
+        found = _exchanged(best, needs, n)
+        if _lost(found, needs, n) < lost:
+            best, joint, lost = _in_image_order(found, n), n, _lost(found, needs, n)
+    return best, joint
+
+
+def _in_image_order(order: list[int], joint: int) -> list[int]:
+    """Units of one commit in image order: neighbours are told in fewer bytes."""
+    return [unit for k in range(0, len(order), joint) for unit in sorted(order[k : k + joint])]
+
+
+def _exchanged(start: list[int], needs: Needs, joint: int) -> list[int]:
+    """Exchanges units of different commits while that loses less, then shakes the best order and tries again; always the
+    same for the same images."""
+    rng = random.Random(joint)
+    debts = _debts(needs)
+    order, best, best_lost, steps = list(start), list(start), _lost(start, needs, joint), 0
+    while steps < EXCHANGES and best_lost > 0:
+        steps += _descend(order, debts, joint, EXCHANGES - steps)
+        if (lost := _lost(order, needs, joint)) < best_lost:
+            best, best_lost = list(order), lost
+        order = list(best)
+        for _ in range(1 + joint):
+            i, k = rng.randrange(len(order)), rng.randrange(len(order))
+            order[i], order[k] = order[k], order[i]
+    return best
+
+
+Debts = dict[int, dict[int, tuple[int, int]]]
+
+
+def _debts(needs: Needs) -> Debts:
+    """unit -> other -> (bytes it copies from the other, bytes the other copies from it)."""
+    debts: Debts = defaultdict(dict)
+    pairs = {(min(u, s), max(u, s)) for u, wanted in needs.items() for s in wanted}
+    for u, v in sorted(pairs):
+        there, back = needs.get(u, {}).get(v, 0), needs.get(v, {}).get(u, 0)
+        debts[u][v] = (there, back)
+        debts[v][u] = (back, there)
+    return debts
+
+
+def _descend(order: list[int], debts: Debts, joint: int, most: int) -> int:
+    """Takes every exchange that loses less until none does or `most` were looked at; how many were."""
+    turn = {unit: k // joint for k, unit in enumerate(order)}
+
+    def owed(unit: int, at: int, partner: int, partner_at: int) -> int:
+        total = 0
+        for other, (takes, gives) in debts[unit].items():
+            where = partner_at if other == partner else turn[other]
+            total += takes if where < at else gives if where > at else 0
+        return total
+
+    looked, improved = 0, True
+    while improved and looked < most:
+        improved = False
+        for i, k in itertools.combinations(range(len(order)), 2):
+            u, v = order[i], order[k]
+            a, b = turn[u], turn[v]
+            looked += 1
+            if a == b:
+                continue
+            if looked > most:
+                break
+            before = owed(u, a, v, b) + owed(v, b, u, a)
+            after = owed(u, b, v, a) + owed(v, a, u, b)
+            # What the two owe each other is in each sum twice.
+            takes, gives = debts[u].get(v, (0, 0))
+            before -= gives if a < b else takes
+            after -= takes if a < b else gives
+            if after < before:
+                order[i], order[k], turn[u], turn[v] = v, u, b, a
+                improved = True
+    return looked
 
 
 def _pieces(
@@ -81,9 +170,9 @@ def _needs(pieces: Sequence[tuple[Segment, int, int]], changed: frozenset[int]) 
     return needs
 
 
-def _lost(order: Sequence[int], needs: Needs) -> int:
-    place = {unit: k for k, unit in enumerate(order)}
-    return sum(n for unit, wanted in needs.items() for source, n in wanted.items() if place[source] < place[unit])
+def _lost(order: Sequence[int], needs: Needs, joint: int = 1) -> int:
+    turn = {unit: k // joint for k, unit in enumerate(order)}
+    return sum(n for unit, wanted in needs.items() for source, n in wanted.items() if turn[source] < turn[unit])
 
 
 def _starts(changed: list[int], needs: Needs) -> list[list[int]]:

@@ -118,7 +118,7 @@ def _span_problem(layout: Layout) -> str:
 def log_need(write_unit: int) -> int:
     """The least length of a state-log span in bytes (nrt_log_need(), docs/spec/statelog.md 4)."""
     cell = max(8, write_unit)
-    payloads = (4, 65, 60, 8, 1, 17, 119, 10, 1, 1, 0, 119)
+    payloads = (4, 65, 60, 8, 1, 17, 119, 10, 1, 1, 0, *[10] * 5, 119)
     return sum(-(-(n + 6) // cell) * cell for n in payloads) + 32 + 2 * cell
 
 
