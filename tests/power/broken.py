@@ -20,7 +20,7 @@ from tests.flash.crafted import joint_layout, raw_file, small_layout, target_of
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CORE = ROOT / "core"
-PORTS = ("nor.c", "pool.c", "look.c", "restate.c", "canon.c", "closure.c")
+PORTS = ("nor.c", "device.c", "pool.c", "look.c", "restate.c", "canon.c", "closure.c")
 FLAGS = ["-std=c11", "-O1", "-fPIC", "-fno-strict-aliasing", "-w", "-I", str(CORE / "include"), "-I", str(CORE / "src")]
 FLAGS += ["-I", str(CORE / "ports")]
 SIGNATURE = "int(*)(const struct nrt_layout *, const struct nrt_story *, struct nrt_closure *)"
