@@ -1,5 +1,5 @@
-"""Control groups as files: version 2 as the kernel's documentation has it (cgroup-v2.rst), in a made-up tree, and freezing in the
-real version 2 (why: docs/decisions/0234)."""
+"""Control groups as files: version 2 as the kernel's documentation has it (cgroup-v2.rst), in a made-up tree, and freezing
+in the real version 2 (why: docs/decisions/0234)."""
 
 from __future__ import annotations
 
