@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
-import os
 import socket
 import ssl
 import subprocess
@@ -28,7 +27,7 @@ from neurath.errors import NeurathError
 from neurath.sim.processes import COMMAND, verb
 from tests.contracts.push import PATIENCE
 from tests.journey.site import Site, digest_of
-from tests.parts import need
+from tests.rigs.clock import shifted
 from tests.server.world import image
 
 PEM = serialization.Encoding.PEM
@@ -214,33 +213,10 @@ def test_half_of_what_tls_takes_is_refused_in_three_lines(missing: str, tmp_path
         verb("serve", "--data", tmp_path / "data", "--port", "0", "--tls-cert", key, "--tls-key", certificate)
 
 
-#: A clock that was never set, for one process: what libc says of the time of day.
-UNSET = r"""
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <sys/time.h>
-#include <time.h>
-static time_t shift;
-__attribute__((constructor)) static void begin(void) {
-  int (*real)(clockid_t, struct timespec *) = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
-  struct timespec now; real(CLOCK_REALTIME, &now); shift = now.tv_sec - 86400; }
-int clock_gettime(clockid_t which, struct timespec *at) {
-  int (*real)(clockid_t, struct timespec *) = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
-  int got = real(which, at); if (which == CLOCK_REALTIME) at->tv_sec -= shift; return got; }
-time_t time(time_t *to) { struct timespec at; clock_gettime(CLOCK_REALTIME, &at); if (to) *to = at.tv_sec; return at.tv_sec; }
-int gettimeofday(struct timeval *restrict at, void *restrict zone) { (void)zone; struct timespec t;
-  clock_gettime(CLOCK_REALTIME, &t); at->tv_sec = t.tv_sec; at->tv_usec = t.tv_nsec / 1000; return 0; }
-"""
-
-
 @pytest.fixture
 def in_1970(tmp_path: Path) -> dict[str, str]:
     """The environment of a process for which it is 1970."""
-    need("gcc")
-    source, made = tmp_path / "unset.c", tmp_path / "unset.so"
-    source.write_text(UNSET)
-    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", made, source, "-ldl"], check=True, timeout=60)
-    return os.environ | {"LD_PRELOAD": str(made)}
+    return shifted(tmp_path, 86400 - time.time())
 
 
 def in_1970_it_runs(env: dict[str, str], *words: str | Path) -> subprocess.CompletedProcess[str]:
