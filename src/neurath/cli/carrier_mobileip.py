@@ -36,6 +36,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     node.add_argument("--user", required=True, metavar="NAI", help="who uses it: anna@example.org")
     node.add_argument("--password-file", required=True, type=Path, metavar="FILE", help="the user's password, one line")
     node.add_argument("--algorithm", choices=("hmac-sha256", "hmac-md5"), default="hmac-sha256")
+    text = "how what was heard before is told: by both clocks, or by nonces, which need none (default time)"
+    node.add_argument("--replay", choices=("time", "nonce"), default="time", help=text)
     node.add_argument("--tenant", default="DEFAULT")
     node.add_argument("-o", "--output", required=True, type=Path, metavar="FILE.toml", help="the node's own file")
     node.add_argument("--config", required=True, type=Path, metavar="FILE.toml", help="the agent's file, which it is added to")
@@ -104,7 +106,7 @@ def _node(args: argparse.Namespace, out: Output) -> int:
         raise UsageError(f"{args.password_file} is empty", "it holds the user's password", "one line, the password")
     if any(node.home == home for node in settings.agent(args.config).agent.nodes.values()):
         raise UsageError(f"{home} has a node already", str(args.config), "take another address, or its entry out of the file")
-    new = settings.New(home, agent, args.terminal, args.user, Algorithm(args.algorithm), args.tenant)
+    new = settings.New(home, agent, args.terminal, args.user, Algorithm(args.algorithm), args.tenant, args.replay)
     entry, own = settings.pair(new, password)
     if not args.dry_run:
         _write(args.output, own)

@@ -347,6 +347,11 @@ def stamp(now: float) -> int:
     return int((now + NTP) * (1 << 32)) & (1 << 64) - 1
 
 
+def drawn(security: Security, what: bytes) -> int:
+    """A nonce of 32 bits that nobody without the key can foresee; `what` is never the same twice (RFC 5944 5.7.2)."""
+    return int.from_bytes(hmac.digest(security.key, b"nonce\0" + what, "sha256")[:4], "big")
+
+
 def moment(identification: int) -> float:
     """Unix seconds of an identification."""
     return identification / (1 << 32) - NTP

@@ -86,7 +86,7 @@ class Site:
         self.rides.spoiled = on
 
 
-def built(net: Net, folder: Path, algorithm: Algorithm, *, wide: bool) -> Site:
+def built(net: Net, folder: Path, algorithm: Algorithm, *, wide: bool, nonces: bool = False) -> Site:
     need("tun")
     agent_side, node_side = net.namespace("home"), net.namespace("away")
     net.veth(agent_side, "up0", node_side, "eth0")
@@ -98,10 +98,10 @@ def built(net: Net, folder: Path, algorithm: Algorithm, *, wide: bool) -> Site:
     agent_side.set("net/ipv4/ip_forward", 1)
     security = Security(300, b"k" * 32, algorithm)
     shelf = Shelf()
-    known = HomeAgent(AGENT, {HOME: Node(HOME, "terminal-1", security, USER, SECRET)}, 60)
+    known = HomeAgent(AGENT, {HOME: Node(HOME, "terminal-1", security, USER, SECRET, nonces=nonces)}, 60)
     agent = agent_side.call(Agent, known, HomeLink("home0"), shelf)
     net.later(agent.close)
-    heartbeat = MobileIp(Home(HOME, AGENT, security, USER, SECRET, 60, wide))
+    heartbeat = MobileIp(Home(HOME, AGENT, security, USER, SECRET, 60, wide, nonces=nonces))
     capture = net.capture(node_side, "eth0", folder / "registrations.pcap", udp(434))
     return Site(net, agent_side, node_side, agent, Inside(node_side, heartbeat), shelf, capture)
 
@@ -109,9 +109,17 @@ def built(net: Net, folder: Path, algorithm: Algorithm, *, wide: bool) -> Site:
 class TestMobileIp(RidesContract):
     """What every riding carrier promises."""
 
-    @pytest.fixture(params=[(Algorithm.HMAC_MD5, False), (Algorithm.HMAC_SHA256, True)], ids=["md5-short", "sha256-long"])
+    KINDS = ((Algorithm.HMAC_MD5, False, False), (Algorithm.HMAC_SHA256, True, False), (Algorithm.HMAC_MD5, True, True))
+
+    @pytest.fixture(params=KINDS, ids=["md5-short", "sha256-long", "md5-nonces"])
     def site(self, request: pytest.FixtureRequest, net: Net, tmp_path: Path) -> Site:
-        return built(net, tmp_path, request.param[0], wide=request.param[1])
+        algorithm, wide, nonces = request.param
+        made = built(net, tmp_path, algorithm, wide=wide, nonces=nonces)
+        if nonces:  # the first exchange of a life fetches the agent's nonce
+            made.rides.beat(asks(State()))
+            made.shelf.seen.clear()
+            made.shelf.states.clear()
+        return made
 
 
 @pytest.fixture

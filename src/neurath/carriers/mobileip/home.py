@@ -18,6 +18,7 @@ SKEW = 7.0
 LIFETIME = 300
 #: Seconds of silence after which a NAT may forget a node (RFC 3519 4.9): a heartbeat must come oftener.
 KEEPALIVE = 110
+_LOW = 0xFFFF_FFFF
 
 #: Whence a datagram came: address and port.
 Whence = tuple[str, int]
@@ -25,7 +26,8 @@ Whence = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A terminal with a home here. `verifier` is the secret of its user's password (wire/mobileip.secret)."""
+    """A terminal with a home here. `verifier` is the secret of its user's password (wire/mobileip.secret); `nonces`: replays
+    are told by nonces and not by the time."""
 
     home: Address
     terminal: str
@@ -33,6 +35,7 @@ class Node:
     user: str
     verifier: bytes
     tenant: str = "DEFAULT"
+    nonces: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,8 @@ Action = Bind | Unbind | Answer
 
 @dataclass(frozen=True, slots=True)
 class HomeAgent:
-    """One home agent. `last` is the identification last taken from each home address; it outlives bindings."""
+    """One home agent. `last` is the identification last taken from each home address, `nonces` what the next one of it has to
+    begin with where the two use nonces; both outlive bindings."""
 
     address: Address
     nodes: Mapping[Address, Node]
@@ -96,6 +100,7 @@ class HomeAgent:
     pen: int = mobileip.PEN
     bindings: Mapping[Address, Binding] = field(default_factory=dict)
     last: Mapping[Address, int] = field(default_factory=dict)
+    nonces: Mapping[Address, int] = field(default_factory=dict)
 
     def handle(self, packet: bytes, now: float, whence: Whence | None = None) -> tuple[HomeAgent, tuple[Action, ...]]:
         """What came to the registration port from `whence` at `now`, Unix seconds. What makes no sense, or is not from a
@@ -109,7 +114,7 @@ class HomeAgent:
             return self, ()
         refusal = self._refusal(request, node, seal.by(node.security), now)
         if refusal is not None:
-            return self, (self._refused(request, node, refusal, now),)
+            return self._refused(request, node, refusal, now)
         return self._taken(request, node, now, whence)
 
     def tick(self, now: float) -> tuple[HomeAgent, tuple[Action, ...]]:
@@ -140,24 +145,44 @@ class HomeAgent:
             return Code.FAILED_AUTHENTICATION
         if request.agent != self.address:
             return Code.UNKNOWN_HOME_AGENT
-        fresh = abs(mobileip.moment(request.identification) - now) <= SKEW
-        if not fresh or request.identification <= self.last.get(request.home, 0):
+        if not self._fresh(request, node, now):
             return Code.IDENTIFICATION_MISMATCH
         if not request.said.nai and (request.home in self.bindings or request.lifetime == 0):
             return None  # a keep-alive or a good-bye: who it is was proven at the first registration
         return None if request.said.nai == node.user and _proven(request, node) else Code.PROHIBITED
 
-    def _refused(self, request: Request, node: Node, code: Code, now: float) -> Answer:
-        identification = request.identification
-        if code is Code.IDENTIFICATION_MISMATCH:
+    def _fresh(self, request: Request, node: Node, now: float) -> bool:
+        """Whether it was not heard before."""
+        if node.nonces:
+            return request.identification >> 32 == self.nonces.get(request.home)
+        near = abs(mobileip.moment(request.identification) - now) <= SKEW
+        return near and request.identification > self.last.get(request.home, 0)
+
+    def _refused(self, request: Request, node: Node, code: Code, now: float) -> tuple[HomeAgent, tuple[Action, ...]]:
+        agent, identification = self, request.identification
+        if node.nonces and code in (Code.IDENTIFICATION_MISMATCH, Code.PROHIBITED):
+            # Who repeats what was heard before does not take the nonce away from the node.
+            agent, identification = self._drawn(request, node, now, again=code is Code.IDENTIFICATION_MISMATCH)
+        elif code is Code.IDENTIFICATION_MISMATCH:
             # The agent's time in the upper half, so that the node sets its clock by it (RFC 5944 5.7.1).
-            identification = mobileip.stamp(now) & ~0xFFFF_FFFF | identification & 0xFFFF_FFFF
-        return Answer(Reply(code, 0, request.home, self.address, identification), node)
+            identification = mobileip.stamp(now) & ~_LOW | identification & _LOW
+        return agent, (Answer(Reply(code, 0, request.home, self.address, identification), node),)
+
+    def _drawn(self, request: Request, node: Node, now: float, *, again: bool = False) -> tuple[HomeAgent, int]:
+        """The nonce for the node's next request, and the identification of the reply that tells it. `again`: the one that it
+        was told before, where there is one."""
+        before = self.nonces.get(request.home)
+        what = request.identification.to_bytes(8, "big") + mobileip.stamp(now).to_bytes(8, "big")
+        nonce = mobileip.drawn(node.security, what)
+        if before is not None:
+            nonce = before if again else nonce if nonce != before else nonce ^ 1
+        return replace(self, nonces={**self.nonces, request.home: nonce}), nonce << 32 | request.identification & _LOW
 
     def _taken(self, request: Request, node: Node, now: float, whence: Whence | None) -> tuple[HomeAgent, tuple[Action, ...]]:
         home, last = request.home, {**self.last, request.home: request.identification}
+        agent, identification = self._drawn(request, node, now) if node.nonces else (self, request.identification)
         granted = min(request.lifetime, self.lifetime)
-        reply = Reply(Code.ACCEPTED, granted, home, self.address, request.identification)
+        reply = Reply(Code.ACCEPTED, granted, home, self.address, identification)
         udp = whence if _through_nat(request, whence) else None
         told = None if udp is None else Udp(keepalive=KEEPALIVE)
         where = str(request.care_of) if udp is None else f"{request.care_of} behind {udp[0]}:{udp[1]}"
@@ -166,12 +191,12 @@ class HomeAgent:
         left = {name: binding for name, binding in self.bindings.items() if name != home}
         if granted == 0:
             gone: tuple[Action, ...] = (Unbind(home),) if before is not None else ()
-            return replace(self, bindings=left, last=last), (*gone, answer)
+            return replace(agent, bindings=left, last=last), (*gone, answer)
         bindings = {**left, home: Binding(request.care_of, now + granted, udp)}
         moved: tuple[Action, ...] = ()
         if before is None or before.care_of != request.care_of:
             moved = (Bind(home, request.care_of),)
-        return replace(self, bindings=bindings, last=last), (*moved, answer)
+        return replace(agent, bindings=bindings, last=last), (*moved, answer)
 
 
 def _through_nat(request: Request, whence: Whence | None) -> bool:

@@ -27,7 +27,8 @@ LOOK = 0.25
 @dataclass(frozen=True, slots=True)
 class Home:
     """What a node knows of its home: its address there, the agent's, what they share; its user and what stands for the user's
-    password (wire/mobileip.secret). `wide`: long extensions are taken; `nat`: the tunnel may go in UDP (RFC 3519)."""
+    password (wire/mobileip.secret). `wide`: long extensions are taken; `nat`: the tunnel may go in UDP (RFC 3519);
+    `nonces`: replays are told by nonces and not by the time."""
 
     address: Address
     agent: Address
@@ -38,12 +39,14 @@ class Home:
     wide: bool = False
     pen: int = mobileip.PEN
     nat: bool = False
+    nonces: bool = False
 
 
 class Again(Enum):
     """Why a registration has to be sent again, at once."""
 
     CLOCK = "its clock was set by the agent's"
+    NONCE = "it did not know the agent's nonce"
     USER = "the agent asks who its user is"
 
 
@@ -59,7 +62,7 @@ class Registered:
 class Registration:
     """A node's registration as a value. `known`: the agent has its user's proof, as far as the node knows; `offset`: agent's
     clock less own, seconds; `sent`: the identification of the request that waits for its answer, 0: none; `udp`: the agent
-    tunnels in UDP."""
+    tunnels in UDP; `nonce`: what the agent wants the next request to begin with."""
 
     home: Home
     known: bool = False
@@ -68,6 +71,7 @@ class Registration:
     last: int = 0
     granted: int = 0
     udp: bool = False
+    nonce: int = 0
 
     def request(self, care_of: Address, state: bytes | None, now: float) -> tuple[Registration, bytes]:
         """The packet to send from this address. With the first one, and whenever the agent forgot, goes the user's identity
@@ -81,8 +85,7 @@ class Registration:
 
     def _packet(self, care_of: Address, state: bytes | None, now: float, lifetime: int) -> tuple[Registration, bytes]:
         home = self.home
-        # Never the same twice, also where the clock stood still or went back.
-        identification = max(mobileip.stamp(now + self.offset), self.last + 1)
+        identification = self._identification(now)
         said = Said(data=state, wide=home.wide, udp=Udp() if home.nat and lifetime else None)
         if not self.known and lifetime:
             proof = mobileip.proof(home.secret, home.user, home.address, care_of, identification)
@@ -90,6 +93,14 @@ class Registration:
         request = Request(lifetime, home.address, home.agent, care_of, identification, said=said)
         packet = mobileip.encode(request, home.security, home.pen)
         return replace(self, sent=identification, last=identification), packet
+
+    def _identification(self, now: float) -> int:
+        """Never the same twice, also where the clock stood still or went back."""
+        if self.home.nonces:
+            what = self.last.to_bytes(8, "big") + mobileip.stamp(now).to_bytes(8, "big")
+            own = mobileip.drawn(self.home.security, what)
+            return self.nonce << 32 | (own if own != self.last & 0xFFFF_FFFF else own ^ 1)
+        return max(mobileip.stamp(now + self.offset), self.last + 1)
 
     def heard(self, packet: bytes, now: float) -> tuple[Registration, Registered | Again | None]:
         """What came back: the result, a reason to ask again, or None for what is not the answer. RefusedError where the
@@ -101,12 +112,20 @@ class Registration:
         ours = isinstance(reply, Reply) and reply.home == self.home.address and reply.agent == self.home.agent
         if not isinstance(reply, Reply) or not ours or not self.sent or not seal.by(self.home.security):
             return self, None
+        if self.home.nonces and not (reply.identification ^ self.sent) & 0xFFFF_FFFF:
+            # Our own nonce came back, so it is the answer to this very request: the other half is for the next one.
+            told = replace(self, nonce=reply.identification >> 32)
+            if reply.code == Code.IDENTIFICATION_MISMATCH:
+                return replace(told, sent=0), Again.NONCE
+            return told._result(reply)
         if reply.code == Code.IDENTIFICATION_MISMATCH and not (reply.identification ^ self.sent) & 0xFFFF_FFFF:
             offset = mobileip.moment(reply.identification) - now
             # What was sent by a clock that ran ahead must not keep the next one from the agent's time.
             return replace(self, offset=offset, sent=0, last=0), Again.CLOCK
-        if reply.identification != self.sent:
-            return self, None
+        return self._result(reply) if reply.identification == self.sent else (self, None)
+
+    def _result(self, reply: Reply) -> tuple[Registration, Registered | Again | None]:
+        """What the answer to our request says."""
         if reply.code == Code.ACCEPTED:
             udp = self.home.nat and reply.said.udp is not None and reply.said.udp.code == 0
             made = replace(self, known=reply.lifetime > 0, sent=0, granted=reply.lifetime, udp=udp)

@@ -42,7 +42,7 @@ def agent(path: str | Path) -> AgentFile:
 def _node(told: _Table) -> Node:
     return Node(
         told.address("home"), told.text("terminal"), told.security(), told.text("user"), told.octets("secret"),
-        told.text("tenant", "DEFAULT"),
+        told.text("tenant", "DEFAULT"), told.nonces(),
     )  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def home(path: str | Path) -> tuple[Home, bool]:
     )  # fmt: skip
     tunnel = told.truth("tunnel", True)
     # Registrations alone pass a NAT as they are.
-    return replace(made, nat=told.truth("nat", False) and tunnel), tunnel
+    return replace(made, nat=told.truth("nat", False) and tunnel, nonces=told.nonces()), tunnel
 
 
 def node(path: str) -> Rides:
@@ -77,6 +77,7 @@ class New:
     user: str
     algorithm: Algorithm = Algorithm.HMAC_SHA256
     tenant: str = "DEFAULT"
+    replay: str = "time"
 
 
 def pair(new: New, password: str) -> tuple[str, str]:
@@ -85,6 +86,7 @@ def pair(new: New, password: str) -> tuple[str, str]:
     spi, key = 256 + secrets.randbelow(1 << 31), secrets.token_hex(32)
     stands = mobileip.secret(password, new.user).hex()
     shared = f'spi = {spi}\nalgorithm = "{new.algorithm.value}"\nkey = "{key}"\nuser = "{new.user}"\nsecret = "{stands}"\n'
+    shared += f'replay = "{new.replay}"\n' if new.replay != "time" else ""
     entry = f'[[node]]\nhome = "{new.home}"\nterminal = "{new.terminal}"\ntenant = "{new.tenant}"\n{shared}'
     return entry, f'home = "{new.home}"\nagent = "{new.agent}"\nlong = true\n{shared}'
 
@@ -127,6 +129,12 @@ class _Table:
         if not isinstance(value, bool):
             raise self._wrong(name, "true or false")
         return value
+
+    def nonces(self) -> bool:
+        found = self.text("replay", "time")
+        if found not in ("time", "nonce"):
+            raise self._wrong("replay", '"time" or "nonce"')
+        return found == "nonce"
 
     def address(self, name: str) -> Address:
         try:
