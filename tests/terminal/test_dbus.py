@@ -33,7 +33,11 @@ class Desk:
         self.asked.append(words)
         if words.get("component") == "nobody":
             raise NotFound("no component 'nobody'", "there are: a", "neurath agent status")
-        return {"components": [{"component": "a", "phase": "idle", "size": 7, "asked": True, "deadline": 1.5}]}
+        restart = {"wanted": {"b": "2", "a": "3"}, "waits": "somebody is asked"}
+        return {
+            "restart": restart,
+            "components": [{"component": "a", "phase": "idle", "size": 7, "asked": True, "deadline": 1.5}],
+        }
 
 
 @pytest.fixture
@@ -83,6 +87,13 @@ def test_what_busctl_asks_reaches_the_desk_and_the_answer_comes_back(served: tup
         "asked": {"type": "b", "data": True},
         "deadline": {"type": "d", "data": 1.5},
     }
+    assert json.loads(status.stdout)["data"][0][1:] == [
+        {
+            "component": {"type": "s", "data": "restart"},
+            "wanted": {"type": "s", "data": "a, b"},
+            "waits": {"type": "s", "data": "somebody is asked"},
+        }
+    ]
     assert busctl(bus, "call", NAME, PATH, INTERFACE, "Answer", "ss", "a", "tonight").returncode == 0
     assert busctl(bus, "call", NAME, PATH, INTERFACE, "Remind", "s", "a").returncode == 0
     assert desk.asked[1:] == [{"do": "answer", "component": "a", "answer": "tonight"}, {"do": "remind", "component": "a"}]

@@ -204,8 +204,13 @@ def _match(rule: str) -> Message:
 
 
 def _components(found: Mapping[str, object]) -> list[Mapping[str, object]]:
-    listed = found.get("components", [])
-    return [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
+    """What status lists, the restart of the machine last where one is wanted."""
+    listed, restart = found.get("components"), found.get("restart")
+    shown = [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
+    if isinstance(restart, Mapping):
+        wanted = ", ".join(sorted(restart.get("wanted", ())))
+        shown.append({"component": "restart", **restart, "wanted": wanted})
+    return shown
 
 
 def _variants(words: Mapping[str, object]) -> dict[str, Variant]:
