@@ -182,10 +182,11 @@ class Site:
 @contextmanager
 def opened(place: Path, seed: int, *staging: str | Path) -> Iterator[tuple[Site, Trace]]:
     rng = random.Random(seed)
-    old = rng.randbytes(120_000)
-    images = Pair("made", "1.0", "2.0", old, rng.randbytes(60_000) + old[60_000:], real=False)
+    changed = 20_000 + 40_000 * ROUNDS
+    old = rng.randbytes(2 * changed)
+    images = Pair("made", "1.0", "2.0", old, rng.randbytes(changed) + old[changed:], real=False)
     actors = (Actor(ONE, Fate.SMOOTH),)
-    ground = Ground(Scenario(images, board(images, 1 << 20), actors, seed), place, lambda text, **fields: None)
+    ground = Ground(Scenario(images, board(images, 4 << 20), actors, seed), place, lambda text, **fields: None)
     cable = Cable(_place(), _place())
     running: dict[str, Running] = {}
     try:
@@ -210,7 +211,7 @@ def opened(place: Path, seed: int, *staging: str | Path) -> Iterator[tuple[Site,
 @pytest.mark.parametrize("kept", ["durable", "volatile"])
 def test_everybody_is_killed_alone_and_together_and_it_goes_on_at_the_sync_point(tmp_path: Path, seed: int, kept: str) -> None:
     rng = random.Random(f"{seed}/{kept}")
-    staging = ("--stage", tmp_path / "stage") if kept == "durable" else ("--spare", str(1 << 18))
+    staging = ("--stage", tmp_path / "stage") if kept == "durable" else ("--spare", str(1 << 20))
     victims = [(who,) for who in EVERYBODY] + [EVERYBODY]
     victims = [one for _ in range(ROUNDS) for one in rng.sample(victims, len(victims))]
     deadline = time.monotonic() + LIMIT

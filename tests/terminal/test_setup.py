@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurath.errors import DataError
+from neurath.terminal.agent import compose
 from neurath.terminal.inuse import UnitInUse
 from neurath.terminal.setup import Ahead, Asking, seconds, setup_from_toml
 
@@ -61,6 +62,17 @@ def test_two_components_of_one_name_and_none_at_all_are_refused() -> None:
 def test_no_text_crashes_the_reader(text: str) -> None:
     with pytest.raises(DataError):
         setup_from_toml(text, PLACE)
+
+
+@pytest.mark.parametrize(("line", "least"), [("", 0.0), ('hurry = "1min"\n', 60.0)])
+def test_a_heart_may_hurry_only_where_the_setup_says_so(tmp_path: Path, line: str, least: float) -> None:
+    made = compose(setup_from_toml(TOP + 'trickle = "30min"\n' + line + ONE, tmp_path), lambda *_: None)
+    try:
+        (heart,) = {id(life.parts.heart): life.parts.heart for life in made.lives}.values()
+        assert heart is not None
+        assert (heart.period, heart.least) == (1800.0, least)
+    finally:
+        made.close()
 
 
 def test_spans_of_time() -> None:
