@@ -2,8 +2,9 @@
 
 A row is a pair of builds, a column a tool; every peer's patch is applied where its package can do so and counts only if it
 gives the new image. `ratio` is ours, made for an old image elsewhere, against the smallest peer; `place` is ours for one bank
-of 4 KiB sectors, groups of the redo log counted in, against our own sequential file and against detools in-place. Peers run
-with the strongest settings they have. Run: python bench/delta.py [PAIR ...] [--json FILE]"""
+of 4 KiB sectors, groups of the redo log counted in, against our own sequential file and against detools in-place. `large` and
+`l ratio` are the same for terminals that lend 4 MB, `l place` is that file for one bank. Peers run with the strongest settings
+they have. Run: python bench/delta.py [PAIR ...] [--json FILE] [--peers FILE]"""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ import io
 import json
 import lzma
 import math
+import os
 import resource
 import shutil
 import subprocess
@@ -22,10 +24,11 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from neurath.delta import Wish, build, insight
+from neurath.delta import Delta, Wish, build, insight
+from neurath.delta.build import LARGE_WORKSPACE
 from neurath.delta.native import decode_apart
 from neurath.errors import NeurathError
-from neurath.flash.geometry import GROUP, simple_layout
+from neurath.flash.geometry import GROUP, Layout, simple_layout
 from neurath.sim import corpus
 
 #: Classes of pairs whose geometric means are printed. Neighbouring releases of ARM microcontrollers, all of those, all.
@@ -129,37 +132,52 @@ PEERS: dict[str, Peer] = {
 }
 
 
-def measure(name: str) -> dict[str, float | int | str | None]:
-    """One row: sizes in bytes, seconds, ratios."""
+Row = dict[str, float | int | str | None]
+
+
+def measure(name: str, known: Row | None = None) -> Row:
+    """One row: sizes in bytes, seconds, ratios. `known`: an earlier row, whose peers' sizes are taken over."""
     pair = corpus.pair(name)
     old, new = pair.old, pair.new
-    row: dict[str, float | int | str | None] = {"pair": name, "image": len(new)}
-    for peer, run in PEERS.items():
+    row: Row = {"pair": name, "image": len(new)}
+    row |= _sizes(name, old, new) if known is None else {peer: known[peer] for peer in (*PEERS, "dt-place")}
+    layout = simple_layout(max(len(old), len(new)), sector=SECTOR, scratch_sectors=max(8, 2 * GROUP // SECTOR))
+    ours, row["create"], row["apply"] = _timed(old, new, layout, Wish(apart=True))
+    large, row["l create"], row["l apply"] = _timed(old, new, layout, Wish(apart=True, workspace=LARGE_WORKSPACE))
+    place = build(old, new, layout)
+    large_place = build(old, new, layout, Wish(workspace=LARGE_WORKSPACE))
+    peers = [n for p in PEERS if isinstance(n := row[p], int)]
+    row |= {"full": len(build(b"", new, layout).data), "xz": len(lzma.compress(new, preset=9 | lzma.PRESET_EXTREME))}
+    row |= {"ours": len(ours.data), "in place": len(place.data), "ram": max(ours.workspace, place.workspace)}
+    row |= {"large": len(large.data), "l place": len(large_place.data), "l ram": max(large.workspace, large_place.workspace)}
+    row["ratio"] = len(ours.data) / min(peers)
+    row["l ratio"] = len(large.data) / min(peers)
+    row["l/dt"] = len(large_place.data) / row["dt-place"] if isinstance(row["dt-place"], int) else None
+    row["place"] = len(place.data) / len(ours.data)
+    row["place/dt"] = len(place.data) / row["dt-place"] if isinstance(row["dt-place"], int) else None
+    return row
+
+
+def _sizes(name: str, old: bytes, new: bytes) -> Row:
+    """Of every peer; None for one that fails."""
+    row: Row = {}
+    for peer, run in {**PEERS, "dt-place": _detools(patch_type="in-place", segment_size=SECTOR)}.items():
         try:
             row[peer] = run(old, new)
         except Exception as fault:  # a peer that fails is a peer that has no size
             print(f"{name}: {peer} failed: {type(fault).__name__}: {fault}", file=sys.stderr)
             row[peer] = None
-    try:
-        row["dt-place"] = _detools(patch_type="in-place", segment_size=SECTOR)(old, new)
-    except Exception as fault:
-        print(f"{name}: detools in-place failed: {fault}", file=sys.stderr)
-        row["dt-place"] = None
-    layout = simple_layout(max(len(old), len(new)), sector=SECTOR, scratch_sectors=max(8, 2 * GROUP // SECTOR))
-    began = time.perf_counter()
-    ours = build(old, new, layout, Wish(apart=True))
-    row["create"] = round(time.perf_counter() - began, 2)
-    began = time.perf_counter()
-    decode_apart(old, ours.data, layout)
-    row["apply"] = round(time.perf_counter() - began, 2)
-    place = build(old, new, layout)
-    peers = [n for p in PEERS if isinstance(n := row[p], int)]
-    row |= {"full": len(build(b"", new, layout).data), "xz": len(lzma.compress(new, preset=9 | lzma.PRESET_EXTREME))}
-    row |= {"ours": len(ours.data), "in place": len(place.data), "ram": max(ours.workspace, place.workspace)}
-    row["ratio"] = len(ours.data) / min(peers)
-    row["place"] = len(place.data) / len(ours.data)
-    row["place/dt"] = len(place.data) / row["dt-place"] if isinstance(row["dt-place"], int) else None
     return row
+
+
+def _timed(old: bytes, new: bytes, layout: Layout, wish: Wish) -> tuple[Delta, float, float]:
+    """A file and the seconds it took to make (tried by the core within) and to decode."""
+    began = time.perf_counter()
+    made = build(old, new, layout, wish)
+    created = time.perf_counter() - began
+    began = time.perf_counter()
+    decode_apart(old, made.data, layout)
+    return made, round(created, 2), round(time.perf_counter() - began, 2)
 
 
 COLUMNS = (
@@ -176,6 +194,13 @@ COLUMNS = (
     "ratio",
     "place",
     "place/dt",
+    "large",
+    "l place",
+    "l ram",
+    "l create",
+    "l apply",
+    "l ratio",
+    "l/dt",
 )
 
 
@@ -192,21 +217,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pairs", nargs="*", default=[*ADJACENT, *FAR, *OTHER])
     parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("--peers", metavar="FILE", help="take the peers' sizes from an earlier run's --json")
     args = parser.parse_args()
+    known = {row["pair"]: row for row in json.loads(Path(args.peers).read_text())} if args.peers else {}
     rows = []
     print(f"{'pair':13}" + "".join(f"{c:>10}" for c in COLUMNS))
     for name in args.pairs:
         try:
-            rows.append(measure(name))
+            rows.append(measure(name, known.get(name)))
         except NeurathError as fault:
             print(f"{name:13} not measured: {fault.what}: {fault.why}")
             continue
         print(f"{name:13}" + "".join(f"{_cell(rows[-1][c]):>10}" for c in COLUMNS), flush=True)
     for title, names in (("adjacent ARM", ADJACENT), ("all ARM", ADJACENT + FAR), ("all", ADJACENT + FAR + OTHER)):
-        means = "   ".join(f"{c} {_mean(rows, names, c)}" for c in ("ratio", "place", "place/dt"))
+        means = "   ".join(f"{c} {_mean(rows, names, c)}" for c in ("ratio", "place", "place/dt", "l ratio", "l/dt"))
         print(f"geometric mean, {title}: {means}")
     used = ", ".join(f"{p} {version(p)}" for p in ("bsdiff4", "detools", "hdiffpatch"))
-    print(f"{time.strftime('%Y-%m-%d')}; {used}; peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MiB")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    load = "/".join(f"{v:.1f}" for v in os.getloadavg())
+    print(f"{time.strftime('%Y-%m-%d')}; {used}; load of {os.cpu_count()} cores {load}; peak memory {peak} MiB")
     if args.json:
         Path(args.json).write_text(json.dumps(rows, indent=1) + "\n")
 

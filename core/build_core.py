@@ -22,6 +22,7 @@ HEADERS = (
 )
 FLAGS = [
     "-std=c11",
+    "-DNRT_WITH_LARGE",
     "-O2",
     "-g",
     "-Wall",

@@ -5,7 +5,7 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 work=${FUZZ_WORK:-$root/build/fuzz}
 mkdir -p "$work/corpus"
 cp "$root"/vectors/delta/*.nru "$work/corpus/" 2>/dev/null || true
-clang -std=c11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+clang -std=c11 -DNRT_WITH_LARGE -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
     -I"$root/core/include" -I"$root/core/src" -I"$root/core/ports" \
     "$root/core/fuzz/fuzz_unpack.c" "$root/core/ports/decode.c" "$root"/core/src/*.c -o "$work/fuzz_unpack"
 cd "$work"

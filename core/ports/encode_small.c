@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "small.h"
+#include "large.h"
 #include "writer.h"
 
 #define NOWHERE 0xFFFFFFFFu
@@ -15,12 +15,18 @@
 #define GAP_MISS 16
 #define FAR_COST 26
 #define HERE_COST 16
+#define GAP_GAIN_LARGE 8    /* in profile 3, whose literals cost less */
+#define FAR_COST_LARGE 44
 #define LAZY 8              /* how much better the next place must be */
 #define PRIME_FROM 40       /* literals from which a group is primed */
 
 struct nrt_encoder {
     struct nrt_task task;
-    struct nrt_small model;
+    struct nrt_small *model;
+    struct nrt_large *large;   /* profile 3, else NULL */
+    const struct nrt_voice *voice;
+    int gap_gain;           /* half bits that a hit among literals saves */
+    int far_cost;           /* and that a copy from elsewhere costs */
     struct nrt_segment *segments;
     uint16_t *by_old;
     uint32_t *head;         /* first old offset of each hash */
@@ -83,23 +89,26 @@ static void index_old(struct nrt_encoder *e)
 
 static void join_map(struct nrt_encoder *e)
 {
-    struct nrt_predictor *p = &e->model.predictor;
+    struct nrt_predictor *p = &e->model->predictor;
     for (uint32_t i = 0; i < e->task.n_segments; i++) {
         e->segments[i].at = e->task.segments[3 * i];
         e->segments[i].from = e->task.segments[3 * i + 1];
         e->segments[i].len = e->task.segments[3 * i + 2];
     }
     for (uint32_t i = 0; i < e->task.n_shifts && i < NRT_MAX_SHIFTS; i++) {
-        e->model.shifts[i].from = e->task.shifts[2 * i];
-        e->model.shifts[i].by = e->task.shifts[2 * i + 1];
+        e->model->shifts[i].from = e->task.shifts[2 * i];
+        e->model->shifts[i].by = e->task.shifts[2 * i + 1];
     }
+    p->slots = e->large != NULL ? NRT_LARGE_CACHE : NRT_CACHE_SLOTS;
+    p->calls = e->large != NULL ? e->large->calls : e->model->calls;
+    p->words = e->large != NULL ? e->large->words : e->model->words;
     p->isa = e->task.isa;
     p->address = e->task.address;
     p->also = e->task.also;
     p->map.segments = e->segments;
     p->map.by_old = e->by_old;
     p->map.n_segments = e->task.n_segments;
-    p->map.shifts = e->model.shifts;
+    p->map.shifts = e->model->shifts;
     p->map.n_shifts = e->task.n_shifts < NRT_MAX_SHIFTS ? e->task.n_shifts : NRT_MAX_SHIFTS;
     p->map.old_size = e->task.old_size;
     nrt_map_sort(&p->map, e->by_old);
@@ -109,6 +118,10 @@ void nrt_encoder_close(struct nrt_encoder *e)
 {
     if (e == NULL)
         return;
+    if (e->large != NULL)
+        free(e->large);
+    else
+        free(e->model);
     free(e->segments);
     free(e->by_old);
     free(e->head);
@@ -122,11 +135,20 @@ struct nrt_encoder *nrt_encoder_open(const struct nrt_task *task)
     if (e == NULL)
         return NULL;
     e->task = *task;
+    if (task->large) {
+        e->large = calloc(1, sizeof *e->large);
+        e->model = e->large != NULL ? &e->large->small : NULL;
+    } else {
+        e->model = calloc(1, sizeof *e->model);
+    }
+    e->voice = e->large != NULL ? &nrt_large_voice : &nrt_small_voice;
+    e->gap_gain = e->large != NULL ? GAP_GAIN_LARGE : GAP_GAIN;
+    e->far_cost = e->large != NULL ? FAR_COST_LARGE : FAR_COST;
     e->segments = calloc(task->n_segments + 1u, sizeof *e->segments);
     e->by_old = calloc(task->n_segments + 1u, sizeof *e->by_old);
     e->head = calloc(HEADS, sizeof *e->head);
     e->next = calloc(task->old_size + 1u, sizeof *e->next);
-    if (e->segments == NULL || e->by_old == NULL || e->head == NULL || e->next == NULL) {
+    if (e->model == NULL || e->segments == NULL || e->by_old == NULL || e->head == NULL || e->next == NULL) {
         nrt_encoder_close(e);
         return NULL;
     }
@@ -145,7 +167,7 @@ static uint32_t zigzag(uint32_t d)
 int64_t nrt_encoder_control(struct nrt_encoder *e, uint8_t *out, uint32_t cap)
 {
     struct nrt_writer w;
-    struct nrt_small *m = &e->model;
+    struct nrt_small *m = e->model;
     uint32_t end = 0;
     uint32_t diagonal = 0;
     uint32_t from = 0;
@@ -190,7 +212,7 @@ static int worth(const struct nrt_encoder *e, uint32_t at, uint32_t from, uint32
     int gain = 0;
     *len = 0;
     for (uint32_t i = 0; i < room && from + i < e->task.old_size; i++) {
-        gain += e->task.old_image[from + i] == e->task.new_image[at + i] ? GAP_GAIN : -GAP_MISS;
+        gain += e->task.old_image[from + i] == e->task.new_image[at + i] ? e->gap_gain : -GAP_MISS;
         if (gain > best) {
             best = gain;
             *len = i + 1;
@@ -212,7 +234,7 @@ static int bits_of(uint32_t v)
 static int find_copy(const struct nrt_encoder *e, uint32_t at, uint32_t end, struct nrt_segment *s)
 {
     uint32_t room = end - at;
-    uint32_t near = at + e->model.diagonal;
+    uint32_t near = at + e->model->diagonal;
     uint32_t len;
     int best = 0;
     int tried = 0;
@@ -228,7 +250,7 @@ static int find_copy(const struct nrt_encoder *e, uint32_t at, uint32_t end, str
     if (room < 4 || e->task.old_size < 4)
         return best;
     for (uint32_t p = e->head[hash(e->task.new_image + at)]; p != NOWHERE && tried < CHAIN; p = e->next[p], tried++) {
-        int gain = worth(e, at, p, room, &len) - FAR_COST - 2 * bits_of(zigzag(p - at - e->model.diagonal));
+        int gain = worth(e, at, p, room, &len) - e->far_cost - 2 * bits_of(zigzag(p - at - e->model->diagonal));
         if (len > 15)
             gain -= 4;
         if (gain > best) {
@@ -250,12 +272,12 @@ static void copy_bytes(struct nrt_encoder *e, struct meter *w, const struct nrt_
 {
     uint32_t from = s->from + (at - s->at);
     struct nrt_cursor c = {e->task.old_image + from, from, at, 0, end - at};
-    nrt_small_here(&e->model, s);
+    nrt_small_here(e->model, s);
     for (; c.left > 0; c.at++, c.from++, c.old++, c.done++, c.left--) {
-        uint32_t run = e->model.run;
+        uint32_t run = e->model->run;
         uint64_t before = w->counts != NULL ? *w->counts : 0;
-        (void)nrt_small_copied(&e->model, &w->writer.bits, &c, e->task.new_image[c.at]);
-        if (e->spent != NULL && e->model.run <= run) {
+        (void)e->voice->copied(e->model, &w->writer.bits, &c, e->task.new_image[c.at]);
+        if (e->spent != NULL && e->model->run <= run) {
             /* The flag of a miss is counted with the miss. */
             e->spent->misses += *w->counts - before;
             *w->counts = before;
@@ -266,7 +288,7 @@ static void copy_bytes(struct nrt_encoder *e, struct meter *w, const struct nrt_
 
 static void literals(struct nrt_encoder *e, struct meter *w, uint32_t at, uint32_t end)
 {
-    struct nrt_small *m = &e->model;
+    struct nrt_small *m = e->model;
     while (at < end) {
         struct nrt_segment s = {at, 0, 0};
         struct nrt_segment later;
@@ -282,7 +304,7 @@ static void literals(struct nrt_encoder *e, struct meter *w, uint32_t at, uint32
             copy_bytes(e, w, &s, at, at + s.len);
             at += s.len;
         } else {
-            (void)nrt_small_literal(m, &w->writer.bits, at, e->task.new_image[at]);
+            (void)e->voice->literal(m, &w->writer.bits, at, e->task.new_image[at]);
             if (e->spent != NULL)
                 e->spent->literal++;
             at++;
@@ -306,13 +328,23 @@ static uint32_t uncovered(const struct nrt_encoder *e, uint32_t start, uint32_t 
 
 static void begin(struct nrt_encoder *e, struct meter *w, uint32_t start, uint32_t end)
 {
+    if (e->large != NULL) {
+        nrt_small_rest(e->model);
+        return;
+    }
     uint32_t stop = end - start < NRT_PRIME ? end : start + NRT_PRIME;
     int primed = e->task.old_size > start && uncovered(e, start, end) > PRIME_FROM;
-    nrt_small_reset(&e->model);
+    nrt_small_reset(e->model);
     (void)w->writer.bits.code(&w->writer.bits, 0x8000u, primed);
     if (primed)
-        nrt_small_prime(&e->model, start, e->task.old_image + start,
+        nrt_small_prime(e->model, start, e->task.old_image + start,
                         (stop < e->task.old_size ? stop : e->task.old_size) - start);
+}
+
+void nrt_encoder_anew(struct nrt_encoder *e, uint32_t from, uint32_t stop)
+{
+    nrt_large_reset(e->large);
+    nrt_large_teach(e->large, from, e->task.old_image + from, stop - from);
 }
 
 int64_t nrt_encoder_group(struct nrt_encoder *e, uint32_t start, uint32_t end, const uint8_t *gone, uint8_t *out,
@@ -356,10 +388,10 @@ void nrt_encoder_normal(struct nrt_encoder *e, int is_old, uint8_t *out)
 {
     const uint8_t *image = is_old ? e->task.old_image : e->task.new_image;
     uint32_t size = is_old ? e->task.old_size : e->task.new_size;
-    struct nrt_predictor *p = &e->model.predictor;
+    struct nrt_predictor *p = &e->model->predictor;
     uint32_t step = p->isa == NRT_ISA_ARM ? 4 : 2;
     memcpy(out, image, size);
-    nrt_small_reset(&e->model);
+    nrt_small_reset(e->model);
     for (uint32_t at = 0; p->isa != NRT_ISA_NONE && at + 4 <= size; at += step) {
         uint32_t target;
         int call = p->isa == NRT_ISA_ARM ? nrt_arm_call(image + at, at, &target) : nrt_thumb_call(image + at, at, &target);

@@ -20,6 +20,7 @@ struct nrt_task {
     uint32_t n_shifts;
     uint32_t isa;
     uint32_t address;
+    uint32_t large;         /* 1: profile 3 */
     uint32_t also;          /* address of another part of the image, 0: none */
 };
 
@@ -38,6 +39,8 @@ struct nrt_encoder *nrt_encoder_open(const struct nrt_task *task);
 void nrt_encoder_close(struct nrt_encoder *e);
 /* The coded control table (segments and shifts); its length, or -1 when `cap` is too small. */
 int64_t nrt_encoder_control(struct nrt_encoder *e, uint8_t *out, uint32_t cap);
+/* Profile 3: the next group begins with a fresh model, taught the old bytes [from, stop). */
+void nrt_encoder_anew(struct nrt_encoder *e, uint32_t from, uint32_t stop);
 /* One group, new bytes [start, end). `gone` has a byte for every 64 old bytes, not 0 where they cannot be read at this
  * position of the plan; NULL: all can. The frame's length, or -1. `spent` may be NULL; it is added to. */
 int64_t nrt_encoder_group(struct nrt_encoder *e, uint32_t start, uint32_t end, const uint8_t *gone, uint8_t *out,

@@ -82,6 +82,7 @@ uint8_t nrt_simple_literal(struct nrt_simple *m, struct nrt_bits *b, uint8_t byt
 uint32_t nrt_simple_number(struct nrt_simple *m, struct nrt_bits *b, int field, uint32_t value, int *fault);
 
 struct nrt_small;
+struct nrt_voice;
 
 /* ---- the decoder's state ------------------------------------------------------------------------------------------- */
 
@@ -104,8 +105,9 @@ struct nrt_unpack {
     struct nrt_save *saves;
     uint16_t *order;
     struct nrt_simple *model;    /* profile 1, else NULL */
-    struct nrt_small *small;     /* profile 2, else NULL */
-    uint16_t *by_old;            /* profile 2: indices of the segments by old offset */
+    struct nrt_small *small;     /* profile 2, and within profile 3; else NULL */
+    const struct nrt_voice *voice;   /* of those two */
+    uint16_t *by_old;            /* profiles 2 and 3: indices of the segments by old offset */
     struct nrt_segment here;     /* the segment a copy belongs to, whole */
     uint32_t k;                  /* plan position whose first frame begins at `frame` */
     uint32_t frame;
@@ -132,13 +134,20 @@ struct nrt_coder {
     int (*start)(struct nrt_unpack *u, uint32_t end);
     /* After the segments of the control table, or NULL. */
     int (*rest)(struct nrt_unpack *u);
+    /* Once, before the control table: joins the model to the tables and the header of `u`; or NULL. */
+    void (*open)(struct nrt_unpack *u);
 };
 
 extern const struct nrt_coder nrt_coder_raw;
 extern const struct nrt_coder nrt_coder_simple;
 extern const struct nrt_coder nrt_coder_small;
+extern const struct nrt_coder nrt_coder_large;   /* only with NRT_WITH_LARGE */
 
-/* Profile 2: joins the model to the tables and the header of `u`. */
-void nrt_small_open(struct nrt_unpack *u);
+/* What profile 3 does as profile 2 does it. */
+void nrt_small_coder_open(struct nrt_unpack *u);
+int nrt_small_coder_copy(struct nrt_unpack *u, uint32_t from, uint32_t len);
+int nrt_small_coder_literal(struct nrt_unpack *u, uint32_t len);
+int nrt_small_coder_number(struct nrt_unpack *u, int field, uint32_t *value);
+int nrt_small_coder_rest(struct nrt_unpack *u);
 
 #endif

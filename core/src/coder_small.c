@@ -8,10 +8,14 @@
 /* A byte before the cursor and NRT_FIELD_MAX bytes from it on are always in the window. */
 #define LEAD 1u
 
-void nrt_small_open(struct nrt_unpack *u)
+void nrt_small_coder_open(struct nrt_unpack *u)
 {
     struct nrt_predictor *p = &u->small->predictor;
     memset(u->small, 0, sizeof *u->small);
+    u->voice = &nrt_small_voice;
+    p->slots = NRT_CACHE_SLOTS;
+    p->calls = u->small->calls;
+    p->words = u->small->words;
     p->isa = u->head.isa;
     p->address = u->head.address;
     p->map.segments = u->segments;
@@ -65,7 +69,7 @@ static int copy_part(struct nrt_unpack *u, uint32_t from, uint32_t len)
         }
         c.old = u->old + (c.from - start);
         c.at = u->at;
-        int rc = nrt_unpack_put(u, nrt_small_copied(u->small, &u->range.bits, &c, 0));
+        int rc = nrt_unpack_put(u, u->voice->copied(u->small, &u->range.bits, &c, 0));
         if (rc < 0 || u->range.fault < 0)
             return rc < 0 ? rc : u->range.fault;
         c.from++;
@@ -75,7 +79,7 @@ static int copy_part(struct nrt_unpack *u, uint32_t from, uint32_t len)
     return NRT_OK;
 }
 
-static int small_copy(struct nrt_unpack *u, uint32_t from, uint32_t len)
+int nrt_small_coder_copy(struct nrt_unpack *u, uint32_t from, uint32_t len)
 {
     nrt_small_here(u->small, &u->here);
     return copy_part(u, from, len);
@@ -96,7 +100,7 @@ static int far_copy(struct nrt_unpack *u, uint32_t room)
     return copy_part(u, s.from, s.len);
 }
 
-static int small_literal(struct nrt_unpack *u, uint32_t len)
+int nrt_small_coder_literal(struct nrt_unpack *u, uint32_t len)
 {
     uint32_t end = u->at + len;
     while (u->at < end) {
@@ -104,7 +108,7 @@ static int small_literal(struct nrt_unpack *u, uint32_t len)
         if (u->head.old_size > 0 && nrt_small_item(u->small, &u->range.bits, u->at, 0))
             rc = far_copy(u, end - u->at);
         else
-            rc = nrt_unpack_put(u, nrt_small_literal(u->small, &u->range.bits, u->at, 0));
+            rc = nrt_unpack_put(u, u->voice->literal(u->small, &u->range.bits, u->at, 0));
         if (rc < 0 || u->range.fault < 0)
             return rc < 0 ? rc : u->range.fault;
     }
@@ -116,7 +120,7 @@ static int small_end(struct nrt_unpack *u)
     return nrt_range_close(&u->range);
 }
 
-static int small_number(struct nrt_unpack *u, int field, uint32_t *value)
+int nrt_small_coder_number(struct nrt_unpack *u, int field, uint32_t *value)
 {
     int fault = NRT_OK;
     if (field == NRT_FIELD_FROM)
@@ -127,7 +131,7 @@ static int small_number(struct nrt_unpack *u, int field, uint32_t *value)
 }
 
 /* The words' shifts; with them the map is whole. */
-static int small_rest(struct nrt_unpack *u)
+int nrt_small_coder_rest(struct nrt_unpack *u)
 {
     struct nrt_small *m = u->small;
     struct nrt_map *map = &m->predictor.map;
@@ -152,5 +156,5 @@ static int small_rest(struct nrt_unpack *u)
     return u->range.fault < 0 ? u->range.fault : fault;
 }
 
-const struct nrt_coder nrt_coder_small = {small_begin,  small_copy,  small_literal, small_end,
-                                          small_number, small_start, small_rest};
+const struct nrt_coder nrt_coder_small = {small_begin,  nrt_small_coder_copy,  nrt_small_coder_literal, small_end,
+                                          nrt_small_coder_number, small_start, nrt_small_coder_rest, nrt_small_coder_open};

@@ -37,7 +37,7 @@ static int32_t log_of(uint32_t p)
 }
 
 /* 256 * log2(p / (1 - p)). */
-static int32_t stretch(uint32_t p)
+int32_t nrt_stretch(uint32_t p)
 {
     if (p < 1)
         p = 1;
@@ -46,7 +46,7 @@ static int32_t stretch(uint32_t p)
     return log_of(p) - log_of(65536u - p);
 }
 
-static uint32_t squash(int32_t x)
+uint32_t nrt_squash(int32_t x)
 {
     uint32_t a = (uint32_t)(x < 0 ? -x : x);
     uint32_t i = a >> 5;
@@ -54,7 +54,7 @@ static uint32_t squash(int32_t x)
     return x < 0 ? 65536u - p : p;
 }
 
-static int32_t within(int32_t x, int32_t limit)
+int32_t nrt_within(int32_t x, int32_t limit)
 {
     return x > limit ? limit : x < -limit ? -limit : x;
 }
@@ -74,17 +74,17 @@ int nrt_mix(struct nrt_bits *b, int32_t *weights, const struct nrt_opinion *o, u
     int32_t sum = 0;
     uint32_t i, p;
     for (i = 0; i < n; i++) {
-        x[i] = stretch(o[i].p);
+        x[i] = nrt_stretch(o[i].p);
         if (i > 0)
             x[i] = lean(x[i], x[0], o[i].seen);
         sum += weights[i] / 16 * x[i] / 4096;
     }
-    p = squash(within(sum, LIMIT));
+    p = nrt_squash(nrt_within(sum, LIMIT));
     p = p < 24 ? 24 : p > 65536 - 24 ? 65536 - 24 : p;
     bit = b->code(b, p, bit);
     for (i = 0; i < n; i++) {
         int32_t error = (bit != 0 ? 65536 : 0) - (int32_t)p;
-        weights[i] = within(weights[i] + error * (x[i] / 4) / 8192, 1 << 18);
+        weights[i] = nrt_within(weights[i] + error * (x[i] / 4) / 8192, 1 << 18);
     }
     return bit;
 }

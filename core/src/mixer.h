@@ -15,4 +15,9 @@ struct nrt_opinion {
 /* Codes one bit with the mixed probability of `n` opinions and lets `weights` (65536 = 1.0) learn from it. */
 int nrt_mix(struct nrt_bits *b, int32_t *weights, const struct nrt_opinion *o, uint32_t n, int bit);
 
+/* 256 * log2(p / (1 - p)) of p / 65536, and back for |x| < 4096; a value held to +-limit. */
+int32_t nrt_stretch(uint32_t p);
+uint32_t nrt_squash(int32_t x);
+int32_t nrt_within(int32_t x, int32_t limit);
+
 #endif

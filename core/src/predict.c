@@ -12,14 +12,14 @@ uint32_t nrt_hash(uint32_t a, uint32_t b)
     return x ^ x >> 13;
 }
 
-static uint32_t call_slot(uint32_t target)
+static struct nrt_pairing *call_slot(const struct nrt_predictor *p, uint32_t target)
 {
-    return nrt_hash(target, 77) % NRT_CACHE_SLOTS;
+    return &p->calls[nrt_hash(target, 77) & (p->slots - 1u)];
 }
 
-static uint32_t word_slot(uint32_t word)
+static struct nrt_pairing *word_slot(const struct nrt_predictor *p, uint32_t word)
 {
-    return nrt_hash(word, 99) % NRT_CACHE_SLOTS;
+    return &p->words[nrt_hash(word, 99) & (p->slots - 1u)];
 }
 
 /* Whether the slot speaks of this key; kept plus 1, so that 0 is an empty slot. */
@@ -39,7 +39,7 @@ static int predict_call(const struct nrt_predictor *p, const uint8_t *old, uint3
     uint32_t now;
     if (!call_target(p->isa, old, from, &target))
         return 0;
-    const struct nrt_pairing *seen = &p->calls[call_slot(target)];
+    const struct nrt_pairing *seen = call_slot(p, target);
     f->kind = NRT_CALL_NEAR;
     if (known(seen, target)) {
         now = seen->value;
@@ -68,7 +68,7 @@ static int base_of(const struct nrt_predictor *p, uint32_t word, uint32_t *base)
 static int predict_word(const struct nrt_predictor *p, const uint8_t *old, struct nrt_guess *f)
 {
     uint32_t word = nrt_get32(old);
-    const struct nrt_pairing *seen = &p->words[word_slot(word)];
+    const struct nrt_pairing *seen = word_slot(p, word);
     uint32_t by;
     uint32_t base;
     if (base_of(p, word, &base)) {
@@ -121,12 +121,12 @@ void nrt_predict_learn(struct nrt_predictor *p, const struct nrt_guess *f, uint3
     uint32_t target;
     if (f->kind >= NRT_CALL && f->kind <= NRT_CALL_NEAR) {
         if (call_target(p->isa, fresh, at, &target)) {
-            struct nrt_pairing *c = &p->calls[call_slot(f->key)];
+            struct nrt_pairing *c = call_slot(p, f->key);
             c->key = f->key + 1u;
             c->value = target;
         }
     } else if ((f->kind >= NRT_POINTER && f->kind <= NRT_WORD_SEEN) || f->kind >= NRT_POINTER_NEAR) {
-        struct nrt_pairing *c = &p->words[word_slot(f->key)];
+        struct nrt_pairing *c = word_slot(p, f->key);
         c->key = f->key + 1u;
         c->value = nrt_get32(fresh);
     }

@@ -39,8 +39,9 @@ struct nrt_predictor {
     uint32_t isa;
     uint32_t address;                             /* where the first byte of the image is mapped */
     uint32_t also;                                /* and where it would be for another part of it; 0: nowhere */
-    struct nrt_pairing calls[NRT_CACHE_SLOTS];    /* old target -> new target seen last */
-    struct nrt_pairing words[NRT_CACHE_SLOTS];    /* old word -> new word seen last */
+    uint32_t slots;                               /* of each of the two caches, which the model keeps */
+    struct nrt_pairing *calls;                    /* old target -> new target seen last */
+    struct nrt_pairing *words;                    /* old word -> new word seen last */
 };
 
 struct nrt_guess {

@@ -64,8 +64,8 @@ void nrt_small_reset(struct nrt_small *m)
 {
     size_t keep = offsetof(struct nrt_small, guess);
     memset((uint8_t *)m + keep, 0, sizeof *m - keep);
-    memset(m->predictor.calls, 0, sizeof m->predictor.calls);
-    memset(m->predictor.words, 0, sizeof m->predictor.words);
+    memset(m->calls, 0, sizeof m->calls);
+    memset(m->words, 0, sizeof m->words);
     memset(&m->predictor.map.here, 0, sizeof m->predictor.map.here);
     for (uint32_t i = 0; i < 256; i++) {
         /* A miss right after a miss is likely, one after a long quiet is not. */
@@ -83,6 +83,12 @@ void nrt_small_reset(struct nrt_small *m)
     weigh(m->miss_weight[0], 16, NRT_POOL_TABLES + 1, 4000, 11000);
     weigh(m->literal_weight[0], 16, NRT_POOL_TABLES, 8000, 16000);
     m->run = 8;
+}
+
+void nrt_small_rest(struct nrt_small *m)
+{
+    memset(&m->predictor.map.here, 0, sizeof m->predictor.map.here);
+    m->guess.length = 0;
 }
 
 void nrt_small_here(struct nrt_small *m, const struct nrt_segment *s)
@@ -151,7 +157,7 @@ uint8_t nrt_small_literal(struct nrt_small *m, struct nrt_bits *b, uint32_t at, 
 
 /* ---- copied bytes ---------------------------------------------------------------------------------------------------- */
 
-static uint32_t grade(uint32_t run)
+uint32_t nrt_small_grade(uint32_t run)
 {
     static const uint8_t low[8] = {0, 1, 2, 3, 4, 4, 5, 5};
     uint32_t g = 6;
@@ -162,21 +168,10 @@ static uint32_t grade(uint32_t run)
     return g;
 }
 
-/* What is known about the byte under the cursor. */
-struct view {
-    uint32_t guess;      /* the predicted byte */
-    uint32_t kind;
-    uint32_t place;      /* kind, and the byte of the field, or odd or even */
-    uint32_t inside;     /* 1: not the first byte of a field */
-    uint32_t before;     /* old byte before this one, 0 outside the copy */
-    uint32_t half;       /* the old halfword it belongs to, with the predicted byte in its place */
-    uint32_t odd;
-};
-
-static struct view look(struct nrt_small *m, const struct nrt_cursor *c)
+struct nrt_view nrt_small_look(struct nrt_small *m, const struct nrt_cursor *c)
 {
     static const uint8_t none[1] = {0};
-    struct view v;
+    struct nrt_view v;
     if (m->guess.length == 0) {
         nrt_predict(&m->predictor, c->old, c->from, c->at, c->left, &m->guess);
         m->guess_at = c->at;
@@ -194,14 +189,15 @@ static struct view look(struct nrt_small *m, const struct nrt_cursor *c)
     return v;
 }
 
-static int code_flag(struct nrt_small *m, struct nrt_bits *b, const struct nrt_cursor *c, const struct view *v, int missed)
+const uint8_t nrt_small_class[NRT_GUESSES] = {0, 1, 2, 3, 3, 2, 4, 2, 5, 6, 6, 6, 6, 5, 7, 0};
+
+static int code_flag(struct nrt_small *m, struct nrt_bits *b, const struct nrt_cursor *c, const struct nrt_view *v, int missed)
 {
-    static const uint8_t class[NRT_GUESSES] = {0, 1, 2, 3, 3, 2, 4, 2, 5, 6, 6, 6, 6, 5, 7, 0};
     struct nrt_opinion o[NRT_OPINIONS];
     uint32_t h = m->history;
     uint32_t since = m->run < 31 ? m->run : 31;
     uint32_t next = c->left > 1 ? c->old[1] : 0;
-    uint32_t first = grade(m->run) << 4 | (uint32_t)class[v->kind] << 1 | v->inside;
+    uint32_t first = nrt_small_grade(m->run) << 4 | (uint32_t)nrt_small_class[v->kind] << 1 | v->inside;
     uint32_t slot[NRT_FLAG_TABLES];
     slot[0] = nrt_hash(v->guess | v->place << 8, h & 15u) % NRT_FLAG_SLOTS;
     slot[1] = nrt_hash(v->before | v->guess << 8 | next << 16, v->place) % NRT_FLAG_SLOTS;
@@ -215,7 +211,7 @@ static int code_flag(struct nrt_small *m, struct nrt_bits *b, const struct nrt_c
         o[k + 1].p = m->flag[k][slot[k]];
         o[k + 1].seen = m->flag_seen[k][slot[k]];
     }
-    uint32_t set = (uint32_t)class[v->kind] << 2 | (h & 1u) << 1 | v->inside;
+    uint32_t set = (uint32_t)nrt_small_class[v->kind] << 2 | (h & 1u) << 1 | v->inside;
     missed = nrt_mix(b, m->flag_weight[set], o, NRT_FLAG_TABLES + 1, missed);
     learn_flag(&m->flag0[first], &m->flag0_seen[first], missed);
     for (uint32_t k = 0; k < NRT_FLAG_TABLES; k++)
@@ -223,7 +219,7 @@ static int code_flag(struct nrt_small *m, struct nrt_bits *b, const struct nrt_c
     return missed;
 }
 
-static uint8_t code_miss(struct nrt_small *m, struct nrt_bits *b, const struct nrt_cursor *c, const struct view *v, uint8_t byte)
+static uint8_t code_miss(struct nrt_small *m, struct nrt_bits *b, const struct nrt_cursor *c, const struct nrt_view *v, uint8_t byte)
 {
     uint32_t expected = (v->guess + m->grown) & 255u;
     uint32_t changed = v->odd != 0 && m->last[0] != v->before;
@@ -234,9 +230,20 @@ static uint8_t code_miss(struct nrt_small *m, struct nrt_bits *b, const struct n
     return code_byte(b, &t, byte);
 }
 
+void nrt_small_field(struct nrt_small *m, uint8_t byte)
+{
+    if (m->guess.length == 0)
+        return;
+    m->fresh[m->guess_done++] = byte;
+    if (m->guess_done == m->guess.length) {
+        nrt_predict_learn(&m->predictor, &m->guess, m->guess_at, m->fresh);
+        m->guess.length = 0;
+    }
+}
+
 uint8_t nrt_small_copied(struct nrt_small *m, struct nrt_bits *b, const struct nrt_cursor *c, uint8_t byte)
 {
-    struct view v = look(m, c);
+    struct nrt_view v = nrt_small_look(m, c);
     int missed = code_flag(m, b, c, &v, byte != v.guess);
     if (missed != 0) {
         byte = code_miss(m, b, c, &v, byte);
@@ -248,13 +255,7 @@ uint8_t nrt_small_copied(struct nrt_small *m, struct nrt_bits *b, const struct n
     }
     m->history = m->history << 1 | (uint32_t)missed;
     remember(m, byte);
-    if (m->guess.length > 0) {
-        m->fresh[m->guess_done++] = byte;
-        if (m->guess_done == m->guess.length) {
-            nrt_predict_learn(&m->predictor, &m->guess, m->guess_at, m->fresh);
-            m->guess.length = 0;
-        }
-    }
+    nrt_small_field(m, byte);
     return byte;
 }
 
@@ -353,3 +354,5 @@ void nrt_small_prime(struct nrt_small *m, uint32_t at, const uint8_t *old, uint3
     m->history = 0;
     m->run = 8;
 }
+
+const struct nrt_voice nrt_small_voice = {nrt_small_copied, nrt_small_literal};

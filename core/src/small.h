@@ -14,6 +14,8 @@
 
 struct nrt_small {
     struct nrt_predictor predictor;
+    struct nrt_pairing calls[NRT_CACHE_SLOTS];
+    struct nrt_pairing words[NRT_CACHE_SLOTS];
     struct nrt_shift shifts[NRT_MAX_SHIFTS];
     uint32_t diagonals[4];        /* of the control table: those used last, the last one first */
     /* From here on reset for every group. */
@@ -51,7 +53,34 @@ struct nrt_cursor {
     uint32_t left;
 };
 
+/* What is known about the byte under the cursor. */
+struct nrt_view {
+    uint32_t guess;      /* the predicted byte */
+    uint32_t kind;
+    uint32_t place;      /* kind, and the byte of the field, or odd or even */
+    uint32_t inside;     /* 1: not the first byte of a field */
+    uint32_t before;     /* old byte before this one, 0 outside the copy */
+    uint32_t half;       /* the old halfword it belongs to, with the predicted byte in its place */
+    uint32_t odd;
+};
+
+/* How bytes are coded: profile 2 here, profile 3 in large.c on top of it. */
+struct nrt_voice {
+    uint8_t (*copied)(struct nrt_small *m, struct nrt_bits *b, const struct nrt_cursor *c, uint8_t byte);
+    uint8_t (*literal)(struct nrt_small *m, struct nrt_bits *b, uint32_t at, uint8_t byte);
+};
+
+extern const struct nrt_voice nrt_small_voice;
+extern const uint8_t nrt_small_class[NRT_GUESSES];   /* kinds of fields that are weighed alike */
+
 void nrt_small_reset(struct nrt_small *m);
+struct nrt_view nrt_small_look(struct nrt_small *m, const struct nrt_cursor *c);
+/* The copied byte under the cursor turned out to be `byte`: a field that is whole now is learned. */
+void nrt_small_field(struct nrt_small *m, uint8_t byte);
+/* Another group goes on with this model: the copy under way is forgotten. */
+void nrt_small_rest(struct nrt_small *m);
+/* How long nothing was missed, in 14 steps. */
+uint32_t nrt_small_grade(uint32_t run);
 /* A copy ends here or begins: what was predicted beyond it is forgotten. */
 void nrt_small_here(struct nrt_small *m, const struct nrt_segment *s);
 uint8_t nrt_small_copied(struct nrt_small *m, struct nrt_bits *b, const struct nrt_cursor *c, uint8_t byte);

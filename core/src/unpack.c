@@ -4,13 +4,19 @@
 #include <string.h>
 
 #include "coder.h"
-#include "small.h"
+#include "large.h"
 
 #define FLAG_ADDRESS 0x01u
 #define FLAG_SAVES 0x02u
 #define FLAG_APART 0x04u
 #define FLAG_JOINT 0x08u
+#ifdef NRT_WITH_LARGE   /* Linux terminals and servers; where it is not, profile 3 is refused and large.c stays out */
+#define MAX_PROFILE 3u
+#define MORE_CODERS , &nrt_coder_large
+#else
 #define MAX_PROFILE 2u
+#define MORE_CODERS
+#endif
 #define MAX_ISA 2u
 
 #define ALIGN 8u
@@ -19,23 +25,30 @@
 #define STATE_ROOM 896u
 #define MODEL_ROOM 4480u
 #define SMALL_ROOM 12800u
+#define LARGE_ROOM 3825664u
 
 _Static_assert(sizeof(struct nrt_unpack) <= STATE_ROOM, "STATE_ROOM is too small");
 _Static_assert(sizeof(struct nrt_simple) <= MODEL_ROOM, "MODEL_ROOM is too small");
 _Static_assert(sizeof(struct nrt_small) <= SMALL_ROOM, "SMALL_ROOM is too small");
+_Static_assert(sizeof(struct nrt_large) <= LARGE_ROOM, "LARGE_ROOM is too small");
 _Static_assert(sizeof(struct nrt_segment) == 12 && sizeof(struct nrt_save) == 8, "tables are packed");
 
 static const struct nrt_coder *coder_of(uint32_t profile)
 {
-    static const struct nrt_coder *const coders[MAX_PROFILE + 1u] = {&nrt_coder_raw, &nrt_coder_simple, &nrt_coder_small};
+    static const struct nrt_coder *const coders[MAX_PROFILE + 1u] = {&nrt_coder_raw, &nrt_coder_simple, &nrt_coder_small MORE_CODERS};
     return coders[profile];
+}
+
+static uint32_t model_room(uint32_t profile)
+{
+    return profile == NRT_PROFILE_LARGE ? LARGE_ROOM : SMALL_ROOM;
 }
 
 static uint32_t workspace_of(const struct nrt_header *h)
 {
     uint32_t n = ALIGN + STATE_ROOM + ALIGNED(h->n_segments * 12u) + ALIGNED(h->n_saves * 8u) + ALIGNED(h->n_order * 2u);
-    if (h->profile == NRT_PROFILE_SMALL)
-        return n + ALIGNED(SMALL_ROOM) + ALIGNED(h->n_segments * 2u);
+    if (h->profile >= NRT_PROFILE_SMALL)
+        return n + ALIGNED(model_room(h->profile)) + ALIGNED(h->n_segments * 2u);
     return h->profile == 0 ? n : n + ALIGNED(MODEL_ROOM);
 }
 
@@ -178,7 +191,7 @@ static int read_head(const struct nrt_layout *l, struct nrt_reader *r, struct nr
     }
     if ((rc = nrt_reader_varint(r, &h->n_segments)) < 0)
         return rc;
-    if (h->n_segments > NRT_MAX_SEGMENTS || (h->n_segments > 0 && h->old_size == 0))
+    if (h->n_segments > (h->profile == NRT_PROFILE_LARGE ? NRT_LARGE_SEGMENTS : NRT_MAX_SEGMENTS) || (h->n_segments > 0 && h->old_size == 0))
         return NRT_E_BOUND;
     if (h->n_segments > 0 && (rc = nrt_reader_varint(r, &length)) < 0)
         return rc;
@@ -223,7 +236,7 @@ static int read_segment(struct nrt_unpack *u, const struct nrt_segment *last, st
     from = (uint64_t)last->from + last->len + gap;
     /* Zigzag; unsigned arithmetic wraps below zero and the bound catches it. */
     from += (turn & 1) != 0 ? ~(uint64_t)(turn >> 1) : (uint64_t)(turn >> 1);
-    if ((s->len == 0 && u->head.profile != NRT_PROFILE_SMALL) || at + s->len > u->head.new_size || from > u->head.old_size || from + s->len > u->head.old_size)
+    if ((s->len == 0 && u->head.profile < NRT_PROFILE_SMALL) || at + s->len > u->head.new_size || from > u->head.old_size || from + s->len > u->head.old_size)
         return NRT_E_BOUND;
     s->at = (uint32_t)at;
     s->from = (uint32_t)from;
@@ -323,8 +336,8 @@ static void take_model(struct nrt_unpack *u, uint32_t profile, struct nrt_ram *r
 {
     if (profile == 1)
         u->model = (struct nrt_simple *)(void *)carve(room, MODEL_ROOM);
-    if (profile == NRT_PROFILE_SMALL) {
-        u->small = (struct nrt_small *)(void *)carve(room, SMALL_ROOM);
+    if (profile >= NRT_PROFILE_SMALL) {
+        u->small = (struct nrt_small *)(void *)carve(room, model_room(profile));
         u->by_old = (uint16_t *)(void *)carve(room, segments * 2u);
     }
 }
@@ -354,8 +367,8 @@ int nrt_unpack_open(struct nrt_unpack **out, const struct nrt_layout *l, const s
     /* The tables are as long as the first reading said: a file that changes between two reads is refused. */
     if (memcmp(&h, &u->head, sizeof h) != 0)
         return NRT_E_READ;
-    if (u->small != NULL)
-        nrt_small_open(u);
+    if (coder_of(h.profile)->open != NULL)
+        coder_of(h.profile)->open(u);
     u->frame = h.body;
     if ((rc = check_order(u)) < 0 || (rc = read_control(u)) < 0 || (rc = seek(u, h.n_order)) < 0)
         return rc;

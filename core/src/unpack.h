@@ -6,9 +6,11 @@
 #include "nrt.h"
 
 #define NRT_MAX_SAVES 64
-#define NRT_MAX_SEGMENTS 512   /* of the control table, profiles 0 and 1 */
+#define NRT_MAX_SEGMENTS 512   /* of the control table, profiles 0 to 2 */
 #define NRT_MAX_ORDER 4096     /* commit units */
+#define NRT_LARGE_SEGMENTS 4096   /* profile 3 */
 #define NRT_PROFILE_SMALL 2
+#define NRT_PROFILE_LARGE 3
 
 /* Before the unit at plan position `before` is committed, the old content of the sector that starts at image offset
  * `image_off` is copied to scratch and served from there by nrt_old() once the bank's copy is gone. */
@@ -19,7 +21,7 @@ struct nrt_save {
 
 /* What the header of an update file says (docs/spec/delta.md). */
 struct nrt_header {
-    uint32_t profile;      /* 0 raw, 1 simple, 2 small */
+    uint32_t profile;      /* 0 raw, 1 simple, 2 small, 3 large */
     uint32_t isa;          /* whose instructions are predicted; 0: none, bytes */
     uint32_t address;      /* where the first byte of the image is mapped, 0 where nobody needs to know */
     uint32_t apart;        /* 1: made for an old image that stays whole elsewhere; never rewritten in place */

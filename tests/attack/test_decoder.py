@@ -147,7 +147,7 @@ def mangled() -> list[tuple[str, bytes]]:
     return [
         ("magic", b"NRV" + GOOD[3:]),
         ("version", GOOD[:3] + b"\2" + GOOD[4:]),
-        ("profile", GOOD[:4] + b"\3" + GOOD[5:]),
+        ("profile", GOOD[:4] + b"\4" + GOOD[5:]),
         ("isa", GOOD[:4] + b"\x31" + GOOD[5:]),
         ("flag", GOOD[:5] + b"\x10" + GOOD[6:]),
         ("apart", pack(replace(head, apart=True), frames)),

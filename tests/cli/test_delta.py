@@ -16,6 +16,7 @@ from neurath.cli.main import main
 from neurath.flash.geometry import Model, model_to_toml
 from neurath.ids import ModelName
 from tests.delta.images import pair, small_layout
+from tests.delta.programs import programs
 
 OLD, NEW = pair(200)
 
@@ -69,7 +70,6 @@ def test_create_says_sizes_sectors_and_ram_as_json(here: Path, capsys: pytest.Ca
         ("create old.bin new.bin -o absent/x", 4),
         ("create old.bin new.bin -o x --model absent", 4),
         ("create old.bin new.bin -o x --model old.bin", 1),
-        ("create old.bin new.bin -o x --profile large", 5),
         ("create old.bin new.bin -o x --mode resume", 5),
         ("create old.bin new.bin -o x --mode resume --buffers 8", 5),
         ("create old.bin new.bin -o x --sector 3000", 2),
@@ -151,6 +151,25 @@ def test_the_tiny_profile_makes_a_file_whose_decoder_takes_six_kib(here: Path, c
     assert json.loads(capsys.readouterr().out)["workspace"] <= 6 * 1024
     assert run("apply old.bin t.nru -o again.bin") == 0
     assert Path("again.bin").read_bytes() == Path("new.bin").read_bytes()
+
+
+def test_the_large_profile_makes_a_smaller_file_that_says_what_its_decoder_takes(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = []
+    old, new = programs(13, 40)
+    (here / "old.bin").write_bytes(old)
+    (here / "new.bin").write_bytes(new)
+    for profile in ("small", "large"):
+        assert run(f"create old.bin new.bin -o {profile}.nru --profile {profile} --sequential --json") == 0
+        said.append(json.loads(capsys.readouterr().out))
+    assert said[1]["size"] < said[0]["size"]
+    assert 1 << 20 < said[1]["workspace"] <= 4_000_000
+    assert run("apply old.bin large.nru -o again.bin") == 0
+    assert (here / "again.bin").read_bytes() == new
+    capsys.readouterr()
+    assert run("show large.nru --json") == 0
+    assert json.loads(capsys.readouterr().out)["profile"] == 3
 
 
 def test_noise_is_sent_whole_with_one_sentence_of_advice(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

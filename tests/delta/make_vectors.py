@@ -31,6 +31,9 @@ def main() -> None:
         "small-full.nru": ("", "new.bin", Wish(2)),
         "thumb.nru": ("thumb-old.bin", "thumb-new.bin", Wish(2)),
         "arm.nru": ("arm-old.bin", "arm-new.bin", Wish(2)),
+        "large-apart.nru": ("old.bin", "new.bin", Wish(3, apart=True)),
+        "large-thumb.nru": ("thumb-old.bin", "thumb-new.bin", Wish(3)),
+        "large-arm.nru": ("arm-old.bin", "arm-new.bin", Wish(3, apart=True)),
     }
     for isa in ("thumb", "arm"):
         images[f"{isa}-old.bin"], images[f"{isa}-new.bin"] = programs(2026, arm=isa == "arm")

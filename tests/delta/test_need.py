@@ -29,7 +29,7 @@ def prove_and_rewrite(old: bytes, new: bytes, layout: Layout, data: bytes, room:
     return code, whole, nor.operations
 
 
-CASES = [(kind, profile) for kind in ("delta", "full") for profile in (0, 1, 2)]
+CASES = [(kind, profile) for kind in ("delta", "full") for profile in (0, 1, 2, 3)]
 
 
 @pytest.mark.parametrize(("kind", "profile"), CASES)
@@ -61,7 +61,7 @@ def test_the_page_of_need_gives_the_same_figure() -> None:
     plan = 8 + 384 + up(16 * -(-200_000 // 4096)) + up(4 * 16) + up(2 * 16)
     assert native.need(layout, 200_000, 1, 0, staged_in_ram=False) == plan
     old, new = pair(22)
-    for profile, model, each in ((0, 0, 12), (1, 4480, 12), (2, 12800, 14)):
+    for profile, model, each in ((0, 0, 12), (1, 4480, 12), (2, 12800, 14), (3, 3825664, 14)):
         made = build(old, new, layout, Wish(profile=profile))
         head = native.header(made.data, layout)
         tables = up(12 * head.segments) + up((each - 12) * head.segments) + up(2 * head.units)

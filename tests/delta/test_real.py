@@ -8,6 +8,7 @@ import bsdiff4
 import pytest
 
 from neurath.delta import Wish, build
+from neurath.delta.build import LARGE_WORKSPACE
 from neurath.flash.geometry import simple_layout
 from tests.parts import images
 
@@ -24,6 +25,18 @@ def test_a_real_release_becomes_a_small_update_file_in_both_directions(name: str
         assert len(delta.data) < len(lzma.compress(new)) * 0.6
         assert delta.workspace <= 20 * 1024
         assert delta.ram_needed(layout, staged_in_ram=False) < 24 * 1024
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("apart", [True, False], ids=["beside the old image", "in place"])
+@pytest.mark.parametrize("name", ["movehub", "technichub", "greatfet"])
+def test_the_large_profile_is_never_larger_on_real_releases(name: str, apart: bool) -> None:
+    """Each file was tried by the core; build() hands out no other."""
+    pair = images(name)
+    layout = simple_layout(max(len(pair.old), len(pair.new)))
+    small, large = (build(pair.old, pair.new, layout, Wish(profile, apart=apart)) for profile in (2, 3))
+    assert len(large.data) <= len(small.data)
+    assert large.workspace <= LARGE_WORKSPACE
 
 
 @pytest.mark.network

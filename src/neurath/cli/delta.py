@@ -6,11 +6,15 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from neurath.cli.output import Output
 from neurath.disk import write_whole
 from neurath.errors import DataError, NotFound, RefusedError, TrustError, UsageError
 from neurath.flash.geometry import Layout
+
+if TYPE_CHECKING:
+    from neurath.delta.build import Wish
 
 #: Bytes of the largest bank `apply` draws by itself, without a model.
 LARGEST = 1 << 28
@@ -60,15 +64,14 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 
 def _create(args: argparse.Namespace, out: Output) -> int:
-    from neurath.delta.build import TINY, Wish, build
-    from neurath.delta.format import SIMPLE
+    from neurath.delta.build import Wish, build
 
     _check_wish(args)
     old, new = _read(args.old), _read(args.new)
     model = _model(args.model)
     layout = model.layout if model else _plain(max(len(old), len(new)), args.sector or 4096)
     wish = Wish(apart=args.sequential, address=model.address or None if model else None)
-    delta = build(old, new, layout, replace(wish, profile=SIMPLE, workspace=TINY) if args.profile == "tiny" else wish)
+    delta = build(old, new, layout, _sized(wish, args.profile))
     if not args.dry_run:
         _write(args.output, delta.data)
     share = len(delta.data) / len(new)
@@ -92,6 +95,16 @@ def _create(args: argparse.Namespace, out: Output) -> int:
     return 0
 
 
+def _sized(wish: Wish, profile: str) -> Wish:
+    """What the decoder may lend: 6 KiB, 20 KiB, or 4 MB where the terminal runs Linux."""
+    from neurath.delta.build import LARGE_WORKSPACE, TINY
+    from neurath.delta.format import SIMPLE
+
+    if profile == "tiny":
+        return replace(wish, profile=SIMPLE, workspace=TINY)
+    return replace(wish, workspace=LARGE_WORKSPACE) if profile == "large" else wish
+
+
 def _check_wish(args: argparse.Namespace) -> None:
     if args.in_place and args.sequential:
         raise UsageError("--in-place and --sequential exclude each other", "one bank or two", "leave one of them out")
@@ -99,13 +112,6 @@ def _check_wish(args: argparse.Namespace) -> None:
         raise UsageError("--model and --sector exclude each other", "a model names its own sectors", "leave --sector out")
     if args.buffers < 0:
         raise UsageError("--buffers is a number of sectors", f"{args.buffers} is below 0", "--buffers 0")
-    if args.profile == "large":
-        raise RefusedError(
-            "the large profile is not in this version",
-            "update files have the small one and, for chips with 16 KiB of RAM, the tiny one",
-            "--profile small",
-            id="NRT-381",
-        )
     if args.mode == "resume":
         least = max(1, -(-16384 // (args.sector or 4096)))
         why = (

@@ -6,9 +6,9 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 
-from neurath.delta import oracle
+from neurath.delta import oracle, oracle_large
 from neurath.delta.code import groups
-from neurath.delta.format import RAW, SMALL, Head, Reader, malformed, parse, segments
+from neurath.delta.format import LARGE, RAW, SMALL, Head, Reader, malformed, parse, segments
 from neurath.delta.match import Segment
 from neurath.errors import TrustError
 
@@ -150,6 +150,8 @@ def apply(old: bytes, data: bytes, units: Sequence[tuple[int, int]]) -> bytes:
         raise malformed("it has too few or too many groups")
     if head.profile == SMALL:
         return _small(head, old, list(zip(ranges, frames, strict=True)))
+    if head.profile == LARGE:
+        return _large(head, old, list(zip(ranges, frames, strict=True)), units)
     table = _control(head)
     new = bytearray(old[: head.new_size].ljust(head.new_size, b"\xff"))
     for (start, end), frame in zip(ranges, frames, strict=True):
@@ -176,6 +178,27 @@ def _small(head: Head, old: bytes, groups_: Sequence[tuple[tuple[int, int], byte
     return bytes(new)
 
 
+def _large(
+    head: Head, old: bytes, groups_: Sequence[tuple[tuple[int, int], bytes]], units: Sequence[tuple[int, int]]
+) -> bytes:
+    """Profile 3: section 11."""
+    new = bytearray(old[: head.new_size].ljust(head.new_size, b"\xff"))
+    unit_of = {at: unit for unit in head.order for at in range(*units[unit], head.group)}
+    try:
+        map_ = _map(head)
+        ranges = [Range(frame) for _, frame in groups_]
+        frames = [((start, end), unit_of[start], r.bit) for ((start, end), _), r in zip(groups_, ranges, strict=True)]
+        made = oracle_large.decode(old, frames, map_, units, head.apart)
+        for ((start, end), _), r, group in zip(groups_, ranges, made, strict=True):
+            new[start:end] = bytes(group)
+            r.close()
+    except ValueError as fault:
+        raise malformed(str(fault)) from None
+    if zlib.crc32(new, zlib.crc32(old)) != head.crc:
+        raise malformed("what it makes is not what it says")
+    return bytes(new)
+
+
 def _map(head: Head) -> oracle.Map:
     map_ = oracle.Map(head.old_size, head.address, head.isa, [])
     if head.segments:
@@ -191,7 +214,7 @@ def _wrong_base() -> TrustError:
 
 
 def _control(head: Head) -> list[Segment]:
-    if head.profile == SMALL:
+    if head.profile in (SMALL, LARGE):
         return _map(head).segments
     if head.profile == RAW:
         reader = Reader(head.control)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from neurath.delta import code, insight, native, simulate
 from neurath.delta.encoder import Encoder, Hints
-from neurath.delta.format import IRREGULAR, MAX_SEGMENTS, RAW, SIMPLE, SMALL, Head, Kind, pack
+from neurath.delta.format import IRREGULAR, LARGE, RAW, SIMPLE, SMALL, Head, Kind, most_segments, pack
 from neurath.delta.match import COST_SEGMENT, Bsdiff, Exact, Matcher, Segment, worth
 from neurath.delta.plan import Plan, changed_units, plan
 from neurath.errors import NeurathError, NothingToDo, RefusedError
@@ -17,6 +17,8 @@ from neurath.flash.geometry import Layout
 
 #: RAM of the decoder of profile 2 without its tables, and of each segment in them (core/src/unpack.c), in bytes.
 SMALL_FIXED, SMALL_SEGMENT = 13728, 14
+#: The same of profile 3, for terminals that run Linux; and what covers it with every table at its longest.
+LARGE_FIXED, LARGE_WORKSPACE = 3826592, 4000000
 #: And of profile 1 (profile 0 takes less).
 SIMPLE_FIXED, SIMPLE_SEGMENT = 5400, 12
 #: What the decoder of a chip with 16 KiB of RAM may take: profile 1 with fewer segments, no mixing.
@@ -51,9 +53,9 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """How a file is to be made. `profile` None: what is smallest. `apart`: for an old image that stays whole elsewhere, never
-    in place. `workspace`: the most RAM in bytes the decoder may take; it bounds the number of segments. `passes`: of
-    matching, with what the one before has found out about addresses."""
+    """How a file is to be made. `profile` None: what is smallest in `workspace`, the most RAM in bytes the decoder may take
+    (it bounds the number of segments too). `apart`: for an old image that stays whole elsewhere, never in place. `passes`:
+    of matching, with what the one before has found out about addresses."""
 
     profile: int | None = None
     apart: bool = False
@@ -82,7 +84,7 @@ def build(old: bytes, new: bytes, layout: Layout, wish: Wish | None = None) -> D
         raise NothingToDo("the two images are the same", f"both are {len(new)} B", "give the release you want to reach")
     _check_room(old, new, layout)
     pair = Pair(old, new)
-    profiles = (SIMPLE, SMALL) if wish.profile is None else (wish.profile,)
+    profiles = _profiles(wish)
     data, planned = min((_made(pair, layout, wish, profile) for profile in profiles), key=lambda made: len(made[0]))
     advice = ""
     if old and not wish.apart and opaque(new) and 2 * len(data) > len(new):
@@ -101,6 +103,13 @@ def build(old: bytes, new: bytes, layout: Layout, wish: Wish | None = None) -> D
     )
     _try(old, new, layout, delta, wish.apart)
     return delta
+
+
+def _profiles(wish: Wish) -> tuple[int, ...]:
+    """Those to try: the one wished, or all that the decoder's RAM holds."""
+    if wish.profile is not None:
+        return (wish.profile,)
+    return (SIMPLE, SMALL, LARGE) if wish.workspace >= LARGE_WORKSPACE else (SIMPLE, SMALL)
 
 
 OPAQUE_ADVICE = (
@@ -158,7 +167,7 @@ def _matched(pair: Pair, wish: Wish) -> tuple[list[Segment], Hints]:
     hints = Hints(0, wish.address or 0)
     if not pair.old:
         return [], hints
-    if wish.profile != SMALL:
+    if wish.profile not in (SMALL, LARGE):
         return (Exact(matcher) if wish.profile == RAW else matcher).match(pair.old, pair.new), hints
     hints = insight.look(pair.old)
     if wish.address is not None:
@@ -191,8 +200,14 @@ def _with_hints(pair: Pair, chosen: Sequence[Segment], gone: Sequence[Segment], 
 
 def _room(wish: Wish, units: int) -> int:
     """Segments the decoder's RAM holds."""
-    fixed, each = (SMALL_FIXED, SMALL_SEGMENT) if wish.profile == SMALL else (SIMPLE_FIXED, SIMPLE_SEGMENT)
-    return max(0, min(MAX_SEGMENTS, (wish.workspace - fixed - 2 * units) // each))
+    assert wish.profile is not None  # build() has chosen
+    if wish.profile == LARGE:
+        fixed, each, lent = LARGE_FIXED, SMALL_SEGMENT, max(wish.workspace, LARGE_WORKSPACE)
+    elif wish.profile == SMALL:
+        fixed, each, lent = SMALL_FIXED, SMALL_SEGMENT, wish.workspace
+    else:
+        fixed, each, lent = SIMPLE_FIXED, SIMPLE_SEGMENT, wish.workspace
+    return max(0, min(most_segments(wish.profile), (lent - fixed - 2 * units) // each))
 
 
 def _assembled(pair: Pair, layout: Layout, wish: Wish, planned: Plan, hints: Hints) -> bytes:
@@ -202,9 +217,9 @@ def _assembled(pair: Pair, layout: Layout, wish: Wish, planned: Plan, hints: Hin
     room = _room(wish, len(planned.order))
     segments = _best(pair, planned.segments, wish.profile, room)
     encoder = None
-    if wish.profile == SMALL:
+    if wish.profile in (SMALL, LARGE):
         segments = _with_hints(pair, segments, planned.gone, room - len(segments))
-        encoder = Encoder(old, new, segments, hints)
+        encoder = Encoder(old, new, segments, hints, large=wish.profile == LARGE)
     head = Head(
         profile=wish.profile,
         old_size=len(old),

@@ -1,5 +1,5 @@
-"""The C encoder of profile 2 from Python: control table, groups, and the images as a second pass of matching compares them. It
-knows core/ports/encode_small.h; it must never contain a model of its own."""
+"""The C encoder of profiles 2 and 3 from Python: control table, groups, and the images as a second pass of matching compares
+them. It knows core/ports/encode_small.h; it must never contain a model of its own."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ class Spent:
 class Encoder:
     """Holds both images and the map of their segments while groups are coded."""
 
-    def __init__(self, old: bytes, new: bytes, segments: Sequence[Segment], hints: Hints) -> None:
+    def __init__(self, old: bytes, new: bytes, segments: Sequence[Segment], hints: Hints, *, large: bool = False) -> None:
+        self.large = large
         self._old, self._new = _core.ffi.from_buffer(old), _core.ffi.from_buffer(new)
         self._segments = _core.ffi.new(
             "uint32_t[]", [v & 0xFFFFFFFF for s in segments for v in (s.at, s.source, s.length)] or [0]
@@ -63,6 +64,7 @@ class Encoder:
                 "isa": hints.isa,
                 "address": hints.address,
                 "also": hints.also,
+                "large": large,
             },
         )
         state = _core.lib.nrt_encoder_open(task)
@@ -75,6 +77,10 @@ class Encoder:
         room = 24 * self._count + 64
         out = _core.ffi.new("uint8_t[]", room)
         return _taken(out, _core.lib.nrt_encoder_control(self._state, out, room))
+
+    def anew(self, taught: tuple[int, int]) -> None:
+        """Profile 3: the next group begins with a fresh model, taught the old bytes from the first offset up to the second."""
+        _core.lib.nrt_encoder_anew(self._state, *taught)
 
     def group(self, start: int, end: int, gone: bytearray | None = None) -> bytes:
         """The frame of new bytes [start, end); `gone` has a byte for every GRAIN old bytes, 0 where they can be read."""

@@ -12,11 +12,13 @@ from neurath.delta.match import Segment
 from neurath.errors import DataError
 
 MAGIC = b"NRU\x01"
-RAW, SIMPLE, SMALL = 0, 1, 2
-PROFILES = {RAW: "raw", SIMPLE: "simple", SMALL: "small"}
+RAW, SIMPLE, SMALL, LARGE = 0, 1, 2, 3
+PROFILES = {RAW: "raw", SIMPLE: "simple", SMALL: "small", LARGE: "large"}
 MAX_ISA = 2
 MAX_SEGMENTS, MAX_SAVES, MAX_ORDER = 512, 64, 4096
 MAX_JOINT = 6
+#: Of profile 3.
+LARGE_SEGMENTS = 4096
 _ADDRESS, _SAVES, _APART, _JOINT = 0x01, 0x02, 0x04, 0x08
 #: Unit shift of a memory map whose sectors are of several sizes.
 IRREGULAR = 7
@@ -114,6 +116,11 @@ def _runs(order: Sequence[int]) -> Iterator[tuple[int, int]]:
         i = end
 
 
+def most_segments(profile: int) -> int:
+    """How long a control table may be."""
+    return LARGE_SEGMENTS if profile == LARGE else MAX_SEGMENTS
+
+
 def numbers(segments: Sequence[Segment]) -> list[int]:
     """The control table as it is coded: gap, length, turn for each segment."""
     out = []
@@ -135,7 +142,7 @@ def segments(values: Sequence[int], head: Head) -> list[Segment]:
         at += gap
         source += gap + (-(turn >> 1) - 1 if turn & 1 else turn >> 1)
         if (
-            (length == 0 and head.profile != SMALL)
+            (length == 0 and head.profile < SMALL)
             or at + length > head.new_size
             or source < 0
             or source + length > head.old_size
@@ -179,7 +186,7 @@ def parse(data: bytes) -> tuple[Head, list[bytes]]:
     kind, flags = r.take(2)
     if (
         kind & 0x0F not in PROFILES
-        or kind >> 4 > (MAX_ISA if kind & 0x0F == SMALL else 0)
+        or kind >> 4 > (MAX_ISA if kind & 0x0F >= SMALL else 0)
         or flags & ~(_ADDRESS | _SAVES | _APART | _JOINT)
     ):
         raise malformed("it asks for a profile or a flag this version does not know")
@@ -196,7 +203,7 @@ def parse(data: bytes) -> tuple[Head, list[bytes]]:
         raise malformed("it joins units in a way that is impossible")
     saves = _read_saves(r, len(order)) if flags & _SAVES else ()
     count = r.varint()
-    if count > MAX_SEGMENTS or (count and not old_size):
+    if count > most_segments(kind & 0x0F) or (count and not old_size):
         raise malformed("its control table is longer than allowed")
     control = r.take(r.varint()) if count else b""
     head = Head(

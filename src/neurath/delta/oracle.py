@@ -287,6 +287,9 @@ class Model:
         """The bytes of one group."""
         if self.code(0x8000):
             self.prime(start, old[start : min(end, start + 4096, len(old))])
+        yield from self._bytes(old, start, end)
+
+    def _bytes(self, old: bytes, start: int, end: int) -> Iterator[int]:
         at = start
         while at < end:
             segment = next((s for s in self.map.segments if s.length and s.at <= at < s.end), None)

@@ -23,7 +23,7 @@ class Predictor:
     """Predicts fields and remembers what became of old targets and words in this group."""
 
     def __init__(self, map_: Map) -> None:
-        self.map = map_
+        self.map, self.cache = map_, CACHE
         self.calls: dict[int, tuple[int, int]] = {}
         self.words: dict[int, tuple[int, int]] = {}
 
@@ -45,9 +45,9 @@ class Predictor:
         if field.kind in (1, 2, 3):
             target = self._target(fresh, at)
             if target is not None:
-                self.calls[hashed(field.key, 77) % CACHE] = (field.key, target)
+                self.calls[hashed(field.key, 77) % self.cache] = (field.key, target)
         elif field.kind in (4, 5, 6, 7, 12, 13):
-            self.words[hashed(field.key, 99) % CACHE] = (field.key, struct.unpack("<I", fresh)[0])
+            self.words[hashed(field.key, 99) % self.cache] = (field.key, struct.unpack("<I", fresh)[0])
 
     # ---- calls and words
 
@@ -76,7 +76,7 @@ class Predictor:
         target = self._target(old, source)
         if target is None:
             return None
-        key, seen = self.calls.get(hashed(target, 77) % CACHE, (None, 0))
+        key, seen = self.calls.get(hashed(target, 77) % self.cache, (None, 0))
         if key == target:
             now, kind = seen, 2
         elif target >= self.map.old_size:
@@ -88,7 +88,7 @@ class Predictor:
 
     def _word(self, old: bytes) -> Field | None:
         (word,) = struct.unpack_from("<I", old)
-        key, seen = self.words.get(hashed(word, 99) % CACHE, (None, 0))
+        key, seen = self.words.get(hashed(word, 99) % self.cache, (None, 0))
         grown = self.map.word(word)
         inside = [a for a in (self.map.address, self.map.also) if (word - a & M32) < self.map.old_size]
         if inside and (inside[0] == self.map.address or self.map.also):
