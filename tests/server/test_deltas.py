@@ -14,14 +14,16 @@ from pathlib import Path
 import pytest
 
 from neurath.errors import DataError
-from neurath.flash.geometry import simple_layout
+from neurath.flash.geometry import file_layout, simple_layout
+from neurath.server.delivery import calls
 from neurath.server.delivery.pace import Built, Pending, Unbuilt
 from neurath.server.software import catalog
 from neurath.server.software import deltas as deltas_module
-from neurath.server.software.deltas import LEAN, Deltas, Job, Result, layout_digest
+from neurath.server.software.deltas import LARGE, LEAN, PROFILE, Deltas, Job, Result, layout_digest
 from neurath.server.store import Store
 from tests.server.world import build, image
 
+ROOT = Path(__file__).resolve().parents[2]
 LAYOUT = simple_layout(64 * 1024)
 
 
@@ -205,6 +207,30 @@ def test_one_who_lends_less_gets_a_file_of_the_simple_profile(store):
     lean = deltas_module.build(Job(store.files.verified(old), store.files.verified(new), LAYOUT, LEAN))
     assert lean.data[4] & 15 == LEAN
     assert lean.workspace <= 12 * 1024
+
+
+def test_one_who_lends_four_megabytes_gets_the_smallest_of_all_profiles(store):
+    before = b"".join(path.read_bytes() for path in sorted((ROOT / "core/src").glob("s*.c")))
+    after = before.replace(b"uint32_t", b"unsigned long") + b"/* " + before[:9000].upper() + b" */"
+    old, new = (store.files.verified(keep(store, data)) for data in (before, after))
+    usual, large = (deltas_module.build(Job(old, new, file_layout(), profile)) for profile in (PROFILE, LARGE))
+    assert large.data[4] & 15 == LARGE
+    assert len(large.data) < len(usual.data)
+    assert usual.workspace < 64 * 1024 < large.workspace <= deltas_module.LARGE_WORKSPACE
+
+
+@pytest.mark.parametrize(
+    ("ram", "size", "profiles"),
+    [
+        (4_000_000 + 200, 100, (LARGE, PROFILE)),
+        (4_000_000 + 199, 100, (PROFILE,)),
+        (1 << 30, 4 << 20, (LARGE, PROFILE)),
+        (1 << 30, (4 << 20) + 1, (PROFILE,)),
+        (1 << 30, (64 << 20) + 1, ()),
+    ],
+)
+def test_what_a_file_is_built_with_follows_what_the_terminal_lends(ram, size, profiles):
+    assert calls._profiles_of(ram, size, size) == profiles
 
 
 def test_a_build_that_hangs_ends_and_says_so(store, monkeypatch):

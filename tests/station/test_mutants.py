@@ -16,17 +16,18 @@ from tests.parts import need
 
 ROOT = Path(__file__).resolve().parents[2]
 RESTORE, SMP = "restore.c", "smp.c"
+OPENS = "rc = nrt_log_commit(c, unit, &(struct nrt_member){(uint16_t)unit, 0, 1});"
 #: What is broken: (file, text that occurs once, what stands there instead).
 MUTANTS = {
     "a unit is erased before it is recorded as open": (
         RESTORE,
-        "rc = nrt_log_commit(c, unit, unit, 0, 1);",
+        OPENS,
         "rc = NRT_OK; c->facts.commit = unit + 1;",
     ),
     "a unit is recorded as done when it is opened": (
         RESTORE,
-        "rc = nrt_log_commit(c, unit, unit, 0, 1);",
-        "rc = nrt_log_commit(c, unit, unit, 0, 1);\n if (rc == NRT_OK) rc = nrt_log_done(c, 1);",
+        OPENS,
+        OPENS + "\n if (rc == NRT_OK) rc = nrt_log_done(c, 1);",
     ),
     "an open unit is not erased": (RESTORE, "rc = erase_unit(c, unit, r->target.image_size);", "rc = NRT_OK;"),
     "leaves are not checked": (RESTORE, "if (!leaf_is(r, off / leaf, whole)) {", "if (0) {"),

@@ -24,7 +24,7 @@ from neurath.server.fleet.progress import FINAL, Key
 from neurath.server.fleet.standing import Standing
 from neurath.server.software import catalog
 from neurath.server.software.catalog import IMAGE
-from neurath.server.software.deltas import LEAN, RETRY, Deltas, Files
+from neurath.server.software.deltas import LARGE, LARGE_WORKSPACE, LEAN, PROFILE, RETRY, Deltas, Files
 from neurath.server.store import Store
 from neurath.server.store.tables import component as components
 from neurath.wire import piece
@@ -311,12 +311,15 @@ class Delivery:
         assert view.said is not None
         room = max(view.said.ram, view.said.stage, view.said.spare)
         layout = file_layout()
-        if view.base is not None and max(view.base.size, whole.size) <= pace.DELTA_MOST:
-            match files(view.base.image, whole.file, layout):
+        sizes = (view.base.size if view.base else 0, whole.size)
+        for profile in _profiles_of(view.said.ram, *sizes):
+            if view.base is None:
+                break
+            match files(view.base.image, whole.file, layout, profile):
                 case Pending():
                     return Building()
                 case Built() as built:
-                    need = built.workspace + view.base.size + whole.size
+                    need = built.workspace + sum(sizes)
                     if built.size < whole.size and need <= view.said.ram and built.size <= room:
                         return replace(whole, kind="delta", file=built.file, size=built.size, need=need, base=view.said.bank)
         if whole.size > room:
@@ -352,6 +355,16 @@ class Delivery:
             action = actions.open_action(db, draft, now)
             progress.offered(db, action, now)
         return Offered(action)
+
+
+def _profiles_of(ram: int, old: int, new: int) -> tuple[int, ...]:
+    """What to build between two files of these sizes, best first. Who has components that are files runs Linux, with all
+    profiles in its core; the large one takes seconds of the server's time a megabyte, so it is for files of some."""
+    if max(old, new) > pace.DELTA_MOST:
+        return ()
+    if max(old, new) <= pace.LARGE_MOST and LARGE_WORKSPACE + old + new <= ram:
+        return LARGE, PROFILE
+    return (PROFILE,)
 
 
 def _asker(view: Standing, files: Files) -> Callable[[Literal["full", "delta"]], File]:

@@ -13,6 +13,8 @@ from neurath.flash.geometry import Layout
 TIME_LIMIT = 60.0
 #: Components that are files get deltas up to this many bytes: matching holds both versions in memory.
 DELTA_MOST = 64 << 20
+#: Images beyond this size get no update file of the large profile: it takes seconds a megabyte to make.
+LARGE_MOST = 4 << 20
 #: What nrt_need() says when the memory map cannot take the update at all.
 IMPOSSIBLE = 0xFFFF_FFFF
 #: Gives nrt_need(layout, image_size, file_size, workspace, staged_in_ram).

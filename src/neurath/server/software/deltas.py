@@ -31,6 +31,8 @@ from neurath.server.store.tables import delta as deltas
 #: Which coder builds (docs/spec/delta.md): 2 is the smallest file of a decoder in 20 KiB, 1 ("simple") one in 12 KiB for those
 #: who lend less. Part of the key, so a better coder makes new files.
 PROFILE, LEAN = 2, 1
+#: The third is for terminals that run Linux: the smallest of all profiles that 4 MB of decoder allow.
+LARGE, LARGE_WORKSPACE = 3, 4_000_000
 #: A build that failed is tried again after this many seconds.
 RETRY = 60.0
 #: Seconds after which a build counts as hanging; 33 MB take a minute.
@@ -77,6 +79,8 @@ def build(job: Job) -> Result:
     new = job.new.read_bytes()
     # A component that is a file keeps its old bytes while the new ones are made beside them.
     wish = delta.Wish(LEAN if job.profile == LEAN else None, apart=job.layout == file_layout())
+    if job.profile == LARGE:
+        wish = replace(wish, workspace=LARGE_WORKSPACE)
     old = b"" if job.old is None else job.old.read_bytes()
     with _limited(BUILD_TIME):
         made = delta.build(old, new, job.layout, wish if old else replace(wish, apart=False))
