@@ -221,12 +221,13 @@ def test_a_dropped_file_reaches_the_whole_fleet_and_a_dead_terminal_holds_up_nob
     dead.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
     dead.sendall(stream_of(fleet, fleet.dead[0]))
     until(lambda: refusing.resets > 4, 60)
+    before = refusing.resets
     beside = drop(fleet, 3)
     until(lambda: fleet.settled("r3"), SOON)
     asking.end()
     refusing.end()
     dead.close()
-    assert refusing.resets > 10
+    assert refusing.resets > before, "it refused for the whole run"
     assert asking.wrong == []
     assert asking.answers > 20
     assert max(alone) < PATIENCE  # promised 1 s

@@ -58,7 +58,7 @@ def main() -> None:
         "States are distinct flash contents that a power-up may find (`docs/decisions/0012-equal-states.md`), cuts are",
         "state x operation x kind. Every state must boot old or new, or go on with the same file, and end in the new image,",
         "confirmed and remembered. `closed`: nothing was left out. To closure: cuts before, early, late, after, random",
-        "bits; what metastable units leave open: `docs/decisions/0017-what-closes.md`.",
+        "bits, weak erases, metastable units (`docs/decisions/0018-one-power-up-a-span.md`).",
         "",
         *_devices(args.most),
         "",

@@ -8,14 +8,20 @@ import random
 from dataclasses import dataclass
 from enum import Enum
 
-from neurath.delta.build import build
-from neurath.delta.simulate import target
+from neurath.delta.build import Delta, build
+from neurath.delta.simulate import target, terminal
 from neurath.errors import RefusedError
-from neurath.flash.geometry import Model, simple_layout
+from neurath.flash.bank import Fate as Reached
+from neurath.flash.geometry import GROUP, Model, simple_layout
+from neurath.flash.native import Core, PowerCut
 from neurath.ids import ModelName, TerminalId
 from neurath.sim.corpus import Pair
 from neurath.sim.power import Story, walk
 
+#: Places looked at for a cut that strands a terminal.
+DRAWS = 60
+#: An agent writes a few records more than the rewrite alone: places near it must do as well.
+NEAR = (0, -16, 16)
 #: Bytes of RAM a board can lend, where nothing else is said.
 RAM = 192 * 1024
 
@@ -60,7 +66,15 @@ def story(pair: Pair, seed: int, terminals: int = 5, ram: int = RAM) -> Scenario
     def actor(place: int, name: TerminalId) -> Actor:
         fate = fates.get(place, Fate.SMOOTH)
         # Well inside the rewrite: the first operations are records in the log, the last ones the verdict.
-        kill_at = 0 if fate is Fate.SMOOTH else rng.randrange(operations // 5 + 1, operations * 4 // 5 + 2)
+        places = range(operations // 5 + 1, operations * 4 // 5 + 2)
+        if fate is Fate.SMOOTH:
+            return Actor(name, fate)
+        kill_at = rng.choice(places)
+        # What scratch can finish needs no file, and nobody's help.
+        for _ in range(DRAWS if fate is Fate.STRANDED else 0):
+            if all(needs_its_file(pair, model, kill_at + more) for more in NEAR):
+                break
+            kill_at = rng.choice(places)
         return Actor(name, fate, kill_at)
 
     return Scenario(pair, model, tuple(actor(place, name) for place, name in enumerate(names)), seed)
@@ -69,7 +83,27 @@ def story(pair: Pair, seed: int, terminals: int = 5, ram: int = RAM) -> Scenario
 def board(pair: Pair, ram: int = RAM) -> Model:
     """A board whose one bank just holds the firmware, with 4 KiB sectors and so many bytes of RAM that it can lend."""
     room = max(len(pair.old), len(pair.new))
-    return Model(ModelName("demo-board"), simple_layout(room, scratch_sectors=16), ram=ram)
+    # Scratch for four commit units; for one where the whole bank is a few, or a rewrite would be one commit.
+    scratch = 16 if room > 8 * GROUP else 4
+    return Model(ModelName("demo-board"), simple_layout(room, scratch_sectors=scratch), ram=ram)
+
+
+def needs_its_file(pair: Pair, model: Model, operation: int) -> bool:
+    """Whether a terminal whose power goes at this flash operation of its rewrite cannot finish without the update file."""
+    made = update_file(pair, model)
+    nor, core = terminal(pair.old, model.layout)
+    nor.cut_at(operation, "early", operation)
+    try:
+        core.rewrite(made.data, target(pair.new, made.data, model.layout), made.ram_needed(model.layout, staged_in_ram=False))
+    except PowerCut:
+        nor.no_cut()
+        return Core(model.layout, nor).power_up() is Reached.FETCH
+    return False
+
+
+@functools.lru_cache(maxsize=4)
+def update_file(pair: Pair, model: Model) -> Delta:
+    return build(pair.old, pair.new, model.layout)
 
 
 @functools.lru_cache(maxsize=4)
@@ -77,7 +111,7 @@ def rewrite_operations(pair: Pair, model: Model) -> int:
     """Erases and programs of the whole rewrite, counted by doing it once in memory. RefusedError when the update file and
     its decoder need more RAM than the board can lend."""
     layout = model.layout
-    delta = build(pair.old, pair.new, layout)
+    delta = update_file(pair, model)
     need = delta.ram_needed(layout, staged_in_ram=True)
     if need > model.ram:
         raise RefusedError(
