@@ -375,6 +375,19 @@ def test_a_lost_link_keeps_what_is_staged_and_tries_again_ever_later() -> None:
     assert waits[-1] > waits[0]
 
 
+def test_a_file_that_is_here_is_not_forgotten_because_a_notice_came_and_nobody_answered() -> None:
+    ahead = Machine(policy=Policy(ahead=True))
+    here = (ev.MayFetch(), ev.Complete(), ev.FileGood(), ev.Proved(), ev.MayNot("recorder runs", until=100.0))
+    state, done = run(ahead, *STRAIGHT[:5], *here)
+    assert (state.step, state.late) == (Step.WAITING_FOR_USE_END, True), done
+    state, done = run(state, ev.Notice(), ev.LinkLost(), now=7.0)
+    assert done == [Do.CHECK_IN, Do.CLOSE_LINK]
+    assert (state.step, state.late, state.due) == (Step.WAITING_FOR_USE_END, True, 7.0)
+    _, done = run(state, ev.Tick(), ev.Secured(3), ev.FileGood(), ev.Proved(), ev.MayInstall(), now=7.0)
+    assert done == [Do.RESERVE, Do.CHECK_FILE, Do.CLOSE_LINK, Do.REHEARSE, Do.ASK_GATE, Do.CHECK_READY]
+    assert run(state, ev.Notice(), ev.Offered(OFFERS[1]))[0].late is False
+
+
 def test_an_envelope_whose_proof_fails_three_times_is_left_alone() -> None:
     state, done = run(Machine(), *STRAIGHT[:9], ev.NotProved(3, "leaves"), ev.Told())
     assert Tell(Phase.FAILED, Verdict.REFUSED, "leaves") in done

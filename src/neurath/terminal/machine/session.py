@@ -32,7 +32,10 @@ def _checking(m: Machine, event: ev.Event, now: float) -> tuple[Machine, Actions
         case ev.Offered(offer=offer) if offer.envelope == m.avoid and now < m.avoid_until:
             return idle(m, now + m.policy.poll), (Do.CLOSE_LINK,)
         case ev.Offered(offer=offer):
-            return replace(m, step=Step.WEIGHING, offer=offer, tries=0), (Do.WEIGH,)
+            return replace(m, step=Step.WEIGHING, offer=offer, late=False, tries=0), (Do.WEIGH,)
+        case ev.LinkLost() if m.late:
+            # Nobody says that the file that is here is wanted no more. The use may have ended meanwhile: looked at once.
+            return replace(m, step=Step.WAITING_FOR_USE_END, due=now), (Do.CLOSE_LINK,)
         case ev.LinkLost():
             return idle(m, now + m.policy.delay(m.tries + 1), tries=more(m)), (Do.CLOSE_LINK,)
         case ev.LinkRefused():
@@ -136,7 +139,7 @@ def _waiting_late(m: Machine, event: ev.Event, now: float) -> tuple[Machine, Act
         case ev.Tick() if now >= m.due:
             return again
         case ev.Notice():
-            return replace(m, step=Step.CHECKING, offer=None, late=False), (Do.CHECK_IN,)
+            return replace(m, step=Step.CHECKING), (Do.CHECK_IN,)
     return m, ()
 
 
