@@ -23,7 +23,7 @@ from neurath.sim.power import Story, walk
 from tests.station.device import Device, envelope_of, named, package_of
 
 ASSURANCE = os.environ.get("NEURATH_ASSURANCE") == "1"
-PAIRS = ("movehub", "microbit", "nxt")
+PAIRS = ("movehub", "electron", "movehub-4", "microbit", "nxt")
 KINDS = ("before", "early", "late", "after", "random", "weak", "meta")
 #: Cuts a pair that are ended over the wire, where not all are.
 WIRED = 24
