@@ -50,6 +50,8 @@ def test_a_sample_is_cut_where_nobody_asks_for_more(pair: tuple[str, str], capsy
         (["--double", "many"], 2),
         (["--sector", "1000"], 2),
         (["--page", "8192"], 2),
+        (["--every", "-3"], 2),
+        (["--most", "-1"], 2),
     ],
 )
 def test_a_wish_that_cannot_be_met_is_said_in_three_lines(
