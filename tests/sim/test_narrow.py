@@ -47,20 +47,19 @@ def bad(small: Kit, tmp_path: Path, seed: int) -> Iterator[Narrow]:
 
 @pytest.mark.timeout(600)
 def test_bulk_harms_the_foreground_and_trickle_does_not() -> None:
-    """B11, ten times as fast as the line of the goals. A machine that is busy with something else is asked again, and may be
-    some way off the goals (x3, +5 %, +10 %), which bench/trickle.py judges: harm and none are still far apart."""
+    """B11, ten times as fast as the line of the goals. A machine that is busy with something else is asked again, twice."""
     need("tun")
     need("ping")
-    for last in (False, True):
+    for _ in range(3):
         done = subprocess.run([sys.executable, BENCH, "--scaled", "--json"], capture_output=True, text=True, check=False)
         assert done.stdout, done.stderr
         found = json.loads(done.stdout)
-        assert found["ratios"]["bulk_mean"] >= 2, "this rig would not see harm"
-        assert found["rows"]["trickle"]["carried"] > 5_000, "nothing trickled"
-        if done.returncode == 0 or last:
+        if done.returncode == 0:
             break
-    assert found["ratios"]["trickle_mean"] <= 1.15, found
-    assert found["ratios"]["trickle_p95"] <= 1.5, found
+    assert found["ratios"]["bulk_mean"] >= 3, "this rig would not see harm"
+    assert found["rows"]["trickle"]["carried"] > 5_000, "nothing trickled"
+    assert found["ratios"]["trickle_mean"] <= 1.05, found
+    assert found["ratios"]["trickle_p95"] <= 1.10, found
 
 
 @pytest.mark.timeout(3000)
