@@ -6,12 +6,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurath.cli import in_use
+from neurath.cli.agent_lines import Progress
 from neurath.cli.output import Output
 from neurath.errors import LinkError, NeurathError, RefusedError, TrustError, UsageError
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from neurath.terminal.agent import Agent
     from neurath.terminal.setup import Setup
 
-#: Seconds between two lines about the same phase.
-LINE_EVERY = 5.0
 #: The control socket where nobody says otherwise.
 CONTROL = "/run/neurath/agent.sock"
 
@@ -188,36 +186,6 @@ def _kill_at(agent: Agent, number: int) -> None:
     for life in agent.lives:
         if isinstance(life.parts.installer, SingleBank):
             life.parts.installer.nor.kill_at(number - 1)
-
-
-class Progress:
-    """Lines for people at each phase and every few seconds between; every word for machines."""
-
-    def __init__(self, out: Output) -> None:
-        self._out = out
-        self._phase = ""
-        self._at = 0.0
-
-    def __call__(self, kind: str, fields: dict[str, object]) -> None:
-        if self._out.json:
-            self._out.event(kind, **fields)
-            return
-        phase = str(fields.get("phase", ""))
-        spoken = fields.get("reason") or fields.get("verdict")
-        if phase == self._phase and not spoken and time.monotonic() - self._at < LINE_EVERY:
-            return
-        self._phase, self._at = phase, time.monotonic()
-        self._out.talk(_line(phase, fields))
-
-
-def _line(phase: str, fields: dict[str, object]) -> str:
-    words = [phase]
-    if "done" in fields:
-        words.append(f"{fields['done']:,} of {fields['total']:,} bytes")
-    if "rate" in fields:
-        words.append(f"{fields['rate']:,} bytes/s, {fields['left_s']} s left")
-    words += [str(fields[key]) for key in ("verdict", "reason", "try") if fields.get(key)]
-    return "  ".join(words)
 
 
 def _said(ending: Ending, out: Output) -> int:

@@ -99,7 +99,9 @@ def run(args: argparse.Namespace, out: Output) -> int:
         raise RefusedError("resume mode is not in this version", "rewrites are logged in scratch flash", "--mode scratch")
     kinds, depth = _kinds(args.kinds), _depth(args.double)
     if args.every < 0 or args.most < 0:
-        raise UsageError("a number of cuts is not negative", f"--every {args.every}, --most {args.most}", "--every 9 --most 1000")
+        raise UsageError(
+            "a number of cuts is not negative", f"--every {args.every}, --most {args.most}", "--every 9 --most 1000"
+        )
     if args.page > 512 or args.sector % args.page or args.sector < 512:
         raise UsageError(
             "this page does not fit this sector", "pages of at most 512 B fill sectors", "--sector 4096 --page 256"
