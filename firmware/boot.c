@@ -90,8 +90,18 @@ static int confirm(void)
     return rc;
 }
 
+static int in_bank(uintptr_t address)
+{
+    for (uint32_t i = 0; i < fw_layout.n_bank; i++)
+        if (address - FW_FLASH - fw_layout.bank[i].base < fw_layout.bank[i].len)
+            return 1;
+    return 0;
+}
+
 static int update(const struct nrt_file *file, const struct nrt_target *target, struct nrt_ram ram)
 {
+    if (in_bank((uintptr_t)file->read))
+        return NRT_E_ARG;
     int rc = nrt_prove(&core, file, target, ram);
     if (rc < 0)
         return rc;
@@ -105,6 +115,19 @@ static int update(const struct nrt_file *file, const struct nrt_target *target, 
 }
 
 static void restart(void) { fw_restart(); }
+
+#if defined(FW_DESK)
+static void show(const char *text)
+{
+    fw_serial_put(FW_DESK, (const uint8_t *)text, (uint32_t)strlen(text));
+    fw_serial_put(FW_DESK, (const uint8_t *)"\r\n", 2);
+}
+
+static int key(void) { return fw_serial_take(FW_DESK); }
+#else
+static void show(const char *text) { say(text); }
+static int key(void) { return -1; }
+#endif
 
 const struct fw_services fw_services = {
     .magic = FW_SERVICES_MAGIC,
@@ -134,6 +157,16 @@ const struct fw_services fw_services = {
     .sha256_end = nrt_sha256_end,
     .parity_size = nrt_parity_size,
     .parity_make = nrt_parity_make,
+    .staged_read = fw_staged_read,
+    .stage_read = fw_stage_read,
+    .stage_stream = fw_stage_stream,
+    .stage_open = fw_stage_open,
+    .stage_take = fw_stage_take,
+    .stage_whole = fw_stage_whole,
+    .stage_room = fw_stage_room,
+    .beat = fw_coap_beat,
+    .show = show,
+    .key = key,
 };
 
 static void run_image(void)
@@ -172,6 +205,9 @@ void boot_main(void)
     int fate = NRT_FATE_RESTORE;
     fw_clock_start();
     fw_serial_open(FW_WIRE);
+#if defined(FW_DESK)
+    fw_serial_open(FW_DESK);
+#endif
     fw_air_open();
     fw_coap_open(++note.starts);
     int named = nrt_birth_read(&fw_layout, &fw_port, &birth) == NRT_OK;

@@ -10,7 +10,7 @@
 #include "nrt.h"
 
 enum { URI_PATH = 11, CONTENT_FORMAT = 12, MAX_AGE = 14, BLOCK2 = 23, TOKEN = 65001 };
-enum { CONFIRMABLE = 0, ACKNOWLEDGEMENT = 2, RESET = 3, TOKEN_LENGTH = 4, CBOR = 60, MARKER = 0xff };
+enum { CONFIRMABLE = 0, NON = 1, ACKNOWLEDGEMENT = 2, RESET = 3, TOKEN_LENGTH = 4, OCTETS = 42, CBOR = 60, MARKER = 0xff };
 /* Block size as an exponent: 16 << BLOCK_EXPONENT is FW_BLOCK. */
 enum { BLOCK_EXPONENT = 5 };
 enum { FIRST_WAIT = 2000, REPEATS = 5 };
@@ -71,10 +71,10 @@ static void put_number(struct writer *w, uint32_t number, uint32_t value)
     put_option(w, number, bytes + skip, 4u - skip);
 }
 
-static uint32_t build(const struct fw_exchange *x, uint16_t id)
+static uint32_t build(const struct fw_exchange *x, uint16_t id, uint32_t type)
 {
     struct writer w = {0, 0};
-    put(&w, 0x40u | CONFIRMABLE << 4 | TOKEN_LENGTH);
+    put(&w, (uint8_t)(0x40u | type << 4 | TOKEN_LENGTH));
     put(&w, (uint8_t)x->method);
     put(&w, (uint8_t)(id >> 8));
     put(&w, (uint8_t)id);
@@ -83,8 +83,9 @@ static uint32_t build(const struct fw_exchange *x, uint16_t id)
     for (uint32_t i = 0; i < FW_SEGMENTS && x->path[i]; i++)
         put_option(&w, URI_PATH, (const uint8_t *)x->path[i], (uint32_t)strlen(x->path[i]));
     if (x->method == FW_POST)
-        put_number(&w, CONTENT_FORMAT, CBOR);
-    put_number(&w, BLOCK2, x->block << 4 | BLOCK_EXPONENT);
+        put_number(&w, CONTENT_FORMAT, type == NON ? OCTETS : CBOR);
+    if (type == CONFIRMABLE)
+        put_number(&w, BLOCK2, x->block << 4 | BLOCK_EXPONENT);
     if (x->token)
         put_option(&w, TOKEN, (const uint8_t *)x->token, (uint32_t)strlen(x->token));
     /* A request for a further block is the same request without its payload. */
@@ -188,35 +189,52 @@ static int taken(struct fw_exchange *x, uint32_t len)
 
 void fw_coap_open(uint32_t start) { message_id = (uint16_t)(start * 0x9e37u); }
 
+/* Until the answer is there: NRT_OK; NRT_MORE where none came in time. */
+static int listen(struct fw_exchange *x, uint32_t since, uint32_t wait)
+{
+    while (fw_millis() - since < wait) {
+        boot_poll();
+        if (boot_wire_busy())
+            return NRT_E_STATE;
+        uint32_t came = fw_air_take(in, sizeof in);
+        int what = came ? taken(x, came) : 0;
+        if (what != 0)
+            return what < 0 ? NRT_E_READ : NRT_OK;
+    }
+    return NRT_MORE;
+}
+
 int fw_coap_ask(struct fw_exchange *x)
 {
     uint16_t id = ++message_id;
-    uint32_t len = build(x, id);
+    uint32_t len = build(x, id, CONFIRMABLE);
     if (len > sizeof out)
         return NRT_E_SPACE;
     uint32_t wait = waited;
     for (int repeat = 0; repeat < REPEATS; repeat++, wait *= 2u) {
         uint32_t since = fw_millis();
         fw_air_send(out, len);
-        while (fw_millis() - since < wait) {
-            boot_poll();
-            if (boot_wire_busy())
-                return NRT_E_STATE;
-            uint32_t came = fw_air_take(in, sizeof in);
-            int what = came ? taken(x, came) : 0;
-            if (what < 0)
-                return NRT_E_READ;
-            if (what == 0)
-                continue;
-            /* The next exchange waits twice as long as this one took, within bounds. */
-            if (repeat == 0) {
-                uint32_t took = (fw_millis() - since) * 2u + 500u;
-                waited = took < 1000u ? 1000u : took > 20000u ? 20000u : took;
-            }
-            return NRT_OK;
+        int rc = listen(x, since, wait);
+        if (rc == NRT_MORE)
+            continue;
+        /* The next exchange waits twice as long as this one took, within bounds. */
+        if (rc == NRT_OK && repeat == 0) {
+            uint32_t took = (fw_millis() - since) * 2u + 500u;
+            waited = took < 1000u ? 1000u : took > 20000u ? 20000u : took;
         }
+        return rc;
     }
     return NRT_E_READ;
+}
+
+int fw_coap_beat(struct fw_exchange *x, uint32_t wait)
+{
+    uint32_t len = build(x, ++message_id, NON);
+    if (len > sizeof out)
+        return NRT_E_SPACE;
+    fw_air_send(out, len);
+    int rc = listen(x, fw_millis(), wait);
+    return rc == NRT_MORE ? NRT_E_READ : rc;
 }
 
 int fw_coap_whole(struct fw_exchange *x)

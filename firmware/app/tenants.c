@@ -8,6 +8,7 @@
 #define ARENA ((uint8_t *)(uintptr_t)(FW_APP_RAM + 0x20000u))
 #define ARENA_SIZE 0x100000u
 #define KIB 1024u
+#define SPARE_SIZE 0x40000u
 
 struct tenant {
     const char *name;
@@ -110,6 +111,12 @@ uint8_t *tenants_free(uint32_t size)
         return ARENA + from;
     }
     return 0;
+}
+
+uint8_t *tenants_spare(uint32_t *size)
+{
+    *size = SPARE_SIZE;
+    return ARENA + ARENA_SIZE;
 }
 
 void tenants_return(void)

@@ -10,6 +10,8 @@ int tenants_work(void);
 uint32_t tenants_lendable(void);
 /* Asks just enough of them to leave for `size` bytes in one piece; null where even all of them are not enough. */
 uint8_t *tenants_free(uint32_t size);
+/* RAM behind the arena that no tenant wants: a power cut empties it. */
+uint8_t *tenants_spare(uint32_t *size);
 /* All come back. */
 void tenants_return(void);
 

@@ -5,10 +5,12 @@
 #include <string.h>
 
 #include "cbor.h"
+#include "gather.h"
 #include "tenants.h"
+#include "token.h"
 
 enum { CHECK_MODEL = 1, CHECK_BANK, CHECK_SIZE, CHECK_RAM, CHECK_NONCE, CHECK_ENVELOPE, CHECK_FLOOR };
-enum { CHECK_VERSION = 9 };
+enum { CHECK_VERSION = 9, CHECK_STAGE = 10, CHECK_SPARE = 16 };
 enum { OFFER_KIND = 1, OFFER_FILE, OFFER_SIZE, OFFER_NEED, OFFER_ENVELOPE, OFFER_TICKET, OFFER_VERSION, OFFER_ACTION,
        OFFER_BLOCKS = 10 };
 enum { REPORT_ACTION = 1, REPORT_PHASE, REPORT_VERDICT, REPORT_DONE, REPORT_TOTAL, REPORT_SECURED, REPORT_REASON = 8 };
@@ -18,7 +20,6 @@ enum { MAP = 5, ARRAY = 4, SOON = 5, LATER = 60, TRIES = 50 };
 static const struct fw_services *boot;
 static uint8_t message[512];
 static uint8_t answer[4096];
-static char token[33];
 
 /* An offer, as it was read; strings point into `answer`. */
 struct offer {
@@ -29,33 +30,13 @@ struct offer {
 
 /* ---- who we are ---------------------------------------------------------------------------------------------------- */
 
-static void hex(const uint8_t *data, uint32_t count, char *text)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        *text++ = "0123456789abcdef"[data[i] >> 4];
-        *text++ = "0123456789abcdef"[data[i] & 15u];
-    }
-    *text = 0;
-}
-
-/* The terminal's token is derived from its device key: no place of its own, and nothing to forget. */
-static void make_token(void)
-{
-    static const uint8_t label[NRT_SHORT] = {'n', 'e', 'u', 'r', 'a', 't', 'h', ' ', 't', 'o', 'k', 'e', 'n', 0, 0, 0};
-    uint8_t half[8];
-    for (uint32_t i = 0; i < 2u; i++) {
-        boot->nonce(boot->birth->device_key, label, i, half);
-        hex(half, sizeof half, token + 16u * i);
-    }
-}
-
 static int tell(const char *verb, const struct out *body, struct fw_exchange *x)
 {
     memset(x, 0, sizeof *x);
     x->method = FW_POST;
     x->path[0] = verb;
     x->path[1] = boot->birth->id;
-    x->token = token;
+    x->token = token_of(boot);
     x->body = body->data;
     x->body_len = body->used;
     x->answer = answer;
@@ -67,8 +48,10 @@ static int tell(const char *verb, const struct out *body, struct fw_exchange *x)
 
 /* ---- check-in ------------------------------------------------------------------------------------------------------ */
 
-static int check_in(struct fw_exchange *x)
+static int check_in(struct fw_exchange *x, int gathers)
 {
+    int durable = 0;
+    uint32_t room = gathers ? gather_room(&durable) : 0;
     const struct nrt_facts *f = &boot->core->facts;
     uint8_t bank[NRT_DIGEST];
     uint8_t nonce[8];
@@ -77,7 +60,7 @@ static int check_in(struct fw_exchange *x)
     if (rc < 0)
         return rc;
     boot->nonce(boot->birth->device_key, f->installed.envelope, f->installs, nonce);
-    cbor_head(&o, MAP, 8);
+    cbor_head(&o, MAP, room ? 9 : 8);
     cbor_text(&o, CHECK_MODEL, boot->birth->model);
     cbor_bytes(&o, CHECK_BANK, bank, NRT_DIGEST);
     cbor_uint(&o, CHECK_SIZE, f->installed.size);
@@ -89,6 +72,8 @@ static int check_in(struct fw_exchange *x)
     cbor_head(&o, 0, f->confirmed.epoch);
     cbor_head(&o, 0, f->confirmed.sequence);
     cbor_text(&o, CHECK_VERSION, APP_VERSION);
+    if (room)
+        cbor_uint(&o, durable ? CHECK_STAGE : CHECK_SPARE, room);
     rc = tell("c", &o, x);
     return rc < 0 ? rc : x->code == FW_CHANGED ? NRT_OK : NRT_E_STATE;
 }
@@ -136,7 +121,7 @@ static int read_offer(const struct fw_exchange *x, struct offer *offer)
 }
 
 /* G1 and G2: who signed it, is it for this terminal now, was the ticket made for this offer. */
-static int weigh(const struct offer *o, struct nrt_target *target)
+static int weigh(const struct offer *o, struct nrt_target *target, int staged)
 {
     const struct nrt_birth *b = boot->birth;
     const struct nrt_facts *f = &boot->core->facts;
@@ -160,9 +145,10 @@ static int weigh(const struct offer *o, struct nrt_target *target)
         (o->blocks.len && memcmp(ticket.blocks, blocks, NRT_SHORT) != 0))
         return NRT_E_TRUST;
     /* The server's figure is believed only upwards: the core knows the least. */
-    if (o->size > FW_MOST_FILE || o->need < o->size + boot->parity_size(o->size))
+    if (o->size > FW_MOST_FILE || (!staged && o->need < o->size + boot->parity_size(o->size)))
         return NRT_E_SPACE;
-    if (envelope.leaf != boot->layout->leaf || boot->need(boot->layout, envelope.image_size, o->size, 0, 1) > o->need)
+    if (envelope.leaf != boot->layout->leaf ||
+        boot->need(boot->layout, envelope.image_size, o->size, 0, !staged) > o->need)
         return NRT_E_SPACE;
     memset(target, 0, sizeof *target);
     memcpy(target->envelope, envelope.digest, NRT_SHORT);
@@ -179,44 +165,29 @@ static int weigh(const struct offer *o, struct nrt_target *target)
 
 /* ---- transfer and rewrite ------------------------------------------------------------------------------------------ */
 
-struct staged {
-    uint8_t *data;
-    uint32_t size;
-    uint8_t *parity;
-};
-
-static int staged_read(void *ctx, uint32_t off, uint8_t *buf, uint32_t len)
-{
-    const struct staged *s = ctx;
-    if (off > s->size || len > s->size - off)
-        return NRT_E_READ;
-    memcpy(buf, s->data + off, len);
-    return NRT_OK;
-}
-
 /* Every block once; what was held stays held over a broken link. */
-static int fetch(const struct offer *offer, struct staged *s)
+static int fetch(const struct offer *offer, uint8_t *area)
 {
     char name[2 * NRT_SHORT + 1];
     uint32_t lost = 0;
     hex(offer->file.data, NRT_SHORT, name);
-    for (uint32_t held = 0; held < s->size;) {
+    for (uint32_t held = 0; held < offer->size;) {
         struct fw_exchange x;
         memset(&x, 0, sizeof x);
         x.method = FW_GET;
         x.path[0] = "f";
         x.path[1] = boot->birth->id;
         x.path[2] = name;
-        x.token = token;
+        x.token = token_of(boot);
         x.block = held / FW_BLOCK;
-        x.answer = s->data + held;
-        x.room = s->size - held;
+        x.answer = area + held;
+        x.room = offer->size - held;
         int rc = boot->ask(&x);
         if (rc < 0 && (rc != NRT_E_READ || ++lost > TRIES))
             return rc;
         if (rc < 0)
             continue;
-        uint32_t wanted = s->size - held < FW_BLOCK ? s->size - held : FW_BLOCK;
+        uint32_t wanted = offer->size - held < FW_BLOCK ? offer->size - held : FW_BLOCK;
         if (x.code != FW_CONTENT || x.len != wanted)
             return NRT_E_STATE;
         held += x.len;
@@ -246,12 +217,12 @@ static void take(const struct offer *offer, const struct nrt_target *target)
     report(offer, "downloading", 0, 0, offer->need);
     /* The core's part first, where the area is aligned; it takes all that the file and its parity leave. */
     uint32_t lent = offer->need - offer->size - boot->parity_size(offer->size);
-    struct staged staged = {area + lent, offer->size, area + lent + offer->size};
-    if (fetch(offer, &staged) == NRT_OK) {
-        boot->parity_make(staged.data, staged.size, staged.parity);
+    struct fw_staged staged = {area + lent, offer->size};
+    if (fetch(offer, area + lent) == NRT_OK) {
+        boot->parity_make(staged.data, staged.size, area + lent + offer->size);
         report(offer, "downloaded", 0, offer->size, 0);
         boot->say("update: file complete, link closed, rehearsal");
-        struct nrt_file file = {&staged, staged.size, staged_read};
+        struct nrt_file file = {&staged, staged.size, boot->staged_read};
         struct nrt_ram ram = {area, lent};
         refused(boot->update(&file, target, ram));
         report(offer, "failed", "refused", 0, 0);
@@ -261,31 +232,77 @@ static void take(const struct offer *offer, const struct nrt_target *target)
     tenants_return();
 }
 
-uint32_t update_session(const struct fw_services *services)
+/* A file that heartbeats brought: nothing is left to fetch, and only the core's own memory is asked for. */
+static void install(const struct offer *offer, const struct nrt_target *target, struct fw_stage *stage)
+{
+    struct nrt_ram ram = {tenants_free(offer->need), offer->need};
+    if (!ram.mem) {
+        boot->say("update: not enough memory, even with everybody gone");
+        report(offer, "offered", "refused", 0, 0);
+        return;
+    }
+    report(offer, "downloading", 0, 0, offer->size);
+    report(offer, "downloaded", 0, offer->size, 0);
+    boot->say("update: file complete, link closed, rehearsal");
+    struct nrt_file file = {stage, stage->size, boot->stage_read};
+    refused(boot->update(&file, target, ram));
+    report(offer, "failed", "refused", 0, 0);
+    tenants_return();
+}
+
+/* Check-in, and the confirmation of a new image by it: 1 an offer is in hand, 0 not; *again is when to come back. */
+static int session(const struct fw_services *services, struct offer *offer, int gathers, uint32_t *again)
 {
     struct fw_exchange x;
-    struct offer offer;
-    struct nrt_target target;
     boot = services;
-    make_token();
-    if (check_in(&x) < 0)
-        return SOON;
+    *again = SOON;
+    if (check_in(&x, gathers) < 0)
+        return 0;
     if (boot->core->facts.candidate) {
         /* The new image runs and reaches its server: that is what confirms it. */
-        if (boot->confirm() < 0 || check_in(&x) < 0)
-            return SOON;
+        if (boot->confirm() < 0 || check_in(&x, gathers) < 0)
+            return 0;
         boot->say("update: confirmed");
     }
+    *again = x.max_age ? x.max_age : LATER;
     if (x.len == 1u && x.answer[0] == 0xa0u)
-        return x.max_age ? x.max_age : LATER;
-    if (!read_offer(&x, &offer))
-        return LATER;
-    int rc = weigh(&offer, &target);
-    if (rc < 0) {
-        boot->say(rc == NRT_E_TRUST ? "update: refused, not trusted" : "update: refused");
-        report(&offer, "offered", "refused", 0, 0);
-        return LATER;
-    }
+        return 0;
+    *again = LATER;
+    return read_offer(&x, offer);
+}
+
+static int weighed(const struct offer *offer, struct nrt_target *target, int staged)
+{
+    int rc = weigh(offer, target, staged);
+    if (rc == NRT_OK)
+        return 1;
+    boot->say(rc == NRT_E_TRUST ? "update: refused, not trusted" : "update: refused");
+    report(offer, "offered", "refused", 0, 0);
+    return 0;
+}
+
+uint32_t update_session(const struct fw_services *services)
+{
+    struct offer offer;
+    struct nrt_target target;
+    uint32_t again;
+    if (!session(services, &offer, 0, &again) || !weighed(&offer, &target, 0))
+        return again;
     take(&offer, &target);
     return SOON;
+}
+
+int update_gathered(const struct fw_services *services, struct fw_stage *stage)
+{
+    struct offer offer;
+    struct nrt_target target;
+    uint8_t digest[NRT_DIGEST];
+    uint32_t again;
+    int offered = session(services, &offer, 1, &again);
+    if (!stage)
+        return offered || again != SOON;
+    if (offered && boot->stage_whole(stage, digest) && memcmp(digest, offer.file.data, NRT_DIGEST) == 0 &&
+        weighed(&offer, &target, 1))
+        install(&offer, &target, stage);
+    return 0;
 }

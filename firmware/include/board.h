@@ -23,6 +23,7 @@
 #define FW_UART_16550_SHIFT 2
 #define FW_WIRE 0xfffb0000u
 #define FW_AIR 0xfffb0800u
+#define FW_DESK 0xfffb9800u
 #define FW_NAME "sx1"
 #elif defined(BOARD_VEXPRESS_A9) /* qemu-system-arm -M vexpress-a9 */
 #define FW_FLASH 0x00000000u
@@ -32,6 +33,7 @@
 #define FW_UART_PL011
 #define FW_WIRE 0x10009000u
 #define FW_AIR 0x1000a000u
+#define FW_DESK 0x1000b000u
 #define FW_NAME "vexpress-a9"
 #elif defined(BOARD_VIRT_RV32) /* qemu-system-riscv32 -M virt -bios none; one serial port: wire, no air */
 #define FW_FLASH 0x20000000u

@@ -32,7 +32,9 @@ void fw_coap_open(uint32_t start);
 /* Sends, repeats while nothing comes (RFC 7252 4.2), serves the wire meanwhile. 0: answered, x->code says how; below 0: no
  * answer came, or the wire has begun a restoration, which takes precedence. */
 int fw_coap_ask(struct fw_exchange *x);
-/* The same for an answer of several blocks, gathered in x->answer; x->len is all of it. */
+/* A heartbeat: one datagram, not confirmable, never repeated; waits so many milliseconds for the one that answers it. */
+int fw_coap_beat(struct fw_exchange *x, uint32_t wait);
+/* The same as fw_coap_ask() for an answer of several blocks, gathered in x->answer; x->len is all of it. */
 int fw_coap_whole(struct fw_exchange *x);
 
 #endif

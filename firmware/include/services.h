@@ -5,6 +5,7 @@
 #define FW_SERVICES_H
 #include "coap.h"
 #include "nrt.h"
+#include "stage.h"
 
 #define FW_SERVICES_MAGIC 0x4e525431u /* "NRT1" */
 
@@ -23,7 +24,7 @@ struct fw_services {
     /* The new image works: candidate -> confirmed. */
     int (*confirm)(void);
     /* Rehearses the file and, where it is proven, rewrites the bank and restarts. Comes back with the refusal only; the
-     * bank is untouched then. */
+     * bank is untouched then. A file whose reader lies in the image is refused: the image is what is erased. */
     int (*update)(const struct nrt_file *file, const struct nrt_target *target, struct nrt_ram ram);
     void (*restart)(void);
     /* One exchange over the air; one whose answer has several blocks. */
@@ -47,6 +48,20 @@ struct fw_services {
     void (*sha256_end)(struct nrt_sha256 *s, uint8_t out[NRT_DIGEST]);
     uint32_t (*parity_size)(uint32_t file_size);
     void (*parity_make)(const uint8_t *file, uint32_t size, uint8_t *parity);
+    /* Readers for update(): of a struct fw_staged, of a struct fw_stage. */
+    int (*staged_read)(void *staged, uint32_t off, uint8_t *buf, uint32_t len);
+    int (*stage_read)(void *stage, uint32_t off, uint8_t *buf, uint32_t len);
+    int (*stage_stream)(const struct fw_stage *s, uint32_t at, uint8_t *data, uint32_t len);
+    void (*stage_open)(struct fw_stage *s);
+    int (*stage_take)(struct fw_stage *s, const uint8_t program[4], uint32_t piece, uint32_t index, const uint8_t *data,
+                      uint32_t len);
+    int (*stage_whole)(struct fw_stage *s, uint8_t digest[NRT_DIGEST]);
+    uint32_t (*stage_room)(const struct fw_stage *s);
+    /* A heartbeat: one datagram and the one that answers it. */
+    int (*beat)(struct fw_exchange *x, uint32_t wait);
+    /* The user's screen and keys: a line to show; the next key that was pressed, or -1. */
+    void (*show)(const char *text);
+    int (*key)(void);
 };
 
 extern const struct fw_services fw_services;

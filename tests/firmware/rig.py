@@ -108,13 +108,14 @@ class Kit:
             phone.off()
 
 
-def kit(board: str, size: int = 300_000) -> Kit:
-    """A board's kit; its images are the application and, behind it, stores of data that grew from one to the other."""
+def kit(board: str, size: int = 300_000, app: str = "app") -> Kit:
+    """A board's kit; its images are the application and, behind it, stores of data that grew from one to the other. `app` is
+    the application that fetches what it is offered, `beat` the one whose files come with its heartbeats."""
     folder = built(board)
     store = random.Random(7).randbytes(size)
     images = {}
     for number, version in enumerate(("1.0", "1.1")):
-        code = (folder / f"app-{version}.bin").read_bytes()
+        code = (folder / f"{app}-{version}.bin").read_bytes()
         images[version] = code + bytes(-len(code) % 4096) + random.Random(number).randbytes(3000 * number) + store
     for place in HANGS:
         images[f"hang-{place}"] = (folder / f"hang-{place}.bin").read_bytes() + store

@@ -9,7 +9,7 @@ import random
 import socket
 import struct
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -65,6 +65,11 @@ class FlashDisk:
         self._door.listen(1)
         self._link: socket.socket | None = None
         threading.Thread(target=self._run, daemon=True).start()
+
+    def cut_at(self, cut: Cut) -> None:
+        """The power goes at this operation, counted from now."""
+        self._dice = random.Random(cut.seed)
+        self._at = replace(cut, number=len(self.operations) + cut.number)
 
     def close(self) -> None:
         self._door.close()

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -28,15 +29,15 @@ BOOT_RAM = 0x10000
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """How one emulated board is started. The flash file's size must be exact; `serials` are its serial ports: wire, air;
-    `ram` is where its RAM begins."""
+    """How one emulated board is started. The flash file's size must be exact; `serials` are its serial ports: wire, air, and
+    the user's screen and keys; `ram` is where its RAM begins."""
 
     name: str
     emulator: str
     machine: tuple[str, ...]
     ram: int
     package: str = "qemu-system-arm"
-    serials: int = 2
+    serials: int = 3
 
 
 BOARDS = {
@@ -85,7 +86,7 @@ def model_of(folder: Path, board: str) -> Model:
 
 class Phone:
     """A board with the power on, through any number of restarts: `wire` is the pseudo-terminal a station opens, `air` the line
-    to its modem, `said` everything that left by the wire so far.
+    to its modem, `said` everything that left by the wire so far, `shown` what its user saw on the screen.
 
     A restart of the machine is a new emulator with the same flash and the boot core's RAM as it was: an emulator goes on
     with code it translated before that code was rewritten, where a processor that restarts has nothing in its cache.
@@ -94,6 +95,7 @@ class Phone:
     def __init__(self, board: Board, flash: bytes, folder: Path, cut: Cut | None = None, *, sector: int) -> None:
         self.wire = folder / "wire"
         self.said = b""
+        self.shown = b""
         self.disk = FlashDisk(folder / "flash.sock", flash, sector, cut)
         self.air, self._modem = socket.socketpair()
         self._board = board
@@ -125,12 +127,17 @@ class Phone:
 
     def says(self, text: str, seconds: float = 30.0) -> bool:
         """Waits until this text has left by the wire."""
-        deadline = time.monotonic() + seconds
-        while text.encode() not in self.said:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.005)
-        return True
+        return _until(lambda: text.encode() in self.said, seconds)
+
+    def shows(self, text: str, seconds: float = 30.0, times: int = 1) -> bool:
+        """Waits until this text was on the screen, so many times."""
+        return _until(lambda: self.shown.count(text.encode()) >= times, seconds)
+
+    def press(self, keys: str) -> None:
+        """Keys of the phone, as its user presses them."""
+        with contextlib.suppress(OSError):
+            if self._machine.desk is not None:
+                self._machine.desk.sendall(keys.encode())
 
     # ---- lines and restarts --------------------------------------------------------------------------------------------
 
@@ -140,6 +147,7 @@ class Phone:
             while not self._off.is_set():
                 machine = self._machine
                 threading.Thread(target=self._down, args=(machine,), daemon=True).start()
+                threading.Thread(target=self._screen, args=(machine,), daemon=True).start()
                 while data := machine.wire.recv(4096):
                     self.said += data
                     self._pty.write(data)
@@ -171,6 +179,13 @@ class Phone:
             while data := machine.air.recv(4096):
                 self._modem.sendall(data)
 
+    def _screen(self, machine: Machine) -> None:
+        if machine.desk is None:
+            return
+        with contextlib.suppress(OSError, ValueError):
+            while data := machine.desk.recv(4096):
+                self.shown += data
+
 
 class Machine:
     """One run of the emulator, from reset to reset. `restarting` is set once it has asked for a restart; `ram` is then what
@@ -184,7 +199,7 @@ class Machine:
         self.restarting = threading.Event()
         self._kept = folder / "ram.bin"
         self._board = board
-        names = ("monitor", "wire", "air")[: board.serials + 1]
+        names = ("monitor", "wire", "air", "desk")[: board.serials + 1]
         doors = [_door(folder / f"{name}.sock") for name in names]
         lines = [word for name in names[1:] for word in _line(name, folder)]
         if ram:
@@ -200,7 +215,7 @@ class Machine:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         try:
-            self._monitor, self.wire, *air = [_accept(door, folder) for door in doors]
+            self._monitor, self.wire, *others = [_accept(door, folder) for door in doors]
         except NeurathError:
             self._process.kill()
             self._process.wait()
@@ -208,7 +223,8 @@ class Machine:
         finally:
             for door in doors:
                 door.close()
-        self.air: socket.socket | None = air[0] if air else None
+        self.air: socket.socket | None = others[0] if others else None
+        self.desk: socket.socket | None = others[1] if others[1:] else None
         threading.Thread(target=self._watch, daemon=True).start()
 
     def end(self) -> None:
@@ -239,6 +255,15 @@ class Machine:
     def _tell(self, talk: TextIO, command: str, asked: dict[str, object] | None = None) -> None:
         talk.write(json.dumps({"execute": command, "arguments": asked or {}}) + "\n")
         talk.flush()
+
+
+def _until(true: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.005)
+    return True
 
 
 def _accept(door: socket.socket, folder: Path) -> socket.socket:

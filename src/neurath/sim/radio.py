@@ -60,11 +60,12 @@ class Deframer:
 
 class Radio:
     """One attachment of a phone to its network. `near` is the phone's air line. `area` cleared: out of area. Counts what was
-    on the air, headers included."""
+    on the air, headers included, and notes every datagram that arrived: whether it went up, its bytes."""
 
     def __init__(self, near: socket.socket, server: tuple[str, int], air: Air | None = None) -> None:
         self.air = air or Air()
         self.up = self.down = self.lost = 0
+        self.arrived: list[tuple[bool, bytes]] = []
         self.area = threading.Event()
         self.area.set()
         self._near = near
@@ -123,6 +124,7 @@ class Radio:
         return sent
 
     def _deliver(self, upward: bool, datagram: bytes) -> None:
+        self.arrived.append((upward, datagram))
         with contextlib.suppress(OSError):
             if upward:
                 self._far.send(datagram)
