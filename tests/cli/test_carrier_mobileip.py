@@ -34,12 +34,14 @@ def test_a_node_and_its_agent_share_what_was_made_and_no_password(folder: Path) 
     agent = settings.agent("agent.toml")
     assert agent.interface == "eth0"
     for name, home in (("one", "10.10.0.7"), ("two", "10.10.0.8")):
-        own, tunnel = settings.home(f"{name}.toml")
+        told = settings.home(f"{name}.toml")
+        own = told.home
         node = agent.agent.nodes[Address(home)]
         assert (node.terminal, node.user, own.agent) == (name, f"{name}@example.org", agent.agent.address)
         assert (node.security, node.verifier) == (own.security, own.secret)
         assert own.secret == mobileip.secret("correct horse", own.user)
-        assert tunnel
+        assert told.tunnel
+        assert told.tunnels == "auto"
         assert (folder / f"{name}.toml").stat().st_mode & 0o077 == 0
     assert agent.agent.nodes[Address("10.10.0.8")].security.algorithm is Algorithm.HMAC_MD5
     assert agent.agent.nodes[Address("10.10.0.8")].tenant == "plant"
@@ -74,7 +76,7 @@ def test_an_agents_file_is_told_without_running_it(folder: Path, capsys: pytest.
     [
         ("address = 5\n", "address"), ('address = "10.10.0"\n', "address"), ('address = "10.10.0.1"\n', "home_link"),
         (AGENT + "lifetime = 0\n", "lifetime"), (AGENT + "node = 5\n", "node"), (AGENT + "[[node]]\n", "home"),
-        ("address = ", "TOML"),
+        ("address = ", "TOML"), (AGENT + 'tunnels = "ipsec"\n', "tunnels"),
     ],
 )  # fmt: skip
 def test_a_file_that_makes_no_sense_is_refused_by_the_fields_name(folder: Path, text: str, field: str) -> None:

@@ -4,6 +4,7 @@ the home address throughout, the server with its home agent, and the agent: the 
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import subprocess
 import sys
@@ -24,6 +25,8 @@ pytestmark = pytest.mark.heavy
 HOME, AGENT, CORRESPONDENT = "10.10.0.7", "10.10.0.1", "10.10.0.9"
 #: Foreign networks: the router's address there, the node's, its interface.
 FOREIGN = (("10.31.0.254", "10.31.0.7", "va"), ("10.32.0.254", "10.32.0.7", "vb"))
+#: A kernel that runs as a process under load (tests/rigs/uml.py) lets a registration take longer.
+SLOWER = float(os.environ.get("NEURATH_SLOWER", "1"))
 COMMAND = (sys.executable, "-m", "neurath.cli.main")
 
 
@@ -149,7 +152,7 @@ def test_a_node_roams_while_its_home_address_is_pinged_and_the_update_trickles(l
     said = pings.communicate()[0]
     answered, lost = said.count("time="), said.count("no answer yet")
     assert answered > 10
-    assert lost <= 3 * moves + 2, f"{lost} of {answered + lost} pings were lost in {moves} moves"
+    assert lost <= (3 * moves + 2) * SLOWER, f"{lost} of {answered + lost} pings were lost in {moves} moves"
     _judged(land)
     link.close()
     told = tshark(link.path, "arp.isgratuitous == 1", ["arp.src.proto_ipv4"])

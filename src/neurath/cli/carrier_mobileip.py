@@ -67,9 +67,11 @@ def _agent(args: argparse.Namespace, out: Output) -> int:
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
-    with gateway.riding(args) as riding, contextlib.closing(_running(told, riding)):
-        place = f"{told.agent.address}:434"
-        out.data(f"home agent at {place} for {len(told.agent.nodes)} nodes", mobileip=place, nodes=len(told.agent.nodes))
+    with gateway.riding(args) as riding, contextlib.closing(_running(told, riding)) as running:
+        place, nodes = f"{told.agent.address}:434", len(told.agent.nodes)
+        whose = "the kernel's" if running.tunnels == "kernel" else "its own"
+        text = f"home agent at {place} for {nodes} nodes, with {whose} tunnels"
+        out.data(text, mobileip=place, nodes=nodes, tunnels=running.tunnels)
         ended.wait()
     return 0
 
@@ -78,7 +80,7 @@ def _running(told: AgentFile, riding: Riding) -> Agent:
     from neurath.carriers.mobileip.run import Agent
     from neurath.carriers.mobileip.tunnel import HomeLink
 
-    return Agent(told.agent, HomeLink(told.interface), riding)
+    return Agent(told.agent, HomeLink(told.interface), riding, told.tunnels)
 
 
 @contextlib.asynccontextmanager

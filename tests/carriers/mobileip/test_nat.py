@@ -88,7 +88,7 @@ def test_a_node_asks_only_where_its_file_says_so_and_it_has_a_tunnel(tmp_path: P
     text += 'spi = 300\nkey = "' + "6b" * 32 + '"\nalgorithm = "hmac-sha256"\n'
     for more, nat in (("", False), ("nat = true\n", True), ("nat = true\ntunnel = false\n", False)):
         (tmp_path / "node.toml").write_text(text + more)
-        assert home_file(tmp_path / "node.toml")[0].nat is nat
+        assert home_file(tmp_path / "node.toml").home.nat is nat
 
 
 # ---- through a NAT ---------------------------------------------------------------------------------------------------------

@@ -117,7 +117,7 @@ def test_both_files_say_so_and_nothing_else_is_understood(tmp_path: Path) -> Non
     (tmp_path / "agent.toml").write_text(f'address = "{AGENT}"\nhome_link = "lo"\n{entry}')
     (tmp_path / "node.toml").write_text(own)
     assert settings.agent(tmp_path / "agent.toml").agent.nodes[HOME].nonces
-    assert settings.home(tmp_path / "node.toml")[0].nonces
+    assert settings.home(tmp_path / "node.toml").home.nonces
     (tmp_path / "node.toml").write_text(own.replace('"nonce"', '"never"'))
     with pytest.raises(UsageError):
         settings.home(tmp_path / "node.toml")

@@ -50,10 +50,11 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """From now on packets for `home` go to `care_of`."""
+    """From now on packets for `home` go to `care_of`; with `udp` to the port whence its registrations come."""
 
     home: Address
     care_of: Address
+    udp: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +195,8 @@ class HomeAgent:
             return replace(agent, bindings=left, last=last), (*gone, answer)
         bindings = {**left, home: Binding(request.care_of, now + granted, udp)}
         moved: tuple[Action, ...] = ()
-        if before is None or before.care_of != request.care_of:
-            moved = (Bind(home, request.care_of),)
+        if before is None or before.care_of != request.care_of or (before.udp is None) != (udp is None):
+            moved = (Bind(home, request.care_of, udp is not None),)
         return replace(agent, bindings=bindings, last=last), (*moved, answer)
 
 

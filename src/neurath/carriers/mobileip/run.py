@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable
 
 from neurath.carriers.base import Rides, Riding, Seen
+from neurath.carriers.mobileip import kernel
 from neurath.carriers.mobileip.home import Action, Answer, Bind, HomeAgent, Unbind
 from neurath.carriers.mobileip.node import MobileIp
-from neurath.carriers.mobileip.tunnel import MTU, UDP_MTU, HomeLink, Tunnel, ends, leave, live_at
+from neurath.carriers.mobileip.tunnel import DEVICE, MTU, UDP_MTU, HomeLink, Tunnel, ends, leave, live_at
 from neurath.carriers.mobileip.way import Way, fragments
 from neurath.errors import DataError, RefusedError
 from neurath.wire import mobileip
@@ -26,10 +27,13 @@ LOOK = 0.2
 
 
 class Agent:
-    """A running home agent. Registrations have a thread of their own, so that packets never wait for what is to ride."""
+    """A running home agent. Registrations have a thread of their own, so that packets never wait for what is to ride.
+    `tunnels`: `kernel`, `user` or `auto` (decision 0340); tunnels in UDP are always ours."""
 
-    def __init__(self, state: HomeAgent, link: HomeLink, riding: Riding) -> None:
+    def __init__(self, state: HomeAgent, link: HomeLink, riding: Riding, tunnels: str = "auto") -> None:
         link.demand()
+        kernel.cleared(state.address)
+        self._kernel = kernel.Homes(state.address) if kernel.chosen(tunnels) else None
         self.state = state
         self._link = link
         self._riding = riding
@@ -43,11 +47,16 @@ class Agent:
             raise RefusedError(f"cannot listen at {state.address}:{PORT}", why, "is another agent running there?") from None
         self._registrations.settimeout(LOOK)
         fragments(self._registrations)
-        self._tunnel = Tunnel(link.tunnel, state.address)
+        self._tunnel = Tunnel(link.tunnel, state.address, raw=self._kernel is None)
         # Whoever ended without a word may have left an answer for a node that is long at home.
         for home in state.nodes:
             link.give_back(home)
         self._threads = [_started(self._register), _started(self._forward)]
+
+    @property
+    def tunnels(self) -> str:
+        """Whose tunnels are used: `kernel` or `user`."""
+        return "user" if self._kernel is None else "kernel"
 
     def _register(self) -> None:
         while not self._ended.is_set():
@@ -77,12 +86,12 @@ class Agent:
 
     def _act(self, action: Action, whence: tuple[str, int] | None) -> None:
         match action:
-            case Bind(home, care_of):
+            case Bind(home, care_of, udp):
                 log.info("%s is at %s", home, care_of)
-                self._link.take(home)
+                self._bind(home, care_of, udp)
             case Unbind(home):
                 log.info("%s is nowhere", home)
-                self._link.give_back(home)
+                self._unbind(home)
             case Answer() if whence is not None:
                 riding = b""
                 if action.state is not None:
@@ -92,6 +101,19 @@ class Agent:
                 self._registrations.sendto(action.packet(self.state.pen, riding), whence)
             case _:
                 pass
+
+    def _bind(self, home: Address, care_of: Address, udp: bool) -> None:
+        if self._kernel is None or udp:
+            self._link.take(home, self._link.tunnel)
+            if self._kernel is not None:
+                self._kernel.give_back(home)
+        else:
+            self._link.take(home, self._kernel.take(home, care_of))
+
+    def _unbind(self, home: Address) -> None:
+        self._link.give_back(home)
+        if self._kernel is not None:
+            self._kernel.give_back(home)
 
     def _forward(self) -> None:
         tunnel = self._tunnel
@@ -115,14 +137,44 @@ class Agent:
         for thread in self._threads:
             thread.join()
         for home in self.state.bindings:
-            self._link.give_back(home)
+            self._unbind(home)
         self._registrations.close()
         self._tunnel.close()
+
+
+def away(heartbeat: MobileIp, tunnels: str = "auto") -> Away | Carried:
+    """A node's home address follows it from now on, in a tunnel of the kernel or of ours (`tunnels` as for Agent; a node that
+    may be behind a NAT has ours)."""
+    home = heartbeat.state.home
+    own = kernel.Own(DEVICE, home.agent)
+    own.clear()
+    if home.nat or not kernel.chosen(tunnels):
+        return Away(heartbeat)
+    return Carried(heartbeat, own)
+
+
+class Carried:
+    """A node's home address wherever it is, its packets carried by the kernel."""
+
+    tunnels = "kernel"
+
+    def __init__(self, heartbeat: MobileIp, own: kernel.Own) -> None:
+        self.heartbeat: Rides = heartbeat
+        self._home = heartbeat.state.home.address
+        self._own = own
+        own.lay()
+        live_at(self._home)
+
+    def close(self) -> None:
+        leave(self._home)
+        self._own.clear()
 
 
 class Away:
     """A node's home address wherever it is: the heartbeat, and the tunnel that packets of that address go through, in UDP
     where the agent says so."""
+
+    tunnels = "user"
 
     def __init__(self, heartbeat: MobileIp) -> None:
         home = heartbeat.state.home

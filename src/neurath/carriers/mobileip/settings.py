@@ -3,6 +3,7 @@ node; no file ever holds a password."""
 
 from __future__ import annotations
 
+import atexit
 import secrets
 import tomllib
 from collections.abc import Mapping
@@ -16,13 +17,26 @@ from neurath.errors import DataError, UsageError
 from neurath.wire import mobileip
 from neurath.wire.mobileip import Address, Algorithm, Security
 
+#: Whose tunnels: the kernel's where they can be used, the kernel's or none, our own.
+TUNNELS = ("auto", "kernel", "user")
+
 
 @dataclass(frozen=True, slots=True)
 class AgentFile:
-    """A home agent as its file says, and the interface of its home link."""
+    """A home agent as its file says, the interface of its home link, and whose tunnels it uses."""
 
     agent: HomeAgent
     interface: str
+    tunnels: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFile:
+    """A node as its file says; whether it wants its home address to follow it, and in whose tunnel."""
+
+    home: Home
+    tunnel: bool
+    tunnels: str = "auto"
 
 
 def agent(path: str | Path) -> AgentFile:
@@ -36,7 +50,7 @@ def agent(path: str | Path) -> AgentFile:
                 f"{path} has two nodes at {node.home}", "a home address is one node's", "give them different ones"
             )
     made = HomeAgent(told.address("address"), nodes, told.number("lifetime", LIFETIME), told.number("vendor", mobileip.PEN))
-    return AgentFile(made, told.text("home_link"))
+    return AgentFile(made, told.text("home_link"), told.one_of("tunnels", *TUNNELS))
 
 
 def _node(told: _Table) -> Node:
@@ -46,8 +60,8 @@ def _node(told: _Table) -> Node:
     )  # fmt: skip
 
 
-def home(path: str | Path) -> tuple[Home, bool]:
-    """Reads a mobile node's file; whether it wants its home address to follow it."""
+def home(path: str | Path) -> NodeFile:
+    """Reads a mobile node's file; UsageError as for an agent's."""
     told = _Table(path, _read(path))
     made = Home(
         told.address("home"), told.address("agent"), told.security(), told.text("user"), told.octets("secret"),
@@ -55,16 +69,22 @@ def home(path: str | Path) -> tuple[Home, bool]:
     )  # fmt: skip
     tunnel = told.truth("tunnel", True)
     # Registrations alone pass a NAT as they are.
-    return replace(made, nat=told.truth("nat", False) and tunnel, nonces=told.nonces()), tunnel
+    made = replace(made, nat=told.truth("nat", False) and tunnel, nonces=told.nonces())
+    return NodeFile(made, tunnel, told.one_of("tunnels", *TUNNELS))
 
 
 def node(path: str) -> Rides:
     """The heartbeat that a mobile node's file describes."""
-    from neurath.carriers.mobileip.run import Away  # only who tunnels needs devices
+    from neurath.carriers.mobileip.run import away  # only who tunnels needs devices
 
-    found, tunnel = home(path)
-    heartbeat = MobileIp(found)
-    return Away(heartbeat).heartbeat if tunnel else heartbeat
+    found = home(path)
+    heartbeat = MobileIp(found.home)
+    if not found.tunnel:
+        return heartbeat
+    following = away(heartbeat, found.tunnels)
+    # A device of the kernel's outlives its process.
+    atexit.register(following.close)
+    return following.heartbeat
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +150,15 @@ class _Table:
             raise self._wrong(name, "true or false")
         return value
 
+    def one_of(self, name: str, *words: str) -> str:
+        """One of these words; the first where the file says nothing."""
+        found = self.text(name, words[0])
+        if found not in words:
+            raise self._wrong(name, " or ".join(f'"{word}"' for word in dict.fromkeys(words)))
+        return found
+
     def nonces(self) -> bool:
-        found = self.text("replay", "time")
-        if found not in ("time", "nonce"):
-            raise self._wrong("replay", '"time" or "nonce"')
-        return found == "nonce"
+        return self.one_of("replay", "time", "nonce") == "nonce"
 
     def address(self, name: str) -> Address:
         try:

@@ -1,6 +1,6 @@
 """Packets of a home address in packets of a care-of address (RFC 2003), in user space: a TUN device inside, a raw socket of
 protocol 4 outside. It knows devices, routes and addresses; it must never decide who may use it. Needs root rights and
-iproute2; works where the kernel has no tunnels of its own."""
+iproute2; for kernels without tunnels of their own (kernel.py), and for tunnels in UDP."""
 
 from __future__ import annotations
 
@@ -31,40 +31,50 @@ DEVICE = "mip0"
 
 def ip(*words: object, check: bool = True) -> None:
     """`ip` with these words. RefusedError with what it said where it fails and that matters."""
+    said(*words, check=check)
+
+
+def said(*words: object, check: bool = True) -> str:
+    """What `ip` prints. RefusedError as above."""
     try:
         done = subprocess.run(["ip", *map(str, words)], capture_output=True, text=True, check=False)
     except FileNotFoundError:
         raise RefusedError("no `ip` on this machine", "tunnels are laid with iproute2", "apt install iproute2") from None
     if check and done.returncode:
         raise RefusedError(f"ip {' '.join(map(str, words))} failed", done.stderr.strip()[:200], "run it as root")
+    return done.stdout
 
 
 @dataclass
 class Tunnel:
-    """A TUN device that is up, and the raw socket to the other ends, in the network namespace of the calling thread."""
+    """A TUN device that is up, and the raw socket to the other ends, in the network namespace of the calling thread.
+    `raw`: without it there is no such socket: what comes in IP is the kernel's."""
 
     name: str = DEVICE
     own: Address | None = None  # what the other ends know this one by; None: whichever leads there
     mtu: int = MTU
+    raw: bool = True
     handle: int = field(init=False)
-    outside: socket.socket = field(init=False)
+    outside: socket.socket | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         try:
             self.handle = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
             fcntl.ioctl(self.handle, _TUNSETIFF, struct.pack("16sH", self.name.encode(), _TUN | _NO_INFO))
-            self.outside = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_IPIP)
-            if self.own is not None:
-                self.outside.bind((str(self.own), 0))
+            if self.raw:
+                self.outside = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_IPIP)
+                self.outside.setblocking(False)
+                if self.own is not None:
+                    self.outside.bind((str(self.own), 0))
         except OSError as fault:
             why = fault.strerror or str(fault)
             raise RefusedError(f"no tunnel device {self.name}", why, "run it as root, with /dev/net/tun") from None
-        self.outside.setblocking(False)
         ip("link", "set", self.name, "mtu", self.mtu, "up")
 
     def wait(self, seconds: float) -> None:
         """Until something is there on either side, or so long."""
-        select.select([self.handle, self.outside.fileno()], [], [], seconds)
+        ends = [self.handle] if self.outside is None else [self.handle, self.outside.fileno()]
+        select.select(ends, [], [], seconds)
 
     def leaving(self) -> tuple[Address, Address, bytes] | None:
         """A packet that wants through the tunnel: source, destination, and its bytes."""
@@ -79,11 +89,15 @@ class Tunnel:
 
     def wrap(self, packet: bytes, to: Address) -> None:
         """Sends it to the other end. What cannot be sent is lost, as packets are."""
+        if self.outside is None:
+            return
         with contextlib.suppress(OSError):
             self.outside.sendto(packet, (str(to), 0))
 
     def coming(self) -> tuple[Address, Address, Address, bytes] | None:
         """A packet out of a tunnel: who wrapped it, its source, its destination, and its bytes."""
+        if self.outside is None:
+            return None
         try:
             packet = self.outside.recv(_LONGEST)
             outer, _ = ends(packet)
@@ -99,7 +113,8 @@ class Tunnel:
 
     def close(self) -> None:
         """Takes the device away, and the routes through it with it."""
-        self.outside.close()
+        if self.outside is not None:
+            self.outside.close()
         os.close(self.handle)
 
 
@@ -132,14 +147,14 @@ class HomeLink:
                 return
         raise RefusedError("this machine does not forward packets", "a home agent does", "sysctl -w net.ipv4.ip_forward=1")
 
-    def take(self, home: Address) -> None:
-        """From now on packets for this address go into the tunnel; the link's neighbours are told."""
-        ip("route", "replace", f"{home}/32", "dev", self.tunnel)
+    def take(self, home: Address, device: str) -> None:
+        """From now on packets for this address go into this device; the link's neighbours are told."""
+        ip("route", "replace", f"{home}/32", "dev", device)
         ip("neigh", "replace", "proxy", home, "dev", self.interface)
         self._announce(home)
 
     def give_back(self, home: Address) -> None:
-        """The address is its node's again, or nobody's."""
+        """The address is its node's again, or nobody's. A route through a device that went has gone with it."""
         ip("route", "del", f"{home}/32", "dev", self.tunnel, check=False)
         ip("neigh", "del", "proxy", home, "dev", self.interface, check=False)
 
