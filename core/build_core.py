@@ -19,6 +19,7 @@ HEADERS = (
     "ports/encode.h",
     "ports/encode_small.h",
     "ports/decode.h",
+    "ports/match.h",
 )
 FLAGS = [
     "-std=c11",

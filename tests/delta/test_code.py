@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from neurath.delta import code, native
 from neurath.delta.apply import apply
 from neurath.delta.format import RAW, SIMPLE, SMALL, Head, pack
-from neurath.delta.match import Bsdiff, Exact, Segment
+from neurath.delta.match import Exact, Segment, Suffix
 from neurath.errors import DataError, NeurathError
 from tests.delta.images import pair, small_layout
 
@@ -42,7 +42,7 @@ def made(old: bytes, new: bytes, profile: int, table: list[Segment]) -> bytes:
 @settings(max_examples=6, deadline=None)
 def test_core_and_oracle_decode_what_was_encoded(profile: int, seed: int) -> None:
     old, new = pair(seed, 12)
-    table = (Exact(Bsdiff()) if profile == RAW else Bsdiff()).match(old, new)[:512]
+    table = (Exact(Suffix()) if profile == RAW else Suffix()).match(old, new)[:512]
     data = made(old, new, profile, table)
     assert native.decode_apart(old, data, LAYOUT) == new
     assert apply(old, data, UNITS) == new
@@ -75,7 +75,7 @@ def test_extreme_images_come_back_and_noise_hardly_grows(new: bytes) -> None:
 def test_the_core_refuses_what_the_oracle_refuses() -> None:
     """Flips and cuts: neither crashes, and where both decode, both decode the same."""
     old, new = pair(7, 8)
-    data = made(old, new, SIMPLE, Bsdiff().match(old, new))
+    data = made(old, new, SIMPLE, Suffix().match(old, new))
     dice = random.Random(2)
     for _ in range(40):
         broken = bytearray(data)

@@ -1,4 +1,4 @@
-"""The fuzz target of the decoder builds and finds nothing in a short run, under address and undefined-behaviour sanitizers."""
+"""The fuzz targets of decoder and matcher build and find nothing in a short run, under sanitizers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.heavy
-def test_a_short_fuzz_of_the_decoder_finds_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", ["unpack", "match"])
+def test_a_short_fuzz_of_decoder_and_matcher_finds_nothing(what: str, tmp_path: Path) -> None:
     clang = need("clang")
     library = subprocess.run(
         [clang, "-print-file-name=libclang_rt.fuzzer-x86_64.a"], capture_output=True, text=True, check=False
@@ -22,7 +23,7 @@ def test_a_short_fuzz_of_the_decoder_finds_nothing(tmp_path: Path) -> None:
     if not Path(library.stdout.strip()).is_absolute() and not list(Path(runtime or "/nowhere").glob("*fuzzer*")):
         absent("clang has no fuzzer runtime here (apt: libclang-rt-14-dev)")
     done = subprocess.run(
-        [str(ROOT / "core/fuzz/run.sh"), "300" if ASSURANCE else "10"],
+        [str(ROOT / "core/fuzz/run.sh"), "300" if ASSURANCE else "10", what],
         capture_output=True, text=True, check=False, env={"FUZZ_WORK": str(tmp_path), "PATH": "/usr/bin:/bin"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]

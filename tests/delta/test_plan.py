@@ -7,7 +7,7 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurath.delta.match import Bsdiff, Segment
+from neurath.delta.match import Segment, Suffix
 from neurath.delta.plan import Plan, plan
 from tests.delta.images import pair
 
@@ -16,7 +16,7 @@ UNIT = 1024
 
 def planned(old: bytes, new: bytes, most: int = 1) -> tuple[Plan, list[tuple[int, int]], list[Segment]]:
     units = [(at, at + UNIT) for at in range(0, max(len(old), len(new)) + UNIT, UNIT)]
-    found = Bsdiff().match(old, new)
+    found = Suffix().match(old, new)
     return plan(old, new, units, found, most), units, found
 
 

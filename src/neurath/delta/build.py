@@ -3,6 +3,7 @@ the very core that terminals run. It must never hand out a file that core did no
 
 from __future__ import annotations
 
+import functools
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from neurath.delta import code, insight, native, simulate
 from neurath.delta.encoder import Encoder, Hints
 from neurath.delta.format import IRREGULAR, LARGE, RAW, SIMPLE, SMALL, Head, Kind, most_segments, pack
-from neurath.delta.match import COST_SEGMENT, Bsdiff, Exact, Matcher, Segment, worth
+from neurath.delta.match import COST_SEGMENT, Exact, Matcher, Segment, Suffix, worth
 from neurath.delta.plan import Plan, changed_units, plan
 from neurath.errors import NeurathError, NothingToDo, RefusedError
 from neurath.flash.geometry import Layout
@@ -85,7 +86,9 @@ def build(old: bytes, new: bytes, layout: Layout, wish: Wish | None = None) -> D
     _check_room(old, new, layout)
     pair = Pair(old, new)
     profiles = _profiles(wish)
-    data, planned = min((_made(pair, layout, wish, profile) for profile in profiles), key=lambda made: len(made[0]))
+    found = functools.cache(lambda profile: _matched(pair, replace(wish, profile=profile)))
+    made = (_made(pair, layout, replace(wish, profile=p), found(min(p, SMALL))) for p in profiles)
+    data, planned = min(made, key=lambda one: len(one[0]))
     advice = ""
     if old and not wish.apart and opaque(new) and 2 * len(data) > len(new):
         whole = full(new, layout, replace(wish, profile=RAW))
@@ -125,9 +128,8 @@ def opaque(image: bytes) -> bool:
     return len(image) >= 4096 and all(len(zlib.compress(s, 6)) > OPAQUE * len(s) for s in samples if len(s) > 2048)
 
 
-def _made(pair: Pair, layout: Layout, wish: Wish, profile: int) -> tuple[bytes, Plan]:
-    wish = replace(wish, profile=profile)
-    found, hints = _matched(pair, wish)
+def _made(pair: Pair, layout: Layout, wish: Wish, matched: tuple[list[Segment], Hints]) -> tuple[bytes, Plan]:
+    found, hints = matched
     units = native.units(layout)
     planned = (
         _apart(pair.old, pair.new, units, found)
@@ -163,7 +165,7 @@ def _apart(old: bytes, new: bytes, units: Sequence[tuple[int, int]], found: Sequ
 def _matched(pair: Pair, wish: Wish) -> tuple[list[Segment], Hints]:
     """Segments, and what there is to know about addresses. Each pass compares the images with calls and pointers rewritten
     by the map of the pass before: fewer, longer segments."""
-    matcher = wish.matcher or Bsdiff()
+    matcher = wish.matcher or Suffix()
     hints = Hints(0, wish.address or 0)
     if not pair.old:
         return [], hints

@@ -3,9 +3,10 @@ know flash, sectors or an order."""
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 from typing import Protocol
+
+import neurath.flash._core as _core
 
 #: Copies closer than this on one diagonal are one copy: bytes between them cost less as misses than a segment does.
 BRIDGE = 16
@@ -40,20 +41,30 @@ class Matcher(Protocol):
     def match(self, old: bytes, new: bytes) -> list[Segment]: ...
 
 
-class Bsdiff:
-    """Approximate matching over a suffix array (bsdiff4, 8 bytes of RAM a byte of image), then trimmed and joined."""
+class Suffix:
+    """Approximate matching over a suffix array in C (core/ports/match.c, 4 bytes of RAM a byte of image), the cheapest set of
+    segments, trimmed and joined."""
 
     def match(self, old: bytes, new: bytes) -> list[Segment]:
-        import bsdiff4.core
-
-        control = bsdiff4.core.diff(old, new)[0]
-        found = []
-        at = source = 0
-        for copy, extra, seek in struct.iter_unpack("<QQQ", control):
-            found.append(Segment(at, source, _signed(copy)))
-            at += _signed(copy) + _signed(extra)
-            source += _signed(copy) + _signed(seek)
-        return joined([s for piece in found if (s := _inside(piece, len(old), len(new))) and worth(old, new, s) > 0])
+        room = len(new) // 8 + 16
+        out = _core.ffi.new("uint32_t[]", 3 * room)
+        before, after = _core.ffi.from_buffer(old), _core.ffi.from_buffer(new)
+        task = _core.ffi.new(
+            "struct nrt_likeness *",
+            {
+                "old_image": _core.ffi.cast("uint8_t *", before),
+                "new_image": _core.ffi.cast("uint8_t *", after),
+                "old_size": len(old),
+                "new_size": len(new),
+                "out": out,
+                "room": room,
+            },
+        )
+        count = _core.lib.nrt_match(task)
+        if count < 0:
+            raise MemoryError
+        found = [Segment(*out[3 * k : 3 * k + 3]) for k in range(count)]
+        return joined([s for s in found if worth(old, new, s) > 0])
 
 
 class Exact:
@@ -77,17 +88,6 @@ class Exact:
                     found.append(segment.part(start, at))
                 start = at + 1
         return found
-
-
-def _signed(value: int) -> int:
-    """bsdiff writes sign and magnitude, not two's complement."""
-    return -(value & 0x7FFFFFFFFFFFFFFF) if value >> 63 else value
-
-
-def _inside(segment: Segment, old_size: int, new_size: int) -> Segment | None:
-    start = max(segment.at, segment.at - segment.source)
-    end = min(segment.end, segment.at + old_size - segment.source, new_size)
-    return segment.part(start, end) if end > start else None
 
 
 def hits(old: bytes, new: bytes, segment: Segment) -> int:
