@@ -18,6 +18,7 @@ HEADERS = (
     "ports/host.h",
     "ports/encode.h",
     "ports/encode_small.h",
+    "ports/encode_full.h",
     "ports/decode.h",
     "ports/match.h",
 )

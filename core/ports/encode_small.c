@@ -18,7 +18,7 @@
 #define GAP_GAIN_LARGE 8    /* in profile 3, whose literals cost less */
 #define FAR_COST_LARGE 44
 #define LAZY 8              /* how much better the next place must be */
-#define PRIME_FROM 40       /* literals from which a group is primed */
+#define PRIME_FROM 40       /* literals from which a group may be primed */
 
 struct nrt_encoder {
     struct nrt_task task;
@@ -33,6 +33,7 @@ struct nrt_encoder {
     uint32_t *next;         /* and the next one with the same hash */
     const uint8_t *gone;
     struct nrt_spent *spent;
+    int begun;              /* a group was coded */
 };
 
 /* A writer that also counts what it writes. */
@@ -326,15 +327,18 @@ static uint32_t uncovered(const struct nrt_encoder *e, uint32_t start, uint32_t 
     return n;
 }
 
-static void begin(struct nrt_encoder *e, struct meter *w, uint32_t start, uint32_t end)
+static void begin(struct nrt_encoder *e, struct meter *w, uint32_t start, uint32_t end, int primed)
 {
     if (e->large != NULL) {
         nrt_small_rest(e->model);
         return;
     }
     uint32_t stop = end - start < NRT_PRIME ? end : start + NRT_PRIME;
-    int primed = e->task.old_size > start && uncovered(e, start, end) > PRIME_FROM;
-    nrt_small_reset(e->model);
+    if (e->task.flow != 0 && e->begun)
+        nrt_small_rest(e->model);
+    else
+        nrt_small_reset(e->model);
+    e->begun = 1;
     (void)w->writer.bits.code(&w->writer.bits, 0x8000u, primed);
     if (primed)
         nrt_small_prime(e->model, start, e->task.old_image + start,
@@ -347,8 +351,7 @@ void nrt_encoder_anew(struct nrt_encoder *e, uint32_t from, uint32_t stop)
     nrt_large_teach(e->large, from, e->task.old_image + from, stop - from);
 }
 
-int64_t nrt_encoder_group(struct nrt_encoder *e, uint32_t start, uint32_t end, const uint8_t *gone, uint8_t *out,
-                          uint32_t cap, struct nrt_spent *spent)
+static int64_t code_group(struct nrt_encoder *e, uint32_t start, uint32_t end, int primed, uint8_t *out, uint32_t cap)
 {
     struct meter w;
     uint32_t at = start;
@@ -357,9 +360,7 @@ int64_t nrt_encoder_group(struct nrt_encoder *e, uint32_t start, uint32_t end, c
     w.code = w.writer.bits.code;
     w.counts = NULL;
     w.writer.bits.code = metered;
-    e->gone = gone;
-    e->spent = spent;
-    begin(e, &w, start, end);
+    begin(e, &w, start, end, primed);
     while (i < e->task.n_segments && e->segments[i].at + e->segments[i].len <= start)
         i++;
     while (at < end) {
@@ -369,7 +370,7 @@ int64_t nrt_encoder_group(struct nrt_encoder *e, uint32_t start, uint32_t end, c
             i++;
         } else if (s != NULL && s->at <= at) {
             stop = s->at + s->len < end ? s->at + s->len : end;
-            account(&w, spent != NULL ? &spent->flags : NULL);
+            account(&w, e->spent != NULL ? &e->spent->flags : NULL);
             copy_bytes(e, &w, s, at, stop);
             at = stop;
             i++;
@@ -380,6 +381,53 @@ int64_t nrt_encoder_group(struct nrt_encoder *e, uint32_t start, uint32_t end, c
         }
     }
     return nrt_writer_close(&w.writer);
+}
+
+/* One way of coding a group, and what it leaves behind. */
+struct trial {
+    int64_t used;
+    struct nrt_small model;
+    struct nrt_spent spent;
+    uint8_t out[];
+};
+
+/* Both ways to begin, and the shorter one: what is taught is old, and may be worse than nothing. */
+static int64_t shorter(struct nrt_encoder *e, uint32_t start, uint32_t end, uint8_t *out, uint32_t cap)
+{
+    struct nrt_spent *spent = e->spent;
+    struct nrt_spent before = spent != NULL ? *spent : (struct nrt_spent){0};
+    struct nrt_small model = *e->model;
+    int begun = e->begun;
+    struct trial *plain = malloc(sizeof *plain + cap);
+    if (plain == NULL)
+        return code_group(e, start, end, 1, out, cap);
+    plain->used = code_group(e, start, end, 0, plain->out, cap);
+    plain->model = *e->model;
+    plain->spent = spent != NULL ? *spent : before;
+    *e->model = model;
+    e->begun = begun;
+    if (spent != NULL)
+        *spent = before;
+    int64_t used = code_group(e, start, end, 1, out, cap);
+    if (plain->used >= 0 && (used < 0 || plain->used < used)) {
+        used = plain->used;
+        memcpy(out, plain->out, (size_t)used);
+        *e->model = plain->model;
+        if (spent != NULL)
+            *spent = plain->spent;
+    }
+    free(plain);
+    return used;
+}
+
+int64_t nrt_encoder_group(struct nrt_encoder *e, uint32_t start, uint32_t end, const uint8_t *gone, uint8_t *out,
+                          uint32_t cap, struct nrt_spent *spent)
+{
+    e->gone = gone;
+    e->spent = spent;
+    if (e->large == NULL && e->task.old_size > start && uncovered(e, start, end) > PRIME_FROM)
+        return shorter(e, start, end, out, cap);
+    return code_group(e, start, end, 0, out, cap);
 }
 
 /* ---- the second pass of a matcher ------------------------------------------------------------------------------------ */

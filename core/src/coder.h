@@ -94,6 +94,7 @@ struct nrt_segment {
 };
 
 #define NRT_UNPACK_CHUNK 256
+#define NRT_WINDOW 6144u   /* bytes a full image looks back */
 
 struct nrt_unpack {
     struct nrt_header head;
@@ -111,6 +112,11 @@ struct nrt_unpack {
     struct nrt_segment here;     /* the segment a copy belongs to, whole */
     uint32_t k;                  /* plan position whose first frame begins at `frame` */
     uint32_t frame;
+    uint32_t fresh;              /* 1: the model begins with this frame, else it goes on */
+    uint32_t flowed;             /* plan position it could go on with */
+    uint8_t *window;             /* NRT_WINDOW bytes made last, of a full image that copies from them; else NULL */
+    uint32_t turn;               /* where in it the next byte goes */
+    uint32_t past;               /* bytes in it */
     uint32_t at;                 /* new offset of the next byte */
     uint32_t filled;             /* of `out` */
     struct nrt_reader reader;
@@ -142,6 +148,11 @@ extern const struct nrt_coder nrt_coder_raw;
 extern const struct nrt_coder nrt_coder_simple;
 extern const struct nrt_coder nrt_coder_small;
 extern const struct nrt_coder nrt_coder_large;   /* only with NRT_WITH_LARGE */
+
+const struct nrt_coder *nrt_coder_of(uint32_t profile);
+/* `u->frame` stands at the first frame of plan position k. (units.c) */
+int nrt_unpack_seek(struct nrt_unpack *u, uint32_t k);
+#define NRT_AFRESH (NRT_MAX_ORDER + 1u)   /* u->flowed: the model stands nowhere */
 
 /* What profile 3 does as profile 2 does it. */
 void nrt_small_coder_open(struct nrt_unpack *u);

@@ -67,7 +67,7 @@ static int large_start(struct nrt_unpack *u, uint32_t end)
     (void)end;
     if (rc < 0)
         return rc;
-    if (u->head.apart != 0 ? m->begun != u->head.body : u->at != own.base) {
+    if (u->head.apart != 0 || u->head.flow != 0 ? m->begun != u->head.body : u->at != own.base) {
         /* The model goes on only where it has just been. */
         nrt_small_rest(u->small);
         return m->begun == m->next ? NRT_OK : NRT_E_STATE;

@@ -26,7 +26,12 @@ void nrt_small_coder_open(struct nrt_unpack *u)
 
 static int small_begin(struct nrt_unpack *u)
 {
-    nrt_small_reset(u->small);
+    if (u->fresh != 0) {
+        nrt_small_reset(u->small);
+        u->past = 0;
+    } else {
+        nrt_small_rest(u->small);
+    }
     nrt_range_open(&u->range, &u->reader);
     return u->range.fault;
 }
@@ -100,13 +105,31 @@ static int far_copy(struct nrt_unpack *u, uint32_t room)
     return copy_part(u, s.from, s.len);
 }
 
+/* The same in a full image: bytes that were made before, inside the window and the stretch of literals, or refused. */
+static int back_copy(struct nrt_unpack *u, uint32_t room)
+{
+    uint32_t distance = 0;
+    uint32_t len = 0;
+    int rc = nrt_small_back(u->small, &u->range.bits, &distance, &len);
+    if (rc == NRT_OK)
+        rc = u->range.fault;
+    if (rc == NRT_OK && (len == 0 || len > room || distance == 0 || distance > u->past))
+        rc = NRT_E_BOUND;
+    while (rc == NRT_OK && len-- > 0) {
+        uint8_t byte = u->window[u->turn < distance ? u->turn + NRT_WINDOW - distance : u->turn - distance];
+        nrt_small_remember(u->small, byte);
+        rc = nrt_unpack_put(u, byte);
+    }
+    return rc;
+}
+
 int nrt_small_coder_literal(struct nrt_unpack *u, uint32_t len)
 {
     uint32_t end = u->at + len;
     while (u->at < end) {
         int rc = NRT_OK;
-        if (u->head.old_size > 0 && nrt_small_item(u->small, &u->range.bits, u->at, 0))
-            rc = far_copy(u, end - u->at);
+        if ((u->head.old_size > 0 || u->window != NULL) && nrt_small_item(u->small, &u->range.bits, u->at, 0))
+            rc = u->window != NULL ? back_copy(u, end - u->at) : far_copy(u, end - u->at);
         else
             rc = nrt_unpack_put(u, u->voice->literal(u->small, &u->range.bits, u->at, 0));
         if (rc < 0 || u->range.fault < 0)

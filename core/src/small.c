@@ -132,7 +132,7 @@ static uint8_t code_byte(struct nrt_bits *b, const struct eight *t, uint8_t byte
     return (uint8_t)node;
 }
 
-static void remember(struct nrt_small *m, uint8_t byte)
+void nrt_small_remember(struct nrt_small *m, uint8_t byte)
 {
     m->last[2] = m->last[1];
     m->last[1] = m->last[0];
@@ -149,7 +149,7 @@ uint8_t nrt_small_literal(struct nrt_small *m, struct nrt_bits *b, uint32_t at, 
                        m->last[1] | odd << 8 | 1u << 17, 0},
                       m->literal_weight[8 * odd]};
     byte = code_byte(b, &t, byte);
-    remember(m, byte);
+    nrt_small_remember(m, byte);
     m->history <<= 1;
     m->run = 0;
     return byte;
@@ -254,7 +254,7 @@ uint8_t nrt_small_copied(struct nrt_small *m, struct nrt_bits *b, const struct n
         m->run++;
     }
     m->history = m->history << 1 | (uint32_t)missed;
-    remember(m, byte);
+    nrt_small_remember(m, byte);
     nrt_small_field(m, byte);
     return byte;
 }
@@ -305,6 +305,18 @@ static uint32_t zigzag(uint32_t d)
 static uint32_t unzigzag(uint32_t z)
 {
     return (z & 1u) != 0 ? ~(z >> 1) : z >> 1;
+}
+
+int nrt_small_back(struct nrt_small *m, struct nrt_bits *b, uint32_t *distance, uint32_t *len)
+{
+    int fault = NRT_OK;
+    uint32_t half = code_number(b, m->number[0], *distance == m->diagonal ? 0 : (*distance + 1u) >> 1, &fault);
+    /* Slot 0 is no node of a number. */
+    if (half != 0)
+        m->diagonal = 2u * half - (uint32_t)code_slot(b, &m->number[0][0], (int)(*distance & 1u));
+    *distance = m->diagonal;
+    *len = code_number(b, m->number[1], *len - 1u, &fault) + 1u;
+    return fault;
 }
 
 int nrt_small_far(struct nrt_small *m, struct nrt_bits *b, struct nrt_segment *s)

@@ -89,6 +89,10 @@ uint8_t nrt_small_literal(struct nrt_small *m, struct nrt_bits *b, uint32_t at, 
 int nrt_small_item(struct nrt_small *m, struct nrt_bits *b, uint32_t at, int copy);
 /* Where a copy among literals reads, and how far: new offset `s->at` is known, the rest is coded. */
 int nrt_small_far(struct nrt_small *m, struct nrt_bits *b, struct nrt_segment *s);
+/* A copy in a full image: how far back, and how far. */
+int nrt_small_back(struct nrt_small *m, struct nrt_bits *b, uint32_t *distance, uint32_t *len);
+/* A byte that was copied: it is among the last ones. */
+void nrt_small_remember(struct nrt_small *m, uint8_t byte);
 /* Teaches the literals `n` old bytes, without coding them. `at` is the offset of the first. */
 void nrt_small_prime(struct nrt_small *m, uint32_t at, const uint8_t *old, uint32_t n);
 /* Numbers of the control table; *fault is set where the bits say no number. */

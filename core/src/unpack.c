@@ -10,6 +10,7 @@
 #define FLAG_SAVES 0x02u
 #define FLAG_APART 0x04u
 #define FLAG_JOINT 0x08u
+#define FLAG_FLOW 0x10u
 #ifdef NRT_WITH_LARGE   /* Linux terminals and servers; where it is not, profile 3 is refused and large.c stays out */
 #define MAX_PROFILE 3u
 #define MORE_CODERS , &nrt_coder_large
@@ -33,22 +34,28 @@ _Static_assert(sizeof(struct nrt_small) <= SMALL_ROOM, "SMALL_ROOM is too small"
 _Static_assert(sizeof(struct nrt_large) <= LARGE_ROOM, "LARGE_ROOM is too small");
 _Static_assert(sizeof(struct nrt_segment) == 12 && sizeof(struct nrt_save) == 8, "tables are packed");
 
-static const struct nrt_coder *coder_of(uint32_t profile)
+const struct nrt_coder *nrt_coder_of(uint32_t profile)
 {
     static const struct nrt_coder *const coders[MAX_PROFILE + 1u] = {&nrt_coder_raw, &nrt_coder_simple, &nrt_coder_small MORE_CODERS};
     return coders[profile];
 }
 
-static uint32_t model_room(uint32_t profile)
+/* A full image copies from what it has just made: from a window behind the model of profile 2. */
+static uint32_t window_of(const struct nrt_header *h)
 {
-    return profile == NRT_PROFILE_LARGE ? LARGE_ROOM : SMALL_ROOM;
+    return h->flow != 0 && h->old_size == 0 && h->profile == NRT_PROFILE_SMALL ? NRT_WINDOW : 0;
+}
+
+static uint32_t model_room(const struct nrt_header *h)
+{
+    return (h->profile == NRT_PROFILE_LARGE ? LARGE_ROOM : SMALL_ROOM) + window_of(h);
 }
 
 static uint32_t workspace_of(const struct nrt_header *h)
 {
     uint32_t n = ALIGN + STATE_ROOM + ALIGNED(h->n_segments * 12u) + ALIGNED(h->n_saves * 8u) + ALIGNED(h->n_order * 2u);
     if (h->profile >= NRT_PROFILE_SMALL)
-        return n + ALIGNED(model_room(h->profile)) + ALIGNED(h->n_segments * 2u);
+        return n + ALIGNED(model_room(h)) + ALIGNED(h->n_segments * 2u);
     return h->profile == 0 ? n : n + ALIGNED(MODEL_ROOM);
 }
 
@@ -84,9 +91,10 @@ static int read_fixed(const struct nrt_layout *l, struct nrt_reader *r, struct n
     h->profile = b[4] & 0x0Fu;
     h->isa = b[4] >> 4;
     *flags = b[5];
-    if (h->profile > MAX_PROFILE || h->isa > (h->profile < NRT_PROFILE_SMALL ? 0 : MAX_ISA) || (*flags & ~(FLAG_ADDRESS | FLAG_SAVES | FLAG_APART | FLAG_JOINT)) != 0)
+    if (h->profile > MAX_PROFILE || h->isa > (h->profile < NRT_PROFILE_SMALL ? 0 : MAX_ISA) || (*flags & ~(FLAG_ADDRESS | FLAG_SAVES | FLAG_APART | FLAG_JOINT | FLAG_FLOW)) != 0)
         return NRT_E_FORMAT;
     h->apart = (*flags & FLAG_APART) != 0;
+    h->flow = (*flags & FLAG_FLOW) != 0;
     h->joint = 1;
     if ((*flags & FLAG_ADDRESS) != 0 && (rc = nrt_reader_varint(r, &h->address)) < 0)
         return rc;
@@ -97,6 +105,9 @@ static int read_fixed(const struct nrt_layout *l, struct nrt_reader *r, struct n
             return rc;
         h->base = (uint32_t)b[0] | (uint32_t)b[1] << 8;
     }
+    /* What an earlier frame taught must be there after any cut: nothing it read may have gone. */
+    if (h->flow != 0 && (h->profile < NRT_PROFILE_SMALL || (h->apart == 0 && h->old_size != 0)))
+        return NRT_E_FORMAT;
     if ((rc = read_bytes(r, b, 5)) < 0)
         return rc;
     h->crc = (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
@@ -222,7 +233,7 @@ static uint8_t *carve(struct nrt_ram *ram, uint32_t len)
 
 static int read_segment(struct nrt_unpack *u, const struct nrt_segment *last, struct nrt_segment *s)
 {
-    const struct nrt_coder *coder = coder_of(u->head.profile);
+    const struct nrt_coder *coder = nrt_coder_of(u->head.profile);
     uint32_t gap, turn;
     uint64_t at, from;
     int rc = coder->number(u, NRT_FIELD_GAP, &gap);
@@ -245,7 +256,7 @@ static int read_segment(struct nrt_unpack *u, const struct nrt_segment *last, st
 
 static int read_control(struct nrt_unpack *u)
 {
-    const struct nrt_coder *coder = coder_of(u->head.profile);
+    const struct nrt_coder *coder = nrt_coder_of(u->head.profile);
     struct nrt_segment last = {0, 0, 0};
     uint32_t i;
     int rc;
@@ -275,70 +286,14 @@ static int check_order(const struct nrt_unpack *u)
     return NRT_OK;
 }
 
-/* Image offsets of the unit at plan position k that lie inside the new image. */
-static int clip(const struct nrt_unpack *u, uint32_t k, uint32_t *start, uint32_t *end)
+static void take_model(struct nrt_unpack *u, const struct nrt_header *h, struct nrt_ram *room)
 {
-    struct nrt_span span;
-    int rc = nrt_unit_span(u->layout, u->order[k], &span);
-    if (rc < 0)
-        return rc;
-    *start = span.base;
-    *end = span.base + span.len < u->head.new_size ? span.base + span.len : u->head.new_size;
-    return NRT_OK;
-}
-
-/* Reads the length of the frame at *at; afterwards the reader stands on its first byte and ends where it ends. */
-static int enter_frame(struct nrt_unpack *u, uint32_t *at)
-{
-    uint32_t length;
-    int rc;
-    nrt_reader_set(&u->reader, u->file, *at, u->file->size);
-    rc = nrt_reader_varint(&u->reader, &length);
-    if (rc < 0)
-        return rc;
-    *at = nrt_reader_at(&u->reader);
-    if (length > u->file->size - *at)
-        return NRT_E_FORMAT;
-    nrt_reader_set(&u->reader, u->file, *at, *at + length);
-    *at += length;
-    return NRT_OK;
-}
-
-/* Steps over the frames of the unit at u->k. */
-static int skip_unit(struct nrt_unpack *u)
-{
-    uint32_t off = 0;
-    uint32_t end = 0;
-    uint32_t frame = u->frame;
-    int rc = clip(u, u->k, &off, &end);
-    for (; rc == NRT_OK && off < end; off += u->head.group)
-        rc = enter_frame(u, &frame);
-    if (rc < 0)
-        return rc;
-    u->frame = frame;
-    u->k++;
-    return NRT_OK;
-}
-
-static int seek(struct nrt_unpack *u, uint32_t k)
-{
-    int rc = NRT_OK;
-    if (k < u->k) {
-        u->k = 0;
-        u->frame = u->head.body;
-    }
-    while (rc == NRT_OK && u->k < k)
-        rc = skip_unit(u);
-    return rc;
-}
-
-static void take_model(struct nrt_unpack *u, uint32_t profile, struct nrt_ram *room, uint32_t segments)
-{
-    if (profile == 1)
+    if (h->profile == 1)
         u->model = (struct nrt_simple *)(void *)carve(room, MODEL_ROOM);
-    if (profile >= NRT_PROFILE_SMALL) {
-        u->small = (struct nrt_small *)(void *)carve(room, model_room(profile));
-        u->by_old = (uint16_t *)(void *)carve(room, segments * 2u);
+    if (h->profile >= NRT_PROFILE_SMALL) {
+        u->small = (struct nrt_small *)(void *)carve(room, model_room(h));
+        u->window = window_of(h) != 0 ? (uint8_t *)u->small + SMALL_ROOM : NULL;
+        u->by_old = (uint16_t *)(void *)carve(room, h->n_segments * 2u);
     }
 }
 
@@ -360,22 +315,24 @@ int nrt_unpack_open(struct nrt_unpack **out, const struct nrt_layout *l, const s
     u->order = (uint16_t *)(void *)carve(&workspace, h.n_order * 2u);
     u->layout = l;
     u->file = f;
-    take_model(u, h.profile, &workspace, h.n_segments);
+    u->fresh = 1;
+    u->flowed = NRT_AFRESH;
+    take_model(u, &h, &workspace);
     nrt_reader_set(&u->reader, f, 0, f->size);
     if ((rc = read_head(l, &u->reader, &u->head, u)) < 0)
         return rc;
     /* The tables are as long as the first reading said: a file that changes between two reads is refused. */
     if (memcmp(&h, &u->head, sizeof h) != 0)
         return NRT_E_READ;
-    if (coder_of(h.profile)->open != NULL)
-        coder_of(h.profile)->open(u);
+    if (nrt_coder_of(h.profile)->open != NULL)
+        nrt_coder_of(h.profile)->open(u);
     u->frame = h.body;
-    if ((rc = check_order(u)) < 0 || (rc = read_control(u)) < 0 || (rc = seek(u, h.n_order)) < 0)
+    if ((rc = check_order(u)) < 0 || (rc = read_control(u)) < 0 || (rc = nrt_unpack_seek(u, h.n_order)) < 0)
         return rc;
     if (u->frame != f->size)
         return NRT_E_FORMAT;   /* bytes after the last frame */
     *out = u;
-    return seek(u, 0);
+    return nrt_unpack_seek(u, 0);
 }
 
 const struct nrt_header *nrt_unpack_info(const struct nrt_unpack *u)
@@ -396,88 +353,5 @@ int nrt_unpack_save(const struct nrt_unpack *u, uint32_t i, struct nrt_save *out
     if (i >= u->head.n_saves)
         return NRT_E_ARG;
     *out = u->saves[i];
-    return NRT_OK;
-}
-
-/* ---- decoding ------------------------------------------------------------------------------------------------------ */
-
-static int flush(struct nrt_unpack *u)
-{
-    uint32_t n = u->filled;
-    u->filled = 0;
-    return n == 0 ? NRT_OK : u->sink.put(u->sink.ctx, u->out, n);
-}
-
-int nrt_unpack_put(struct nrt_unpack *u, uint8_t byte)
-{
-    u->out[u->filled++] = byte;
-    u->at++;
-    return u->filled == sizeof u->out ? flush(u) : NRT_OK;
-}
-
-/* Index of the first segment that ends after `at`. */
-static uint32_t find_segment(const struct nrt_unpack *u, uint32_t at)
-{
-    uint32_t low = 0;
-    uint32_t high = u->head.n_segments;
-    while (low < high) {
-        uint32_t mid = low + (high - low) / 2;
-        if (u->segments[mid].at + u->segments[mid].len > at)
-            high = mid;
-        else
-            low = mid + 1;
-    }
-    return low;
-}
-
-static int decode_group(struct nrt_unpack *u, uint32_t end)
-{
-    const struct nrt_coder *coder = coder_of(u->head.profile);
-    uint32_t i = find_segment(u, u->at);
-    int rc = coder->begin(u);
-    if (rc == NRT_OK && coder->start != NULL)
-        rc = coder->start(u, end);
-    while (rc == NRT_OK && u->at < end) {
-        const struct nrt_segment *s = i < u->head.n_segments ? &u->segments[i] : NULL;
-        uint32_t stop = end;
-        if (s != NULL && s->len == 0) {
-            i++;   /* it only tells the map something */
-        } else if (s != NULL && s->at <= u->at) {
-            u->here = *s;
-            if (s->at + s->len < stop)
-                stop = s->at + s->len;
-            rc = coder->copy(u, s->from + (u->at - s->at), stop - u->at);
-            i++;
-        } else {
-            if (s != NULL && s->at < stop)
-                stop = s->at;
-            rc = coder->literal(u, stop - u->at);
-        }
-    }
-    return rc < 0 ? rc : coder->end(u);
-}
-
-int nrt_unpack_unit(struct nrt_unpack *u, struct nrt_core *c, uint32_t k, struct nrt_sink sink)
-{
-    uint32_t off, end, frame;
-    int rc;
-    if (k >= u->head.n_order)
-        return NRT_E_ARG;
-    if ((rc = seek(u, k)) < 0 || (rc = clip(u, k, &off, &end)) < 0)
-        return rc;
-    u->core = c;
-    u->sink = sink;
-    u->at = off;
-    u->filled = 0;
-    frame = u->frame;
-    while (u->at < end) {
-        uint32_t stop = end - u->at < u->head.group ? end : u->at + u->head.group;
-        if ((rc = enter_frame(u, &frame)) < 0 || (rc = decode_group(u, stop)) < 0)
-            return rc;
-    }
-    if ((rc = flush(u)) < 0)
-        return rc;
-    u->frame = frame;
-    u->k = k + 1;
     return NRT_OK;
 }

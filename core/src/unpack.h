@@ -25,6 +25,7 @@ struct nrt_header {
     uint32_t isa;          /* whose instructions are predicted; 0: none, bytes */
     uint32_t address;      /* where the first byte of the image is mapped, 0 where nobody needs to know */
     uint32_t apart;        /* 1: made for an old image that stays whole elsewhere; never rewritten in place */
+    uint32_t flow;         /* 1: the model goes on from the first frame to the last; never where old bytes go away */
     uint32_t old_size;     /* 0: a full image */
     uint32_t new_size;
     uint32_t base;         /* low half of the old image's CRC-32: a wrong base is named before anything is decoded */
@@ -57,7 +58,8 @@ const struct nrt_header *nrt_unpack_info(const struct nrt_unpack *u);
 int nrt_unpack_order(const struct nrt_unpack *u, uint32_t k, uint32_t *unit);
 int nrt_unpack_save(const struct nrt_unpack *u, uint32_t i, struct nrt_save *out);
 /* Decodes the whole commit unit at plan position k into the sink: exactly the unit's bytes that lie inside the new image,
- * in order, group by group. Bounded: work is at most a constant times output plus the frame's length.
+ * in order, group by group. Bounded: work is at most a constant times output plus the frame's length; where the model goes
+ * on from unit to unit (`flow`), those before this one are decoded first, into nothing, unless they just were.
  * `first_sector_only` decoding does not exist: units are the grain. */
 int nrt_unpack_unit(struct nrt_unpack *u, struct nrt_core *c, uint32_t k, struct nrt_sink sink);
 

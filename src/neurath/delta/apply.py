@@ -166,10 +166,15 @@ def _small(head: Head, old: bytes, groups_: Sequence[tuple[tuple[int, int], byte
     new = bytearray(old[: head.new_size].ljust(head.new_size, b"\xff"))
     try:
         map_ = _map(head)
+        model = None
         for (start, end), frame in groups_:
             range_ = Range(frame)
             map_.here = None
-            new[start:end] = bytes(oracle.Model(range_.bit, map_).group(old, start, end))
+            if model is None or not head.flow:
+                model = oracle.Model(range_.bit, map_)
+                model.window = bytearray() if head.flow and not old else None
+            model.go_on(range_.bit)
+            new[start:end] = bytes(model.group(old, start, end))
             range_.close()
     except ValueError as fault:
         raise malformed(str(fault)) from None
@@ -188,7 +193,7 @@ def _large(
         map_ = _map(head)
         ranges = [Range(frame) for _, frame in groups_]
         frames = [((start, end), unit_of[start], r.bit) for ((start, end), _), r in zip(groups_, ranges, strict=True)]
-        made = oracle_large.decode(old, frames, map_, units, head.apart)
+        made = oracle_large.decode(old, frames, map_, units, head.apart or head.flow)
         for ((start, end), _), r, group in zip(groups_, ranges, made, strict=True):
             new[start:end] = bytes(group)
             r.close()

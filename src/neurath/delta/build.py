@@ -18,6 +18,8 @@ from neurath.flash.geometry import Layout
 
 #: RAM of the decoder of profile 2 without its tables, and of each segment in them (core/src/unpack.c), in bytes.
 SMALL_FIXED, SMALL_SEGMENT = 13728, 14
+#: What a full image of profile 2 looks back on besides, where its model goes on.
+WINDOW = 6144
 #: The same of profile 3, for terminals that run Linux; and what covers it with every table at its longest.
 LARGE_FIXED, LARGE_WORKSPACE = 3826592, 4000000
 #: And of profile 1 (profile 0 takes less).
@@ -56,7 +58,8 @@ class Delta:
 class Wish:
     """How a file is to be made. `profile` None: what is smallest in `workspace`, the most RAM in bytes the decoder may take
     (it bounds the number of segments too). `apart`: for an old image that stays whole elsewhere, never in place. `passes`:
-    of matching, with what the one before has found out about addresses."""
+    of matching, with what the one before has found out about addresses. `flow` False: every group begins anew, though the
+    model could go on."""
 
     profile: int | None = None
     apart: bool = False
@@ -64,6 +67,7 @@ class Wish:
     matcher: Matcher | None = None
     workspace: int = 20480
     passes: int = 3
+    flow: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +225,7 @@ def _assembled(pair: Pair, layout: Layout, wish: Wish, planned: Plan, hints: Hin
     encoder = None
     if wish.profile in (SMALL, LARGE):
         segments = _with_hints(pair, segments, planned.gone, room - len(segments))
-        encoder = Encoder(old, new, segments, hints, large=wish.profile == LARGE)
+        encoder = Encoder(old, new, segments, hints, "large" if wish.profile == LARGE else "small")
     head = Head(
         profile=wish.profile,
         old_size=len(old),
@@ -238,12 +242,35 @@ def _assembled(pair: Pair, layout: Layout, wish: Wish, planned: Plan, hints: Hin
         apart=wish.apart,
         joint=planned.joint,
     )
+    if not old and _flows(wish, len(planned.order)):
+        return _flowing(new, layout, wish, head)
     if encoder:
         sizes = (len(old), len(new), layout.group)
         joint = None if wish.apart else planned.joint
-        return pack(head, code.small_frames(encoder, units, planned.order, sizes, joint))
+        packed = pack(head, code.small_frames(encoder, units, planned.order, sizes, joint))
+        if not wish.apart or not wish.flow or wish.profile == LARGE:
+            return packed
+        goes_on = Encoder(old, new, segments, hints, "flow")
+        flowing = pack(replace(head, flow=True), code.small_frames(goes_on, units, planned.order, sizes, None))
+        return min(packed, flowing, key=len)
     ranges = code.groups(units, planned.order, len(new), layout.group)
     return pack(head, code.frames(wish.profile, old, new, segments, ranges))
+
+
+def _flows(wish: Wish, units: int) -> bool:
+    """Whether a full image may go on from group to group: its decoder can, and has room for what it looks back on."""
+    if wish.profile == SMALL:
+        return wish.flow and SMALL_FIXED + WINDOW + 2 * units <= wish.workspace
+    return wish.flow and wish.profile == LARGE
+
+
+def _flowing(new: bytes, layout: Layout, wish: Wish, head: Head) -> bytes:
+    """A full image whose model goes on: what the decoder forgot in a power cut it decodes again, for nothing it reads goes."""
+    head = replace(head, flow=True)
+    if wish.profile == SMALL:
+        return pack(head, code.whole_frames(new, layout.group))
+    encoder = Encoder(b"", new, [], Hints(), "large")
+    return pack(head, code.small_frames(encoder, native.units(layout), head.order, (0, len(new), layout.group), None))
 
 
 def _unit_shift(units: Sequence[tuple[int, int]], group: int) -> int:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import neurath.flash._core as _core
-from neurath.delta.encoder import GRAIN, Encoder, Hints
+from neurath.delta.encoder import GRAIN, Encoder, Hints, Whole
 from neurath.delta.format import RAW, SMALL, numbers, varint
 from neurath.delta.match import Segment
 
@@ -68,6 +68,12 @@ def _literals(new: bytes, segments: Sequence[Segment], start: int, end: int) -> 
             out.append(new[at : max(at, s.at)])
             at = min(s.end, end)
     return b"".join([*out, new[at:end]])
+
+
+def whole_frames(new: bytes, group: int) -> list[bytes]:
+    """A full image in profile 2 whose model goes on, in image order."""
+    whole = Whole(new, group)
+    return [whole.frame() for _ in range(0, len(new), group)]
 
 
 #: Old bytes that teach profile 3 at most, where the old image stays (core/src/large.h); in place those of the unit do.

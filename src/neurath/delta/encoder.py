@@ -5,10 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import neurath.flash._core as _core
 from neurath.delta.match import Segment
 
+#: Profile 2, group by group or going on through the file; profile 3.
+Model = Literal["small", "flow", "large"]
 #: Old bytes one mark of `gone` stands for.
 GRAIN = 64
 
@@ -40,8 +43,8 @@ class Spent:
 class Encoder:
     """Holds both images and the map of their segments while groups are coded."""
 
-    def __init__(self, old: bytes, new: bytes, segments: Sequence[Segment], hints: Hints, *, large: bool = False) -> None:
-        self.large = large
+    def __init__(self, old: bytes, new: bytes, segments: Sequence[Segment], hints: Hints, model: Model = "small") -> None:
+        self.large = model == "large"
         self._old, self._new = _core.ffi.from_buffer(old), _core.ffi.from_buffer(new)
         self._segments = _core.ffi.new(
             "uint32_t[]", [v & 0xFFFFFFFF for s in segments for v in (s.at, s.source, s.length)] or [0]
@@ -64,7 +67,8 @@ class Encoder:
                 "isa": hints.isa,
                 "address": hints.address,
                 "also": hints.also,
-                "large": large,
+                "large": model == "large",
+                "flow": model == "flow",
             },
         )
         state = _core.lib.nrt_encoder_open(task)
@@ -103,6 +107,23 @@ class Encoder:
         s = self._spent
         flags, misses, literals, copies = (v / 8 / 65536 for v in (s.flags, s.misses, s.literals, s.copies))
         return Spent(flags, misses, literals, copies, s.missed, s.literal)
+
+
+class Whole:
+    """A full image in profile 2 whose model goes on: its copies are chosen when it is made, its frames come in image order."""
+
+    def __init__(self, image: bytes, group: int) -> None:
+        self._image, self._group = _core.ffi.from_buffer(image), group
+        state = _core.lib.nrt_whole_open(_core.ffi.cast("uint8_t *", self._image), len(image), group)
+        if state == _core.ffi.NULL:
+            raise MemoryError
+        self._state = _core.ffi.gc(state, _core.lib.nrt_whole_close)
+
+    def frame(self) -> bytes:
+        """That of the next group."""
+        room = 4 * self._group + 64
+        out = _core.ffi.new("uint8_t[]", room)
+        return _taken(out, _core.lib.nrt_whole_group(self._state, out, room))
 
 
 def _taken(buffer: object, used: int) -> bytes:

@@ -19,7 +19,7 @@ MAX_SEGMENTS, MAX_SAVES, MAX_ORDER = 512, 64, 4096
 MAX_JOINT = 6
 #: Of profile 3.
 LARGE_SEGMENTS = 4096
-_ADDRESS, _SAVES, _APART, _JOINT = 0x01, 0x02, 0x04, 0x08
+_ADDRESS, _SAVES, _APART, _JOINT, _FLOW = 0x01, 0x02, 0x04, 0x08, 0x10
 #: Unit shift of a memory map whose sectors are of several sizes.
 IRREGULAR = 7
 
@@ -41,7 +41,7 @@ class Head:
     Sizes in bytes; `base` is the low half of the old image's CRC-32 (0 for a full image), `crc` the CRC-32 over old and
     new image, one after the other; `order` are commit units in plan order; every unit of the memory map is
     `group << unit_shift` long, or it is IRREGULAR; `apart` says that old bytes never go away (not in place); `joint`
-    units in plan order are committed at once.
+    units in plan order are committed at once; `flow`: the model goes on from the first frame to the last.
     """
 
     profile: int
@@ -59,6 +59,7 @@ class Head:
     address: int = 0
     apart: bool = False
     joint: int = 1
+    flow: bool = False
 
     @property
     def kind(self) -> Kind:
@@ -78,7 +79,7 @@ def varint(value: int) -> bytes:
 def pack(head: Head, frames: Sequence[bytes]) -> bytes:
     """The whole file; frames are those of the groups of each unit, in plan order."""
     flags = (_ADDRESS if head.address else 0) | (_SAVES if head.saves else 0) | (_APART if head.apart else 0)
-    flags |= _JOINT if head.joint > 1 else 0
+    flags |= (_JOINT if head.joint > 1 else 0) | (_FLOW if head.flow else 0)
     out = [MAGIC, bytes((head.isa << 4 | head.profile, flags))]
     if head.address:
         out.append(varint(head.address))
@@ -187,12 +188,14 @@ def parse(data: bytes) -> tuple[Head, list[bytes]]:
     if (
         kind & 0x0F not in PROFILES
         or kind >> 4 > (MAX_ISA if kind & 0x0F >= SMALL else 0)
-        or flags & ~(_ADDRESS | _SAVES | _APART | _JOINT)
+        or flags & ~(_ADDRESS | _SAVES | _APART | _JOINT | _FLOW)
     ):
         raise malformed("it asks for a profile or a flag this version does not know")
     address = r.varint() if flags & _ADDRESS else 0
     old_size, new_size = r.varint(), r.varint()
     base = struct.unpack("<H", r.take(2))[0] if old_size else 0
+    if flags & _FLOW and (kind & 0x0F < SMALL or (old_size and not flags & _APART)):
+        raise malformed("its model cannot go on from group to group")
     crc = struct.unpack("<I", r.take(4))[0]
     grain = r.take(1)[0]
     if not 6 <= grain & 31 <= 24 or new_size == 0:
@@ -222,6 +225,7 @@ def parse(data: bytes) -> tuple[Head, list[bytes]]:
         address=address,
         apart=bool(flags & _APART),
         joint=joint,
+        flow=bool(flags & _FLOW),
     )
     frames = []
     while r.at < len(data):

@@ -17,6 +17,7 @@ _TRUST = (0, 110, 150, 180, 200, 215, 228, 240)
 _RATE = (128, 85, 60, 44, 34, 28, 24, 22)
 _CLASS = (0, 1, 2, 3, 3, 2, 4, 2, 5, 6, 6, 6, 6, 5, 7, 0)
 FLAGS, POOL, CACHE = 128, 512, 64
+WINDOW = 6144
 
 
 def hashed(a: int, b: int) -> int:
@@ -166,6 +167,7 @@ class Model:
         self.pool = [Slots(POOL) for _ in range(5)]
         self.numbers = [Slots(192), Slots(192)]
         self.item = Slots(4, 500)
+        self.window: bytearray | None = None  # of a full image that copies from itself
         self.flag_mix = [Mixer([24000, 8000, 8000, 8000, 8000]) for _ in range(32)]
         self.miss_mix = [Mixer([4000] + [11000] * 5) for _ in range(16)]
         self.literal_mix = [Mixer([8000] + [16000] * 4) for _ in range(16)]
@@ -283,6 +285,10 @@ class Model:
     def here(self, segment: Segment) -> None:
         self.map.here, self.diagonal, self.field = segment, segment.diagonal, Field()
 
+    def go_on(self, code: Bit) -> None:
+        """Section 8.7: the next group, with what was learned."""
+        self.code, self.map.here, self.field = code, None, Field()
+
     def group(self, old: bytes, start: int, end: int) -> Iterator[int]:
         """The bytes of one group."""
         if self.code(0x8000):
@@ -295,6 +301,12 @@ class Model:
             segment = next((s for s in self.map.segments if s.length and s.at <= at < s.end), None)
             if segment:
                 self.here(segment)
+            elif self.window is not None:
+                made = self._again(at, end)
+                yield from made
+                self.window += made
+                at += len(made)
+                continue
             else:
                 segment = self._item(old, at, min([end, *(s.at for s in self.map.segments if s.length and s.at > at)]))
             stop = at + 1 if segment is None else min(end, segment.end)
@@ -305,6 +317,24 @@ class Model:
                 for i in range(at, stop):
                     yield self.copied(old, i, i + segment.diagonal, part)
             at = stop
+
+    def _again(self, at: int, end: int) -> bytes:
+        """Section 8.7: a literal of a full image, or bytes that were made before."""
+        assert self.window is not None
+        self.far = self.item.bit(self.code, self.far | (at & 1) << 1)
+        if not self.far:
+            return bytes((self.literal(at),))
+        half = self._number(self.numbers[0])
+        if half:
+            self.diagonal = 2 * half - self.numbers[0].bit(self.code, 0)
+        length = self._number(self.numbers[1]) + 1
+        if length > end - at or not 1 <= self.diagonal <= min(len(self.window), WINDOW):
+            raise ValueError("a copy leaves what was made")
+        out = bytearray()
+        for _ in range(length):
+            out.append((self.window + out)[-self.diagonal])
+            self.last = [out[-1], *self.last[:2]]
+        return bytes(out)
 
     def _item(self, old: bytes, at: int, stop: int) -> Segment | None:
         if not old:
