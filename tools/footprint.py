@@ -10,7 +10,19 @@ import tempfile
 from pathlib import Path
 
 CORE = Path(__file__).resolve().parents[1] / "core"
-DECODER = ("reader", "rangecoder", "unpack", "units", "coder_raw", "coder_simple", "coder_small", "small", "mixer", "map", "predict")
+DECODER = (
+    "reader",
+    "rangecoder",
+    "unpack",
+    "units",
+    "coder_raw",
+    "coder_simple",
+    "coder_small",
+    "small",
+    "mixer",
+    "map",
+    "predict",
+)
 ISAS = ("thumb", "arm")
 FLAGS = ("-mcpu=cortex-m0plus", "-mthumb", "-Os", "-std=c11", "-ffreestanding", "-ffunction-sections", "-Wall", "-Werror")
 #: memcpy, memset and memcmp are all the core wants of a C library; a chip without one has these two headers.
