@@ -24,7 +24,7 @@ from neurath.flash.geometry import Model, model_to_toml, simple_layout
 from neurath.flash.native import need
 from neurath.ids import Floor, ModelName, digest
 from neurath.server.app import FLUSH, Server, application
-from neurath.server.ddi import Policy
+from neurath.server.device import Policy
 from neurath.server.delivery import tickets
 from neurath.server.delivery.calls import Delivery
 from neurath.server.delivery.riding import ServerRiding

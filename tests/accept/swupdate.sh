@@ -4,6 +4,7 @@
 set -u
 HERE=$(dirname "$(realpath "$0")"); PYTHON=${1:-python3}
 WORK=$(mktemp -d); SERVER=
+export TMPDIR=$WORK  # the sockets of swupdate too: another one may run on this machine
 trap '[ -n "$SERVER" ] && kill "$SERVER" 2>/dev/null && wait "$SERVER" 2>/dev/null; rm -rf "$WORK"' EXIT
 neurath() { "$PYTHON" -m neurath.cli.main "$@" --data "$WORK/data"; }
 neurath model add --plain lab >/dev/null || exit 2

@@ -13,8 +13,8 @@ from pathlib import Path
 from neurath.carriers.base import Riding
 from neurath.server.app import Server
 from neurath.server.coap import hosted
-from neurath.server.ddi import Policy
 from neurath.server.delivery.streams import StreamPush
+from neurath.server.device import Policy
 from neurath.server.fleet import access
 from tests.server.world import World, open_world
 

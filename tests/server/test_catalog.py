@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from neurath.errors import DataError, NeurathError, NotFound, NothingToDo, RefusedError, TrustError
+from neurath.errors import DataError, NeurathError, NotFound, NothingToDo, RefusedError, TrustError, UsageError
 from neurath.flash.geometry import Model, model_to_toml, simple_layout
 from neurath.ids import ModelName, digest
 from neurath.server.fleet.rollout import Plan, create, move, select_release
@@ -17,6 +18,7 @@ from neurath.wire import manifest
 from neurath.wire.keys import from_seed, public_pem
 from tests.server.world import KEY, MODEL, image
 
+VECTORS = Path(__file__).parents[2] / "vectors/raucb"
 OTHER = Model(ModelName("tablet"), simple_layout(64 * 1024), ram=48 * 1024)
 
 
@@ -185,3 +187,23 @@ def test_a_file_name_from_outside_becomes_harmless(name):
     assert len(taken.filename) <= 100
     assert all(c.isascii() and (c.isalnum() or c in "._-") for c in taken.filename)
     assert taken.filename[0].isalnum()
+
+
+def test_a_package_has_the_version_it_says_and_is_for_the_devices_it_names(world):
+    with world.store.write() as db:
+        catalog.add_plain_model(db, "board", 0.0, ['Lab Board "1"', "lab-2"])
+        catalog.add_plain_model(db, "any", 0.0)
+        with pytest.raises(UsageError):
+            catalog.add_plain_model(db, "odd", 0.0, ["two\nlines"])
+    bundle = read_upload((VECTORS / "plain.raucb").read_bytes(), "x.raucb", None)
+    assert (bundle.kind, bundle.says, bundle.compatible) == ("raucb", "2026.11-3", ('Lab Board "1"',))
+    with pytest.raises(RefusedError, match="no version 3"):
+        catalog.add(world.store, replace(bundle, model="board", version="3"), 0.0)
+    made = catalog.add(world.store, replace(bundle, model="board", version="2026.11-3"), 0.0)
+    assert made.compatible == ('Lab Board "1"',)
+    for words in ((), ("other",)):
+        wrong = replace(bundle, model="board", version="2026.11-3", data=bytes([len(words)]), compatible=words)
+        with pytest.raises(RefusedError, match="not for model board"):
+            catalog.add(world.store, wrong, 0.0)
+        assert not world.store.files.sound(digest(wrong.data).hex())  # nothing of it was kept
+        catalog.add(world.store, replace(wrong, model="any", version="2026.11-3", component=f"c{len(words)}"), 0.0)

@@ -15,7 +15,7 @@ from neurath.carriers.datagram import Link, Request
 from neurath.carriers.http import Place
 from neurath.errors import DataError, LinkError, RefusedError
 from neurath.ids import digest
-from neurath.server.ddi import Policy
+from neurath.server.device import Policy
 from neurath.server.fleet import access
 from neurath.sim.datagrams import DatagramLink, Weather
 from neurath.terminal.heart import Spare

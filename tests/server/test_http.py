@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 
 from neurath.errors import NeurathError, RefusedError
 from neurath.server.app import Server, application
-from neurath.server.ddi import Policy
 from neurath.server.delivery.streams import StreamPush
+from neurath.server.device import Policy
 from neurath.server.door import Door
 from neurath.server.fleet import access, actions
 from neurath.server.software.catalog import Upload, add, add_plain_model
@@ -181,10 +181,10 @@ def test_a_third_party_client_gets_a_package_and_each_byte_is_counted(shared):
     assert (part.status, part.headers["content-range"]) == (206, "bytes 100000-199999/200000")
     assert lab.ask("GET", file, Range="bytes=0-99999").body + part.body == PACKAGE
     assert lab.ask("GET", file + ".MD5SUM").body.decode() == f"{hashlib.md5(PACKAGE).hexdigest()}  fw.swu"
-    number = path.rsplit("/", 1)[1]
+    number = path.rsplit("/", 1)[1].partition("?")[0]
     closed = {"id": int(number), "status": {"execution": "closed", "result": {"finished": "success"}, "details": ["done"]}}
     assert lab.ask("POST", f"deploymentBase/{number}/feedback", closed).status == 200
-    assert "_links" not in lab.ask("GET", "").json
+    assert set(lab.ask("GET", "").json["_links"]) == {"installedBase"}
     assert lab.ask("POST", f"deploymentBase/{number}/feedback", closed).status == 410
     assert lab.ask("GET", file).status == 404
     with shared.world.store.read() as db:
@@ -205,7 +205,7 @@ def test_a_third_party_client_gets_a_package_and_each_byte_is_counted(shared):
         ("bytes=199999-300000", 206, 199_999, 1),
         ("bytes=0-199999", 200, 0, 200_000),
         ("bytes=9-3", 200, 0, 200_000),
-        ("bytes=0-1,5-6", 200, 0, 200_000),
+        ("bytes=0-1,x-6", 200, 0, 200_000),
         ("lines=1-2", 200, 0, 200_000),
         ("bytes=200000-", 416, 0, 0),
         ("bytes=-0", 416, 0, 0),
@@ -272,7 +272,7 @@ def test_a_terminal_sees_nothing_of_another_ones_actions(shared):
     one.checks_in(shared.world.says(OLD, 1))
     path = one.link("deploymentBase")
     assert one.ask("GET", path).status == 200
-    number = path.rsplit("/", 1)[1]
+    number = path.rsplit("/", 1)[1].partition("?")[0]
     assert two.ask("GET", f"deploymentBase/{number}").status == 404
     assert two.reports(Report(number, Phase.FAILED, Verdict.FAILED, reason="x")) == 404
 
@@ -419,7 +419,7 @@ def test_one_address_cannot_take_every_connection(shared, monkeypatch):
 
 
 def test_a_slow_body_ends_at_its_deadline(shared, monkeypatch):
-    monkeypatch.setattr("neurath.server.ddi.BODY_DEADLINE", 0.5)
+    monkeypatch.setattr("neurath.server.device.BODY_DEADLINE", 0.5)
     phone = shared.enrol("slowbody")
     link = socket.create_connection(("127.0.0.1", shared.port))
     head = f"PUT {phone.base}/configData HTTP/1.1\r\nHost: x\r\nAuthorization: TargetToken {phone.token}\r\n"
@@ -505,10 +505,10 @@ def test_no_acknowledged_fact_is_lost_when_the_server_is_killed(tmp_path):
         server = subprocess.Popen(verb, stdout=subprocess.PIPE)
         assert server.stdout is not None
         port = json.loads(server.stdout.readline())["port"]
-        timer = threading.Timer(rng.uniform(0.05, 0.8), lambda process=server: process.send_signal(signal.SIGKILL))
-        timer.start()
+        timer = threading.Timer(rng.uniform(0.0, 0.6), lambda process=server: process.send_signal(signal.SIGKILL))
+        first = threading.Event()  # however busy the machine is, the moment of chance comes after something was said
 
-        def talk(name, port=port, turn=turn):
+        def talk(name, port=port, turn=turn, first=first):
             client = Client(port, tokens[name], name)
             count = 0
             with contextlib.suppress(OSError, http.client.HTTPException):
@@ -517,10 +517,13 @@ def test_no_acknowledged_fact_is_lost_when_the_server_is_killed(tmp_path):
                     number = turn * 100_000 + count
                     if client.ask("PUT", "configData", {"data": {"count": str(number)}}).status == 200:
                         acknowledged[name] = number
+                        first.set()
 
         talkers = [threading.Thread(target=talk, args=(name,)) for name in tokens]
         for thread in talkers:
             thread.start()
+        first.wait(60)
+        timer.start()
         for thread in talkers:
             thread.join(30)
         assert server.wait(10) == -signal.SIGKILL

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 from pathlib import Path
@@ -15,6 +16,7 @@ from intelhex import IntelHex
 from neurath.errors import DataError
 from neurath.flash.geometry import Layout, Model, Region, Span, simple_layout
 from neurath.ids import ModelName
+from neurath.server.software import squashfs
 from neurath.server.software.images import read_image
 
 
@@ -226,6 +228,41 @@ def test_a_raucb_bundle_is_taken_whole() -> None:
     body = b"hsqs" + bytes(36) + (4096).to_bytes(8, "little") + bytes(4048)
     data = body + b"signature" + (9).to_bytes(8, "big")
     assert read_image(data, "update.raucb").kind == "raucb"
+
+
+VECTORS = Path(__file__).parents[2] / "vectors/raucb"
+
+
+def test_a_bundle_of_rauc_says_its_version_and_what_it_is_for() -> None:
+    # Written by Debian's rauc 1.8 from a manifest of these words and a file of zeroes.
+    data = (VECTORS / "plain.raucb").read_bytes()
+    found = read_image(data, "update.raucb")
+    assert (found.version, found.compatible, found.image) == ("2026.11-3", ('Lab Board "1"',), data)
+
+
+def test_one_file_is_read_out_of_a_large_directory_and_other_compressions_are_not_guessed() -> None:
+    image = (VECTORS / "many-xz.squashfs").read_bytes()
+    manifest = squashfs.read(image, "manifest.raucm")
+    assert manifest is not None
+    assert manifest.startswith(b"[update]\ncompatible=")
+    assert squashfs.read(image, "file-299-with-a-long-name") == b"299\n"
+    assert squashfs.read(image, "absent") is None
+    with pytest.raises(DataError):
+        squashfs.read(image, "sub")  # a directory
+    with pytest.raises(DataError):
+        squashfs.read(image, "zz")  # no manifest is that long
+    assert squashfs.read(image[:20] + b"\6" + image[21:], "manifest.raucm") is None  # zstd
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 1200), st.integers(0, 255)), min_size=1, max_size=6), st.integers(0, 4000))
+def test_no_damaged_squashfs_crashes_its_reader(hits: list[tuple[int, int]], cut: int) -> None:
+    image = bytearray((VECTORS / "many-xz.squashfs").read_bytes())
+    for place, value in hits:
+        image[place] = value
+    for data in (bytes(image), bytes(image[:cut])):
+        with contextlib.suppress(DataError):
+            squashfs.read(data, "manifest.raucm")
 
 
 STARTS = st.sampled_from(

@@ -22,9 +22,9 @@ from starlette.routing import Route
 
 from neurath.errors import LinkError
 from neurath.ids import TerminalId
-from neurath.server.ddi import long_poll
 from neurath.server.delivery.push import follow
 from neurath.server.delivery.streams import StreamPush
+from neurath.server.device import long_poll
 from neurath.units import Seconds
 from tests.contracts.push import PATIENCE, Opened, PushContract
 

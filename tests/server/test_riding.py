@@ -17,10 +17,11 @@ from neurath.carriers.base import Seen
 from neurath.carriers.heartbeat import HttpHeartbeat
 from neurath.carriers.http import Place
 from neurath.errors import NeurathError
-from neurath.server.ddi import DevicePlane, Policy
+from neurath.server.ddi import DevicePlane
 from neurath.server.delivery.riding import ServerRiding
 from neurath.server.delivery.streams import StreamPush
 from neurath.server.delivery.trickle import Trickle
+from neurath.server.device import Policy
 from neurath.server.door import Door
 from neurath.server.fleet import access
 from neurath.server.fleet.access import Enrolment

@@ -3,13 +3,14 @@
 import json
 from pathlib import Path
 
+import cbor2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from neurath.errors import DataError
 from neurath.ids import Version
-from neurath.wire import check, ddi, offer, report
+from neurath.wire import check, confirmation, ddi, offer, report
 from neurath.wire.offer import Kind, Offer
 
 WORDS = st.text(alphabet="abcXYZ0189-._ ", min_size=1, max_size=20)
@@ -30,7 +31,7 @@ JSON = st.recursive(
             st.sampled_from(
                 ["id", "status", "execution", "result", "finished", "progress", "cnt", "details", "data", "mode", "_links",
                  "config", "polling", "sleep", "deployment", "chunks", "artifacts", "size", "deploymentBase", "href",
-                 "metadata"]
+                 "metadata", "confirmation", "initiator", "remark", "name", "version", "code"]
             ),
             inner,
             max_size=5,
@@ -52,7 +53,8 @@ def test_a_deployment_survives_the_round_trip(deployment):
 
 @given(JSON)
 def test_no_document_crashes_a_reader(document):
-    for read in (ddi.poll_from, ddi.deployment_from, ddi.feedback_from, ddi.attributes_from):
+    readers = (ddi.poll_from, ddi.deployment_from, ddi.feedback_from, ddi.attributes_from, confirmation.confirmation_from)
+    for read in (*readers, confirmation.installed_from, lambda found: confirmation.auto_confirm_from(found, 1.0)):
         try:
             read(document)
         except DataError:
@@ -61,10 +63,30 @@ def test_no_document_crashes_a_reader(document):
 
 @given(st.binary(max_size=64))
 def test_no_byte_string_crashes_the_parser(data):
-    try:
-        ddi.parse(data)
-    except DataError:
-        return
+    for form in ("", "application/cbor"):
+        try:
+            ddi.parse(data, form)
+        except DataError:
+            continue
+
+
+@given(JSON)
+def test_a_document_is_the_same_in_both_forms(document):
+    assert ddi.parse(cbor2.dumps(document), "application/cbor; charset=x") == document
+    assert ddi.parse(json.dumps(document).encode(), "application/json") == json.loads(json.dumps(document))
+
+
+def test_a_short_document_that_stands_for_a_very_long_one_is_refused():
+    with pytest.raises(DataError):
+        ddi.parse(bomb(), "application/cbor")
+
+
+def bomb() -> bytes:
+    """Lists that are shared: the n-th holds the one before it a hundred times (tags 28 and 29 of the CBOR registry)."""
+    parts = b"\xd8\x1c\x81\x00"
+    for number in range(8):
+        parts += b"\xd8\x1c\x98\x64" + (b"\xd8\x1d" + cbor2.dumps(number)) * 100
+    return b"\x89" + parts
 
 
 def test_an_empty_poll_has_no_links():
@@ -95,7 +117,7 @@ def test_attributes_merge_replace_and_remove():
     assert ddi.Attributes({"b": "3"}).onto(known) == {"a": "1", "b": "3"}
     assert ddi.Attributes({"b": "3"}, "replace").onto(known) == {"b": "3"}
     assert ddi.Attributes({"b": "3"}, "remove").onto(known) == {"a": "1"}
-    with pytest.raises(DataError):
+    with pytest.raises(ddi.TooMuch):
         ddi.Attributes({str(n): "x" for n in range(101)}).onto({})
 
 

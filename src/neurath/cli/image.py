@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from neurath.cli import data
 from neurath.cli.output import Output
+from neurath.errors import UsageError
 
 if TYPE_CHECKING:
     from neurath.server.software.catalog import Release
@@ -25,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = commands.add_parser("add", help="add an image or a package")
     add.add_argument("file", type=Path, metavar="FILE", help="bin, Intel hex, ELF, .swu or .raucb; told from the contents")
     add.add_argument("--model", required=True, metavar="M")
-    add.add_argument("--version", required=True, metavar="V")
+    add.add_argument("--version", default="", metavar="V", help="needed unless a package says its own")
     add.add_argument("--component", default="firmware", metavar="C")
     add.add_argument("--envelope", type=Path, metavar="E", help="made by `neurath sign`, where the release key is")
     add.add_argument("--priority", type=int, default=0, metavar="N", help=_PRIORITY)
@@ -87,12 +88,13 @@ def _add(args: argparse.Namespace, out: Output) -> int:
     with store.read() as db:
         model = catalog.find_model(db, args.model)
     taken = read_upload(content, args.file.name, model, args.component, signed=bool(signed))
-    wanted = dataclasses.replace(taken, model=args.model, version=args.version, envelope=signed, priority=args.priority)
+    version = args.version or taken.says
+    if not version:
+        raise UsageError("--version is needed", "this file says none of its own", "--version 1.4.1")
+    wanted = dataclasses.replace(taken, model=args.model, version=version, envelope=signed, priority=args.priority)
     if args.dry_run:
         catalog.check_upload(store, wanted)
-        out.data(
-            f"{args.model}/{args.version} would be added: {len(taken.data):,} bytes", size=len(taken.data), kind=taken.kind
-        )
+        out.data(f"{args.model}/{version} would be added: {len(taken.data):,} bytes", size=len(taken.data), kind=taken.kind)
         return 0
     came = arrival.arrive(store, wanted, time.time()).news()
     begun = "" if came.rollout is None else f"; rollout {came.rollout} runs, as its watched folder says"

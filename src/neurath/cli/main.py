@@ -22,6 +22,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "key": ("key", "make and show keys"),
     "delta": ("delta", "create, apply and show update files"),
     "model": ("model", "memory maps of kinds of terminals"),
+    "tenant": ("tenant", "how a tenant's devices show who they are"),
     "terminal": ("terminal", "add, list, show, why, pin terminals"),
     "rollout": ("rollout", "offer a release to terminals"),
     "carrier": ("carrier", "carriers' server halves, beside the server or at a site"),

@@ -16,6 +16,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = commands.add_parser("add", help="add a model, or a release key to one")
     add.add_argument("file", nargs="?", type=Path, metavar="FILE.toml")
     add.add_argument("--plain", metavar="NAME", help="a model without a memory map: packages, and components that are files")
+    text = "with --plain: packages are for devices that they call so (RAUC: compatible; SWUpdate: hardware-compatibility)"
+    add.add_argument("--compatible", action="append", default=[], metavar="DEVICE", help=text)
     add.add_argument("--release-key", action="append", type=Path, default=[], metavar="PUB.pem", help="may be repeated")
     data.dry_run(add)
     show = commands.add_parser("show", help="what is known about one")
@@ -53,13 +55,15 @@ def _add(args: argparse.Namespace, out: Output) -> int:
 
     if (args.file is None) == (args.plain is None):
         raise UsageError("a model file or --plain NAME is needed", "exactly one of them", "neurath model add FILE.toml")
+    if args.compatible and args.plain is None:
+        raise UsageError("--compatible is for plain models", "packages are for those", "neurath model add --plain NAME")
     pems = [path.read_text(errors="replace") for path in args.release_key]
     toml = "" if args.file is None else args.file.read_text(errors="replace")
     name = args.plain or model_from_toml(toml).name
     try:
         with data.store(args, create=not args.dry_run).write() as db:
             if args.plain:
-                catalog.add_plain_model(db, args.plain, time.time())
+                catalog.add_plain_model(db, args.plain, time.time(), args.compatible)
                 for pem in pems:
                     catalog.add_key(db, args.plain, pem, time.time())
             else:

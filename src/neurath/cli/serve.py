@@ -37,6 +37,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mqtt-ca", default="", metavar="FILE.pem", help="who vouches for an mqtts:// broker")
     parser.add_argument("--tls-cert", type=Path, metavar="FILE.pem", help="speak TLS: the server's certificate and its chain")
     parser.add_argument("--tls-key", type=Path, metavar="FILE.pem", help="... and its private key")
+    text = "a reverse proxy whose word about clients' certificates is believed (X-Controller-Id, X-Authority); may be repeated"
+    parser.add_argument("--proxy", action="append", default=[], metavar="ADDRESS", help=text)
     parser.add_argument("--coap", metavar="[HOST:]PORT", help="answer terminals over CoAP too (port 0: any that is free)")
     parser.add_argument(
         "--carrier",
@@ -54,7 +56,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     from neurath.cli.serving import Process
     from neurath.console.live import Live
     from neurath.server.app import application, open_server
-    from neurath.server.ddi import Policy
+    from neurath.server.device import Policy
 
     _in_range(args)
     # Work in threads (a count, a sweep) holds up answers for no longer than this at a time.
@@ -64,7 +66,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     tls = _tls(args)
     listener = _listen(args.host, args.port)
     broker = _broker(args)
-    policy = Policy(args.sleep, args.plug_and_play, args.check_ins, args.piece)
+    policy = Policy(args.sleep, args.plug_and_play, args.check_ins, args.piece, tuple(args.proxy))
     server = open_server(args.data, policy, [broker] if broker is not None else [])
     if broker is not None:
         broker.up = server.sweep.again

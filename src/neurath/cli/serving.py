@@ -57,6 +57,7 @@ def configuration(app: ASGIApp, tls: Tls) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # server.proxy knows whom to believe what
         timeout_graceful_shutdown=5,
         ws="none",
         ssl_certfile=tls[0],

@@ -145,7 +145,7 @@ def _catalog_routes(api: FastAPI, store: Store, delivery: Delivery) -> None:
     def add_release(
         file: UploadFile,
         model: Annotated[str, Form()],
-        version: Annotated[str, Form()],
+        version: Annotated[str, Form()] = "",
         component: Annotated[str, Form()] = str(FIRMWARE),
         envelope: UploadFile | None = None,
     ) -> Json:
@@ -156,7 +156,7 @@ def _catalog_routes(api: FastAPI, store: Store, delivery: Delivery) -> None:
         with store.read() as db:
             known = catalog.find_model(db, model)
         taken = read_upload(data, file.filename or "upload", known, component, signed=bool(signed))
-        wanted = dataclasses.replace(taken, model=model, version=version, envelope=signed)
+        wanted = dataclasses.replace(taken, model=model, version=version or taken.says, envelope=signed)
         came = arrival.arrive(store, wanted, time.time()).news()
         return release_json(came.release) | {"rollout": came.rollout}
 

@@ -19,7 +19,7 @@ from starlette.routing import BaseRoute, Mount
 from neurath.errors import LinkError, NeurathError
 from neurath.flash.native import need
 from neurath.server.api import management
-from neurath.server.ddi import DevicePlane, Policy, answer
+from neurath.server.ddi import DevicePlane
 from neurath.server.delivery import tickets
 from neurath.server.delivery.calls import Delivery
 from neurath.server.delivery.push import Push, follow
@@ -27,10 +27,12 @@ from neurath.server.delivery.riding import ServerRiding
 from neurath.server.delivery.streams import StreamPush
 from neurath.server.delivery.sweep import Pace, Sweep
 from neurath.server.delivery.trickle import Trickle
+from neurath.server.device import Policy, answer
 from neurath.server.door import Guard
 from neurath.server.fleet import reach, rollout
 from neurath.server.fleet.reach import Told
 from neurath.server.gateways import GatewayPlane
+from neurath.server.proxy import Behind
 from neurath.server.software.deltas import Deltas
 from neurath.server.stock import station_token
 from neurath.server.store import Store
@@ -114,7 +116,7 @@ class Notices:
             raise LinkError(fault.what, fault.why) from None
 
 
-def application(server: Server, console: Iterable[BaseRoute] = ()) -> Starlette:
+def application(server: Server, console: Iterable[BaseRoute] = ()) -> Behind:
     """Everything under one address: device plane first, `/api/v1` beside it, the console for the rest."""
 
     @contextlib.asynccontextmanager
@@ -139,7 +141,8 @@ def application(server: Server, console: Iterable[BaseRoute] = ()) -> Starlette:
     inside = Starlette(routes=[Mount("/api/v1", management(server.store, server.delivery)), *console])
     guarded = Mount("/", Guard(inside, station_token(server.store.directory)))
     device = [*GatewayPlane(server.trickle).routes(), *plane.routes()]
-    return Starlette(routes=[*device, guarded], lifespan=lifespan, exception_handlers={Exception: _broken})
+    app = Starlette(routes=[*device, guarded], lifespan=lifespan, exception_handlers={Exception: _broken})
+    return Behind(app, server.policy.proxies)
 
 
 async def _flush(server: Server) -> None:

@@ -22,8 +22,8 @@ from neurath.errors import DataError, NeurathError, NotFound, RefusedError
 from neurath.server.admission import Admission
 from neurath.server.app import Server
 from neurath.server.beats import Beats, Quick
-from neurath.server.ddi import Policy
 from neurath.server.delivery.calls import Building, Delivery, Offered, components_for
+from neurath.server.device import Policy
 from neurath.server.fleet import access, actions
 from neurath.server.fleet.access import Stranger, Terminal
 from neurath.server.fleet.actions import Action

@@ -3,173 +3,89 @@ answers; every decision is delivery's. Spec: docs/spec/ddi.md."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import re
-import time
-from collections.abc import Awaitable, Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
-import anyio
-import msgspec
-from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from neurath.carriers.base import Seen
-from neurath.errors import DataError, NeurathError, NotFound, RefusedError
-from neurath.server.admission import Admission
-from neurath.server.beats import Beats, Quick
-from neurath.server.delivery.calls import Building, Delivery, Offered, components_for
-from neurath.server.delivery.streams import CHECK_INS, StreamPush
-from neurath.server.delivery.trickle import PIECE
-from neurath.server.fleet import access, actions
-from neurath.server.fleet.access import Stranger, Terminal
+from neurath.errors import DataError, NeurathError, NotFound
+from neurath.server.artifacts import Artifacts
+from neurath.server.beats import Quick
+from neurath.server.confirming import Confirming
+from neurath.server.delivery.calls import Asking, Building, Decision, Delivery, Nothing, Offered, components_for
+from neurath.server.delivery.streams import StreamPush
+from neurath.server.device import Ask, Document, Policy, Reception, answer
+from neurath.server.fleet import access, actions, history, rollout
 from neurath.server.fleet.actions import Action
 from neurath.server.fleet.reach import channel
-from neurath.server.serving import Conditions, Content, FileResponse
+from neurath.server.fleet.terms import Urgency
 from neurath.server.software import catalog
 from neurath.wire import check, ddi, offer, report
-from neurath.wire.ddi import Artifact, Attributes, Chunk, Deployment, Execution, Feedback, Finished, Poll
+from neurath.wire.ddi import Attributes, Chunk, Deployment, Execution, Feedback, Finished, Poll
 from neurath.wire.report import Phase, Report, Verdict
 
 log = logging.getLogger(__name__)
 
-#: A request's body is here within so many seconds, whatever trickles in.
-BODY_DEADLINE = 20.0
-#: The name of an update file of ours ends so.
-SUFFIX = ".nru"
-_WAIT = re.compile(r"\bwait=(\d{1,5})\b")
+#: Clients that report success for what they are told to skip: they are told nothing until they may install (measured with
+#: Debian's swupdate 2022.12).
+SKIPS_ARE_SUCCESS = ("libcurl-agent/",)
+#: Before a maintenance window opens a terminal polls about so many times more, but no oftener than this, seconds.
+POLLS_BEFORE, LEAST_SLEEP = 3, 30
+#: hawkBit's names of parts of software, for the names of components that mean the same.
+_PARTS = {"application": "bApp", "runtime": "jvm"}
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
-    """What an operator sets: how often terminals poll, seconds, whether unknown ones are let in; `piece` is the size of what
-    rides on heartbeats, one of wire.trickle.SIZES: it must fit the smallest carrier there is."""
+class Manner:
+    """How an action is put to a client: hawkBit's words for downloading and updating, and for the window."""
 
-    sleep: int = 300
-    plug_and_play: bool = False
-    check_ins: float = CHECK_INS  # a second, that notices may lead to
-    piece: int = PIECE
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """One request of a terminal that has shown who it is."""
-
-    terminal: Terminal
-    names: dict[str, str]
-    body: bytes
-    root: str
-    conditions: Conditions
-    now: float
-    address: str = ""
-    component: str = ""  # a poll about this one only: one that waits holds up no other
-    poll: float | None = None  # of events: one of them, and how long it would wait for it
-    again: bool = False
-
-    @property
-    def base(self) -> str:
-        return self.root + ddi.base_path(self.terminal.tenant, self.terminal.id)
+    download: str = "forced"
+    update: str = "forced"
+    window: str = ""
+    opens: float | None = None  # when that changes
 
 
-Handler = Callable[[Ask], Response]
-
-
-def answer(value: object, status: int = 200) -> Response:
-    """JSON as clients expect it."""
-    return Response(msgspec.json.encode(value), status, media_type="application/json")
-
-
-def refused(error: NeurathError) -> Response:
-    """An error as a status and hawkBit's problem document; a client's fault is never a 5xx."""
-    match error:
-        case Stranger():
-            status = 401
-        case NotFound():
-            status = 404
-        case DataError():
-            status = 400
-        case RefusedError():
-            status = 503 if error.id == "NRT-310" else 409
-        case _:
-            status = 503
-    text = f"{error.what}: {error.why}" if error.why else error.what
-    response = answer(ddi.problem(error, error.id, text), status)
-    if status == 503:
-        response.headers["Retry-After"] = "10"
-    return response
-
-
-class DevicePlane:
+class DevicePlane(Reception):
     """The routes terminals use."""
 
     def __init__(self, delivery: Delivery, riding: Quick, push: StreamPush, policy: Policy) -> None:
-        self.delivery = delivery
-        self.store = self.delivery.store
-        self.beats = Beats(riding, self.store.marks)
+        super().__init__(delivery, riding, policy)
         self.push = push
-        self.policy = policy
-        self.admission = Admission(self.store, policy.plug_and_play)
+        self.files = Artifacts(delivery)
+        self.confirming = Confirming(delivery)
 
     def routes(self) -> list[Route]:
         base = "/{tenant}/controller/v1/{id}"
         module = base + "/softwaremodules/{module}/artifacts"
-        action = base + "/deploymentBase/{action}"
-        cancel = base + "/cancelAction/{action}"
+        action, cancel = base + "/deploymentBase/{action}", base + "/cancelAction/{action}"
+        confirm, installed = base + "/confirmationBase", base + "/installedBase"
+        on, word = self.brings, self._word_of
         return [
-            Route("/{tenant}/neurath/v1/{id}/heartbeat", self._for(self.heartbeat, quick=True), methods=["POST"]),
-            Route(base, self._for(self.poll), methods=["GET"]),
-            Route(base + "/configData", self._for(self.configure), methods=["PUT"]),
-            Route(action, self._for(self.deployment), methods=["GET"]),
-            Route(action + "/feedback", self._for(self.feedback), methods=["POST"]),
-            Route(cancel, self._for(self.cancellation), methods=["GET"]),
-            Route(cancel + "/feedback", self._for(self.cancelled), methods=["POST"]),
-            Route(module, self._for(self.artifacts), methods=["GET"]),
-            Route(module + "/{file}", self._for(self.artifact), methods=["GET", "HEAD"]),
-            Route("/{tenant}/neurath/v1/file/{digest}", self.rescue, methods=["GET", "HEAD"]),
-            Route("/{tenant}/neurath/v1/{id}/events", self._for(self.events, stay=True), methods=["GET"]),
+            Route("/{tenant}/neurath/v1/{id}/heartbeat", on(self.heartbeat, quick=True), methods=["POST"]),
+            Route(base, on(self.poll), methods=["GET"]),
+            Route(base + "/configData", on(self.configure), methods=["PUT"]),
+            Route(action, on(self.deployment), methods=["GET"]),
+            Route(action + "/feedback", on(self.feedback), methods=["POST"]),
+            Route(cancel, on(self.cancellation), methods=["GET"]),
+            Route(cancel + "/feedback", on(self.cancelled), methods=["POST"]),
+            Route(confirm, on(self.confirming.state), methods=["GET"]),
+            Route(confirm + "/activateAutoConfirm", on(self.confirming.activate), methods=["POST"]),
+            Route(confirm + "/deactivateAutoConfirm", on(self.confirming.deactivate), methods=["POST"]),
+            Route(confirm + "/{action}", on(self.confirmation), methods=["GET"]),
+            Route(confirm + "/{action}/feedback", on(word(self.confirming.word)), methods=["POST"]),
+            Route(installed, on(self.confirming.installed), methods=["PUT"]),
+            Route(installed + "/{action}", on(self.installed), methods=["GET"]),
+            Route(module, on(self.files.listing), methods=["GET"]),
+            Route(module + "/{file}", on(self.files.one, open_to_all=True), methods=["GET", "HEAD"]),
+            Route("/{tenant}/neurath/v1/file/{digest}", self.files.rescue, methods=["GET", "HEAD"]),
+            Route("/{tenant}/neurath/v1/{id}/events", on(self.events, stay=True), methods=["GET"]),
         ]
 
-    # ---- from a request to a handler and back ------------------------------------------------------------------------
-
-    def _for(self, handler: Handler, *, stay: bool = False, quick: bool = False) -> Callable[[Request], Awaitable[Response]]:
-        """`stay`: the handler itself runs in the event loop. `quick`: most answers need no worker thread at all."""
-
-        async def endpoint(request: Request) -> Response:
-            try:
-                body = await read_body(request)
-                if quick and (data := self._at_once(request, body)) is not None:
-                    return Response(data, media_type="application/octet-stream")
-                ask = await anyio.to_thread.run_sync(self._admit, request, body)
-                return handler(ask) if stay else await anyio.to_thread.run_sync(handler, ask)
-            except NeurathError as error:
-                return refused(error)
-
-        return endpoint
-
-    def _at_once(self, request: Request, body: bytes) -> bytes | None:
-        names = request.path_params
-        seen = Seen(names["id"], "http", request.client.host if request.client else "", names["tenant"])
-        return self.beats.at_once(seen, request.headers.get("authorization", ""), body, time.time())
-
-    def _admit(self, request: Request, body: bytes) -> Ask:
-        names = dict(request.path_params)
-        tenant, name = names["tenant"], names["id"]
-        given = request.headers.get("authorization", "")
-        now = time.time()
-        everybody = self.store.marks.of(0)[0]
-        terminal = self.admission.admit(tenant, name, given, now)
-        own = self.store.marks.of(terminal.n)[1]  # what is written about one terminal never changes its token
-        self.beats.passed(terminal, given, (everybody, own))
-        address = request.client.host if request.client else ""
-        self.delivery.heard(terminal, "http", address, now)
-        root, about = str(request.base_url).rstrip("/"), request.query_params.get("component", "")[:64]
-        poll, again = long_poll(request), "last-event-id" in request.headers
-        return Ask(terminal, names, body, root, conditions(request), now, address, about, poll, again)
-
-    # ---- DDI ---------------------------------------------------------------------------------------------------------
+    # ---- what there is to do -----------------------------------------------------------------------------------------
 
     def poll(self, ask: Ask) -> Response:
         """The base poll. Where the disk is full or the store busy, the answer is "nothing" and not an error: old software
@@ -183,7 +99,7 @@ class DevicePlane:
             raise
         except NeurathError as fault:
             log.warning("poll of %s answered without work: %s (%s)", ask.terminal.id, fault.what, fault.why)
-        return answer(ddi.poll_to(result))
+        return Document(ddi.poll_to(result), tagged=True)
 
     def _with_work(self, ask: Ask, result: Poll) -> Poll:
         with self.store.read() as db:
@@ -191,16 +107,55 @@ class DevicePlane:
         decisions = [self.delivery.decide(ask.terminal, name, ask.now) for name in names]
         with self.store.read() as db:
             current = [one for one in actions.current_actions(db, ask.terminal.n) if one.component in names]
+            last = actions.last_installed(db, ask.terminal.n)
+        if last is not None and last.kind == "package":
+            result = replace(result, installed=f"{ask.base}/installedBase/{last.id}")
         for action in current:
             if action.state == "cancelling":
                 return replace(result, cancel=f"{ask.base}/cancelAction/{action.id}")
-        found = sorted(d.action.id for d in decisions if isinstance(d, Offered))
-        if found:
-            return replace(result, deployment=f"{ask.base}/deploymentBase/{found[0]}")
+        return self._given(ask, result, decisions)
+
+    def _given(self, ask: Ask, result: Poll, decisions: Sequence[Decision]) -> Poll:
+        given = [d.action for d in decisions if isinstance(d, Offered | Asking)]
+        manners = {one.id: self._manner(ask, one) for one in given}
+        opens = [manner.opens for manner in manners.values() if manner.window == "unavailable"]
+        opens += [d.opens for d in decisions if isinstance(d, Nothing)]
+        result = replace(result, sleep=_sleep(result.sleep, opens, ask.now))
+        if ask.agent.startswith(SKIPS_ARE_SUCCESS):
+            given = [one for one in given if not self._withheld(one, manners[one.id], ask.now)]
+        if given:
+            with self.store.read() as db:
+                first = min(given, key=lambda a: (-catalog.find_release(db, str(a.release)).priority, a.id))
+            if first.state == "confirming":
+                return replace(result, confirmation=f"{ask.base}/confirmationBase/{first.id}{_mark(manners[first.id])}")
+            # Our own agent reads the number out of the address, and is told nothing that could change.
+            mark = _mark(manners[first.id]) if first.kind == "package" else ""
+            return replace(result, deployment=f"{ask.base}/deploymentBase/{first.id}{mark}")
         return replace(result, sleep=1) if any(isinstance(d, Building) for d in decisions) else result
 
+    def _withheld(self, action: Action, manner: Manner, now: float) -> bool:
+        """Whether an action is kept from a client that would take its words for success; noted once."""
+        if manner.update != "skip":
+            return False
+        text = "withheld: this client reports what it skips as installed"
+        with self.store.read() as db:
+            if history.of(db, action, 1).messages[:1] == (text,):
+                return True
+        with self.store.write(action.terminal) as db:
+            history.note_once(db, action, "RUNNING", text, now)
+        return True
+
+    def _manner(self, ask: Ask, action: Action) -> Manner:
+        with self.store.read() as db:
+            terms = rollout.terms_of(db, action.rollout)
+        hours = terms.hours(ask.now, ask.terminal.attributes.get("timezone", ""))
+        download = "forced" if terms.forced(ask.now) else "attempt"
+        skip = terms.urgency is Urgency.DOWNLOAD_ONLY or not hours.open
+        window = ("available" if hours.open else "unavailable") if terms.windows else ""
+        return Manner(download, "skip" if skip else download, window, hours.changes)
+
     def configure(self, ask: Ask) -> Response:
-        given = ddi.attributes_from(ddi.parse(ask.body))
+        given = ddi.attributes_from(ask.document)
         said = self._checked(given)
         known = given.onto(ask.terminal.attributes)
         terminal = ask.terminal
@@ -215,17 +170,23 @@ class DevicePlane:
     def _checked(self, given: Attributes) -> check.Check | None:
         return check.from_attributes(given.data) if given.mode != "remove" else None
 
-    def _action(self, ask: Ask) -> Action:
+    # ---- one action --------------------------------------------------------------------------------------------------
+
+    def _action(self, ask: Ask, *states: str) -> Action:
+        """The action that is named, NotFound where it is another terminal's, or stands in none of these states."""
         with self.store.read() as db:
             found = actions.of_terminal(db, ask.terminal.n, ask.names["action"])
         if found is None:
             raise NotFound(f"no action {ask.names['action'][:20]}", "it is none of this terminal's", id="NRT-136")
+        if states and found.state not in states:
+            raise NotFound(f"action {found.id} is {found.state}", "there is nothing to fetch any more", id="NRT-136")
         return found
 
+    def _word_of(self, handler: Callable[[Ask, Action], Response]) -> Callable[[Ask], Response]:
+        return lambda ask: handler(ask, self._action(ask))
+
     def deployment(self, ask: Ask) -> Response:
-        action = self._action(ask)
-        if action.state != "open":
-            raise NotFound(f"action {action.id} is {action.state}", "there is nothing to fetch any more", id="NRT-136")
+        action = self._action(ask, "open")
         metadata: tuple[tuple[str, str], ...] = ()
         if action.kind == "package":
             with self.store.write(ask.terminal.n) as db:
@@ -233,111 +194,76 @@ class DevicePlane:
         else:
             made = self.delivery.offer(ask.terminal, action, ask.now)
             metadata = tuple((word["key"], word["value"]) for word in offer.to_metadata(made))
+        return self._described(ask, action, "deployment", metadata)
+
+    def confirmation(self, ask: Ask) -> Response:
+        """What waits for the device's word, as the deployment it would become."""
+        return self._described(ask, self._action(ask, "confirming"), "confirmation")
+
+    def installed(self, ask: Ask) -> Response:
+        """The action that was finished last, as the deployment it was."""
+        action = self._action(ask, "closed")
+        with self.store.read() as db:
+            if actions.last_installed(db, ask.terminal.n) != action:
+                raise NotFound(f"action {action.id} is not what was installed last", "", id="NRT-136")
+        return self._described(ask, action, "deployment")
+
+    def _described(self, ask: Ask, action: Action, key: str, metadata: tuple[tuple[str, str], ...] = ()) -> Response:
         with self.store.read() as db:
             release = catalog.find_release(db, str(action.release))
+            said = history.of(db, action, ask.history) if ask.history else None
+        component = str(action.component)
         chunk = Chunk(
-            name=str(action.component),
-            version=str(release.version),
-            artifacts=(self._artifact(ask, action),),
-            metadata=metadata,
+            component, str(release.version), (self.files.of_action(ask, action),), _PARTS.get(component, "os"), metadata
         )
-        return answer(ddi.deployment_to(Deployment(str(action.id), (chunk,))))
-
-    def _artifact(self, ask: Ask, action: Action) -> Artifact:
-        with self.store.read() as db:
-            size, sha1, md5 = catalog.file_hashes(db, action.file)
-            name = self._filename(catalog.find_release(db, str(action.release)), action)
-        href = f"{ask.base}/softwaremodules/{action.release}/artifacts/{name}"
-        return Artifact(name, size, href, sha256=action.file, sha1=sha1, md5=md5)
-
-    def _filename(self, release: catalog.Release, action: Action) -> str:
-        return release.filename if action.kind == "package" else action.file + SUFFIX
+        manner = self._manner(ask, action) if action.state != "closed" else Manner()
+        deployment = Deployment(str(action.id), (chunk,), manner.download, manner.update, manner.window)
+        return answer(ddi.deployment_to(deployment, said, key))
 
     def feedback(self, ask: Ask) -> Response:
         action = self._action(ask)
-        given = ddi.feedback_from(ddi.parse(ask.body))
+        given = ddi.feedback_from(ask.document)
         ours = report.from_feedback(str(action.id), given.details)
-        if ours is None and action.state in ("closed", "cancelled", "superseded"):
+        if ours is not None:
+            self.delivery.reported(action, ours, ask.now)
+            return Response(status_code=200)
+        if action.state in ("closed", "cancelled", "superseded"):
             return answer({"exceptionClass": "Gone", "errorCode": "NRT-136", "message": f"action is {action.state}"}, 410)
-        word = ours or _word(action, given)
+        with self.store.write(ask.terminal.n) as db:
+            history.say(db, action, given.status, given.details, ask.now)
+            only = rollout.terms_of(db, action.rollout).urgency is Urgency.DOWNLOAD_ONLY
+        word = _word(action, given)
         if word is not None:
             self.delivery.reported(action, word, ask.now)
+        if only and given.execution is Execution.DOWNLOADED:
+            with self.store.write(ask.terminal.n) as db:
+                actions.end(db, action, "closed", ask.now)
         return Response(status_code=200)
 
     def cancellation(self, ask: Ask) -> Response:
-        action = self._action(ask)
-        if action.state != "cancelling":
-            raise NotFound(f"action {action.id} is not being cancelled", f"it is {action.state}", id="NRT-136")
+        action = self._action(ask, "cancelling")
         return answer({"id": str(action.id), "cancelAction": {"stopId": str(action.id)}})
 
     def cancelled(self, ask: Ask) -> Response:
         action = self._action(ask)
-        given = ddi.feedback_from(ddi.parse(ask.body))
+        given = ddi.feedback_from(ask.document)
         if action.state != "cancelling":
             return answer({"exceptionClass": "NotCancelable", "errorCode": "NRT-136", "message": action.state}, 405)
+        failed = (given.execution, given.finished) == (Execution.CLOSED, Finished.FAILURE)
         with self.store.write(ask.terminal.n) as db:
-            if given.execution is Execution.CLOSED:
+            history.say(
+                db, action, "CANCELED" if given.execution is Execution.CLOSED else given.status, given.details, ask.now
+            )
+            if given.execution is Execution.CLOSED and not failed:
                 actions.end(db, action, "cancelled", ask.now)
                 actions.settle(db, action)
             elif given.execution is Execution.REJECTED:
-                actions.reopen(db, action)
+                actions.insist(db, action)
+        if failed:
+            self.delivery.reported(action, _failed(action, given), ask.now)
         return Response(status_code=200)
 
-    def artifacts(self, ask: Ask) -> Response:
-        return answer([ddi.artifact_to(self._artifact(ask, action)) for action in self._of_module(ask)])
-
-    def _of_module(self, ask: Ask) -> list[Action]:
-        """Open actions of the terminal whose release has this number: no other file is this terminal's business."""
-        with self.store.read() as db:
-            found = actions.current_actions(db, ask.terminal.n)
-        return [a for a in found if a.state == "open" and str(a.release) == ask.names["module"]]
-
-    def artifact(self, ask: Ask) -> Response:
-        wanted = ask.names["file"]
-        for action in self._of_module(ask):
-            about = self._artifact(ask, action)
-            if wanted == about.filename + ".MD5SUM":
-                return Response(f"{about.md5}  {about.filename}", media_type="text/plain")
-            if wanted == about.filename:
-                return self._file(ask, action, about)
-        raise NotFound(f"no artifact {wanted[:80]}", "no open action of this terminal has it", id="NRT-137")
-
-    def _file(self, ask: Ask, action: Action, about: Artifact) -> Response:
-        if not self.delivery.may_fetch(action):
-            raise RefusedError(
-                "the terminal has not said that it secured room for this file",
-                f"secured {action.secured} of {action.size} bytes",
-                "report `secured` first",
-                id="NRT-328",
-            )
-        content = Content(self.store.files.verified(action.file), about.size, about.filename, about.sha1, action.created)
-        return FileResponse(content, ask.conditions, partial(self._count, action))
-
-    def _count(self, action: Action, start: int, count: int) -> None:
-        try:
-            self.delivery.served(action, start, count, time.time())
-        except NeurathError as fault:
-            log.warning("%s bytes of action %s are not counted: %s", count, action.id, fault.what)
-
     # ---- our own resources ---------------------------------------------------------------------------------------------
-
-    async def rescue(self, request: Request) -> Response:
-        """A pinned update file by its digest, without a token: a boot core that was torn has nothing but the digest."""
-        try:
-            return await anyio.to_thread.run_sync(self._rescue, request.path_params["digest"], conditions(request))
-        except NeurathError as error:
-            return refused(error)
-
-    def _rescue(self, name: str, wanted: Conditions) -> Response:
-        if len(name) not in (32, 64) or set(name) - set("0123456789abcdef"):
-            raise DataError("this is not a digest of a file", "32 or 64 lower-case hex digits", id="NRT-263")
-        with self.store.read() as db:
-            found = actions.held_file(db, name)
-            if found is None:
-                raise NotFound(f"no file {name[:16]}…", "no terminal is waiting for one", id="NRT-137")
-            size, sha1, _ = catalog.file_hashes(db, found)
-        content = Content(self.store.files.verified(found), size, found + SUFFIX, sha1, 0.0)
-        return FileResponse(content, wanted, lambda start, count: None)
 
     def heartbeat(self, ask: Ask) -> Response:
         """A heartbeat with the terminal's download state; pieces ride on its answer."""
@@ -348,29 +274,21 @@ class DevicePlane:
         return self.push.respond(channel(ask.terminal.tenant, ask.terminal.id), ask.poll, ask.again)
 
 
-def long_poll(request: Request) -> float | None:
-    """The seconds of `Prefer: wait=N` (RFC 7240); None where a stream is wanted."""
-    found = _WAIT.search(request.headers.get("prefer", ""))
-    return None if found is None else float(found[1])
+def _sleep(usual: int, opens: Sequence[float | None], now: float) -> int:
+    """How long a terminal sleeps: less before a window opens."""
+    soonest = min((at - now for at in opens if at is not None and at > now), default=math.inf)
+    return usual if math.isinf(soonest) else min(usual, max(LEAST_SLEEP, int(soonest / POLLS_BEFORE)))
 
 
-def conditions(request: Request) -> Conditions:
-    headers = request.headers
-    return Conditions(headers.get("range", ""), headers.get("if-range", ""), headers.get("if-match", ""))
+def _mark(manner: Manner) -> str:
+    """What changes in the address of an action when the client is to read it again."""
+    text = f"{manner.download} {manner.update} {manner.window}"
+    return f"?c={int.from_bytes(text.encode(), 'big') % 2_147_483_647}"
 
 
-async def read_body(request: Request) -> bytes:
-    """The body, bounded in size and in time; DataError when it is too long or too slow."""
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_DEADLINE):
-            async for block in request.stream():
-                body += block
-                if len(body) > ddi.MAX_DOCUMENT:
-                    raise DataError("this document is too long", f"more than {ddi.MAX_DOCUMENT} bytes", id="NRT-264")
-    except (TimeoutError, ClientDisconnect):
-        raise DataError("this document did not arrive in time", f"{BODY_DEADLINE:.0f} s are given", id="NRT-265") from None
-    return bytes(body)
+def _failed(action: Action, given: Feedback) -> Report:
+    reason = given.details[-1][:512] if given.details else "the client says it failed"
+    return Report(str(action.id), Phase.FAILED, Verdict.FAILED, reason=reason)
 
 
 def _word(action: Action, given: Feedback) -> Report | None:
@@ -379,9 +297,13 @@ def _word(action: Action, given: Feedback) -> Report | None:
     number = str(action.id)
     match given.execution, given.finished:
         case Execution.CLOSED, Finished.FAILURE:
-            return Report(number, Phase.FAILED, Verdict.FAILED, reason=reason or "the client says it failed")
+            return _failed(action, given)
         case Execution.CLOSED, _:
             return Report(number, Phase.UPDATED, Verdict.CONFIRMED, done=action.size, reason=reason)
+        case Execution.CANCELED, _:
+            return Report(number, Phase.FAILED, Verdict.REFUSED, reason=reason or "its client cancelled it")
         case Execution.DOWNLOADED, _:
             return Report(number, Phase.DOWNLOADED, done=action.size)
+        case Execution.DOWNLOAD, _:
+            return Report(number, Phase.DOWNLOADING)
     return None

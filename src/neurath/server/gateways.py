@@ -14,9 +14,9 @@ from starlette.routing import Route
 
 from neurath.errors import DataError, NeurathError, NotFound
 from neurath.ids import TerminalId
-from neurath.server.ddi import read_body, refused
 from neurath.server.delivery.course import Candidate
 from neurath.server.delivery.trickle import Trickle
+from neurath.server.device import read_body, refused
 from neurath.server.fleet import gateway, pieces
 from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.gateway import Gateway

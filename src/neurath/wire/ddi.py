@@ -4,18 +4,18 @@ Spec: docs/spec/ddi.md."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from neurath.errors import DataError
+from neurath.errors import DataError, RefusedError
 from neurath.wire import offer as offers
 from neurath.wire.cbor import malformed
+from neurath.wire.documents import MAX_DOCUMENT as MAX_DOCUMENT
+from neurath.wire.documents import count_of, listing, mapping, name_of, text_of
+from neurath.wire.documents import parse as parse
 from neurath.wire.offer import Offer
 
-#: No document of this protocol is longer; swupdate's log batches stay below 64 KiB.
-MAX_DOCUMENT = 1 << 20
 #: hawkBit takes no more attributes than this from one device.
 MAX_ATTRIBUTES = 100
 #: A sleep of a day or more would be spelled in another form, which breaks old clients.
@@ -36,11 +36,13 @@ class Poll:
     cancel: str = ""
     config: str = ""
     installed: str = ""
+    confirmation: str = ""
 
 
 _LINKS = (
     ("deploymentBase", "deployment"),
     ("cancelAction", "cancel"),
+    ("confirmationBase", "confirmation"),
     ("configData", "config"),
     ("installedBase", "installed"),
 )
@@ -55,11 +57,11 @@ def poll_to(poll: Poll) -> dict[str, object]:
 
 def poll_from(document: object) -> Poll:
     """The poll in a document, or DataError; a server that names no sleep means five minutes."""
-    top = _map(document, "poll")
-    links = _map(top.get("_links", {}), "poll links")
-    polling = _map(_map(top.get("config", {}), "poll config").get("polling", {}), "polling")
-    found = {name: _text(_map(links[rel], rel), "href") for rel, name in _LINKS if rel in links}
-    return Poll(sleep=seconds(_text(polling, "sleep", "00:05:00")), **found)
+    top = mapping(document, "poll")
+    links = mapping(top.get("_links", {}), "poll links")
+    polling = mapping(mapping(top.get("config", {}), "poll config").get("polling", {}), "polling")
+    found = {name: text_of(mapping(links[rel], rel), "href") for rel, name in _LINKS if rel in links}
+    return Poll(sleep=seconds(text_of(polling, "sleep", "00:05:00")), **found)
 
 
 def clock(length: int) -> str:
@@ -101,25 +103,34 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """What a terminal is to download and install under one action."""
+    """What a terminal is to download and install under one action: each is "skip", "attempt" or "forced". `window` is
+    "available" or "unavailable" where there are maintenance windows, "" where there are none."""
 
     action: str
     chunks: tuple[Chunk, ...]
     download: str = "forced"
     update: str = "forced"
+    window: str = ""
 
 
-def deployment_to(deployment: Deployment) -> dict[str, object]:
+@dataclass(frozen=True, slots=True)
+class History:
+    """What was said about an action so far: the status it led to, and messages, newest first."""
+
+    status: str
+    messages: tuple[str, ...] = ()
+
+
+def deployment_to(deployment: Deployment, history: History | None = None, key: str = "deployment") -> dict[str, object]:
     """The deployment as a document; every artifact has a `download` and a `download-http` link, since some clients want
-    one and some the other."""
-    return {
-        "id": deployment.action,
-        "deployment": {
-            "download": deployment.download,
-            "update": deployment.update,
-            "chunks": [_chunk_to(chunk) for chunk in deployment.chunks],
-        },
-    }
+    one and some the other. `key` is "confirmation" where the device is asked to confirm first."""
+    inner: dict[str, object] = {"download": deployment.download, "update": deployment.update}
+    inner |= {"maintenanceWindow": deployment.window} if deployment.window else {}
+    inner |= {"chunks": [_chunk_to(chunk) for chunk in deployment.chunks]}
+    document: dict[str, object] = {"id": deployment.action, key: inner}
+    if history is not None:
+        document["actionHistory"] = {"status": history.status, "messages": list(history.messages)}
+    return document
 
 
 def _chunk_to(chunk: Chunk) -> dict[str, object]:
@@ -148,41 +159,42 @@ def artifact_to(artifact: Artifact) -> dict[str, object]:
 
 def deployment_from(document: object) -> Deployment:
     """The deployment in a document, or DataError."""
-    top = _map(document, "deployment")
-    inner = _map(top.get("deployment"), "deployment")
+    top = mapping(document, "deployment")
+    inner = mapping(top.get("deployment"), "deployment")
     return Deployment(
-        action=_name(top, "id"),
-        chunks=tuple(_chunk_from(c) for c in _list(inner.get("chunks", []), "chunks")),
-        download=_text(inner, "download", "forced"),
-        update=_text(inner, "update", "forced"),
+        action=name_of(top, "id"),
+        chunks=tuple(_chunk_from(c) for c in listing(inner.get("chunks", []), "chunks")),
+        download=text_of(inner, "download", "forced"),
+        update=text_of(inner, "update", "forced"),
+        window=text_of(inner, "maintenanceWindow", ""),
     )
 
 
 def _chunk_from(document: object) -> Chunk:
-    top = _map(document, "chunk")
-    pairs = [_map(m, "metadata") for m in _list(top.get("metadata", []), "metadata")]
+    top = mapping(document, "chunk")
+    pairs = [mapping(m, "metadata") for m in listing(top.get("metadata", []), "metadata")]
     return Chunk(
-        name=_text(top, "name", ""),
-        version=_text(top, "version", ""),
-        artifacts=tuple(_artifact_from(a) for a in _list(top.get("artifacts", []), "artifacts")),
-        part=_text(top, "part", "os"),
-        metadata=tuple((_text(p, "key"), _text(p, "value")) for p in pairs),
+        name=text_of(top, "name", ""),
+        version=text_of(top, "version", ""),
+        artifacts=tuple(_artifact_from(a) for a in listing(top.get("artifacts", []), "artifacts")),
+        part=text_of(top, "part", "os"),
+        metadata=tuple((text_of(p, "key"), text_of(p, "value")) for p in pairs),
     )
 
 
 def _artifact_from(document: object) -> Artifact:
-    top = _map(document, "artifact")
-    hashes = _map(top.get("hashes", {}), "hashes")
-    links = _map(top.get("_links", {}), "artifact links")
+    top = mapping(document, "artifact")
+    hashes = mapping(top.get("hashes", {}), "hashes")
+    links = mapping(top.get("_links", {}), "artifact links")
     link = links.get("download", links.get("download-http"))
     size = top.get("size")
     if type(size) is not int or size < 0:
         raise malformed("artifact", "size is not a count")
     return Artifact(
-        filename=_text(top, "filename"),
+        filename=text_of(top, "filename"),
         size=size,
-        href=_text(_map(link, "download link"), "href"),
-        **{kind: _text(hashes, kind, "").lower() for kind in ("sha256", "sha1", "md5")},
+        href=text_of(mapping(link, "download link"), "href"),
+        **{kind: text_of(hashes, kind, "").lower() for kind in ("sha256", "sha1", "md5")},
     )
 
 
@@ -222,35 +234,61 @@ class Finished(Enum):
     FAILURE = "failure"
 
 
+#: The status of an action that each execution leads to, as hawkBit names it.
+_STATUS = {
+    Execution.PROCEEDING: "RUNNING",
+    Execution.SCHEDULED: "RUNNING",
+    Execution.RESUMED: "RUNNING",
+    Execution.DOWNLOAD: "DOWNLOAD",
+    Execution.DOWNLOADED: "DOWNLOADED",
+    Execution.REJECTED: "WARNING",
+    Execution.CANCELED: "CANCELED",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """One word of a client about an action; `count` of `of` are steps, not bytes."""
+    """One word of a client about an action; `count` of `of` are steps, not bytes; `code` is the client's own, None where it
+    gave none."""
 
     execution: Execution
     finished: Finished = Finished.NONE
     details: tuple[str, ...] = ()
     count: int = 0
     of: int = 0
+    code: int | None = None
+
+    @property
+    def status(self) -> str:
+        """The status it leads to, in hawkBit's words."""
+        return _STATUS.get(self.execution) or ("ERROR" if self.finished is Finished.FAILURE else "FINISHED")
 
 
 def feedback_from(document: object) -> Feedback:
     """The feedback in a document, or DataError. `id` and both spellings of the time are taken and not needed."""
-    status = _map(_map(document, "feedback").get("status"), "feedback status")
-    result = _map(status.get("result", {}), "feedback result")
-    progress = _map(result.get("progress") or {}, "feedback progress")
+    status = mapping(mapping(document, "feedback").get("status"), "feedback status")
+    result = mapping(status.get("result", {}), "feedback result")
+    progress = mapping(result.get("progress") or {}, "feedback progress")
     try:
-        execution = Execution(_text(status, "execution").lower())
-        finished = Finished(_text(result, "finished", "none").lower())
+        execution = Execution(text_of(status, "execution").lower())
+        finished = Finished(text_of(result, "finished", "none").lower())
     except ValueError as fault:
         raise malformed("feedback", str(fault)[:80]) from None
-    details = _list(status.get("details") or [], "details")
+    details, code = listing(status.get("details") or [], "details"), status.get("code")
     return Feedback(
         execution=execution,
         finished=finished,
         details=tuple(str(line)[:4096] for line in details[:1000]),
-        count=_count(progress, "cnt"),
-        of=_count(progress, "of"),
+        count=count_of(progress, "cnt"),
+        of=count_of(progress, "of"),
+        code=code if type(code) is int else None,
     )
+
+
+class TooMuch(RefusedError):  # noqa: N818 (what it is, not what went wrong)
+    """A device says more than a server keeps of one; answered 429."""
+
+    default_id = "NRT-350"
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +308,7 @@ class Attributes:
             case _:
                 result = {**known, **self.data}
         if len(result) > MAX_ATTRIBUTES:
-            raise malformed("attributes", f"more than {MAX_ATTRIBUTES}")
+            raise TooMuch("these are too many attributes", f"more than {MAX_ATTRIBUTES}", "send fewer, or mode=remove")
         return result
 
 
@@ -280,9 +318,9 @@ def attributes_to(attributes: Attributes) -> dict[str, object]:
 
 def attributes_from(document: object) -> Attributes:
     """The attributes in a document, or DataError. Numbers and truth values are taken as their text."""
-    top = _map(document, "attributes")
-    mode = _text(top, "mode", "merge").lower()
-    data = _map(top.get("data"), "attribute data")
+    top = mapping(document, "attributes")
+    mode = text_of(top, "mode", "merge").lower()
+    data = mapping(top.get("data"), "attribute data")
     if mode not in ("merge", "replace", "remove") or not data:
         raise malformed("attributes", "mode is merge, replace or remove, and data is not empty")
     if any(isinstance(v, (dict, list)) or len(str(v)) > 4096 or len(k) > 128 for k, v in data.items()):
@@ -293,45 +331,3 @@ def attributes_from(document: object) -> Attributes:
 def problem(error: DataError | Exception, code: str, message: str) -> dict[str, str]:
     """An error as DDI clients know it."""
     return {"exceptionClass": type(error).__name__, "errorCode": code, "message": message}
-
-
-def parse(body: bytes) -> object:
-    """JSON in the bytes, or DataError."""
-    if len(body) > MAX_DOCUMENT:
-        raise malformed("document", f"{len(body)} bytes; the longest is {MAX_DOCUMENT}")
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as fault:
-        raise malformed("document", f"not JSON: {str(fault)[:80]}") from None
-
-
-def _map(value: object, what: str) -> Mapping[str, object]:
-    if not isinstance(value, dict):
-        raise malformed(what, "not an object")
-    return value
-
-
-def _list(value: object, what: str) -> Sequence[object]:
-    if not isinstance(value, list):
-        raise malformed(what, "not a list")
-    return value
-
-
-def _text(values: Mapping[str, object], key: str, default: str | None = None) -> str:
-    value = values.get(key, default)
-    if not isinstance(value, str):
-        raise malformed("document", f"{key} is not text")
-    return value
-
-
-def _name(values: Mapping[str, object], key: str) -> str:
-    """An id, which some write as text and some as a number."""
-    value = values.get(key)
-    if type(value) is int or (isinstance(value, str) and value):
-        return str(value)[:64]
-    raise malformed("document", f"{key} is not an id")
-
-
-def _count(values: Mapping[str, object], key: str) -> int:
-    value = values.get(key, 0)
-    return value if type(value) is int and 0 <= value <= 0xFFFF_FFFF else 0

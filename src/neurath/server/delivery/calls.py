@@ -15,6 +15,11 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from neurath.flash.geometry import file_layout
 from neurath.ids import FIRMWARE, Version
 from neurath.server.delivery import pace, tickets
+from neurath.server.delivery.decision import Asking as Asking
+from neurath.server.delivery.decision import Building as Building
+from neurath.server.delivery.decision import Decision as Decision
+from neurath.server.delivery.decision import Nothing as Nothing
+from neurath.server.delivery.decision import Offered as Offered
 from neurath.server.delivery.pace import Built, File, Need, Pending, Refuse, Situation, Take, Wait
 from neurath.server.delivery.sightings import Sighting, Sightings
 from neurath.server.fleet import access, actions, progress, remind, rollout, standing
@@ -36,29 +41,6 @@ from neurath.wire.report import Report, Verdict
 
 #: What a piece carries beside its data.
 PIECE_HEADER = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Offered:
-    """This action is for the terminal."""
-
-    action: Action
-
-
-@dataclass(frozen=True, slots=True)
-class Building:
-    """There is something for the terminal; its file is being built: ask again in a second."""
-
-
-@dataclass(frozen=True, slots=True)
-class Nothing:
-    """Nothing newer, or nothing that may be offered, and why; so it is, if nobody writes, until then."""
-
-    reason: str
-    until: float = 0.0
-
-
-Decision = Offered | Building | Nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,13 +147,16 @@ class Delivery:
             torn = self._torn(db, view)
         if torn is not None:
             return self._reopened(torn)
+        if view.current is not None and view.current.insists and view.current.state == "open":
+            return Offered(view.current)  # its client would not be cancelled
         reason = standing.obstacle(view, now)
         if reason:
             self._withdraw(view, now)
-            return Nothing(reason, standing.lasts(view, now))
+            hours = standing.hours(view, now)
+            return Nothing(reason, standing.lasts(view, now), None if hours.open else hours.changes)
         if self._stands(view):
             assert view.current is not None
-            return Offered(view.current)
+            return _given(view.current)
         draft = self._choose(view, self.deltas.get)
         if isinstance(draft, Draft):
             return self._open(view, draft, now)
@@ -188,6 +173,11 @@ class Delivery:
         if reason:
             return reason
         if _continues(view) and view.current is not None and view.entry is not None:
+            closed = standing.closed_until(view, now)
+            if view.current.state == "confirming":
+                return f"waits for its user, or an operator, to confirm action {view.current.id}"
+            if closed:
+                return f"{closed}; until then it is told not to install action {view.current.id}"
             return f"offered as action {view.current.id}: {view.entry.phase}, {view.entry.sync:,} of {view.entry.size:,} bytes"
         draft = self._choose(view, self.deltas.peek)
         if isinstance(draft, Nothing):
@@ -222,12 +212,13 @@ class Delivery:
 
     def may_fetch(self, action: Action) -> bool:
         """A6: our own agent says that it secured room for the whole file before a byte of it leaves."""
-        return action.kind == "package" or action.secured >= action.size
+        return action.state != "confirming" and (action.kind == "package" or action.secured >= action.size)
 
-    def served(self, action: Action, start: int, count: int, now: float) -> None:
-        """Counts bytes that left for a terminal."""
+    def served(self, action: Action, start: int, count: int, now: float) -> bool:
+        """Counts bytes that left for a terminal; False where it is to have no more of them."""
         with self.store.write(action.terminal) as db:
             progress.served(db, action, start, count, now)
+            return actions.by_id(db, action.id).state == "open"
 
     def reported(self, action: Action, report: Report, now: float) -> Verdict:
         """Takes a terminal's word about an action; gives the verdict it amounts to."""
@@ -239,7 +230,7 @@ class Delivery:
             image = "" if action.kind == "package" else release.image
             verdict = progress.reported(db, action, report, image, now)
             if verdict in FINAL:
-                if action.state in ("open", "cancelling"):
+                if action.state in actions.ACTIVE:
                     actions.end(db, action, "closed", now)
                 actions.settle(db, action)
         return verdict
@@ -266,7 +257,7 @@ class Delivery:
     def _withdraw(self, view: Standing, now: float) -> None:
         """Ends an open action that its terminal is not meant to follow any more."""
         current = view.current
-        if current is None or current.state != "open":
+        if current is None or current.state == "cancelling" or current.insists:
             return
         wanted = None if view.selected is None else view.selected.release.id
         if current.release == wanted and current.kind != "package":
@@ -349,12 +340,18 @@ class Delivery:
                 return Nothing(reason)
             if self._stands(again):
                 assert again.current is not None
-                return Offered(again.current)
-            if again.selected != view.selected or again.said != view.said:
+                return _given(again.current)
+            if again.selected is None or again.selected != view.selected or again.said != view.said:
                 return Building()
+            if again.selected.terms.confirm and access.by_number(db, view.terminal.n).auto_confirm.at is None:
+                draft = replace(draft, state="confirming")
             action = actions.open_action(db, draft, now)
             progress.offered(db, action, now)
-        return Offered(action)
+        return _given(action)
+
+
+def _given(action: Action) -> Offered | Asking:
+    return Asking(action) if action.state == "confirming" else Offered(action)
 
 
 def _profiles_of(ram: int, old: int, new: int) -> tuple[int, ...]:
@@ -380,7 +377,7 @@ def _asker(view: Standing, files: Files) -> Callable[[Literal["full", "delta"]],
 def _continues(view: Standing) -> bool:
     """True where the open action is still the right one: same release, made for what the bank holds now."""
     current, selected = view.current, view.selected
-    if current is None or selected is None or current.state != "open" or current.release != selected.release.id:
+    if current is None or selected is None or current.state == "cancelling" or current.release != selected.release.id:
         return False
     return current.kind == "package" or (view.said is not None and current.base == view.said.bank)
 

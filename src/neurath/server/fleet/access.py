@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import hashlib
 import hmac
 import io
@@ -18,6 +19,7 @@ from neurath.errors import DataError, NotFound, RefusedError
 from neurath.ids import ModelName, TerminalId, checked_name
 from neurath.server.store.tables import model as models
 from neurath.server.store.tables import terminal as terminals
+from neurath.wire.confirmation import AutoConfirm
 
 DEFAULT_TENANT = "DEFAULT"
 
@@ -44,6 +46,7 @@ class Terminal:
     carrier: str
     address: str
     registered: float
+    auto_confirm: AutoConfirm = AutoConfirm()  # noqa: RUF009 (frozen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +187,12 @@ def tag(db: Connection, terminal: Terminal, on: set[str], off: set[str]) -> list
     return kept
 
 
+def confirm_all(db: Connection, terminal: Terminal, auto: AutoConfirm) -> None:
+    """From now on a terminal confirms whatever comes, or (at None) no longer does."""
+    text = "" if auto.at is None else json.dumps(dataclasses.asdict(auto))
+    db.execute(update(terminals).where(terminals.c.n == terminal.n).values(auto_confirm=text))
+
+
 def next_serial(db: Connection, terminal: Terminal, now: float) -> int:
     """A ticket serial above every earlier one of this terminal, even after the store came back from an old backup."""
     last = db.scalar(select(terminals.c.serial).where(terminals.c.n == terminal.n)) or 0
@@ -209,6 +218,7 @@ def _terminal(row: Row[tuple[object, ...]]) -> Terminal:
         carrier=row.carrier,
         address=row.address,
         registered=row.registered,
+        auto_confirm=AutoConfirm(**json.loads(row.auto_confirm)) if row.auto_confirm else AutoConfirm(),
     )
 
 

@@ -9,12 +9,14 @@ from sqlalchemy import Connection, Row, insert, select, update
 
 from neurath.ids import ComponentName
 from neurath.server.store.tables import action as actions
+from neurath.server.store.tables import ledger
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """`state` is open, cancelling, closed, cancelled or superseded; `kind` is delta, full or package; `secured` is the RAM
-    in bytes the terminal reported set aside (A6); `held`: no verdict yet from a terminal that may hold its ticket."""
+    """`state` is confirming, open, cancelling, closed, cancelled or superseded; `kind` is delta, full or package; `secured` is
+    the RAM in bytes the terminal reported set aside (A6); `held`: no verdict yet from a terminal that may hold its ticket;
+    `insists`: its client would not be cancelled, and goes on."""
 
     id: int
     terminal: int
@@ -32,6 +34,7 @@ class Action:
     created: float
     fetched: float | None
     closed: float | None
+    insists: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,11 @@ class Draft:
     size: int
     need: int = 0
     base: str = ""
+    state: str = "open"
+
+
+#: An action that is neither ended nor forgotten.
+ACTIVE = ("confirming", "open", "cancelling")
 
 
 def open_action(db: Connection, draft: Draft, now: float) -> Action:
@@ -74,16 +82,16 @@ def of_terminal(db: Connection, terminal: int, number: str) -> Action | None:
 
 
 def current_action(db: Connection, terminal: int, component: str) -> Action | None:
-    """The open or cancelling action of a component; there is at most one."""
+    """The active action of a component; there is at most one."""
     query = select(actions).where(
-        actions.c.terminal == terminal, actions.c.component == component, actions.c.state.in_(("open", "cancelling"))
+        actions.c.terminal == terminal, actions.c.component == component, actions.c.state.in_(ACTIVE)
     )
     row = db.execute(query.order_by(actions.c.id.desc()).limit(1)).one_or_none()
     return None if row is None else _action(row)
 
 
 def current_actions(db: Connection, terminal: int) -> list[Action]:
-    query = select(actions).where(actions.c.terminal == terminal, actions.c.state.in_(("open", "cancelling")))
+    query = select(actions).where(actions.c.terminal == terminal, actions.c.state.in_(ACTIVE))
     return [_action(row) for row in db.execute(query.order_by(actions.c.id))]
 
 
@@ -127,6 +135,24 @@ def end(db: Connection, action: Action, state: str, now: float) -> None:
 def cancel(db: Connection, action: Action) -> None:
     """Asks a third-party client to stop; it answers through the cancel action's feedback."""
     db.execute(update(actions).where(actions.c.id == action.id).values(state="cancelling"))
+
+
+def insist(db: Connection, action: Action) -> None:
+    """The client would not be cancelled: it goes on, and is not asked again."""
+    db.execute(update(actions).where(actions.c.id == action.id).values(state="open", insists=True))
+
+
+def confirm(db: Connection, action: Action) -> None:
+    """What waited for a word has it."""
+    db.execute(update(actions).where(actions.c.id == action.id, actions.c.state == "confirming").values(state="open"))
+
+
+def last_installed(db: Connection, terminal: int) -> Action | None:
+    """The action that a terminal finished last, and well."""
+    query = select(actions).join(ledger, ledger.c.action == actions.c.id).where(ledger.c.verdict == "confirmed")
+    query = query.where(actions.c.terminal == terminal, actions.c.state == "closed")
+    row = db.execute(query.order_by(actions.c.closed.desc(), actions.c.id.desc()).limit(1)).one_or_none()
+    return None if row is None else _action(row)
 
 
 def settle(db: Connection, action: Action) -> None:

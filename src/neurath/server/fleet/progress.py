@@ -179,6 +179,20 @@ def found_installed(db: Connection, key: Key, now: float) -> None:
     _change(db, key, values | {"sync": row.size, "distributed": row.distributed or now, "updated": now})
 
 
+def said_installed(db: Connection, key: Key, size: int, now: float) -> bool:
+    """A third-party client says that it runs a package already, whoever brought it; False where that was known."""
+    row = _row(db, key)
+    if row is not None and Verdict(row.verdict) is Verdict.CONFIRMED:
+        return False
+    if row is None:
+        db.execute(insert(ledger).values(terminal=key.terminal, component=key.component, release=key.release, size=size))
+        row = _row(db, key)
+    assert row is not None
+    note(db, key, "confirmed", "says that it runs it already", now)
+    _change(db, key, _end(row, Verdict.CONFIRMED, "", now) | {"updated": now})
+    return True
+
+
 def _end(row: Row[tuple[object, ...]], verdict: Verdict, reason: str, now: float) -> dict[str, object]:
     if verdict is Verdict.CONFIRMED:
         return {

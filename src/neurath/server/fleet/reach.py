@@ -43,7 +43,8 @@ BAD = (Verdict.FAILED.value, Verdict.REFUSED.value, Verdict.RESTORATION.value)
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """What of a rollout says whom it reaches. `gate`: draws below it are in; `opened`: (gate, moment) of each wave."""
+    """What of a rollout says whom it reaches. `gate`: draws below it are in; `opened`: (gate, moment) of each wave;
+    `fetch_only`: who has the file has all of it."""
 
     rollout: int
     everyone: bool
@@ -51,6 +52,7 @@ class Course:
     gate: int = OPEN
     opened: tuple[tuple[int, float], ...] = ()
     patience: float = 0.0
+    fetch_only: bool = False
 
 
 def draw(rollout: int, terminal: int) -> int:
@@ -91,6 +93,8 @@ def _fleet(db: Connection, course: Course, release: Release) -> Select[Any]:
     )
     runs = and_(component.c.bank == release.image, component.c.bank_size == release.size, floor)
     has = or_(ledger.c.verdict == Verdict.CONFIRMED.value, and_(literal(release.kind == "image"), runs))
+    if course.fetch_only:
+        has = or_(has, ledger.c.distributed.is_not(None))
     columns = [
         terminals.c.n,
         terminals.c.tenant,

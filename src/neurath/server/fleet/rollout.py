@@ -13,6 +13,7 @@ from neurath.server.delivery.pace import TIME_LIMIT
 from neurath.server.fleet import actions, pieces, reach, target, waves
 from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.reach import Course, Told
+from neurath.server.fleet.terms import PLAIN, Terms, Urgency
 from neurath.server.fleet.waves import AT_ONCE, Abort, Open, Pause, Policy, Start, State, Tally, Waves
 from neurath.server.software import catalog
 from neurath.server.software.catalog import Release
@@ -84,6 +85,9 @@ def create(db: Connection, plan: Plan, now: float) -> Rollout:
                 id="NRT-325",
             )
     target.clause(plan.target)
+    if plan.policy.terms.urgency is Urgency.DOWNLOAD_ONLY and plan.release.kind == catalog.IMAGE:
+        why = "a terminal of ours decides by itself when it installs what it has"
+        raise RefusedError("download-only is for packages of other clients", why, "window=... keeps it to certain hours")
     values: dict[str, object] = {"release": plan.release.id, "everyone": plan.terminals is None, "time_limit": plan.time_limit}
     values |= {"created": now, "policy": str(plan.policy), "target": plan.target, "gate": 0}
     values["pieces"] = pieces.said(plan.pieces)
@@ -140,8 +144,9 @@ def course(db: Connection, found: Rollout) -> Course:
     """Whom a rollout reaches."""
     rows = db.execute(select(opened_waves.c.gate, opened_waves.c.opened).where(opened_waves.c.rollout == found.id))
     times = tuple((int(row.gate), float(row.opened)) for row in rows)
-    patience = float(waves.policy(found.policy).patience)
-    return Course(found.id, found.everyone, found.target, found.gate, times, patience)
+    policy = waves.policy(found.policy)
+    fetch_only = policy.terms.urgency is Urgency.DOWNLOAD_ONLY
+    return Course(found.id, found.everyone, found.target, found.gate, times, float(policy.patience), fetch_only)
 
 
 def tally(db: Connection, found: Rollout, now: float) -> Tally:
@@ -263,11 +268,13 @@ def unreached(db: Connection) -> list[Told]:
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """The release a component is meant to run, by which rollout (None: pinned), and how long its transfer may take."""
+    """The release a component is meant to run, by which rollout (None: pinned), how long its transfer may take, and on which
+    terms it is given."""
 
     release: Release
     rollout: int | None
     limit: float
+    terms: Terms = PLAIN
 
 
 def select_release(db: Connection, terminal: Terminal, component: str) -> Selected | None:
@@ -290,8 +297,14 @@ def select_release(db: Connection, terminal: Terminal, component: str) -> Select
     for row in db.execute(query):
         found = _rollout(row)
         if reach.admits(db, Course(found.id, found.everyone, found.target, found.gate), terminal.n):
-            return Selected(catalog.find_release(db, str(found.release)), found.id, found.time_limit)
+            terms = waves.policy(found.policy).terms
+            return Selected(catalog.find_release(db, str(found.release)), found.id, found.time_limit, terms)
     return None
+
+
+def terms_of(db: Connection, number: int | None) -> Terms:
+    """On which terms a rollout gives its release; a pin (None) has none."""
+    return PLAIN if number is None else waves.policy(find(db, number).policy).terms
 
 
 def components_of(db: Connection, terminal: Terminal) -> list[str]:

@@ -3,6 +3,7 @@ from that before any file is looked at. It reads; it must never write, build or 
 
 from __future__ import annotations
 
+import datetime
 import math
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.actions import Action
 from neurath.server.fleet.progress import Entry, Key
 from neurath.server.fleet.rollout import Selected
+from neurath.server.fleet.terms import ALWAYS, Hours, Urgency
 from neurath.server.software import catalog
 from neurath.server.software.catalog import IMAGE, Release
 from neurath.server.store.tables import component as components
@@ -107,12 +109,49 @@ def obstacle(standing: Standing, now: float) -> str:
         return "it has no model: it was not registered with one, and named none that is known"
     if standing.selected is None:
         return "no running rollout and no pin names a release for it"
-    release = standing.selected.release
+    release, terms = standing.selected.release, standing.selected.terms
     if release.kind == IMAGE:
         why = _image_obstacle(standing, release)
     else:
-        why = f"runs {release.version} already" if _confirmed(standing.entry) else ""
+        why = _package_obstacle(standing, release)
+    if not why and terms.until is not None and now >= terms.until:
+        why = f"its rollout ended {when(terms.until)}"
+    if not why and release.kind == IMAGE:
+        why = closed_until(standing, now)
     return why or _waiting(standing.entry, now)
+
+
+def hours(standing: Standing, now: float) -> Hours:
+    """Whether this terminal may install now, by its rollout's maintenance windows."""
+    if standing.selected is None:
+        return ALWAYS
+    return standing.selected.terms.hours(now, standing.terminal.attributes.get("timezone", ""))
+
+
+def closed_until(standing: Standing, now: float) -> str:
+    """Says when its maintenance window opens; "" while it is open. A package may be fetched before, and not installed."""
+    found = hours(standing, now)
+    if found.open:
+        return ""
+    return (
+        "its maintenance window never opens"
+        if found.changes is None
+        else f"its maintenance window opens {when(found.changes)}"
+    )
+
+
+def when(moment: float) -> str:
+    """A moment for people, UTC."""
+    return datetime.datetime.fromtimestamp(moment, datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _package_obstacle(standing: Standing, release: Release) -> str:
+    assert standing.selected is not None
+    if _confirmed(standing.entry):
+        return f"runs {release.version} already"
+    only = standing.selected.terms.urgency is Urgency.DOWNLOAD_ONLY
+    fetched = standing.entry is not None and standing.entry.distributed is not None
+    return f"has fetched {release.version}, which is all its rollout asks" if only and fetched else ""
 
 
 def _image_obstacle(standing: Standing, release: Release) -> str:
@@ -135,9 +174,10 @@ def _image_obstacle(standing: Standing, release: Release) -> str:
 
 
 def lasts(standing: Standing, now: float) -> float:
-    """Until when obstacle() says the same if nothing is written: the end of a wait, else for ever."""
-    again = _again(standing.entry)
-    return again if again > now else math.inf
+    """Until when obstacle() says the same if nothing is written: the end of a wait or the next hours, else for ever."""
+    changes = [_again(standing.entry), hours(standing, now).changes or 0.0]
+    changes += [] if standing.selected is None else [standing.selected.terms.until or 0.0]
+    return min((one for one in changes if one > now), default=math.inf)
 
 
 def _confirmed(entry: Entry | None) -> bool:

@@ -7,9 +7,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import lru_cache
 from math import ceil
 
 from neurath.errors import UsageError
+from neurath.server.fleet import terms
+from neurath.server.fleet.terms import PLAIN, Terms
 from neurath.units import Seconds
 
 _PATIENCE = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -52,12 +55,14 @@ class Policy:
     go_on: float = 0.9
     halt: float = 0.1
     patience: Seconds = DAY
+    terms: Terms = PLAIN
 
     def __str__(self) -> str:
-        if self == AT_ONCE:
-            return "at-once"
+        tail = f" {self.terms}" if self.terms != PLAIN else ""
+        if replace(self, terms=PLAIN) == AT_ONCE:
+            return f"at-once{tail}"
         sizes = ",".join(map(str, self.waves)) or "none"
-        return f"waves={sizes} go-on={_percent(self.go_on)} halt={_percent(self.halt)} patience={_span(self.patience)}"
+        return f"waves={sizes} go-on={_percent(self.go_on)} halt={_percent(self.halt)} patience={_span(self.patience)}{tail}"
 
 
 #: What a folder or a rollout has that names no policy but wants one: a first wave, and a threshold of errors.
@@ -66,14 +71,14 @@ DEFAULT = Policy()
 AT_ONCE = Policy((), 0.0, 1.0)
 
 
+@lru_cache(maxsize=256)
 def policy(text: str) -> Policy:
-    """A policy from its text: `at-once`, `default`, or words like `waves=10,50% go-on=90% halt=10% patience=12h`; what is not
-    said is as in the default. UsageError."""
+    """A policy from its text: `at-once`, `default`, or words like `waves=10,50% go-on=90% halt=10% patience=12h`, and terms
+    after any of them; what is not said is as in the default. UsageError."""
     words = text.split()
-    if words in (["at-once"], ["default"]):
-        return AT_ONCE if words == ["at-once"] else DEFAULT
-    made = DEFAULT
-    for word in words:
+    named = words[0] if words and words[0] in ("at-once", "default") else ""
+    made = AT_ONCE if named == "at-once" else DEFAULT
+    for word in words[1:] if named else words:
         name, _, value = word.partition("=")
         match name:
             case "waves":
@@ -84,8 +89,11 @@ def policy(text: str) -> Policy:
                 made = replace(made, halt=_share(value))
             case "patience":
                 made = replace(made, patience=_seconds(value))
+            case _ if name in terms.NAMES:
+                made = replace(made, terms=terms.read(made.terms, name, value))
             case _:
-                raise UsageError(f"{word!r} is no part of a rollout policy", "waves=, go-on=, halt=, patience=", _HINT)
+                known = ("waves", "go-on", "halt", "patience", *terms.NAMES)
+                raise UsageError(f"{word!r} is no part of a rollout policy", ", ".join(f"{one}=" for one in known), _HINT)
     if not words or len(made.waves) > _MOST_WAVES:
         raise UsageError(f"{text!r} is no rollout policy", f"at most {_MOST_WAVES} waves, at least one word", _HINT)
     return made

@@ -4,6 +4,7 @@ keys only, and must never let a version word stand for what a bank holds."""
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, func, insert, select, update
@@ -50,6 +51,7 @@ class Release:
     added: float
     revoked: float | None
     priority: int = 0
+    compatible: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -61,7 +63,7 @@ class Release:
 @dataclass(frozen=True, slots=True)
 class Upload:
     """One image or package on its way into the catalog. `kind` is what its bytes were read as; `data` what the bank is to
-    hold, or the package as it is."""
+    hold, or the package as it is; `says` is the version that a package has inside, `compatible` the devices it names."""
 
     data: bytes
     model: str
@@ -71,6 +73,8 @@ class Upload:
     component: str = str(FIRMWARE)
     envelope: bytes = b""
     priority: int = 0
+    says: str = ""
+    compatible: tuple[str, ...] = ()
 
 
 def add_model(db: Connection, toml: str, pems: list[str], now: float) -> Model:
@@ -91,12 +95,15 @@ def add_model(db: Connection, toml: str, pems: list[str], now: float) -> Model:
     return found
 
 
-def add_plain_model(db: Connection, name: str, now: float) -> None:
-    """A model without a memory map: for third-party clients that take packages as they are."""
+def add_plain_model(db: Connection, name: str, now: float, compatible: Sequence[str] = ()) -> None:
+    """A model without a memory map: for third-party clients that take packages as they are; of those only such as name one of
+    these devices, where any is given."""
     checked_name(name, "model")
     if db.scalar(select(models.c.name).where(models.c.name == name)) is not None:
         raise NothingToDo(f"model {name} is there already")
-    db.execute(insert(models).values(name=name, toml="", added=now))
+    if any(not one.isprintable() or not 0 < len(one) <= 128 for one in compatible):
+        raise UsageError("this is no name of a device", "1 to 128 printable characters", "--compatible 'Lab Board'")
+    db.execute(insert(models).values(name=name, toml="", added=now, compatible="\n".join(compatible)))
 
 
 def add_key(db: Connection, model: str, pem: str, now: float) -> None:
@@ -134,6 +141,9 @@ def describe_model(db: Connection, name: str) -> dict[str, object]:
     prints = [keyfiles.fingerprint(keyfiles.public_from_pem(pem)) for pem in model_keys(db, name)]
     count = db.scalar(select(func.count()).select_from(terminals).where(terminals.c.model == name))
     shown: dict[str, object] = {"name": name, "plain": found is None, "release_keys": prints, "terminals": count}
+    if found is None:
+        devices = db.scalar(select(models.c.compatible).where(models.c.name == name)) or ""
+        shown["compatible"] = [one for one in devices.split("\n") if one]
     if found is not None:
         layout = found.layout
         shown |= {
@@ -159,6 +169,7 @@ def check_upload(store: Store, upload: Upload) -> None:
     with store.read() as db:
         model = find_model(db, upload.model)
         _sealed(db, upload, model)
+        _fits(db, upload)
         known = _by_version(db, upload.model, upload.component, upload.version)
     if known is not None and known.image != digest(upload.data).hex():
         raise _other_content(known, digest(upload.data).hex())
@@ -192,6 +203,7 @@ def add(store: Store, upload: Upload, now: float) -> Release:
             "image": name,
             "size": len(upload.data),
             "priority": upload.priority,
+            "compatible": "\n".join(upload.compatible),
             "added": now,
         }
         number = db.execute(insert(releases).values(**values)).inserted_primary_key
@@ -253,6 +265,19 @@ def _sealed(db: Connection, upload: Upload, model: Model | None) -> Envelope | N
     if (sealed.leaf, sealed.leaves) != (model.layout.leaf, leaves):
         raise TrustError("this envelope has other leaves", "its leaf list is not this image's", "sign it again", id="NRT-268")
     return sealed
+
+
+def _fits(db: Connection, upload: Upload) -> None:
+    """A package is for the devices it names, and has the version it says."""
+    if upload.says and upload.says != upload.version:
+        why = f"it says that it is {upload.says}"
+        raise RefusedError(f"this package is no version {upload.version}", why, f"--version {upload.says}", id="NRT-353")
+    wanted = [
+        one for one in str(db.scalar(select(models.c.compatible).where(models.c.name == upload.model))).split("\n") if one
+    ]
+    if upload.kind != IMAGE and wanted and not set(wanted) & set(upload.compatible):
+        why = f"it is for {', '.join(upload.compatible) or 'no device that it names'}; the model is {', '.join(wanted)}"
+        raise RefusedError(f"this package is not for model {upload.model}", why, "check --model", id="NRT-354")
 
 
 def _again(db: Connection, known: Release, image: str, sealed: Envelope | None) -> Release:
@@ -338,6 +363,12 @@ def installed(db: Connection, model: str, component: str, bank: str, size: int) 
     return None if row is None else _release(row)
 
 
+def by_version(db: Connection, model: str, components: Sequence[str], version: str) -> Release | None:
+    """The release of a model with this version, of the first of these components that has one."""
+    found = (_by_version(db, model, component, version) for component in components)
+    return next((one for one in found if one is not None), None)
+
+
 def _by_version(db: Connection, model: str, component: str, version: str) -> Release | None:
     query = select(releases).where(releases.c.model == model, releases.c.component == component, releases.c.version == version)
     row = db.execute(query).one_or_none()
@@ -361,4 +392,5 @@ def _release(row: Row[tuple[object, ...]]) -> Release:
         added=row.added,
         revoked=row.revoked,
         priority=row.priority,
+        compatible=tuple(one for one in row.compatible.split("\n") if one),
     )

@@ -15,6 +15,7 @@ from typing import Literal
 
 from neurath.errors import DataError
 from neurath.flash.geometry import Model
+from neurath.server.software import squashfs
 
 ImageKind = Literal["bin", "hex", "elf", "swu", "raucb"]
 #: Contents of part of the processor's memory: where it begins, and the bytes.
@@ -46,7 +47,7 @@ class Firmware:
 
     `image` is the bank's contents from its first byte (gaps hold the erased value); `address` is where the processor sees
     the first byte, None when the file does not say; `outside` counts bytes the file has for other memories, left out.
-    `version` and `compatible` are what a .swu package says about itself, else empty.
+    `version` and `compatible` are what a package says about itself, else empty.
     """
 
     image: bytes
@@ -322,4 +323,8 @@ def _raucb(data: bytes, name: str) -> Firmware:
         why = "it is a squashfs without the signature of a RAUC bundle behind it"
         raise _bad(name, why, "give the .raucb that `rauc bundle` wrote; it may be cut short", "NRT-619")
     _check_room(len(data), name, None)
-    return Firmware(bytes(data), None, "raucb")
+    text = (squashfs.read(bytes(data[:used]), "manifest.raucm") or b"").decode("utf-8", "replace")
+    section = re.search(r"^\[update\]\s*$(.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL)
+    said = dict(re.findall(r"^\s*([a-z-]+)\s*=\s*([^\n]{0,128}?)\s*$", section[1], re.MULTILINE)) if section else {}
+    compatible = (said["compatible"],) if said.get("compatible") else ()
+    return Firmware(bytes(data), None, "raucb", version=said.get("version", "")[:64], compatible=compatible)

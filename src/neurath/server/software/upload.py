@@ -23,4 +23,5 @@ def read_upload(data: bytes, name: str, model: Model | None, component: str = FI
         return Upload(data, "", "", IMAGE, safe or "file", str(component))
     found = read_image(data, name, model)
     kind = found.kind if found.kind in PACKAGES else IMAGE
-    return Upload(found.image, "", "", kind, safe or "image", str(component))
+    says = (found.version, found.compatible) if kind != IMAGE else ("", ())
+    return Upload(found.image, "", "", kind, safe or "image", str(component), says=says[0], compatible=says[1])

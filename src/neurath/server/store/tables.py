@@ -25,7 +25,7 @@ def _time(name: str) -> Column[float]:
 setting = Table("setting", metadata, Column("key", Text, primary_key=True), _text("value"))
 
 #: `toml` is "" for a plain model: third-party clients whose memory map we do not know.
-model = Table("model", metadata, Column("name", Text, primary_key=True), _text("toml"), _time("added"))
+model = Table("model", metadata, Column("name", Text, primary_key=True), _text("toml"), _time("added"), _text("compatible"))
 
 #: Release public keys a model's envelopes are checked against.
 release_key = Table(
@@ -60,6 +60,7 @@ release = Table(
     _time("added"),
     _time("revoked"),
     _count("priority"),
+    _text("compatible"),
     Unique("model", "component", "version", name="release_version"),
     Index("release_image", "image"),
     sqlite_autoincrement=True,
@@ -85,6 +86,7 @@ terminal = Table(
     _text("remind"),
     _time("reminded"),
     _count("room"),
+    _text("auto_confirm"),
     Unique("tenant", "id", name="terminal_id"),
     sqlite_autoincrement=True,
 )
@@ -176,8 +178,22 @@ action = Table(
     _time("created"),
     _time("fetched"),
     _time("closed"),
+    Column("insists", Boolean, nullable=False, server_default="0"),
     Index("action_terminal", "terminal", "component", "state"),
     Index("action_file", "file"),
+    sqlite_autoincrement=True,
+)
+
+#: What a third-party client said about an action, in hawkBit's statuses.
+word = Table(
+    "word",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("action", ForeignKey("action.id"), nullable=False),
+    _time("at"),
+    _text("status"),
+    _text("text"),
+    Index("word_action", "action", "id"),
     sqlite_autoincrement=True,
 )
 

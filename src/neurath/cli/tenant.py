@@ -1,0 +1,89 @@
+"""`neurath tenant`: how the devices of one tenant show who they are beside a token each, and what becomes of new ones."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from neurath.cli import data
+from neurath.cli.output import Output
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from neurath.server.fleet.tenants import Tenant
+
+_SWITCH = ("on", "off")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(dest="command", metavar="show|set")
+    show = commands.add_parser("show", help="what was said about one")
+    change = commands.add_parser("set", help="change it, at once; a new gateway token is printed, once")
+    text = "a token that speaks for all its devices (GatewayToken): a new one, or none"
+    change.add_argument("--gateway-token", choices=("new", "off"), help=text)
+    text = "hash of an issuer whose client certificates are taken, as the proxy sends it; may be repeated; `none` for none"
+    change.add_argument("--authority", action="append", metavar="HASH", help=text)
+    change.add_argument(
+        "--first-contact", choices=_SWITCH, help="register who shows one of these and is not known (default on)"
+    )
+    change.add_argument("--model", metavar="M", help="of those that are registered so; `none` for none")
+    change.add_argument("--anonymous-packages", choices=_SWITCH, help="packages without showing anything (default off)")
+    data.dry_run(change)
+    for each in (show, change):
+        each.add_argument("tenant", nargs="?", default="DEFAULT", metavar="TENANT")
+        data.option(each)
+    parser.epilog = "example: neurath tenant set DEFAULT --gateway-token new"
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    from neurath.server.fleet import tenants
+
+    command = data.chosen(args)
+    store = data.store(args, create=False)
+    token = ""
+    try:
+        with store.write() if command == "set" else store.read() as db:
+            found = tenants.find(db, args.tenant)
+            if command == "set":
+                found, token = _changed(found, args, db)
+                tenants.keep(db, args.tenant, found)
+                if args.dry_run:
+                    token = ""
+                    raise data.Undone
+    except data.Undone:
+        out.talk("nothing was changed (--dry-run)")
+    words = {
+        "gateway token": "set" if found.gateway else "none",
+        "authorities": ", ".join(found.authorities) or "none",
+        "first contact": "registers" + (f" a {found.model}" if found.model else "") if found.first_contact else "refused",
+        "packages": "to anyone" if found.anonymous else "to their terminals only",
+    }
+    text = "\n".join(f"{key:16} {value}" for key, value in words.items())
+    fields = {"gateway": bool(found.gateway), "authorities": list(found.authorities), "first_contact": found.first_contact}
+    fields |= {"model": found.model, "anonymous": found.anonymous, "token": token}
+    out.data(f"{text}\n{token}".rstrip(), tenant=args.tenant, **fields)
+    return 0
+
+
+def _changed(found: Tenant, args: argparse.Namespace, db: Connection) -> tuple[Tenant, str]:
+    from neurath.server.fleet import tenants
+    from neurath.server.software import catalog
+
+    token, kept = ("", found.gateway)
+    if args.gateway_token is not None:
+        token, kept = tenants.new_gateway_token() if args.gateway_token == "new" else ("", "")
+    if args.model not in (None, "none"):
+        catalog.find_model(db, args.model)
+    given: dict[str, object] = {"gateway": kept}
+    if args.authority is not None:
+        given["authorities"] = tuple(one.lower() for one in args.authority if one != "none")
+    if args.model is not None:
+        given["model"] = "" if args.model == "none" else args.model
+    given |= {
+        name: switch == "on"
+        for name, switch in (("first_contact", args.first_contact), ("anonymous", args.anonymous_packages))
+        if switch is not None
+    }
+    return replace(found, **given), token  # type: ignore[arg-type]  # each of its own kind

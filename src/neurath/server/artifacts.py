@@ -1,0 +1,102 @@
+"""The files of the device plane: a terminal's artifacts, and the one file that a torn terminal may have without a token. It
+knows names and ranges; whether a byte may leave is delivery's to say. Spec: docs/spec/ddi.md."""
+
+from __future__ import annotations
+
+import logging
+import time
+from functools import partial
+
+import anyio
+from starlette.requests import Request
+from starlette.responses import Response
+
+from neurath.errors import DataError, NeurathError, NotFound, RefusedError
+from neurath.server.delivery.calls import Delivery
+from neurath.server.device import Ask, answer, conditions, refused
+from neurath.server.fleet import actions
+from neurath.server.fleet.actions import Action
+from neurath.server.serving import Conditions, Content, FileResponse
+from neurath.server.software import catalog
+from neurath.wire import ddi
+from neurath.wire.ddi import Artifact
+
+log = logging.getLogger(__name__)
+
+#: The name of an update file of ours ends so.
+SUFFIX = ".nru"
+
+
+class Artifacts:
+    """Handlers of the artifact routes."""
+
+    def __init__(self, delivery: Delivery) -> None:
+        self.delivery = delivery
+        self.store = delivery.store
+
+    def of_action(self, ask: Ask, action: Action) -> Artifact:
+        """The one artifact of an action, as a deployment names it."""
+        with self.store.read() as db:
+            size, sha1, md5 = catalog.file_hashes(db, action.file)
+            release = catalog.find_release(db, str(action.release))
+        name = release.filename if action.kind == "package" else action.file + SUFFIX
+        href = f"{ask.base}/softwaremodules/{action.release}/artifacts/{name}"
+        return Artifact(name, size, href, sha256=action.file, sha1=sha1, md5=md5)
+
+    def listing(self, ask: Ask) -> Response:
+        found = self._of_module(ask)
+        if not found:
+            raise NotFound(f"no module {ask.names['module'][:20]}", "no open action of this terminal has it", id="NRT-137")
+        return answer([ddi.artifact_to(self.of_action(ask, action)) for action in found])
+
+    def _of_module(self, ask: Ask) -> list[Action]:
+        """Open actions of the terminal whose release has this number: no other file is this terminal's business."""
+        with self.store.read() as db:
+            found = actions.current_actions(db, ask.terminal.n)
+        return [a for a in found if a.state == "open" and str(a.release) == ask.names["module"]]
+
+    def one(self, ask: Ask) -> Response:
+        wanted = ask.names["file"]
+        for action in self._of_module(ask):
+            about = self.of_action(ask, action)
+            if wanted == about.filename + ".MD5SUM":
+                return Response(f"{about.md5}  {about.filename}", media_type="text/plain")
+            if wanted == about.filename:
+                return self._file(ask, action, about)
+        raise NotFound(f"no artifact {wanted[:80]}", "no open action of this terminal has it", id="NRT-137")
+
+    def _file(self, ask: Ask, action: Action, about: Artifact) -> Response:
+        if not self.delivery.may_fetch(action):
+            raise RefusedError(
+                "the terminal has not said that it secured room for this file",
+                f"secured {action.secured} of {action.size} bytes",
+                "report `secured` first",
+                id="NRT-328",
+            )
+        content = Content(self.store.files.verified(action.file), about.size, about.filename, about.sha1, action.created)
+        return FileResponse(content, ask.conditions, partial(self._count, action))
+
+    def _count(self, action: Action, start: int, count: int) -> bool:
+        try:
+            return self.delivery.served(action, start, count, time.time())
+        except NeurathError as fault:
+            log.warning("%s bytes of action %s are not counted: %s", count, action.id, fault.what)
+            return True
+
+    async def rescue(self, request: Request) -> Response:
+        """A pinned update file by its digest, without a token: a boot core that was torn has nothing but the digest."""
+        try:
+            return await anyio.to_thread.run_sync(self._rescue, request.path_params["digest"], conditions(request))
+        except NeurathError as error:
+            return refused(error)
+
+    def _rescue(self, name: str, wanted: Conditions) -> Response:
+        if len(name) not in (32, 64) or set(name) - set("0123456789abcdef"):
+            raise DataError("this is not a digest of a file", "32 or 64 lower-case hex digits", id="NRT-263")
+        with self.store.read() as db:
+            found = actions.held_file(db, name)
+            if found is None:
+                raise NotFound(f"no file {name[:16]}…", "no terminal is waiting for one", id="NRT-137")
+            size, sha1, _ = catalog.file_hashes(db, found)
+        content = Content(self.store.files.verified(found), size, found + SUFFIX, sha1, 0.0)
+        return FileResponse(content, wanted, lambda start, count: None)

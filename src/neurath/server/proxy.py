@@ -1,0 +1,77 @@
+"""What a reverse proxy says about a connection: whose it is, over which scheme, with which certificate. It knows who may say
+so; it must never pass on such a word of anybody else."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+_MOST_AUTHORITIES = 16
+_KEY = "neurath.certificate"
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What a proxy read from a client's certificate: its common name, and the hashes of who issued it, lower case."""
+
+    name: str
+    authorities: tuple[str, ...]
+
+
+class Behind:
+    """Before everything else. A proxy on this machine is believed about the client's address and scheme; one that was named
+    also about certificates."""
+
+    def __init__(self, app: ASGIApp, proxies: Iterable[str] = ()) -> None:
+        self.app = app
+        self.proxies = frozenset(proxies)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        client = scope.get("client")
+        if scope["type"] == "http" and client is not None and self._believed(client[0]):
+            headers = {key: value.decode("latin-1") for key, value in scope["headers"]}
+            scope = self._forwarded(scope, headers)
+            if client[0] in self.proxies:
+                scope[_KEY] = _certificate(headers)
+        await self.app(scope, receive, send)
+
+    def _believed(self, address: str) -> bool:
+        return address in self.proxies or is_loopback(address)
+
+    def _forwarded(self, scope: Scope, headers: Mapping[bytes, str]) -> Scope:
+        changed: dict[str, Any] = dict(scope)
+        # The last that is no proxy of ours: what stands before it, anybody can have written.
+        for address in reversed([one.strip() for one in headers.get(b"x-forwarded-for", "").split(",") if one.strip()]):
+            changed["client"] = (address, 0)
+            if not self._believed(address):
+                break
+        scheme = headers.get(b"x-forwarded-proto", "").strip().lower()
+        return changed | ({"scheme": scheme} if scheme in ("http", "https") else {})
+
+
+def certificate(scope: Scope) -> Certificate | None:
+    """What a proxy that is believed says of the client's certificate; None where there is none."""
+    found = scope.get(_KEY)
+    return found if isinstance(found, Certificate) else None
+
+
+def _certificate(headers: Mapping[bytes, str]) -> Certificate | None:
+    """hawkBit's headers: X-Controller-Id, and X-Authority with hashes by comma or one each as X-Authority-0 and on."""
+    name = headers.get(b"x-controller-id", "").strip()
+    given = headers.get(b"x-authority", "").split(",")
+    given += [headers.get(b"x-authority-%d" % number, "") for number in range(_MOST_AUTHORITIES)]
+    found = tuple(one.strip().lower() for one in given if re.fullmatch(r"[0-9A-Za-z:_-]{8,128}", one.strip()))
+    return Certificate(name, found) if name and found else None
+
+
+def is_loopback(name: str) -> bool:
+    """Whether an address is this machine's own."""
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
