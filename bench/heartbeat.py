@@ -24,12 +24,12 @@ from neurath.flash.geometry import Model, model_to_toml, simple_layout
 from neurath.flash.native import need
 from neurath.ids import Floor, ModelName, digest
 from neurath.server.app import FLUSH, Server, application
-from neurath.server.device import Policy
 from neurath.server.delivery import tickets
 from neurath.server.delivery.calls import Delivery
 from neurath.server.delivery.riding import ServerRiding
 from neurath.server.delivery.streams import StreamPush
 from neurath.server.delivery.trickle import Trickle
+from neurath.server.device import Policy
 from neurath.server.door import Door
 from neurath.server.fleet import access, rollout
 from neurath.server.fleet.access import Enrolment
