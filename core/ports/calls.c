@@ -19,6 +19,25 @@ static int staged_read(void *ctx, uint32_t off, uint8_t *buf, uint32_t len)
     return NRT_OK;
 }
 
+int nrt_host_read(struct nrt_nor *n, uint32_t addr, uint8_t *buf, uint32_t len)
+{
+    return n->port.read(n, addr, buf, len);
+}
+
+int nrt_host_erase(struct nrt_nor *n, uint32_t addr)
+{
+    if (setjmp(n->jump))
+        return NRT_CUT;
+    return n->port.erase(n, addr);
+}
+
+int nrt_host_program(struct nrt_nor *n, uint32_t addr, const uint8_t *data, uint32_t len)
+{
+    if (setjmp(n->jump))
+        return NRT_CUT;
+    return n->port.program(n, addr, data, len);
+}
+
 int nrt_host_provision(struct nrt_core *c, struct nrt_nor *n, const struct nrt_image *now)
 {
     if (setjmp(n->jump))

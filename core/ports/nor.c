@@ -300,6 +300,18 @@ int nrt_nor_peek(struct nrt_nor *n, uint32_t addr, uint8_t *buf, uint32_t len)
     return NRT_OK;
 }
 
+uint8_t *nrt_nor_cells(struct nrt_nor *n) { return n->mem; }
+
+int nrt_nor_copy(struct nrt_nor *to, const struct nrt_nor *from)
+{
+    if (to->mem == NULL || from->mem == NULL || to->size != from->size || to->layout.write_unit != from->layout.write_unit)
+        return NRT_E_ARG;
+    memcpy(to->mem, from->mem, from->size);
+    memcpy(to->other, from->other, from->size);
+    memcpy(to->mark, from->mark, from->size / from->layout.write_unit);
+    return NRT_OK;
+}
+
 /* Marks follow from what can be read: a unit that is not erased was programmed. */
 static void mark_from_bytes(struct nrt_nor *n, uint32_t off, uint32_t len)
 {

@@ -55,6 +55,16 @@ uint32_t nrt_nor_erases(const struct nrt_nor *n, uint32_t addr);
 void nrt_nor_forget(struct nrt_nor *n);                  /* all counters to 0 */
 uint32_t nrt_nor_programs(const struct nrt_nor *n, uint32_t addr);
 
+/* The cells as they read now: for a processor that an emulator runs on them. */
+uint8_t *nrt_nor_cells(struct nrt_nor *n);
+/* Makes `to` hold what `from` holds, torn units and all; both of one layout, in memory. */
+int nrt_nor_copy(struct nrt_nor *to, const struct nrt_nor *from);
+
+/* One operation of the port, as a processor outside asks for it; NRT_CUT where the cut falls. */
+int nrt_host_read(struct nrt_nor *n, uint32_t addr, uint8_t *buf, uint32_t len);
+int nrt_host_erase(struct nrt_nor *n, uint32_t addr);
+int nrt_host_program(struct nrt_nor *n, uint32_t addr, const uint8_t *data, uint32_t len);
+
 /* The calls of nrt.h that write flash, each ending in NRT_CUT where the cut falls. */
 int nrt_host_provision(struct nrt_core *c, struct nrt_nor *n, const struct nrt_image *now);
 int nrt_host_power_up(struct nrt_core *c, struct nrt_nor *n, int reset, int *fate);

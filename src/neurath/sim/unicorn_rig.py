@@ -1,0 +1,403 @@
+"""A Cortex-M3 that runs the shipped Thumb binary of the core on the NOR model of the host: same cells, tears and rules.
+It knows registers of the flash controller and what a processor must not do meanwhile; it must never repair what the binary
+did. The binary: examples/port-m3."""
+
+from __future__ import annotations
+
+import ctypes
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from elftools.elf.elffile import ELFFile
+from unicorn.arm_const import UC_ARM_REG_LR, UC_ARM_REG_PC, UC_ARM_REG_R1, UC_ARM_REG_R3, UC_ARM_REG_SP, UC_CPU_ARM_CORTEX_M3
+from unicorn.unicorn import Uc, UcError
+from unicorn.unicorn_const import (
+    UC_ARCH_ARM,
+    UC_HOOK_BLOCK,
+    UC_HOOK_CODE,
+    UC_HOOK_MEM_READ,
+    UC_MODE_MCLASS,
+    UC_MODE_THUMB,
+    UC_PROT_ALL,
+    UC_PROT_EXEC,
+    UC_PROT_NONE,
+    UC_PROT_READ,
+)
+
+from neurath.errors import FlashError, NeurathError
+from neurath.flash.bank import Fate, ImageRecord, Target
+from neurath.flash.geometry import Layout
+from neurath.flash.native import Core, Nor, c_target, ffi, lib
+
+FLASH, RAM, MAIL, REGISTERS = 0x08000000, 0x20000000, 0x20010000, 0x40000000
+RAM_SIZE, MAIL_SIZE, FILE_AT = 0x10000, 0x40000, 0x200
+COMMAND, ADDRESS, LENGTH, STATUS, DONE = 0x00, 0x04, 0x08, 0x0C, 0x10
+ECC, LATCH = REGISTERS + 0x1000, REGISTERS + 0x1100
+BUSY, FAILED = 1, 2
+ERASE, PROGRAM = 1, 2
+#: Reads of the status register that a busy chip makes the processor wait.
+WAITS = 3
+ORDER_BOOT, ORDER_UPDATE, ORDER_CONFIRM = 0, 1, 2
+#: struct mail (examples/port-m3/mail.h) up to its target.
+_IN, _TARGET, _OUT = 12, 56, 12
+#: Power-ups that a life may take.
+LIVES = 8
+#: Microseconds a power-up may take before it counts as hung.
+LONGEST = 600_000_000
+
+
+class RuleError(FlashError):
+    """The processor did what no chip allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A linked binary: what stands in flash from its first byte, and where its functions lie."""
+
+    code: bytes
+    functions: tuple[tuple[int, int, str], ...]
+
+    @classmethod
+    def of(cls, path: Path) -> Program:
+        with path.open("rb") as source:
+            elf = ELFFile(source)
+            end = max(s["p_paddr"] + s["p_filesz"] for s in elf.iter_segments() if s["p_filesz"])
+            code = bytearray(b"\xff" * (end - FLASH))
+            for segment in elf.iter_segments():
+                at = segment["p_paddr"] - FLASH
+                code[at : at + segment["p_filesz"]] = segment.data()
+            table: Any = elf.get_section_by_name(".symtab")
+            found = {
+                (int(s["st_value"]) & ~1, int(s["st_size"]), str(s.name))
+                for s in table.iter_symbols()
+                if s["st_info"]["type"] == "STT_FUNC" and s["st_size"]
+            }
+        return cls(bytes(code), tuple(sorted(found)))
+
+    def at(self, address: int) -> str:
+        """The function that an address lies in."""
+        for begin, size, name in self.functions:
+            if begin <= address & ~1 < begin + size:
+                return name
+        return f"0x{address:x}"
+
+    def entry(self, name: str) -> int:
+        return next(begin for begin, _, known in self.functions if known == name)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One erase or program; `data` b"": an erase."""
+
+    at: int
+    data: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a power-up wrote into its mailbox; `cut`: the power went in it."""
+
+    result: int = 0
+    fate: Fate | None = None
+    candidate: bool = False
+    installed: bytes = b""
+    cut: bool = False
+
+
+@dataclass
+class Chip:
+    """A processor on one flash, through any number of power-ups. `strict` also looks at what a run without cuts may do: no
+    fetch while flash is busy, no load from the bank but by the port's read, counts of instructions and stack."""
+
+    program: Program
+    nor: Nor
+    strict: bool = False
+    operations: list[Operation] = field(default_factory=list)
+    instructions: int = 0
+    #: Functions that had the bank read for them, through the port.
+    readers: set[str] = field(default_factory=set)
+    #: Called before each operation.
+    before: Callable[[Operation], None] | None = None
+
+    def __post_init__(self) -> None:
+        make: Any = Uc
+        uc = make(UC_ARCH_ARM, UC_MODE_THUMB | UC_MODE_MCLASS)
+        self._uc = uc
+        uc.ctl_set_cpu_model(UC_CPU_ARM_CORTEX_M3)
+        self._size = self.nor.layout.size
+        cells = int(ffi.cast("uintptr_t", lib.nrt_nor_cells(self.nor.raw)))
+        uc.mem_map_ptr(FLASH, self._size, UC_PROT_READ | UC_PROT_EXEC, ctypes.c_void_p(cells))
+        uc.mem_map(RAM, RAM_SIZE, UC_PROT_ALL)
+        uc.mem_map(MAIL, MAIL_SIZE, UC_PROT_READ | UC_PROT_EXEC | 2)
+        uc.mem_map(ECC, 0x1000, UC_PROT_READ | 2)
+        uc.mmio_map(REGISTERS, 0x1000, self._load, None, self._store, None)
+        self._address = self._length = self._busy = self._flags = 0
+        self._cut = self._done = False
+        self._fault: BaseException | None = None
+        self._window = range(0)
+        self._blocks: dict[tuple[int, int], int] = {}
+        self._counting = False
+        if self.strict:
+            self._watch()
+
+    # ---- a power-up ----------------------------------------------------------------------------------------------------
+
+    def power_up(
+        self, order: int, file: bytes = b"", target: Target | None = None, *, seed: int | None = 0, most: int = 0
+    ) -> Outcome:
+        """From reset to the mailbox. RAM holds anything (`seed`), or, None, what it held: a reset that the power survived.
+        `most`: the watchdog bites after so many instructions."""
+        uc = self._uc
+        if seed is not None:
+            uc.mem_write(RAM, random.Random(seed).randbytes(RAM_SIZE))
+        mail = order.to_bytes(4, "little") + bytes(4) + len(file).to_bytes(4, "little") + bytes(44)
+        raw = bytes(ffi.buffer(c_target(target))) if target is not None else b""
+        uc.mem_write(MAIL, mail + raw)
+        uc.mem_write(MAIL + FILE_AT, file)
+        self._cut = self._done = False
+        self._busy = self._flags = 0
+        uc.mem_write(ECC, bytes(4))
+        self._window = range(0)
+        stack, start = (int.from_bytes(uc.mem_read(FLASH + at, 4), "little") for at in (0, 4))
+        uc.reg_write(UC_ARM_REG_SP, stack)
+        try:
+            uc.emu_start(start | 1, 0xFFFFFFFE, LONGEST, most)
+        except UcError as fault:
+            where = self.program.at(int(uc.reg_read(UC_ARM_REG_PC)))
+            raise RuleError("the processor stopped", f"{fault} in {where}", "see the binary") from fault
+        if self._fault is not None:
+            broken, self._fault = self._fault, None
+            raise broken
+        if self._cut or (most and not self._done):
+            return Outcome(cut=True)
+        if not self._done:
+            raise RuleError("a power-up came to no end", self.program.at(int(uc.reg_read(UC_ARM_REG_PC))), "see the binary")
+        told = bytes(uc.mem_read(MAIL + _OUT, _TARGET - _OUT))
+        result = int.from_bytes(told[:4], "little", signed=True)
+        return Outcome(result, Fate(int.from_bytes(told[4:8], "little")), told[8] != 0, told[12:44])
+
+    def stack(self, seed: int = 0) -> int:
+        """Bytes of stack that the last power-up used, for RAM began as `seed` says."""
+        was, now = random.Random(seed).randbytes(RAM_SIZE), bytes(self._uc.mem_read(RAM, RAM_SIZE))
+        low = RAM_SIZE - 4096
+        return RAM_SIZE - next((at for at in range(low, RAM_SIZE) if was[at] != now[at]), RAM_SIZE)
+
+    # ---- registers -----------------------------------------------------------------------------------------------------
+
+    def _load(self, uc: Any, offset: int, size: int, _: Any) -> int:
+        if offset != STATUS:
+            return 0
+        if self._busy:
+            self._busy -= 1
+            if self._busy == 0 and self.strict:
+                uc.mem_protect(FLASH, self._size, UC_PROT_READ | UC_PROT_EXEC)
+            return BUSY
+        return self._flags
+
+    def _store(self, uc: Any, offset: int, size: int, value: int, _: Any) -> None:
+        if self._cut or self._fault is not None:
+            return
+        if offset == ADDRESS:
+            self._address = value
+        elif offset == LENGTH:
+            self._length = value
+        elif offset == DONE:
+            self._done = True
+            uc.emu_stop()
+        elif offset == COMMAND:
+            try:
+                self._operate(uc, value)
+            except NeurathError as fault:
+                self._fault = fault
+                uc.emu_stop()
+
+    def _operate(self, uc: Any, command: int) -> None:
+        data = bytes(uc.mem_read(LATCH, self._length)) if command == PROGRAM else b""
+        operation = Operation(self._address, data)
+        if self.before is not None:
+            self.before(operation)
+        self.operations.append(operation)
+        violations = self.nor.violations
+        if not data:
+            code = lib.nrt_host_erase(self.nor.raw, self._address)
+        else:
+            code = lib.nrt_host_program(self.nor.raw, self._address, data, len(data))
+        if self.nor.violations != violations:
+            raise RuleError("flash was written against its rules", f"{operation}", "see the binary")
+        if code == lib.NRT_CUT:
+            self._cut = True
+            uc.emu_stop()
+            return
+        self._flags = FAILED if code < 0 else 0
+        if self.strict:
+            self._busy = WAITS
+            uc.mem_protect(FLASH, self._size, UC_PROT_NONE)
+
+    # ---- what is looked at ---------------------------------------------------------------------------------------------
+
+    def torn(self, spans: list[range]) -> None:
+        """Reads from these flash addresses raise the chip's ECC flag where the cells say so."""
+        for span in spans:
+            self._uc.hook_add(UC_HOOK_MEM_READ, self._ecc, None, FLASH + span.start, FLASH + span.stop - 1)
+
+    def _ecc(self, uc: Any, access: int, address: int, size: int, value: int, _: Any) -> None:
+        buffer = ffi.new("uint8_t[]", size)
+        if lib.nrt_host_read(self.nor.raw, address - FLASH, buffer, size) == lib.NRT_E_TORN:
+            uc.mem_write(ECC, b"\1\0\0\0")
+
+    def _watch(self) -> None:
+        uc, at = self._uc, self.program.entry
+        for span in self.nor.layout.bank:
+            uc.hook_add(UC_HOOK_MEM_READ, self._bank_load, None, FLASH + span.base, FLASH + span.base + span.length - 1)
+        for name, call in (("flash_read", self._port_read), ("nrt_flash_read", self._core_read), ("nrt_prove", self._count)):
+            uc.hook_add(UC_HOOK_CODE, call, None, at(name), at(name))
+        uc.hook_add(UC_HOOK_BLOCK, self._block)
+
+    def _bank_load(self, uc: Any, access: int, address: int, size: int, value: int, _: Any) -> None:
+        if address - FLASH not in self._window or address - FLASH + size > self._window.stop:
+            where = self.program.at(int(uc.reg_read(UC_ARM_REG_PC)))
+            self._fault = RuleError("the bank was read past the port", f"0x{address:x} in {where}", "see the binary")
+            uc.emu_stop()
+
+    def _port_read(self, uc: Any, address: int, size: int, _: Any) -> None:
+        begin = int(uc.reg_read(UC_ARM_REG_R1))
+        self._window = range(begin, begin + int(uc.reg_read(UC_ARM_REG_R3)))
+
+    def _core_read(self, uc: Any, address: int, size: int, _: Any) -> None:
+        at = int(uc.reg_read(UC_ARM_REG_R1))
+        if any(span.base <= at < span.base + span.length for span in self.nor.layout.bank):
+            self.readers.add(self.program.at(int(uc.reg_read(UC_ARM_REG_LR))))
+
+    def _count(self, uc: Any, address: int, size: int, _: Any) -> None:
+        self._counting = True
+
+    def _block(self, uc: Any, address: int, size: int, _: Any) -> None:
+        if self._counting:
+            count = self._blocks.get((address, size))
+            if count is None:
+                count = self._blocks[address, size] = _instructions(bytes(uc.mem_read(address, size)))
+            self.instructions += count
+
+
+def _instructions(code: bytes) -> int:
+    """Thumb instructions in these bytes: a halfword from 0xE800 up is the first of two."""
+    at = count = 0
+    while at < len(code):
+        at += 4 if int.from_bytes(code[at : at + 2], "little") >= 0xE800 else 2
+        count += 1
+    return count
+
+
+# ---- one update, cut ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """An update to be cut on this chip."""
+
+    program: Program
+    layout: Layout
+    old: bytes
+    new: bytes
+    file: bytes
+    target: Target
+    record: ImageRecord
+    ecc: bool = False
+
+    def flash(self) -> Nor:
+        """A new terminal: the binary in its place, the old image, a first state log."""
+        nor = Nor.memory(self.layout, ecc=self.ecc)
+        nor.write_raw(0, self.program.code)
+        at = 0
+        for span in self.layout.bank:
+            part = self.old[at : at + span.length]
+            nor.write_raw(span.base, part)
+            at += len(part)
+        Core(self.layout, nor).provision(self.record)
+        nor.forget()
+        return nor
+
+    def holds(self, nor: Nor, image: bytes) -> bool:
+        return b"".join(nor.read_raw(s.base, s.length) for s in self.layout.bank)[: len(image)] == image
+
+    def live(self, chip: Chip, *, seed: int = 0) -> list[Outcome]:
+        """Power-ups until the new image is confirmed: the file is at hand whenever it is asked for. RuleError: it never was,
+        or it booted what is neither old nor new."""
+        order, told = ORDER_BOOT, []
+        for life in range(LIVES):
+            said = chip.power_up(order, self.file, self.target, seed=seed + life)
+            told.append(said)
+            if said.cut:
+                return told
+            if said.result < 0 or said.fate is Fate.RESTORE:
+                raise RuleError("a brick", f"{said}", "see the cut")
+            order = ORDER_BOOT
+            if said.fate is Fate.BOOT:
+                holds = self.new if said.installed == self.target.image else self.old
+                if not self.holds(chip.nor, holds):
+                    raise RuleError("it booted what is neither old nor new", f"{said}", "see the cut")
+                if holds == self.new and not said.candidate:
+                    return told
+                order = ORDER_CONFIRM if holds == self.new else ORDER_UPDATE
+        raise RuleError("it never came to its end", f"{told[-1]}", "see the cut")
+
+    def operations(self) -> list[Operation]:
+        """What an update without a cut does to the flash."""
+        chip = Chip(self.program, self.flash())
+        self.live(chip)
+        return chip.operations
+
+    def cuts(self, operations: list[Operation], kinds: tuple[str, ...], chosen: range, seed: int = 1) -> Iterator[Cut]:
+        """Cuts at these operations (from 0), each of every kind, each lived to its end by the binary."""
+        front, back = self.flash(), self.flash()
+        chip = Chip(self.program, back)
+        seen: set[int] = set()
+        for number, operation in enumerate(operations):
+            for kind in kinds if number in chosen else ():
+                for how in (0, 1) if kind in ("weak", "meta", "ghost") else (0,):
+                    lib.nrt_nor_copy(back.raw, front.raw)
+                    back.cut_at(0, kind, seed + number)
+                    if _do(back, operation) != lib.NRT_CUT:
+                        raise RuleError("the cut did not fall", f"{operation}", "see the rig")
+                    back.power(how)
+                    state = back.read_raw(0, self.layout.size) if kind in ("before", "after") else b""
+                    if state and hash(state) in seen:
+                        yield Cut(number, kind, how, 0)  # nothing is torn: the operation before left the same
+                        continue
+                    seen.add(hash(state))
+                    if self.ecc:
+                        chip = Chip(self.program, back)
+                        chip.torn([range(operation.at, operation.at + (len(operation.data) or self.sector(operation.at)))])
+                    try:
+                        told = self.live(chip, seed=number)
+                    except RuleError as fault:
+                        raise RuleError(fault.what, f"operation {number} {kind} {how}: {fault.why}", "see the rig") from fault
+                    yield Cut(number, kind, how, len(told), sum(t.fate is Fate.FETCH for t in told))
+            _do(front, operation)
+
+    def sector(self, address: int) -> int:
+        for region in self.layout.regions:
+            if region.base <= address < region.base + region.size * region.count:
+                return region.size
+        raise ValueError(address)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """One cut that was lived to its end: power-ups it took (0: its flash was met before) and how many of them asked for the
+    file."""
+
+    number: int
+    kind: str
+    how: int
+    lives: int
+    fetched: int = 0
+
+
+def _do(nor: Nor, operation: Operation) -> int:
+    if operation.data:
+        return int(lib.nrt_host_program(nor.raw, operation.at, operation.data, len(operation.data)))
+    return int(lib.nrt_host_erase(nor.raw, operation.at))
