@@ -39,7 +39,11 @@ class Reader:
     def argv(self, line: str) -> list[str]:
         words = [self.url if word == PRINTED else self.token if word == "TOKEN" else word for word in shlex.split(line)]
         assert words[0] == "neurath"
-        return [sys.executable, "-m", "neurath.cli.main", *words[1:]]
+        return [*self.program(words[1]), *words[1:]]
+
+    def program(self, verb: str) -> list[str]:
+        """What `neurath` is for somebody who types this verb."""
+        return [sys.executable, "-m", "neurath.cli.main"]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -77,12 +81,16 @@ def images(folder: Path, seed: int) -> None:
 
 @pytest.mark.heavy
 def test_the_first_update_works_as_its_page_says(tmp_path: Path, seed: int) -> None:
+    first_update(Reader(tmp_path), seed)
+
+
+def first_update(reader: Reader, seed: int) -> None:
+    """The pages of the first update, of the agent and of the station, typed from their first line to their last."""
     first, agent = page("first-update.md"), page("linux-agent.md")
     board = re.search(r"^```toml\n(.*?)^```", first, re.S | re.M)
     assert board is not None
-    (tmp_path / "board.toml").write_text(board[1])
-    images(tmp_path, seed)
-    reader = Reader(tmp_path)
+    (reader.folder / "board.toml").write_text(board[1])
+    images(reader.folder, seed)
     lines = commands(first)
     serve = lines.index("neurath serve")
     said = [reader.types(line) for line in lines[:serve]]
