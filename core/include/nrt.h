@@ -75,6 +75,7 @@ struct nrt_layout {
     uint32_t group;
     uint32_t leaf;
     uint8_t erased;            /* 0xFF or 0x00 */
+    uint8_t resume;            /* 1: files in resume mode may be rewritten here; without scratch there is no other mode */
 };
 
 /* NRT_OK, or NRT_E_ARG when the map is not one the core can keep its promises on. */
@@ -89,6 +90,8 @@ uint32_t nrt_bank_size(const struct nrt_layout *l);
 /* Number of commit units the bank is cut into. A unit is the smallest number of whole groups that fills whole sectors
  * (shorter at a span's end). Depends on the layout alone, not on the image. */
 uint32_t nrt_unit_count(const struct nrt_layout *l);
+/* Bytes of the longest commit unit: what resume mode keeps in RAM. */
+uint32_t nrt_unit_most(const struct nrt_layout *l);
 /* Image offsets of unit u: first byte and length (not clipped to an image's size). */
 int nrt_unit_span(const struct nrt_layout *l, uint32_t u, struct nrt_span *image);
 /* Flash address of an image offset; *run is how many bytes follow contiguously in the same sector. */
@@ -180,7 +183,13 @@ struct nrt_facts {
     uint8_t candidate;            /* 1: `installed` has not been confirmed */
     uint8_t restoring;            /* 1: the bank holds no bootable image and a restoration was begun */
     uint8_t broken;               /* why restoration is needed: enum nrt_why, 0: it is not */
+    uint8_t resume;               /* 1: the open plan is in resume mode: what a cut left open is lost (nrt_torn()) */
+    uint8_t hybrid;               /* 1: the open plan began on what a cut had left: nothing can be booted before it ends */
+    uint8_t torn_sector;          /* of such a plan, before its first COMMIT: the sector that cut had left open, in its unit */
+    uint16_t torn_unit;           /* and the unit; NRT_NO_UNIT: there was none */
 };
+
+#define NRT_NO_UNIT 0xFFFFu
 
 enum nrt_why {
     NRT_WHY_NONE = 0,
@@ -194,7 +203,8 @@ enum nrt_why {
 
 enum nrt_fate {
     NRT_FATE_BOOT = 1,     /* run the image in the bank */
-    NRT_FATE_FETCH = 2,    /* a plan is open: the same file (facts.target.file) is needed; see nrt_resume() */
+    NRT_FATE_FETCH = 2,    /* a plan is open. nrt_torn() names no sector: the same file (facts.target.file) is needed, see
+                              nrt_resume(); else, or where that file is lost, one made for what the bank holds: nrt_rescue() */
     NRT_FATE_RESTORE = 3   /* no bootable image: open the wire */
 };
 
@@ -276,6 +286,24 @@ int nrt_rewrite(struct nrt_core *c, const struct nrt_file *f, const struct nrt_t
  * is rehearsed, then the rewrite goes on. */
 int nrt_resume(struct nrt_core *c, const struct nrt_file *f, struct nrt_ram ram);
 
+/* Writes flash. R3 and R4 for a *resume delta*: another file, made for exactly what the bank holds (docs/spec/rescue.md). `t`
+ * is facts.target, or what a verified envelope and nrt_gate_envelope() say, with the file a ticket names that passed
+ * nrt_gate_rescue(). Rehearsed whole before anything is written; the sector that is open is rewritten first. */
+int nrt_rescue(struct nrt_core *c, const struct nrt_file *f, const struct nrt_target *t, struct nrt_ram ram);
+
+/* Image offsets of the sector that a cut left open in resume mode: nobody knows what it holds, and it is erased before it is
+ * read. len 0: there is none. */
+int nrt_torn(const struct nrt_core *c, struct nrt_span *image);
+
+/* What the bank holds while a plan is open, in few bytes (docs/spec/rescue.md 2): 12 and 4 for each leaf. */
+#define NRT_HYBRID_FIXED 12
+/* Bytes of it; image bytes it covers: those of the larger of installed image and target. */
+uint32_t nrt_hybrid_len(const struct nrt_core *c);
+/* Writes nrt_hybrid_len() bytes; NRT_E_SPACE where `room` is less. */
+int nrt_hybrid(struct nrt_core *c, uint8_t *out, uint32_t room);
+/* The first 16 bytes of its SHA-256: `base` of a ticket for a resume delta. */
+int nrt_hybrid_digest(struct nrt_core *c, uint8_t out[NRT_SHORT]);
+
 /* Digest of the first `size` bytes of image in the bank, as they are now. */
 int nrt_bank_digest(struct nrt_core *c, uint32_t size, uint8_t out[NRT_DIGEST]);
 
@@ -337,7 +365,7 @@ struct nrt_envelope {
 int nrt_envelope_read(const struct nrt_port *p, const uint8_t *env, uint32_t len, const struct nrt_key *keys, uint32_t n,
                       struct nrt_envelope *out);
 
-enum nrt_kind { NRT_KIND_DELTA = 1, NRT_KIND_FULL = 2 };
+enum nrt_kind { NRT_KIND_DELTA = 1, NRT_KIND_FULL = 2, NRT_KIND_RESUME = 3 /* for a terminal in mid-rewrite */ };
 
 struct nrt_ticket {
     uint8_t device[NRT_SHORT];    /* first 16 bytes of SHA-256 of the terminal id */
@@ -347,7 +375,7 @@ struct nrt_ticket {
     uint8_t envelope[NRT_SHORT];
     uint8_t file[NRT_SHORT];
     uint32_t file_size;
-    uint8_t base[NRT_SHORT];      /* digest of the base image; zeros: full image */
+    uint8_t base[NRT_SHORT];      /* digest of the base image; zeros: full image; kind resume: nrt_hybrid_digest() */
     uint8_t blocks[NRT_SHORT];    /* digest of the block hashes */
     uint32_t key_list;            /* version of the key list that delegates the ticket key */
 };
@@ -386,6 +414,21 @@ int nrt_birth_renew(const struct nrt_layout *l, const struct nrt_port *p, const 
  * made for what the bank holds (`bank`: its digest now): NRT_E_BASE. */
 int nrt_gate_ticket(const struct nrt_ticket *t, const struct nrt_envelope *e, const struct nrt_birth *b,
                     const struct nrt_facts *facts, const uint8_t bank[NRT_DIGEST]);
+
+/* The same for a resume delta, while a plan is open: `envelope` is that of the open plan, or one that nrt_gate_envelope() let
+ * through; `hybrid` what nrt_hybrid_digest() says now. */
+int nrt_gate_rescue(const struct nrt_ticket *t, const uint8_t envelope[NRT_SHORT], const struct nrt_birth *b,
+                    const struct nrt_facts *facts, const uint8_t hybrid[NRT_SHORT]);
+
+/* ---- a terminal that helps itself over the air (docs/spec/rescue.md 3) ------------------------------------------------ */
+
+/* What to POST where nrt_power_up() gave NRT_FATE_FETCH and the plan's own file will not do, or the image was given up as
+ * NRT_WHY_UNCONFIRMED. *len bytes are written; NRT_E_SPACE where `room` is less than 44 + nrt_hybrid_len(). */
+int nrt_question(struct nrt_core *c, const struct nrt_birth *b, uint8_t *out, uint32_t room, uint32_t *len);
+/* Checks the answer: signatures, G1, the ticket for this terminal and this very bank. `out`: what the terminal is to become, by
+ * the file out->file. Then nrt_accept_serial(out->serial) where it is above facts.serial, fetch that file, and nrt_rescue()
+ * where a plan is open, else nrt_prove() and nrt_rewrite(). Writes nothing. */
+int nrt_answer(struct nrt_core *c, const struct nrt_birth *b, const uint8_t *data, uint32_t len, struct nrt_target *out);
 
 /* ---- restoration over the wire (docs/spec/restoration.md, docs/spec/smp.md) ---------------------------------------- */
 

@@ -82,6 +82,16 @@ int nrt_host_resume(struct nrt_core *c, struct nrt_nor *n, const uint8_t *file, 
     return nrt_resume(c, &f, ram);
 }
 
+int nrt_host_rescue(struct nrt_core *c, struct nrt_nor *n, const uint8_t *file, uint32_t size, const struct nrt_target *t,
+                    struct nrt_ram ram)
+{
+    struct staged s = {file, size};
+    struct nrt_file f = {&s, size, staged_read};
+    if (setjmp(n->jump))
+        return NRT_CUT;
+    return nrt_rescue(c, &f, t, ram);
+}
+
 int nrt_host_confirm(struct nrt_core *c, struct nrt_nor *n)
 {
     if (setjmp(n->jump))

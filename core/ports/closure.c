@@ -195,27 +195,45 @@ static int confirm_new(struct walk *w, struct nrt_core *c)
 
 static int file_read(void *ctx, uint32_t off, uint8_t *buf, uint32_t len)
 {
-    const struct nrt_story *s = ctx;
-    if (off > s->file_size || len > s->file_size - off)
+    const struct nrt_cure *s = ctx;
+    if (off > s->size || len > s->size - off)
         return NRT_E_READ;
     memcpy(buf, s->file + off, len);
     return NRT_OK;
 }
 
-static int update(struct walk *w, struct nrt_core *c, const struct nrt_file *f, int open)
+static int update(struct walk *w, struct nrt_core *c)
 {
     const struct nrt_story *s = w->story;
-    if (open)
-        return nrt_resume(c, f, s->ram);
-    int rc = nrt_prove(c, f, s->target, s->ram);
-    return rc < 0 ? rc : nrt_rewrite(c, f, s->target, s->ram);
+    struct nrt_cure whole = {0, s->file, s->file_size, s->target};
+    struct nrt_file f = {&whole, s->file_size, file_read};
+    int rc = nrt_prove(c, &f, s->target, s->ram);
+    return rc < 0 ? rc : nrt_rewrite(c, &f, s->target, s->ram);
+}
+
+/* A plan is open. What a cut left open asks for the file made for just that; else the file of the plan goes on. */
+static int go_on(struct walk *w, struct nrt_core *c)
+{
+    const struct nrt_story *s = w->story;
+    struct nrt_cure use = {0, s->file, s->file_size, s->target};
+    struct nrt_span torn;
+    int rc = nrt_torn(c, &torn);
+    if (rc < 0)
+        return rc;
+    for (uint32_t i = 0; i < s->n_cures; i++) {
+        const struct nrt_cure *cure = &s->cures[i];
+        if (torn.len != 0 ? cure->torn == torn.base : memcmp(cure->target->file, c->facts.target.file, NRT_SHORT) == 0)
+            use = *cure;
+    }
+    struct nrt_file f = {&use, use.size, file_read};
+    w->out->rescues += torn.len != 0;
+    return torn.len != 0 ? nrt_rescue(c, &f, use.target, s->ram) : nrt_resume(c, &f, s->ram);
 }
 
 /* A power-up finds the chip like this. 1: it ended, by itself and with the same file, in the new image, confirmed. */
 static int live_through(struct walk *w)
 {
     const struct nrt_story *s = w->story;
-    struct nrt_file f = {(void *)(uintptr_t)s, s->file_size, file_read};
     struct nrt_core c;
     int fate;
     int again;
@@ -236,7 +254,7 @@ static int live_through(struct walk *w)
     rc = nrt_power_up(&c, &w->nor->layout, &w->nor->port, NRT_RESET_POWER, &again);
     if (rc < 0 || again != fate)
         return harm(w, NRT_HARM_FORGOT, rc);
-    rc = update(w, &c, &f, fate == NRT_FATE_FETCH);
+    rc = fate == NRT_FATE_FETCH ? go_on(w, &c) : update(w, &c);
     if (rc < 0)
         return harm(w, NRT_HARM_STUCK, rc);
     rc = nrt_power_up(&c, &w->nor->layout, &w->nor->port, NRT_RESET_POWER, &fate);

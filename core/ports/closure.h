@@ -4,6 +4,14 @@
 
 #include "nrt.h"
 
+/* A resume delta: for what the bank holds when the sector at image offset `torn` is the one that a cut left open. */
+struct nrt_cure {
+    uint32_t torn;
+    const uint8_t *file;
+    uint32_t size;
+    const struct nrt_target *target;
+};
+
 /* One update to be cut: the images, the file, what it aims at, and RAM for the core. */
 struct nrt_story {
     const uint8_t *old_image;
@@ -14,6 +22,8 @@ struct nrt_story {
     uint32_t file_size;
     const struct nrt_target *target;
     struct nrt_ram ram;
+    const struct nrt_cure *cures;   /* resume mode: all there are */
+    uint32_t n_cures;
     int ecc;
     uint32_t kinds;       /* bit k: cuts of enum nrt_cut_kind k */
     uint32_t depth;       /* cuts in a row, 0: any number */
@@ -31,7 +41,7 @@ enum nrt_harm {
     NRT_HARM_NONE = 0,
     NRT_HARM_RESTORE = 1,    /* restoration state although nothing but power failed */
     NRT_HARM_MIXED = 2,      /* booted what is neither old nor new */
-    NRT_HARM_STUCK = 3,      /* the same file could not bring it to new, or power-up failed */
+    NRT_HARM_STUCK = 3,      /* the same file, or the one made for it, could not bring it to new, or power-up failed */
     NRT_HARM_RULES = 4,      /* a unit programmed twice, or a write where none is allowed */
     NRT_HARM_FOREIGN = 5,    /* bytes outside bank, log and scratch changed */
     NRT_HARM_LOOKED = 7,     /* read what the enumerator takes for erased before it is read (decision 0015) */
@@ -44,7 +54,8 @@ struct nrt_closure {
     uint64_t operations;  /* of the uncut update */
     uint64_t old_boots;   /* power-ups that boot the old image: a state with torn cells is powered up once a reading */
     uint64_t new_boots;   /* power-ups that boot the new image (unit finished from scratch included) */
-    uint64_t fetches;     /* power-ups that ask for the same file, and go on with it */
+    uint64_t fetches;     /* power-ups that ask for a file, and go on with it */
+    uint64_t rescues;     /* of those: with a resume delta */
     uint64_t bricks;
     uint64_t forms;       /* classes of states met (canon.h), and a sum over their keys */
     uint64_t digest;

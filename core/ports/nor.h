@@ -73,6 +73,8 @@ int nrt_host_prove(struct nrt_core *c, struct nrt_nor *n, const uint8_t *file, u
 int nrt_host_rewrite(struct nrt_core *c, struct nrt_nor *n, const uint8_t *file, uint32_t size, const struct nrt_target *t,
                      struct nrt_ram ram);
 int nrt_host_resume(struct nrt_core *c, struct nrt_nor *n, const uint8_t *file, uint32_t size, struct nrt_ram ram);
+int nrt_host_rescue(struct nrt_core *c, struct nrt_nor *n, const uint8_t *file, uint32_t size, const struct nrt_target *t,
+                    struct nrt_ram ram);
 int nrt_host_confirm(struct nrt_core *c, struct nrt_nor *n);
 int nrt_host_give_up(struct nrt_core *c, struct nrt_nor *n, int why);
 int nrt_host_accept_serial(struct nrt_core *c, struct nrt_nor *n, uint32_t serial);

@@ -123,7 +123,7 @@ static int same(const struct said *a, const struct said *b)
         return 1;
     return memcmp(&f, &g, sizeof f) == 0 && x->built == y->built && (x->built || x->next == y->next) &&
            x->generation == y->generation &&
-           (f.commit == 0 || (x->parts == y->parts && x->units == y->units && same_commit(&a->core, &b->core)));
+           (!f.hybrid || x->units == y->units) && (f.commit == 0 || (x->parts == y->parts && x->units == y->units && same_commit(&a->core, &b->core)));
 }
 
 /* ---- said again ---------------------------------------------------------------------------------------------------------- */
@@ -319,19 +319,30 @@ static void mark_member(struct nrt_nor *n, const struct nrt_scratch *s, const st
     }
 }
 
+/* Resume mode: the sector that is open is erased before it is read. */
+static void mark_torn(const struct nrt_nor *n, const struct nrt_core *c, uint8_t *live)
+{
+    struct nrt_span torn;
+    uint32_t addr;
+    uint32_t run;
+    if (nrt_torn(c, &torn) == NRT_OK && torn.len != 0 && nrt_image_addr(c->layout, torn.base, &addr, &run) == NRT_OK)
+        memset(live + (addr - n->base), 2, torn.len);
+}
+
 /* Marks in `live` what a power-up with this log may read of bank and scratch before it erases it. */
 static void mark_live(struct nrt_nor *n, const struct nrt_core *c, uint8_t *live, int keep_scratch)
 {
     const struct nrt_layout *l = &n->layout;
     struct nrt_scratch s;
     uint32_t done = c->log.parts;
-    if (nrt_scratch_of(l, &s) < 0)
-        return;
     for (uint32_t i = 0; i < l->n_bank; i++)
         memset(live + (l->bank[i].base - n->base), 1, l->bank[i].len);
+    mark_torn(n, c, live);
+    if (nrt_scratch_of(l, &s) < 0)
+        return;
     if (keep_scratch)
         memset(live + (l->scratch.base - n->base), 1, l->scratch.len);
-    if (c->facts.commit <= c->facts.done)
+    if (c->facts.commit <= c->facts.done || c->facts.resume)
         return;
     for (uint32_t i = 0; i < nrt_members(c); i++)
         mark_member(n, &s, nrt_member(c, i), &done, live);

@@ -105,6 +105,7 @@ struct nrt_unpack {
     struct nrt_segment *segments;
     struct nrt_save *saves;
     uint16_t *order;
+    uint8_t *room;               /* resume mode: the commit unit that is assembled; else NULL */
     struct nrt_simple *model;    /* profile 1, else NULL */
     struct nrt_small *small;     /* profile 2, and within profile 3; else NULL */
     const struct nrt_voice *voice;   /* of those two */

@@ -107,6 +107,30 @@ static uint32_t ones(uint32_t mask)
     return n;
 }
 
+uint32_t nrt_member_sector(const struct nrt_member *m, uint32_t n)
+{
+    for (uint32_t i = 0; i < NRT_UNIT_SECTORS; i++) {
+        uint32_t sector = (m->first + i) % NRT_UNIT_SECTORS;
+        if ((m->mask & 1u << sector) != 0 && n-- == 0)
+            return sector;
+    }
+    return NRT_UNIT_SECTORS;
+}
+
+uint16_t nrt_torn_at(const struct nrt_core *c, uint8_t *sector)
+{
+    const struct nrt_facts *f = &c->facts;
+    *sector = 0;
+    if (f->resume && f->commit > f->done) {
+        *sector = (uint8_t)nrt_member_sector(&c->log.last, c->log.parts);
+        return *sector < NRT_UNIT_SECTORS ? c->log.last.unit : NRT_NO_UNIT;
+    }
+    if (!f->hybrid || f->commit != 0)
+        return NRT_NO_UNIT;
+    *sector = f->torn_sector;
+    return f->torn_unit;
+}
+
 static uint32_t parts_of(const struct nrt_core *c)
 {
     uint32_t n = 0;
@@ -124,6 +148,10 @@ static void close_plan(struct nrt_core *c)
     f->commit = 0;
     f->done = 0;
     f->restoring = 0;
+    f->resume = 0;
+    f->hybrid = 0;
+    f->torn_unit = 0;
+    f->torn_sector = 0;
     c->log.units = 0;
     c->log.parts = 0;
     c->log.last.mask = 0;
@@ -146,9 +174,15 @@ static void apply_installed(struct nrt_core *c, const uint8_t *p)
 static void apply_plan(struct nrt_core *c, const uint8_t *p)
 {
     close_plan(c);
-    get_target(&p, &c->facts.target);
+    struct nrt_facts *f = &c->facts;
+    get_target(&p, &f->target);
     c->log.units = (uint16_t)get_le(&p, 2);
-    c->facts.restoring = *p;
+    uint32_t kind = get_le(&p, 1);
+    f->restoring = (kind & NRT_PLAN_RESTORING) != 0;
+    f->resume = (kind & NRT_PLAN_RESUME) != 0;
+    f->hybrid = (kind & NRT_PLAN_HYBRID) != 0;
+    f->torn_unit = (uint16_t)get_le(&p, 2);
+    f->torn_sector = *p;
 }
 
 static void get_member(const uint8_t **p, struct nrt_member *m)
@@ -241,6 +275,20 @@ static int is_open(const struct nrt_core *c)
     return c->facts.target.file_size != 0 || c->facts.restoring;
 }
 
+static void put_plan(uint8_t *p, const struct nrt_target *t, uint32_t units, uint32_t kind, uint32_t unit, uint8_t sector)
+{
+    put_target(&p, t);
+    put_le(&p, units, 2);
+    put_le(&p, kind, 1);
+    put_le(&p, unit, 2);
+    *p = sector;
+}
+
+static uint32_t kind_of(const struct nrt_facts *f)
+{
+    return (f->restoring ? NRT_PLAN_RESTORING : 0u) | (f->resume ? NRT_PLAN_RESUME : 0u) | (f->hybrid ? NRT_PLAN_HYBRID : 0u);
+}
+
 static void put_member(uint8_t *p, uint32_t position, const struct nrt_member *m)
 {
     put_le(&p, position, 2);
@@ -274,9 +322,7 @@ static int live(const struct nrt_core *c, uint8_t type, uint8_t *p)
         *p = (uint8_t)f->failed_proofs;
         return f->failed_proofs != 0;
     case NRT_REC_PLAN:
-        put_target(&p, &f->target);
-        put_le(&p, c->log.units, 2);
-        *p = f->restoring;
+        put_plan(p, &f->target, c->log.units, kind_of(f), f->torn_unit, f->torn_sector);
         return is_open(c);
     case NRT_REC_COMMIT:
         put_member(p, f->commit - 1, &c->log.last);
@@ -310,13 +356,12 @@ uint8_t nrt_facts_live(const struct nrt_core *c, uint32_t i, uint8_t *payload)
 
 /* ---- appends --------------------------------------------------------------------------------------------------------- */
 
-int nrt_log_plan(struct nrt_core *c, const struct nrt_target *t, uint32_t units, int restoring)
+int nrt_log_plan(struct nrt_core *c, const struct nrt_target *t, uint32_t units, uint32_t kind)
 {
     uint8_t payload[NRT_LOG_RECORD];
-    uint8_t *p = payload;
-    put_target(&p, t);
-    put_le(&p, units, 2);
-    *p = (uint8_t)restoring;
+    uint8_t sector;
+    uint32_t unit = nrt_torn_at(c, &sector);
+    put_plan(payload, t, units, kind, unit, sector);
     return nrt_log_append(c, NRT_REC_PLAN, payload);
 }
 

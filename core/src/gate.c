@@ -43,11 +43,21 @@ int nrt_gate_ticket(const struct nrt_ticket *t, const struct nrt_envelope *e, co
                     const struct nrt_facts *facts, const uint8_t bank[NRT_DIGEST])
 {
     if (!for_this_terminal(t, b, facts) || t->serial < facts->serial || t->key_list != facts->key_list ||
-        memcmp(t->envelope, e->digest, NRT_SHORT) != 0) {
+        memcmp(t->envelope, e->digest, NRT_SHORT) != 0 || t->kind == NRT_KIND_RESUME) {
         return NRT_E_TRUST;
     }
     if (t->kind == NRT_KIND_DELTA && memcmp(t->base, bank, NRT_SHORT) != 0) {
         return NRT_E_BASE;
     }
     return NRT_OK;
+}
+
+int nrt_gate_rescue(const struct nrt_ticket *t, const uint8_t envelope[NRT_SHORT], const struct nrt_birth *b,
+                    const struct nrt_facts *facts, const uint8_t hybrid[NRT_SHORT])
+{
+    if (!for_this_terminal(t, b, facts) || t->serial < facts->serial || t->key_list != facts->key_list ||
+        memcmp(t->envelope, envelope, NRT_SHORT) != 0 || t->kind != NRT_KIND_RESUME) {
+        return NRT_E_TRUST;
+    }
+    return memcmp(t->base, hybrid, NRT_SHORT) == 0 ? NRT_OK : NRT_E_BASE;
 }

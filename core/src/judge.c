@@ -54,7 +54,7 @@ int nrt_judge(struct nrt_core *c)
 int nrt_confirm(struct nrt_core *c)
 {
     const uint8_t none = 0;
-    if (c->facts.installed.size == 0 || c->facts.broken || c->facts.restoring || c->facts.commit != 0)
+    if (c->facts.installed.size == 0 || c->facts.broken || c->facts.restoring || c->facts.commit != 0 || c->facts.hybrid)
         return NRT_E_STATE;
     return c->facts.candidate ? nrt_log_append(c, NRT_REC_CONFIRM, &none) : NRT_OK;
 }

@@ -85,6 +85,19 @@ uint32_t nrt_unit_count(const struct nrt_layout *l)
     return n;
 }
 
+uint32_t nrt_unit_most(const struct nrt_layout *l)
+{
+    struct nrt_span s = {0, 0};
+    uint32_t most = 0;
+    uint32_t sectors;
+    for (uint32_t size = nrt_bank_size(l); s.base + s.len < size;) {
+        if (unit_at(l, s.base + s.len, &s, &sectors) < 0)
+            return 0;
+        most = s.len > most ? s.len : most;
+    }
+    return most;
+}
+
 int nrt_unit_span(const struct nrt_layout *l, uint32_t u, struct nrt_span *image)
 {
     struct nrt_span s = {0, 0};

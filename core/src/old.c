@@ -94,6 +94,19 @@ static int check_saves(struct nrt_core *c, struct nrt_plan *p)
     return NRT_OK;
 }
 
+/* What a cut left open is rewritten before anything else, so that never more than one sector is. */
+static int take_torn(const struct nrt_core *c, struct nrt_plan *p)
+{
+    struct nrt_span unit;
+    uint32_t u = 0;
+    int rc = nrt_torn(c, &p->torn);
+    if (rc < 0 || p->torn.len == 0)
+        return rc;
+    if (nrt_unit_of(c->layout, p->torn.base, &u, &unit) < 0 || p->place[u] != p->from || p->torn.base >= p->target.image_size)
+        return NRT_E_FORMAT;
+    return NRT_OK;
+}
+
 int nrt_plan_open(struct nrt_core *c, const struct nrt_file *f, const struct nrt_target *t, struct nrt_ram ram, uint32_t from)
 {
     c->plan = NULL;
@@ -105,6 +118,8 @@ int nrt_plan_open(struct nrt_core *c, const struct nrt_file *f, const struct nrt
     if (rc < 0)
         return rc;
     p->header = *nrt_unpack_info(p->unpack);
+    p->lost = from != NRT_ON_HYBRID && c->facts.resume && c->facts.commit > c->facts.done ? c->log.last.unit : NRT_NO_UNIT;
+    from = from == NRT_ON_HYBRID ? 0 : from;
     p->from = from;
     p->position = from;
     p->saved = from;
@@ -113,7 +128,9 @@ int nrt_plan_open(struct nrt_core *c, const struct nrt_file *f, const struct nrt
     if (from % p->header.joint != 0 && from != p->header.n_order)
         return NRT_E_FORMAT;   /* no commit ends there */
     rc = take_order(c, p);
-    return rc < 0 ? rc : check_saves(c, p);
+    if (rc == NRT_OK)
+        rc = take_torn(c, p);
+    return rc < 0 || p->header.resume ? rc : check_saves(c, p);
 }
 
 /* ---- old bytes ------------------------------------------------------------------------------------------------------- */
@@ -165,6 +182,8 @@ int nrt_old(struct nrt_core *c, uint32_t image_off, uint8_t *buf, uint32_t len)
         if (rc < 0)
             return rc;
         uint32_t place = p->place[p->near_unit];
+        if (p->near_unit == p->lost || image_off - p->torn.base < p->torn.len)
+            return NRT_E_GONE;
         if (place != NRT_NOT_PLANNED && place < nrt_plan_kept_from(p)) {
             if (nrt_sector_of(c->layout, addr, &sector) < 0)
                 return NRT_E_ARG;
@@ -218,7 +237,8 @@ int nrt_plan_mark(struct nrt_core *c, uint32_t off, const uint8_t *data, uint32_
         if ((rc = nrt_image_addr(c->layout, off, &addr, &run)) < 0)
             return rc;
         uint32_t n = run < len ? run : len;
-        if ((*mask & 1u << i) == 0 && differs(c, addr, data, n))
+        int is_torn = off - p->torn.base < p->torn.len;   /* what it reads is no matter */
+        if ((*mask & 1u << i) == 0 && (is_torn || differs(c, addr, data, n)))
             *mask |= 1u << i;
         off += n;
         data += n;
@@ -259,8 +279,12 @@ int nrt_plan_budget(struct nrt_core *c)
     struct nrt_scratch s;
     uint32_t erases = p->header.n_saves;
     uint32_t step = p->header.joint;
-    int rc = nrt_scratch_of(c->layout, &s);
     p->n_changed = 0;
+    for (uint32_t u = 0; p->header.resume && u < p->n_units; u++)
+        p->n_changed += ones(p->changed[u]);
+    if (p->header.resume)
+        return NRT_OK;
+    int rc = nrt_scratch_of(c->layout, &s);
     for (uint32_t k = p->from; rc == NRT_OK && k < p->header.n_order; k += step)
         rc = count_batch(p, &s, k, step < p->header.n_order - k ? k + step : p->header.n_order, &erases);
     if (rc < 0)

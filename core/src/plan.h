@@ -5,7 +5,9 @@
  *   old.c       nrt_plan_open, nrt_plan_mark, nrt_plan_budget, nrt_old
  *   seal.c      nrt_plan_seal, nrt_plan_whole
  *   rehearse.c  nrt_rehearse, nrt_prove (the container's side)
- *   rewrite.c   nrt_rewrite, nrt_resume
+ *   rewrite.c   nrt_rewrite, nrt_resume, nrt_rescue
+ *   direct.c    nrt_rewrite_direct (resume mode)
+ *   hybrid.c    nrt_torn, nrt_hybrid
  */
 #ifndef NRT_PLAN_H
 #define NRT_PLAN_H
@@ -14,6 +16,7 @@
 #include "unpack.h"
 
 #define NRT_NOT_PLANNED 0xFFFFu
+#define NRT_ON_HYBRID 0xFFFFFFFFu   /* in place of a first position: all of a plan made for what a cut left */
 
 struct nrt_plan {
     /* Sealed: what must not change between proof and rewrite. */
@@ -28,6 +31,8 @@ struct nrt_plan {
     uint32_t n_units;
     uint32_t from;               /* first position still to be rewritten (0, or facts.done in nrt_resume()) */
     uint32_t n_changed;          /* sectors that get new content from `from` on */
+    struct nrt_span torn;        /* image offsets of the sector a cut left open: gone, and rewritten first; len 0: none */
+    uint32_t lost;               /* unit that was open when this very file was cut: gone as a whole; NRT_NO_UNIT: none */
     uint32_t ring;               /* scratch sectors of the redo log; those above hold the saves, one each */
     /* Not sealed: it moves on. */
     uint32_t position;           /* plan position being decoded: nrt_old() answers for this moment */
@@ -71,7 +76,13 @@ int nrt_rehearse(struct nrt_core *c, const struct nrt_file *f, const struct nrt_
  * being decoded. */
 uint32_t nrt_plan_kept_from(const struct nrt_plan *p);
 
-/* What nrt_old() means, exactly, at plan position p: an old byte is readable when its unit is not planned, or its place is
+/* The unit at plan position k in resume mode, from RAM (direct.c). Writes flash. */
+int nrt_rewrite_direct(struct nrt_core *c, struct nrt_plan *p, uint32_t k);
+
+/* The check of what nrt_hybrid() says, as an update file's base tag carries it: the low half of its CRC-32. */
+int nrt_hybrid_tag(struct nrt_core *c, uint32_t *tag);
+
+/* What nrt_old() means, exactly, at plan position p: nothing of `torn` or `lost` is readable. Elsewhere an old byte is readable when its unit is not planned, or its place is
  * >= nrt_plan_kept_from() (all units of a commit are decoded whole before a sector of any is erased), or a save with
  * `before` <= p holds its sector. All of a committed unit counts as gone, changed or not: so the answer depends on order,
  * joint, saves and p alone, and is the same in encoder, rehearsal, rewrite and resume. */

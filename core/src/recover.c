@@ -32,6 +32,7 @@ int nrt_provision(struct nrt_core *c, const struct nrt_layout *l, const struct n
 void nrt_drop_plan(struct nrt_core *c)
 {
     memset(&c->facts.target, 0, sizeof c->facts.target);
+    c->facts.resume = 0;
     c->log.units = 0;
 }
 
@@ -49,10 +50,14 @@ static int finish(struct nrt_core *c)
 static int recover_plan(struct nrt_core *c)
 {
     int rc = NRT_OK;
+    if (c->facts.commit == 0 && c->facts.hybrid)
+        return NRT_OK; /* begun on what a cut had left: there is no old image to boot */
     if (c->facts.commit == 0) {
         nrt_drop_plan(c);
         return NRT_OK;
     }
+    if (c->facts.commit > c->facts.done && c->facts.resume)
+        return NRT_OK; /* what the open sector was to hold is gone with the RAM: a resume delta brings it */
     if (c->facts.commit > c->facts.done)
         rc = finish(c);
     if (rc == NRT_OK && !c->facts.broken && c->facts.done >= c->log.units) {
@@ -66,7 +71,7 @@ static int recover_plan(struct nrt_core *c)
 static int count_boot(struct nrt_core *c, int reset)
 {
     int rc = NRT_OK;
-    if (!c->facts.candidate || c->facts.broken || c->facts.commit != 0)
+    if (!c->facts.candidate || c->facts.broken || c->facts.commit != 0 || c->facts.hybrid)
         return NRT_OK;
     if (reset == NRT_RESET_FAULT && c->facts.boots < NRT_MAX_BOOTS)
         rc = nrt_log_boots(c, c->facts.boots + 1u);
@@ -81,7 +86,7 @@ static int fate_of(struct nrt_core *c)
         c->facts.broken = NRT_WHY_RESTORE;
     if (c->facts.broken)
         return NRT_FATE_RESTORE;
-    return c->facts.commit != 0 ? NRT_FATE_FETCH : NRT_FATE_BOOT;
+    return c->facts.commit != 0 || c->facts.hybrid ? NRT_FATE_FETCH : NRT_FATE_BOOT;
 }
 
 int nrt_power_up(struct nrt_core *c, const struct nrt_layout *l, const struct nrt_port *p, int reset, int *fate)

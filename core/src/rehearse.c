@@ -137,6 +137,10 @@ static int check_base(struct nrt_core *c)
     uint8_t buf[CHUNK];
     uint32_t crc = 0;
     uint32_t off, n;
+    if (h->hybrid) {
+        int rc = nrt_hybrid_tag(c, &crc);
+        return rc < 0 ? rc : (crc & 0xFFFFu) == h->base ? NRT_OK : NRT_E_BASE;
+    }
     if (h->old_size == 0)
         return NRT_OK;
     if (c->facts.installed.size != 0 && c->facts.installed.size != h->old_size)
@@ -189,13 +193,17 @@ static int rehearse(struct nrt_core *c, const struct nrt_file *f, const struct n
     int rc = nrt_unpack_header(c->layout, f, &h);
     if (rc < 0)
         return rc;
-    if (h.new_size != t->image_size || h.apart)
+    int anew = from == NRT_ON_HYBRID || c->facts.hybrid;
+    if (h.new_size != t->image_size || h.apart || h.hybrid != (uint32_t)anew)
         return NRT_E_FORMAT;
     rc = nrt_plan_open(c, f, t, ram, from);
     if (rc < 0)
         return rc;
-    if (from == 0 && (rc = check_base(c)) < 0)
+    /* A plan that goes on with its own file is checked by the leaves alone. */
+    int fresh = from == NRT_ON_HYBRID || (from == 0 && !anew && plan_of(c)->lost == NRT_NO_UNIT);
+    if (fresh && (rc = check_base(c)) < 0)
         return rc;
+    from = plan_of(c)->from;
     if ((rc = prove_units(c, from)) < 0 || (rc = check_leaves(plan_of(c))) < 0 || (rc = nrt_plan_budget(c)) < 0)
         return rc;
     plan_of(c)->position = from;

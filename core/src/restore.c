@@ -278,6 +278,19 @@ static int judge(struct nrt_restore *r)
     return rc;
 }
 
+/* R0 for a rewrite in resume mode that this restoration takes the place of. */
+static int erase_torn(struct nrt_core *c)
+{
+    struct nrt_span torn;
+    uint32_t addr = 0;
+    uint32_t run = 0;
+    int rc = nrt_torn(c, &torn);
+    if (rc != NRT_OK || torn.len == 0)
+        return rc;
+    rc = nrt_image_addr(c->layout, torn.base, &addr, &run);
+    return rc == NRT_OK ? nrt_flash_erase(c, addr) : rc;
+}
+
 /* A restoration begins anew: the log says so before the bank is touched. */
 static int note_begin(struct nrt_restore *r)
 {
@@ -290,7 +303,9 @@ static int note_begin(struct nrt_restore *r)
     /* R0: the unit a cut left open is erased again before the log forgets that it was open. */
     if (rc == NRT_OK && c->facts.restoring && c->facts.commit > c->facts.done)
         rc = erase_unit(c, c->facts.commit - 1u, nrt_bank_size(c->layout));
-    return rc == NRT_OK ? nrt_log_plan(c, &r->target, last + 1u, 1) : rc;
+    if (rc == NRT_OK)
+        rc = erase_torn(c);
+    return rc == NRT_OK ? nrt_log_plan(c, &r->target, last + 1u, NRT_PLAN_RESTORING) : rc;
 }
 
 /* The first flash this upload writes: everything before it was checking. */

@@ -1,4 +1,4 @@
-/* rewrite.c - the rewrite itself, in scratch mode (docs/spec/statelog.md 5): decode whole commit units into scratch, check
+/* rewrite.c - the rewrite itself, in scratch mode (docs/spec/statelog.md 5; resume mode: direct.c): decode whole commit units into scratch, check
  * their leaves, COMMIT, erase and program their sectors from scratch, DONE. It must never erase what the log has not committed,
  * never trust RAM for anything a cut may need, and never act on a figure of the plan that is not as it was proven. */
 #include <string.h>
@@ -371,10 +371,11 @@ static int rewrite_from(struct nrt_core *c, struct nrt_plan *p)
     /* Copies: where RAM forgets how far the plan goes, it would end early, and what is left half-done be judged as a bad bank. */
     const uint32_t end = p->header.n_order;
     const uint32_t step = p->header.joint;
+    const uint32_t direct = p->header.resume;
     uint32_t k = p->from;
     int rc = nrt_plan_whole(c);
     for (; rc == NRT_OK && k < end; k += step)
-        rc = rewrite_units(c, p, k, step < end - k ? k + step : end);
+        rc = direct ? nrt_rewrite_direct(c, p, k) : rewrite_units(c, p, k, step < end - k ? k + step : end);
     c->plan = NULL;
     return rc == NRT_OK ? nrt_judge(c) : rc;
 }
@@ -404,7 +405,7 @@ int nrt_rewrite(struct nrt_core *c, const struct nrt_file *f, const struct nrt_t
     struct nrt_plan *p = c->plan;
     int rc = c->port->ready == NULL ? NRT_OK : c->port->ready(c->port->ctx);
     if (rc == NRT_OK)
-        rc = nrt_log_plan(c, t, last_change(p), 0);
+        rc = nrt_log_plan(c, t, last_change(p), p->header.resume ? NRT_PLAN_RESUME : 0u);
     if (rc == NRT_OK)
         rc = rewrite_from(c, p);
     if (rc < 0 && c->facts.commit == 0)
@@ -415,12 +416,29 @@ int nrt_rewrite(struct nrt_core *c, const struct nrt_file *f, const struct nrt_t
 int nrt_resume(struct nrt_core *c, const struct nrt_file *f, struct nrt_ram ram)
 {
     struct nrt_target target = c->facts.target;
-    if (c->facts.restoring || c->facts.commit == 0 || c->facts.commit != c->facts.done)
+    int open = c->facts.commit > c->facts.done;
+    if (c->facts.restoring || (c->facts.commit == 0 && !c->facts.hybrid) || (open && !c->facts.resume))
         return NRT_E_STATE;
-    int rc = nrt_rehearse(c, f, &target, ram, c->facts.done);
+    int rc = nrt_rehearse(c, f, &target, ram, open ? c->facts.commit - 1 : c->facts.done);
     if (rc == NRT_OK && c->port->ready != NULL)
         rc = c->port->ready(c->port->ctx);
     if (rc == NRT_OK)
         rc = nrt_log_settle(c);
     return rc == NRT_OK ? rewrite_from(c, c->plan) : rc;
+}
+
+int nrt_rescue(struct nrt_core *c, const struct nrt_file *f, const struct nrt_target *t, struct nrt_ram ram)
+{
+    const struct nrt_facts *facts = &c->facts;
+    int began = facts->target.file_size != 0 && !facts->restoring && (facts->commit != 0 || facts->hybrid);
+    if (!began || (facts->commit > facts->done && !facts->resume))
+        return NRT_E_STATE;
+    int rc = nrt_rehearse(c, f, t, ram, NRT_ON_HYBRID);
+    if (rc == NRT_OK && c->port->ready != NULL)
+        rc = c->port->ready(c->port->ctx);
+    if (rc < 0)
+        return rc;
+    struct nrt_plan *p = c->plan;
+    rc = nrt_log_plan(c, t, last_change(p), NRT_PLAN_HYBRID | (p->header.resume ? NRT_PLAN_RESUME : 0u));
+    return rc == NRT_OK ? rewrite_from(c, p) : rc;
 }

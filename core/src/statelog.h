@@ -13,13 +13,16 @@ enum nrt_record {
     NRT_REC_COUNTERS = 0x25,   /* serial u32, key list u32 */
     NRT_REC_BOOTS = 0x26,      /* u8 */
     NRT_REC_FAILED = 0x27,     /* envelope 16, count u8 */
-    NRT_REC_PLAN = 0x28,       /* target 116, units u16, restoring u8 */
+    NRT_REC_PLAN = 0x28,       /* target 116, units u16, kind u8 (enum nrt_plan_kind), torn unit u16, torn sector u8 */
     NRT_REC_COMMIT = 0x29,     /* position u16, unit u16, first u16, mask u32 */
     NRT_REC_DONE = 0x2A,       /* parts u8 */
     NRT_REC_BROKEN = 0x2B,     /* why u8 */
     NRT_REC_MARK = 0x2C,       /* behind a SEAL: from its first trace on the span counts */
     NRT_REC_JOIN = 0x2D        /* position u16, unit u16, first u16, mask u32: committed by the COMMIT of that position */
 };
+
+/* What a PLAN is, as bits. */
+enum nrt_plan_kind { NRT_PLAN_RESTORING = 1, NRT_PLAN_RESUME = 2, NRT_PLAN_HYBRID = 4 };
 
 /* ---- statelog.c ---------------------------------------------------------------------------------------------------- */
 
@@ -45,11 +48,16 @@ uint32_t nrt_members(const struct nrt_core *c);
 /* What an earlier power-up joined to a COMMIT that it did not write. */
 void nrt_forget_joined(struct nrt_core *c);
 const struct nrt_member *nrt_member(const struct nrt_core *c, uint32_t i);
+/* Resume mode: the index in its unit of the n-th sector of a commit, counted round from `first`; NRT_UNIT_SECTORS past the
+ * last. */
+uint32_t nrt_member_sector(const struct nrt_member *m, uint32_t n);
+/* The sector that is open in resume mode, as unit and index; NRT_NO_UNIT: none. */
+uint16_t nrt_torn_at(const struct nrt_core *c, uint8_t *sector);
 /* The i-th record of the live set: its type, payload filled; 0 past the last. */
 uint8_t nrt_facts_live(const struct nrt_core *c, uint32_t i, uint8_t *payload);
 
 /* Writes flash, all of these. */
-int nrt_log_plan(struct nrt_core *c, const struct nrt_target *t, uint32_t units, int restoring);
+int nrt_log_plan(struct nrt_core *c, const struct nrt_target *t, uint32_t units, uint32_t kind);
 int nrt_log_join(struct nrt_core *c, uint32_t position, const struct nrt_member *m);
 int nrt_log_commit(struct nrt_core *c, uint32_t position, const struct nrt_member *m);
 int nrt_log_done(struct nrt_core *c, uint32_t parts);

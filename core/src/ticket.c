@@ -53,7 +53,7 @@ static int read_fields(struct nrt_view payload, struct nrt_ticket *t)
         }
         seen |= 1 << key;
     }
-    if (seen != (t->kind == NRT_KIND_DELTA ? 0x7FE : 0x6FE) || (t->kind != NRT_KIND_DELTA && t->kind != NRT_KIND_FULL)) {
+    if (seen != (t->kind == NRT_KIND_FULL ? 0x6FE : 0x7FE) || t->kind < NRT_KIND_DELTA || t->kind > NRT_KIND_RESUME) {
         return NRT_E_FORMAT;
     }
     return t->serial > 0 && t->file_size > 0 ? nrt_cbor_end(&c) : NRT_E_FORMAT;

@@ -11,6 +11,9 @@
 #define FLAG_APART 0x04u
 #define FLAG_JOINT 0x08u
 #define FLAG_FLOW 0x10u
+#define FLAG_RESUME 0x20u
+#define FLAG_HYBRID 0x40u
+#define FLAGS 0x7Fu
 #ifdef NRT_WITH_LARGE   /* Linux terminals and servers; where it is not, profile 3 is refused and large.c stays out */
 #define MAX_PROFILE 3u
 #define MORE_CODERS , &nrt_coder_large
@@ -53,7 +56,7 @@ static uint32_t model_room(const struct nrt_header *h)
 
 static uint32_t workspace_of(const struct nrt_header *h)
 {
-    uint32_t n = ALIGN + STATE_ROOM + ALIGNED(h->n_segments * 12u) + ALIGNED(h->n_saves * 8u) + ALIGNED(h->n_order * 2u);
+    uint32_t n = ALIGN + STATE_ROOM + ALIGNED(h->n_segments * 12u) + ALIGNED(h->n_saves * 8u) + ALIGNED(h->n_order * 2u) + ALIGNED(h->room);
     if (h->profile >= NRT_PROFILE_SMALL)
         return n + ALIGNED(model_room(h)) + ALIGNED(h->n_segments * 2u);
     return h->profile == 0 ? n : n + ALIGNED(MODEL_ROOM);
@@ -78,6 +81,19 @@ static int units_are(const struct nrt_layout *l, uint32_t group, uint32_t shift)
     return shift == 7 || (nrt_unit_span(l, 0, &span) == NRT_OK && span.len == group << shift);
 }
 
+/* How the rewrite goes, and what it begins on. */
+static int read_mode(const struct nrt_layout *l, uint32_t flags, struct nrt_header *h)
+{
+    h->apart = (flags & FLAG_APART) != 0;
+    h->flow = (flags & FLAG_FLOW) != 0;
+    h->resume = (flags & FLAG_RESUME) != 0;
+    h->hybrid = (flags & FLAG_HYBRID) != 0;
+    h->joint = 1;
+    h->room = h->resume ? nrt_unit_most(l) : 0;
+    int whole = (flags & (FLAG_SAVES | FLAG_APART)) == 0;
+    return (h->resume && (!whole || (flags & FLAG_JOINT) != 0 || !l->resume)) || (h->hybrid && (!whole || h->flow)) ? NRT_E_FORMAT : NRT_OK;
+}
+
 /* Magic, profile, flags, address, sizes, CRC, group: everything before the order. */
 static int read_fixed(const struct nrt_layout *l, struct nrt_reader *r, struct nrt_header *h, uint32_t *flags)
 {
@@ -91,20 +107,15 @@ static int read_fixed(const struct nrt_layout *l, struct nrt_reader *r, struct n
     h->profile = b[4] & 0x0Fu;
     h->isa = b[4] >> 4;
     *flags = b[5];
-    if (h->profile > MAX_PROFILE || h->isa > (h->profile < NRT_PROFILE_SMALL ? 0 : MAX_ISA) || (*flags & ~(FLAG_ADDRESS | FLAG_SAVES | FLAG_APART | FLAG_JOINT | FLAG_FLOW)) != 0)
+    if (h->profile > MAX_PROFILE || h->isa > (h->profile < NRT_PROFILE_SMALL ? 0 : MAX_ISA) || (*flags & ~FLAGS) != 0)
         return NRT_E_FORMAT;
-    h->apart = (*flags & FLAG_APART) != 0;
-    h->flow = (*flags & FLAG_FLOW) != 0;
-    h->joint = 1;
-    if ((*flags & FLAG_ADDRESS) != 0 && (rc = nrt_reader_varint(r, &h->address)) < 0)
+    if ((rc = read_mode(l, *flags, h)) < 0 || ((*flags & FLAG_ADDRESS) != 0 && (rc = nrt_reader_varint(r, &h->address)) < 0))
         return rc;
     if ((rc = nrt_reader_varint(r, &h->old_size)) < 0 || (rc = nrt_reader_varint(r, &h->new_size)) < 0)
         return rc;
-    if (h->old_size != 0) {
-        if ((rc = read_bytes(r, b, 2)) < 0)
-            return rc;
-        h->base = (uint32_t)b[0] | (uint32_t)b[1] << 8;
-    }
+    if (h->old_size != 0 && (rc = read_bytes(r, b, 2)) < 0)
+        return rc;
+    h->base = h->old_size != 0 ? (uint32_t)b[0] | (uint32_t)b[1] << 8 : 0;
     /* What an earlier frame taught must be there after any cut: nothing it read may have gone. */
     if (h->flow != 0 && (h->profile < NRT_PROFILE_SMALL || (h->apart == 0 && h->old_size != 0)))
         return NRT_E_FORMAT;
@@ -318,6 +329,7 @@ int nrt_unpack_open(struct nrt_unpack **out, const struct nrt_layout *l, const s
     u->fresh = 1;
     u->flowed = NRT_AFRESH;
     take_model(u, &h, &workspace);
+    u->room = h.room != 0 ? carve(&workspace, h.room) : NULL;
     nrt_reader_set(&u->reader, f, 0, f->size);
     if ((rc = read_head(l, &u->reader, &u->head, u)) < 0)
         return rc;
@@ -346,6 +358,11 @@ int nrt_unpack_order(const struct nrt_unpack *u, uint32_t k, uint32_t *unit)
         return NRT_E_ARG;
     *unit = u->order[k];
     return NRT_OK;
+}
+
+uint8_t *nrt_unpack_room(const struct nrt_unpack *u)
+{
+    return u->room;
 }
 
 int nrt_unpack_save(const struct nrt_unpack *u, uint32_t i, struct nrt_save *out)

@@ -32,6 +32,9 @@ struct nrt_header {
     uint32_t crc;          /* CRC-32 over old and new image: for a bare file, without target */
     uint32_t group;
     uint32_t n_order;      /* commit units that are rewritten, in plan order */
+    uint32_t resume;       /* 1: resume mode: units are rewritten from RAM, without scratch */
+    uint32_t hybrid;       /* 1: made for what a cut left of a rewrite (docs/spec/rescue.md) */
+    uint32_t room;         /* bytes of `workspace` that hold one commit unit; 0: scratch mode */
     uint32_t joint;        /* so many units in plan order are committed at once; 1: each alone */
     uint32_t n_saves;
     uint32_t n_segments;   /* of the control table */
@@ -57,6 +60,8 @@ const struct nrt_header *nrt_unpack_info(const struct nrt_unpack *u);
 /* Commit unit at plan position k. */
 int nrt_unpack_order(const struct nrt_unpack *u, uint32_t k, uint32_t *unit);
 int nrt_unpack_save(const struct nrt_unpack *u, uint32_t i, struct nrt_save *out);
+/* Where in the workspace a commit unit is assembled: `room` bytes of the header. */
+uint8_t *nrt_unpack_room(const struct nrt_unpack *u);
 /* Decodes the whole commit unit at plan position k into the sink: exactly the unit's bytes that lie inside the new image,
  * in order, group by group. Bounded: work is at most a constant times output plus the frame's length; where the model goes
  * on from unit to unit (`flow`), those before this one are decoded first, into nothing, unless they just were.

@@ -37,6 +37,7 @@ def raw_file(
     segments: Sequence[Segment] = (),
     saves: Sequence[Save] = (),
     joint: int = 1,
+    resume: bool = False,
 ) -> bytes:
     """A raw update file; without `segments` a full image, without `order` all units of the new image in image order."""
     units = [(base, min(base + length, len(new))) for base, length in unit_spans(layout) if base < len(new)]
@@ -63,6 +64,7 @@ def raw_file(
         control=control,
         saves=tuple(saves),
         joint=joint,
+        resume=resume,
     )
     return pack(head, frames)
 
@@ -134,6 +136,11 @@ def joint_layout(sector: int = 512, *, erased: int = 0xFF, write_unit: int = 8) 
         return layout
     scratch = Span(layout.scratch.base, 4 * sector)
     return replace(layout, scratch=scratch, bank=(Span(scratch.end, 8 * sector),))
+
+
+def resume_layout(sector: int = 512, *, erased: int = 0xFF, write_unit: int = 8) -> Layout:
+    """The same device without scratch: its units are rewritten from RAM."""
+    return replace(small_layout(sector, erased=erased, write_unit=write_unit), scratch=Span(), resume=True)
 
 
 def edited(old: bytes, seed: int, *, changes: int = 12) -> bytes:

@@ -13,10 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from neurath.delta import hybrid
+from neurath.delta.apply import control_of
+from neurath.delta.format import parse
 from neurath.delta.match import Segment
 from neurath.flash.native import ffi
-from neurath.sim.power import Cuts, Story, walk
-from tests.flash.crafted import joint_layout, raw_file, small_layout, target_of
+from neurath.sim.power import Cure, Cuts, Story, walk
+from tests.flash.crafted import joint_layout, raw_file, resume_layout, small_layout, target_of
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CORE = ROOT / "core"
@@ -117,6 +120,21 @@ def swapped(sector: int = 512, *, ecc: bool = False, erased: int = 0xFF, write_u
     return Story(layout, old, bytes(new), file, target_of(bytes(new), file, layout), 1 << 16, ecc=ecc)
 
 
+def resumed(sector: int = 512, *, ecc: bool = False, erased: int = 0xFF, write_unit: int = 32) -> Story:
+    """The update of `story` without scratch: after a cut that leaves a sector open the file made for just that comes."""
+    layout = resume_layout(sector, erased=erased, write_unit=write_unit)
+    told = story(sector, ecc=ecc, erased=erased, write_unit=write_unit)
+    whole = parse(told.file)[0]
+    file = raw_file(told.old, told.new, layout, order=(2, 0, 3, 1), segments=control_of(whole), resume=True)
+    goal = hybrid.Goal(told.old, told.new, file)
+    cures = []
+    for left in hybrid.cuts(goal, layout):
+        made = hybrid.build(left, goal, layout)
+        assert left.torn is not None
+        cures.append(Cure(left.torn[0], made.data, target_of(told.new, made.data, layout)))
+    return replace(told, layout=layout, file=file, target=target_of(told.new, file, layout), cures=tuple(cures))
+
+
 #: Cuts that leave a trace (or did nothing): any number of them is walked to closure.
 TRACED = ("before", "early", "late", "after", "random", "weak", "meta")
 
@@ -135,6 +153,7 @@ STORIES: dict[str, Callable[..., Story]] = {
     "story": story,
     "swapped": swapped,
     "swapped once": partial(swapped, pairs=1),
+    "resumed": resumed,
 }
 
 

@@ -74,7 +74,7 @@ def test_the_nonce_agrees_with_the_standard_library(key: bytes, envelope: bytes,
 @pytest.mark.parametrize(
     "change",
     [
-        {"device": b""}, {"nonce": bytes(7)}, {"serial": 0}, {"serial": 1 << 32}, {"kind": 3}, {"kind": ticket.FULL},
+        {"device": b""}, {"nonce": bytes(7)}, {"serial": 0}, {"serial": 1 << 32}, {"kind": 4}, {"kind": ticket.FULL},
         {"base": b""}, {"file_size": 0}, {"file": bytes(32)}, {"blocks": b""}, {"key_list": -1},
     ],
 )  # fmt: skip
@@ -96,7 +96,7 @@ FIELDS: dict[object, object] = {
         ("field of another type", cbor2.dumps({**FIELDS, 3: "1"})),
         ("short digest", cbor2.dumps({**FIELDS, 6: b"f" * 15})),
         ("full with a base", cbor2.dumps({**FIELDS, 4: 2})),
-        ("kind 3", cbor2.dumps({**FIELDS, 4: 3})),
+        ("kind 4", cbor2.dumps({**FIELDS, 4: 4})),
         ("serial 0", cbor2.dumps({**FIELDS, 3: 0})),
         ("no file", cbor2.dumps({**FIELDS, 7: 0})),
         ("64-bit size", cbor2.dumps({**FIELDS, 7: 1 << 32})),

@@ -1,5 +1,5 @@
 """A slow oracle of the decoder, written from docs/spec/delta.md alone: what the core decodes is compared with it in tests. It
-knows the specification; production never calls it."""
+knows the specification; production reads nothing but control tables with it."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def apply(old: bytes, data: bytes, units: Sequence[tuple[int, int]]) -> bytes:
         return _small(head, old, list(zip(ranges, frames, strict=True)))
     if head.profile == LARGE:
         return _large(head, old, list(zip(ranges, frames, strict=True)), units)
-    table = _control(head)
+    table = control_of(head)
     new = bytearray(old[: head.new_size].ljust(head.new_size, b"\xff"))
     for (start, end), frame in zip(ranges, frames, strict=True):
         new[start:end] = bytes(_group(head, old, table, frame, (start, end)))
@@ -165,7 +165,7 @@ def _small(head: Head, old: bytes, groups_: Sequence[tuple[tuple[int, int], byte
     """Profile 2: sections 8 and 9."""
     new = bytearray(old[: head.new_size].ljust(head.new_size, b"\xff"))
     try:
-        map_ = _map(head)
+        map_ = map_of(head)
         model = None
         for (start, end), frame in groups_:
             range_ = Range(frame)
@@ -190,7 +190,7 @@ def _large(
     new = bytearray(old[: head.new_size].ljust(head.new_size, b"\xff"))
     unit_of = {at: unit for unit in head.order for at in range(*units[unit], head.group)}
     try:
-        map_ = _map(head)
+        map_ = map_of(head)
         ranges = [Range(frame) for _, frame in groups_]
         frames = [((start, end), unit_of[start], r.bit) for ((start, end), _), r in zip(groups_, ranges, strict=True)]
         made = oracle_large.decode(old, frames, map_, units, head.apart or head.flow)
@@ -204,7 +204,7 @@ def _large(
     return bytes(new)
 
 
-def _map(head: Head) -> oracle.Map:
+def map_of(head: Head) -> oracle.Map:
     map_ = oracle.Map(head.old_size, head.address, head.isa, [])
     if head.segments:
         range_ = Range(head.control)
@@ -218,9 +218,9 @@ def _wrong_base() -> TrustError:
     return TrustError("this update file is not made for this image", "size or check sum differ", "neurath delta show FILE")
 
 
-def _control(head: Head) -> list[Segment]:
+def control_of(head: Head) -> list[Segment]:
     if head.profile in (SMALL, LARGE):
-        return _map(head).segments
+        return map_of(head).segments
     if head.profile == RAW:
         reader = Reader(head.control)
         values = [reader.varint() for _ in range(3 * head.segments)]

@@ -37,6 +37,8 @@ class Header:
     workspace: int
     apart: bool
     joint: int
+    resume: bool
+    hybrid: bool
 
     @property
     def kind(self) -> Kind:
@@ -71,6 +73,8 @@ def header(data: bytes, layout: Layout) -> Header:
         workspace=head.workspace,
         apart=bool(head.apart),
         joint=head.joint,
+        resume=bool(head.resume),
+        hybrid=bool(head.hybrid),
     )
 
 

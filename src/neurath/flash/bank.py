@@ -69,7 +69,8 @@ class Target:
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What the state log says, as of the last append (struct nrt_facts). `commit` and `done` are positions in plan order
-    plus 1; `candidate`: the installed image has not been confirmed."""
+    plus 1; `candidate`: the installed image has not been confirmed; `resume`: the open plan keeps no scratch;
+    `hybrid`: it began on what a cut had left."""
 
     installed: ImageRecord = field(default_factory=ImageRecord)
     confirmed: ImageRecord = field(default_factory=ImageRecord)
@@ -85,6 +86,8 @@ class Facts:
     candidate: bool = False
     restoring: bool = False
     broken: Why = Why.NONE
+    resume: bool = False
+    hybrid: bool = False
 
     @property
     def plan_open(self) -> bool:

@@ -50,7 +50,7 @@ class Span:
 @dataclass(frozen=True, slots=True)
 class Layout:
     """Geometry of the whole flash of a terminal; mirrors struct nrt_layout. Every span is whole sectors; what no span
-    names is foreign and is kept byte for byte."""
+    names is foreign and is kept byte for byte. `resume`: files in resume mode may be rewritten here (docs/spec/rescue.md)."""
 
     regions: tuple[Region, ...]
     bank: tuple[Span, ...]
@@ -63,6 +63,7 @@ class Layout:
     group: int = GROUP
     leaf: int = LEAF
     erased: int = 0xFF
+    resume: bool = False
 
     def __post_init__(self) -> None:
         problem = _problem(self)
@@ -118,7 +119,7 @@ def _span_problem(layout: Layout) -> str:
 def log_need(write_unit: int) -> int:
     """The least length of a state-log span in bytes (nrt_log_need(), docs/spec/statelog.md 4)."""
     cell = max(8, write_unit)
-    payloads = (4, 65, 60, 8, 1, 17, 119, 10, 1, 1, 0, *[10] * 5, 119)
+    payloads = (4, 65, 60, 8, 1, 17, 122, 10, 1, 1, 0, *[10] * 5, 122)
     return sum(-(-(n + 6) // cell) * cell for n in payloads) + 32 + 2 * cell
 
 
@@ -141,6 +142,7 @@ class Model:
 
     def __post_init__(self) -> None:
         checked_name(self.name, "model")
+        object.__setattr__(self, "layout", replace(self.layout, resume=self.mode == "resume"))
         # Ids derived from the name, unless the model names its own: the same model file gives the same ids everywhere.
         if not self.vendor:
             object.__setattr__(self, "vendor", uuid.uuid5(uuid.NAMESPACE_DNS, "neurath").bytes)
@@ -153,7 +155,7 @@ class Model:
         if component == FIRMWARE:
             return self
         klass = uuid.uuid5(uuid.UUID(bytes=self.klass), component).bytes
-        return replace(self, klass=klass, layout=file_layout())
+        return replace(self, klass=klass, layout=file_layout(), mode="scratch")
 
 
 def model_from_toml(text: str) -> Model:
@@ -190,6 +192,7 @@ def _model(raw: dict[str, Any]) -> Model:
         group=int(raw.get("group", GROUP)),
         leaf=int(raw.get("leaf", LEAF)),
         erased=int(raw.get("erased", 0xFF)),
+        resume=raw.get("mode", "scratch") == "resume",
     )
     return Model(
         name=ModelName(str(raw["name"])),

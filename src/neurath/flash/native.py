@@ -53,7 +53,7 @@ def c_layout(layout: Layout) -> Any:
     for spot, span in spans:
         spot.base, spot.len = span.base, span.length
     out.write_unit, out.page, out.group, out.leaf = layout.write_unit, layout.page, layout.group, layout.leaf
-    out.erased = layout.erased
+    out.erased, out.resume = layout.erased, layout.resume
     return out
 
 
@@ -233,7 +233,23 @@ class Core:
             candidate=bool(raw.candidate),
             restoring=bool(raw.restoring),
             broken=Why(raw.broken),
+            resume=bool(raw.resume),
+            hybrid=bool(raw.hybrid),
         )
+
+    @property
+    def torn(self) -> tuple[int, int] | None:
+        """Image offset and length of the sector that a cut left open in resume mode; None: there is none."""
+        span = ffi.new("struct nrt_span *")
+        self._demand(lib.nrt_torn(self.raw, span), "the memory map has no such sector")
+        return (span.base, span.len) if span.len else None
+
+    def hybrid(self) -> bytes:
+        """What the bank holds in mid-rewrite, for whoever builds the file that goes on from there (docs/spec/rescue.md 2)."""
+        room = lib.nrt_hybrid_len(self.raw)
+        out = ffi.new("uint8_t[]", room)
+        self._demand(lib.nrt_hybrid(self.raw, out, room), "the bank could not be read")
+        return bytes(out)
 
     def prove(self, file: bytes, target: Target, ram: int) -> None:
         """G4 and G5 in `ram` bytes; the bank is untouched."""
@@ -255,6 +271,14 @@ class Core:
         """Goes on with the open plan; `file` must be the very file it was begun with."""
         mem, lent = _ram(ram)
         code = lib.nrt_host_resume(self.raw, self.nor.raw, file, len(file), lent)
+        self.raw.plan = ffi.NULL
+        del mem
+        self._demand(code, "the rewrite could not go on")
+
+    def rescue(self, file: bytes, target: Target, ram: int) -> None:
+        """Goes on from what the bank holds with a resume delta made for just that."""
+        mem, lent = _ram(ram)
+        code = lib.nrt_host_rescue(self.raw, self.nor.raw, file, len(file), c_target(target), lent)
         self.raw.plan = ffi.NULL
         del mem
         self._demand(code, "the rewrite could not go on")

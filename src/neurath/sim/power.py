@@ -34,7 +34,7 @@ HARMS = {
     Harm.NONE: "nothing",
     Harm.RESTORE: "restoration state although nothing but power failed",
     Harm.MIXED: "booted what is neither old nor new",
-    Harm.STUCK: "the same file could not bring it to new",
+    Harm.STUCK: "no file that is there could bring it to new",
     Harm.RULES: "flash written against its rules",
     Harm.FOREIGN: "bytes changed that belong to nobody here",
     Harm.FORGOT: "something recorded was not remembered",
@@ -43,11 +43,21 @@ HARMS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Cure:
+    """A resume delta: for a bank whose sector at image offset `torn` is the one that a cut left open."""
+
+    torn: int
+    file: bytes
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
 class Story:
     """One update to be cut. `kinds` are names of flash.native.KINDS; `depth` cuts in a row, 0 for any number; `most` distinct
     states are looked at, 0 for all; every `stride`-th operation is cut; on one path at most `ghosts` programs leave no trace;
     with `as_found` every state is walked as a cut left it, not as the representative of its class. Of a state with at most
-    `few` torn units every reading is walked, of others each unit turned alone and three at random; 0: those three only."""
+    `few` torn units every reading is walked, of others each unit turned alone and three at random; 0: those three only.
+    In resume mode `cures` are all resume deltas there are."""
 
     layout: Layout
     old: bytes
@@ -66,6 +76,7 @@ class Story:
     as_found: bool = False
     keep_scratch: bool = False
     first_brick_only: bool = False
+    cures: tuple[Cure, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +91,7 @@ class Cuts:
     old: int
     new: int
     resumed: int
+    rescued: int
     bricked: int
     deepest: int
     forms: int
@@ -104,6 +116,8 @@ def walk(story: Story, call: Any = lib.nrt_closure_walk) -> Cuts:
     raw.new_image, raw.new_size = ffi.cast("uint8_t *", new), len(story.new)
     raw.file, raw.file_size = ffi.cast("uint8_t *", file), len(story.file)
     raw.target, raw.ram.mem, raw.ram.len = target, mem, story.ram
+    cures, alive = _cures(story.cures)
+    raw.cures, raw.n_cures = cures, len(story.cures)
     raw.keep_scratch, raw.ghosts, raw.as_found, raw.few = story.keep_scratch, story.ghosts, story.as_found, story.few
     raw.ecc, raw.depth, raw.most, raw.seed, raw.stride = story.ecc, story.depth, story.most, story.seed, story.stride
     raw.kinds = sum(1 << KINDS[name] for name in set(story.kinds))
@@ -111,9 +125,20 @@ def walk(story: Story, call: Any = lib.nrt_closure_walk) -> Cuts:
     out.closed = -1 if story.first_brick_only else 0
     begun = time.monotonic()
     code = call(c_layout(story.layout), raw, out)
+    del alive
     if code < 0:
         raise FlashError("the cuts could not be walked", f"the core answers {code}", "check the memory map", id="NRT-510")
     return _cuts(out, time.monotonic() - begun)
+
+
+def _cures(cures: tuple[Cure, ...]) -> tuple[Any, list[Any]]:
+    raw, alive = ffi.new("struct nrt_cure[]", max(1, len(cures))), []
+    for place, cure in zip(raw, cures, strict=False):
+        target, data = c_target(cure.target), ffi.from_buffer(cure.file)
+        place.torn, place.size, place.target = cure.torn, len(cure.file), target
+        place.file = ffi.cast("uint8_t *", data)
+        alive += [target, data]
+    return raw, alive
 
 
 def _cuts(out: Any, seconds: float) -> Cuts:
@@ -129,6 +154,7 @@ def _cuts(out: Any, seconds: float) -> Cuts:
         old=out.old_boots,
         new=out.new_boots,
         resumed=out.fetches,
+        rescued=out.rescues,
         bricked=out.bricks,
         deepest=out.deepest,
         forms=out.forms,

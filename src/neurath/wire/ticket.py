@@ -18,6 +18,8 @@ from neurath.wire.keys import SigningKey
 
 DELTA = 1
 FULL = 2
+#: For a terminal in mid-rewrite: `base` is the digest of what its bank holds (docs/spec/rescue.md 2).
+RESUME = 3
 
 
 def device_of(terminal: TerminalId) -> bytes:
@@ -59,7 +61,7 @@ def derived_token(device_key: bytes) -> str:
 def _check(t: Ticket) -> None:
     lengths = [len(t.device), len(t.nonce), len(t.envelope), len(t.file), len(t.blocks)]
     whole = 0 < t.serial <= 0xFFFF_FFFF and 0 < t.file_size <= 0xFFFF_FFFF and 0 <= t.key_list <= 0xFFFF_FFFF
-    based = (t.kind == DELTA and len(t.base) == 16) or (t.kind == FULL and not t.base)
+    based = (t.kind in (DELTA, RESUME) and len(t.base) == 16) or (t.kind == FULL and not t.base)
     if lengths != [16, 8, 16, 16, 16] or not whole or not based:
         raise DataError(
             "this is not a ticket", "digests are 16 bytes, a delta has a base", "see docs/spec/ticket.md", id="NRT-217"

@@ -1,0 +1,327 @@
+"""Resume mode: what a cut leaves of a rewrite without scratch, and the file that goes on from exactly there
+(docs/spec/rescue.md). It knows images, sectors and an order; it must never copy from a sector of unknown content.
+
+A plan without scratch erases one sector at a time, so a cut leaves units that are new, at most one sector that is torn, and
+old ones. The file for such a *hybrid* rewrites the torn sector's unit first and goes on in the order of the file that was cut;
+so cutting it again leaves a hybrid of the same list, and the largest file of that list is known before the first erase.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from neurath.delta import apply, code, native
+from neurath.delta.build import Delta, Wish, _best, _matched, _room, _unit_shift, _with_hints
+from neurath.delta.build import Pair as Images
+from neurath.delta.encoder import GRAIN, Encoder, Hints
+from neurath.delta.format import LARGE, RAW, SMALL, Head, pack, parse
+from neurath.delta.match import Segment
+from neurath.delta.plan import _pieces, plan
+from neurath.errors import DataError
+from neurath.flash.geometry import Layout
+
+#: Bytes of a leaf's mark (docs/spec/rescue.md 2).
+MARK = 4
+Range = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Hybrid:
+    """What a bank holds in mid-rewrite: `data`, of which nobody knows the ranges in `absent` (start, end); `torn` is the
+    sector a cut left open, one of them. `size` in the description is len(data)."""
+
+    data: bytes
+    torn: Range | None = None
+    absent: tuple[Range, ...] = ()
+
+    def holds(self, start: int, end: int) -> bool:
+        """Whether all of these bytes are known."""
+        return end <= len(self.data) and not any(a < end and start < b for a, b in self.absent)
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """Where the rewrite goes: the image the plan began on, the image it ends in, and the file that was cut (b"": nobody has
+    it any more)."""
+
+    old: bytes
+    new: bytes
+    file: bytes = b""
+
+
+def sectors(layout: Layout) -> list[Range]:
+    """Image offsets (start, end) of every sector of the bank."""
+    found, offset = [], 0
+    for span in layout.bank:
+        inside = [(r.base + i * r.size, r.size) for r in layout.regions for i in range(r.count)]
+        found += [(offset + at - span.base, offset + at - span.base + n) for at, n in inside if span.base <= at < span.end]
+        offset += span.length
+    return sorted(found)
+
+
+# ---- what cuts leave ---------------------------------------------------------------------------------------------------
+
+
+def describe(hybrid: Hybrid, leaf: int) -> bytes:
+    """The description of a hybrid, as nrt_hybrid() makes it (docs/spec/rescue.md 2)."""
+    size = len(hybrid.data)
+    start, end = hybrid.torn or (0, 0)
+    out = [n.to_bytes(4, "little") for n in (size, start, end - start)]
+    for at in range(0, size, leaf):
+        part = hybrid.data[at : at + leaf]
+        out.append(mark(part, leaf) if hybrid.holds(at, at + len(part)) else bytes(MARK))
+    return b"".join(out)
+
+
+def mark(part: bytes, leaf: int) -> bytes:
+    """The mark of one leaf."""
+    return hashlib.sha256(part.ljust(leaf, b"\xff")).digest()[:MARK]
+
+
+def digest(description: bytes) -> bytes:
+    """What a ticket for a resume delta calls its base."""
+    return hashlib.sha256(description).digest()[:16]
+
+
+def cuts(goal: Goal, layout: Layout) -> Iterator[Hybrid]:
+    """Every hybrid with a torn sector that cuts in `goal.file` can leave, any number of them, in the order of its plan."""
+    bank = _bank(goal.old, layout)
+    size = max(len(goal.old), len(goal.new))
+    units = native.units(layout)
+    for unit in parse(goal.file)[0].order:
+        for start, end in _changed(bank, goal.new, sectors(layout), units[unit]):
+            bank[start:end] = bytes((layout.erased,)) * (end - start)
+            yield Hybrid(bytes(bank[:size]), (start, end), ((start, min(end, size)),))
+            bank[start:end] = _programmed(goal.new, start, end, layout)
+
+
+def _bank(image: bytes, layout: Layout) -> bytearray:
+    return bytearray(image.ljust(layout.bank_size, bytes((layout.erased,))))
+
+
+def _programmed(new: bytes, start: int, end: int, layout: Layout) -> bytes:
+    return new[start:end].ljust(end - start, bytes((layout.erased,)))
+
+
+def _changed(bank: bytes | bytearray, new: bytes, parts: Sequence[Range], unit: Range) -> list[Range]:
+    """Sectors of a unit that get new content."""
+    inside = [(a, b) for a, b in parts if unit[0] <= a < unit[1] and a < len(new)]
+    return [(a, b) for a, b in inside if bank[a : min(b, len(new))] != new[a:b]]
+
+
+def recognise(description: bytes, goal: Goal, layout: Layout) -> Hybrid:
+    """The hybrid that a terminal describes: each leaf is the old image's or the new one's, or nobody knows it. DataError where
+    these bytes describe nothing."""
+    numbers = [int.from_bytes(description[i : i + 4], "little") for i in (0, 4, 8)]
+    size, start, length = numbers
+    leaf = layout.leaf
+    if len(description) != 12 + MARK * -(-size // leaf) or not 0 < size <= layout.bank_size or (length and start >= size):
+        raise DataError(
+            "this describes no bank", f"{len(description)} B for {size} B of image", "see docs/spec/rescue.md", id="NRT-285"
+        )
+    olds, news = _bank(goal.old, layout), _bank(goal.old, layout)
+    for a, b in sectors(layout):
+        if a < len(goal.new):
+            news[a:b] = _programmed(goal.new, a, b, layout)
+    data, absent = bytearray(olds[:size]), []
+    for i, at in enumerate(range(0, size, leaf)):
+        said, end = description[12 + MARK * i :][:MARK], min(at + leaf, size)
+        holder = next((side for side in (news, olds) if said == mark(bytes(side[at:end]), leaf)), None)
+        if holder is None:
+            absent.append((at, end))
+            data[at:end] = bytes((layout.erased,)) * (end - at)
+        else:
+            data[at:end] = holder[at:end]
+    torn = (start, start + length) if length else None
+    return Hybrid(bytes(data), torn, tuple(absent))
+
+
+# ---- the file that goes on ---------------------------------------------------------------------------------------------
+
+
+def build(hybrid: Hybrid, goal: Goal, layout: Layout, wish: Wish | None = None) -> Delta:
+    """The resume delta: from this hybrid to the new image, in the order and with the copies of the file that was cut as far as
+    they can still be made. In resume mode where the memory map allows it. The terminal rehearses it before it writes."""
+    wish = wish or Wish()
+    units = native.units(layout)
+    found, hints, before, profile = _before(hybrid, goal, layout, wish)
+    wish = replace(wish, profile=profile)
+    order = _order(hybrid, goal, layout, before)
+    planned = frozenset(order)
+    turn = {unit: k for k, unit in enumerate(order)}
+    pieces = _pieces(found, units, planned)
+    grain = [(s, u, source) for s, u, source in _split(pieces, hybrid, layout)]
+    kept = [
+        s for s, u, source in grain if turn.get(source, len(order)) >= turn[u] and hybrid.holds(s.source, s.source + s.length)
+    ]
+    gone = [s for s, u, source in grain if not hybrid.holds(s.source, s.source + s.length)]
+    room = _room(wish, len(order))
+    images = Images(hybrid.data, goal.new)
+    segments = _best(images, _joined(kept), profile, room)
+    if profile == SMALL:
+        elsewhere = [s for s in found if s.length]
+        segments = _with_hints(images, segments, [*gone, *_unplanned(elsewhere, planned, units)], room - len(segments))
+    data = _packed(hybrid, goal, layout, _Made(order, tuple(segments), hints, profile))
+    return Delta(data, "delta", native.header(data, layout).workspace, _sectors(hybrid, goal, layout), len(goal.new))
+
+
+def largest(goal: Goal, layout: Layout, wish: Wish | None = None) -> tuple[int, int]:
+    """Of all resume deltas that cuts in `goal.file` can ask for: the largest size, and the most RAM of a decoder, in bytes."""
+    made = [build(hybrid, goal, layout, wish) for hybrid in cuts(goal, layout)]
+    return max((len(d.data) for d in made), default=0), max((d.workspace for d in made), default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    order: tuple[int, ...]
+    segments: tuple[Segment, ...]
+    hints: Hints
+    profile: int
+
+
+def _before(hybrid: Hybrid, goal: Goal, layout: Layout, wish: Wish) -> tuple[list[Segment], Hints, list[int], int]:
+    """Segments (what is there already first), hints, order and profile: those of the file that was cut, else found anew."""
+    if not goal.file:
+        profile = wish.profile if wish.profile is not None and wish.profile != LARGE else SMALL
+        images = Images(hybrid.data, goal.new)
+        found, hints = _matched(images, replace(wish, profile=profile))
+        units = native.units(layout)
+        order = plan(hybrid.data, goal.new, units, found).order
+        return found, hints, list(order), profile
+    head, _ = parse(goal.file)
+    hints = Hints(0, head.address)
+    if head.profile >= SMALL:
+        map_ = apply.map_of(head)
+        found, hints = list(map_.segments), Hints(head.isa, head.address, map_.also, tuple(map_.shifts))
+    else:
+        found = apply.control_of(head)
+    profile = SMALL if head.profile == LARGE else head.profile
+    intact = _pieces(found, sectors(layout), frozenset(range(len(sectors(layout)))))
+    still = [
+        s for s, _, _ in intact if hybrid.data[s.source : s.source + s.length] == goal.old[s.source : s.source + s.length]
+    ]
+    return _same(hybrid, goal, still, sectors(layout)), hints, list(head.order), profile
+
+
+def _same(hybrid: Hybrid, goal: Goal, found: Sequence[Segment], parts: Sequence[Range]) -> list[Segment]:
+    """`found`, where what a sector holds already is not copied from elsewhere but from itself."""
+    here = [
+        Segment(a, a, min(b, len(goal.new)) - a)
+        for a, b in parts
+        if a < len(goal.new)
+        and _is_new(hybrid, goal.new, a, min(b, len(goal.new)))
+        and hybrid.data[a : min(b, len(goal.new))] != goal.old[a : min(b, len(goal.new))]
+    ]
+    joined = _joined(here)
+    out: list[Segment] = list(joined)
+    for s in found:
+        out += _without(s, joined)
+    return sorted(out, key=lambda s: s.at)
+
+
+def _without(s: Segment, taken: Sequence[Segment]) -> list[Segment]:
+    """The parts of a segment that none of `taken` (ascending) makes."""
+    parts, at = [], s.at
+    for t in taken:
+        if t.at < s.end and t.end > at:
+            if t.at > at:
+                parts.append(s.part(at, t.at))
+            at = t.end
+    return [*parts, s.part(at, s.end)] if at < s.end else parts
+
+
+def _split(pieces: Sequence[tuple[Segment, int, int]], hybrid: Hybrid, layout: Layout) -> list[tuple[Segment, int, int]]:
+    """Pieces cut where what they read begins or ends to be known."""
+    edges = sorted({edge for pair in hybrid.absent for edge in pair})
+    out = []
+    for s, unit, source in pieces:
+        marks = [s.at, *(e - s.diagonal for e in edges if s.at < e - s.diagonal < s.end), s.end]
+        out += [(s.part(a, b), unit, source) for a, b in itertools.pairwise(marks)]
+    return out
+
+
+def _joined(pieces: Sequence[Segment]) -> list[Segment]:
+    out: list[Segment] = []
+    for s in pieces:
+        if out and out[-1].end == s.at and out[-1].diagonal == s.diagonal:
+            out[-1] = out[-1].part(out[-1].at, s.end)
+        else:
+            out.append(s)
+    return out
+
+
+def _unplanned(found: Sequence[Segment], planned: frozenset[int], units: Sequence[Range]) -> list[Segment]:
+    """Where code of units that are new already came from: it tells the map something still."""
+    others = frozenset(range(len(units))) - planned
+    return [s for s, _, _ in _pieces(found, units, others) if s.diagonal]
+
+
+def _order(hybrid: Hybrid, goal: Goal, layout: Layout, before: Sequence[int]) -> tuple[int, ...]:
+    """The unit of the torn sector, then what else is not new yet, in the order of the file that was cut."""
+    units = native.units(layout)
+    wanted = [
+        u for u, (a, b) in enumerate(units) if a < len(goal.new) and not _is_new(hybrid, goal.new, a, min(b, len(goal.new)))
+    ]
+    first = [u for u in wanted if hybrid.torn and units[u][0] <= hybrid.torn[0] < units[u][1]]
+    if hybrid.torn and not first:
+        raise DataError("the torn sector lies outside the new image", f"it begins at {hybrid.torn[0]}", id="NRT-285")
+    place = {u: k for k, u in enumerate(before)}
+    return tuple(first + sorted((u for u in wanted if u not in first), key=lambda u: (place.get(u, len(place)), u)))
+
+
+def _is_new(hybrid: Hybrid, new: bytes, start: int, end: int) -> bool:
+    return hybrid.holds(start, end) and hybrid.data[start:end] == new[start:end]
+
+
+def _sectors(hybrid: Hybrid, goal: Goal, layout: Layout) -> int:
+    return sum(a < len(goal.new) and not _is_new(hybrid, goal.new, a, min(b, len(goal.new))) for a, b in sectors(layout))
+
+
+def _packed(hybrid: Hybrid, goal: Goal, layout: Layout, made: _Made) -> bytes:
+    base, new, units = hybrid.data, goal.new, native.units(layout)
+    encoder = Encoder(base, new, made.segments, made.hints) if made.profile == SMALL else None
+    control = encoder.control() if encoder and made.segments else code.control(made.profile, made.segments)
+    head = Head(
+        profile=made.profile,
+        old_size=len(base),
+        new_size=len(new),
+        base=zlib.crc32(describe(hybrid, layout.leaf)) & 0xFFFF,
+        crc=zlib.crc32(new, zlib.crc32(base)),
+        group=layout.group,
+        unit_shift=_unit_shift(units, layout.group),
+        order=made.order,
+        segments=len(made.segments),
+        control=control,
+        isa=made.hints.isa if encoder else 0,
+        address=made.hints.address,
+        resume=layout.resume,
+        hybrid=True,
+    )
+    if encoder is None:
+        ranges = code.groups(units, made.order, len(new), layout.group)
+        return pack(head, code.frames(made.profile, base, new, made.segments, ranges))
+    return pack(head, _frames(encoder, hybrid, len(new), layout, made.order))
+
+
+def _frames(encoder: Encoder, hybrid: Hybrid, new_size: int, layout: Layout, order: Sequence[int]) -> list[bytes]:
+    units, size = native.units(layout), len(hybrid.data)
+    gone = bytearray(size // GRAIN + 1)
+
+    def lose(start: int, end: int) -> None:
+        first, last = start // GRAIN, -(-min(end, size) // GRAIN)
+        gone[first:last] = b"\1" * max(0, last - first)
+
+    for start, end in hybrid.absent:
+        lose(start, end)
+    out = []
+    for unit in order:
+        out += [encoder.group(*span, gone) for span in code.groups(units, [unit], new_size, layout.group)]
+        lose(*units[unit])
+    return out
+
+
+__all__ = ["RAW", "Goal", "Hybrid", "build", "cuts", "describe", "digest", "largest", "mark", "recognise", "sectors"]
