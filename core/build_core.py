@@ -19,6 +19,7 @@ HEADERS = (
     "ports/encode.h",
     "ports/encode_small.h",
     "ports/encode_full.h",
+    "ports/order.h",
     "ports/decode.h",
     "ports/match.h",
 )

@@ -240,6 +240,8 @@ struct nrt_log {
     struct nrt_member joined[NRT_MAX_JOINT - 1];   /* units that are committed by the COMMIT of position joined_by */
     uint16_t n_joined;
     uint16_t joined_by;
+    struct nrt_member held[2];       /* units decoded into scratch before the one ahead of them is committed, by position mod 2 */
+    uint16_t held_at[2];             /* and their plan positions plus 1; 0: none */
 };
 
 /* Everything the core keeps in RAM between calls. The caller allocates it and never looks inside except at `facts`. */

@@ -105,7 +105,9 @@ static int same_commit(const struct nrt_core *a, const struct nrt_core *b)
     for (uint32_t i = 0; i < n; i++)
         if (memcmp(nrt_member(a, i), nrt_member(b, i), sizeof(struct nrt_member)) != 0)
             return 0;
-    return 1;
+    const struct nrt_member *x = nrt_held(a, a->facts.commit);
+    const struct nrt_member *y = nrt_held(b, b->facts.commit);
+    return (x != NULL) == (y != NULL) && (x == NULL || memcmp(x, y, sizeof *x) == 0);
 }
 
 /* The same to everything the core does later. A span that was built on is never written again: its end is nothing. */
@@ -329,6 +331,17 @@ static void mark_torn(const struct nrt_nor *n, const struct nrt_core *c, uint8_t
         memset(live + (addr - n->base), 2, torn.len);
 }
 
+/* A unit decoded ahead: what its bank sectors hold may still be read, and scratch is where its new bytes are. */
+static void mark_held(struct nrt_nor *n, const struct nrt_scratch *s, const struct nrt_member *m, uint8_t *live)
+{
+    const struct nrt_layout *l = &n->layout;
+    uint32_t sectors = 0;
+    for (uint32_t mask = m->mask; mask != 0; mask &= mask - 1)
+        sectors++;
+    for (uint32_t i = 0; i < sectors; i++)
+        memset(live + (l->scratch.base + (m->first + i / s->per) * s->sector + i % s->per * s->slot - n->base), 1, s->slot);
+}
+
 /* Marks in `live` what a power-up with this log may read of bank and scratch before it erases it. */
 static void mark_live(struct nrt_nor *n, const struct nrt_core *c, uint8_t *live, int keep_scratch)
 {
@@ -342,6 +355,9 @@ static void mark_live(struct nrt_nor *n, const struct nrt_core *c, uint8_t *live
         return;
     if (keep_scratch)
         memset(live + (l->scratch.base - n->base), 1, l->scratch.len);
+    const struct nrt_member *held = nrt_held(c, c->facts.commit);
+    if (held != NULL)
+        mark_held(n, &s, held, live);
     if (c->facts.commit <= c->facts.done || c->facts.resume)
         return;
     for (uint32_t i = 0; i < nrt_members(c); i++)

@@ -84,9 +84,18 @@ static uint32_t joined(const struct nrt_core *c)
     return c->facts.commit != 0 && c->log.joined_by == c->facts.commit - 1 ? c->log.n_joined : 0;
 }
 
+const struct nrt_member *nrt_held(const struct nrt_core *c, uint32_t position)
+{
+    /* It was decoded while the unit ahead of it was still old: that one's COMMIT makes it the only way to these bytes. */
+    return position != 0 && c->facts.commit == position && c->log.held_at[position & 1u] == position + 1 ? &c->log.held[position & 1u] : NULL;
+}
+
 void nrt_forget_joined(struct nrt_core *c)
 {
     c->log.n_joined = (uint16_t)joined(c);
+    for (uint32_t i = 0; i < 2; i++)
+        if (c->log.held_at[i] == 0 || nrt_held(c, c->log.held_at[i] - 1u) == NULL)
+            c->log.held_at[i] = 0;
 }
 
 uint32_t nrt_members(const struct nrt_core *c)
@@ -156,6 +165,7 @@ static void close_plan(struct nrt_core *c)
     c->log.parts = 0;
     c->log.last.mask = 0;
     c->log.n_joined = 0;
+    c->log.held_at[0] = c->log.held_at[1] = 0;
 }
 
 static void apply_installed(struct nrt_core *c, const uint8_t *p)
@@ -211,6 +221,13 @@ static void apply_join(struct nrt_core *c, const uint8_t *p)
         c->log.n_joined++;
 }
 
+static void apply_hold(struct nrt_core *c, const uint8_t *p)
+{
+    uint32_t position = get_le(&p, 2);
+    get_member(&p, &c->log.held[position & 1u]);
+    c->log.held_at[position & 1u] = (uint16_t)(position + 1);
+}
+
 static void apply_commit(struct nrt_core *c, const uint8_t *p)
 {
     c->facts.commit = get_le(&p, 2) + 1;
@@ -251,6 +268,9 @@ void nrt_facts_apply(struct nrt_core *c, uint8_t type, const uint8_t *p)
         break;
     case NRT_REC_JOIN:
         apply_join(c, p);
+        break;
+    case NRT_REC_HOLD:
+        apply_hold(c, p);
         break;
     case NRT_REC_COMMIT:
         apply_commit(c, p);
@@ -348,6 +368,11 @@ uint8_t nrt_facts_live(const struct nrt_core *c, uint32_t i, uint8_t *payload)
             return NRT_REC_JOIN;
         }
         i -= n;
+        for (uint32_t h = 0; order[k] == NRT_REC_JOIN && is_open(c) && h < 2; h++)
+            if (c->log.held_at[h] > c->facts.commit && i-- == 0) {
+                put_member(payload, c->log.held_at[h] - 1u, &c->log.held[h]);
+                return NRT_REC_HOLD;
+            }
         if (order[k] != NRT_REC_JOIN && live(c, order[k], payload) && i-- == 0)
             return order[k];
     }
@@ -370,6 +395,13 @@ int nrt_log_join(struct nrt_core *c, uint32_t position, const struct nrt_member 
     uint8_t payload[NRT_LOG_RECORD];
     put_member(payload, position, m);
     return nrt_log_append(c, NRT_REC_JOIN, payload);
+}
+
+int nrt_log_hold(struct nrt_core *c, uint32_t position, const struct nrt_member *m)
+{
+    uint8_t payload[NRT_LOG_RECORD];
+    put_member(payload, position, m);
+    return nrt_log_append(c, NRT_REC_HOLD, payload);
 }
 
 int nrt_log_commit(struct nrt_core *c, uint32_t position, const struct nrt_member *m)

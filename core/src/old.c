@@ -144,6 +144,8 @@ static int unit_near(const struct nrt_layout *l, struct nrt_plan *p, uint32_t of
 
 uint32_t nrt_plan_kept_from(const struct nrt_plan *p)
 {
+    if (p->header.slide != 0)
+        return p->position > 0 ? p->position - 1u : 0;
     return p->position - p->position % p->header.joint;
 }
 
@@ -270,7 +272,8 @@ static int count_batch(struct nrt_plan *p, const struct nrt_scratch *s, uint32_t
     }
     p->n_changed += changed;
     *erases += sectors;
-    return sectors > p->ring || changed > NRT_MAX_PARTS ? NRT_E_SPACE : NRT_OK;
+    /* Two units lie in scratch at once where the plan slides: each has its half. */
+    return sectors > (p->header.slide != 0 ? p->ring / 2 : p->ring) || changed > NRT_MAX_PARTS ? NRT_E_SPACE : NRT_OK;
 }
 
 int nrt_plan_budget(struct nrt_core *c)

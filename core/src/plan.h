@@ -73,7 +73,7 @@ int nrt_plan_whole(const struct nrt_core *c);
 int nrt_rehearse(struct nrt_core *c, const struct nrt_file *f, const struct nrt_target *t, struct nrt_ram ram, uint32_t from);
 
 /* The first plan position whose old bytes are still in the bank: that of the first unit committed together with the one
- * being decoded. */
+ * being decoded; where the plan slides, the one before it. */
 uint32_t nrt_plan_kept_from(const struct nrt_plan *p);
 
 /* The unit at plan position k in resume mode, from RAM (direct.c). Writes flash. */
@@ -86,5 +86,14 @@ int nrt_hybrid_tag(struct nrt_core *c, uint32_t *tag);
  * >= nrt_plan_kept_from() (all units of a commit are decoded whole before a sector of any is erased), or a save with
  * `before` <= p holds its sector. All of a committed unit counts as gone, changed or not: so the answer depends on order,
  * joint, saves and p alone, and is the same in encoder, rehearsal, rewrite and resume. */
+
+/* ---- rewrite.c and slide.c ------------------------------------------------------------------------------------------- */
+
+struct nrt_member;
+
+/* Writes scratch: the unit at p->position, decoded into r's place and read back against its leaves. */
+int nrt_write_member(struct nrt_core *c, struct nrt_plan *p, const struct nrt_member *r);
+/* The rewrite from p->from on where the plan slides: every unit is decoded before the one ahead of it is committed. */
+int nrt_slide(struct nrt_core *c, struct nrt_plan *p);
 
 #endif

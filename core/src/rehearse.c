@@ -62,14 +62,14 @@ static int take(void *ctx, const uint8_t *data, uint32_t len)
     return NRT_OK;
 }
 
-/* The leaves of image bytes [s->at, end) as the bank holds them now. */
-static int hash_bank(struct leaves *s, uint32_t end)
+/* The leaves of image bytes [s->at, end) as the bank holds them now, or as it will once `held` is copied. */
+static int hash_bank(struct leaves *s, uint32_t end, const struct nrt_member *held)
 {
     const struct nrt_port *port = s->core->port;
     uint8_t buf[CHUNK];
     while (s->at < end) {
         uint32_t addr, run;
-        int rc = nrt_image_addr(s->core->layout, s->at, &addr, &run);
+        int rc = held != NULL ? nrt_future_addr(s->core, held, s->at, &addr, &run) : nrt_image_addr(s->core->layout, s->at, &addr, &run);
         if (rc < 0)
             return rc;
         if (run > sizeof buf)
@@ -82,8 +82,9 @@ static int hash_bank(struct leaves *s, uint32_t end)
     return NRT_OK;
 }
 
-/* One unit: what the plan rewrites from `from` on is decoded, the rest is hashed from the bank. */
-static int prove_unit(struct nrt_core *c, uint32_t unit, int decoded)
+/* One unit: what the plan rewrites from `from` on is decoded, but for the one that lies in scratch; the rest is hashed from
+ * the bank. */
+static int prove_unit(struct nrt_core *c, uint32_t unit, int decoded, const struct nrt_member *held)
 {
     struct nrt_plan *p = plan_of(c);
     struct nrt_sink sink;
@@ -103,7 +104,7 @@ static int prove_unit(struct nrt_core *c, uint32_t unit, int decoded)
     s.decoded = decoded;
     nrt_sha256_init(&s.hash);
     if (!decoded)
-        return hash_bank(&s, end);
+        return hash_bank(&s, end, held);
     sink.ctx = &s;
     sink.put = take;
     rc = nrt_unpack_unit(p->unpack, c, p->position, sink);
@@ -120,11 +121,18 @@ static int prove_units(struct nrt_core *c, uint32_t from)
     for (unit = 0; unit < p->n_units; unit++) {
         if (p->place[unit] != NRT_NOT_PLANNED && p->place[unit] >= from)
             continue;
-        if ((rc = prove_unit(c, unit, 0)) < 0)
+        if ((rc = prove_unit(c, unit, 0, NULL)) < 0)
             return rc;
     }
     for (p->position = from; p->position < p->header.n_order; p->position++) {
-        if ((rc = nrt_unpack_order(p->unpack, p->position, &unit)) < 0 || (rc = prove_unit(c, unit, 1)) < 0)
+        const struct nrt_member *held = p->header.slide != 0 && p->position == from ? nrt_held(c, from) : NULL;
+        if ((rc = nrt_unpack_order(p->unpack, p->position, &unit)) < 0)
+            return rc;
+        if (held != NULL && held->unit != unit)
+            return NRT_E_FORMAT;
+        if (held != NULL)
+            p->changed[unit] = held->mask;
+        if ((rc = prove_unit(c, unit, held == NULL, held)) < 0)
             return rc;
     }
     return NRT_OK;

@@ -143,9 +143,7 @@ static int decode_unit(struct nrt_core *c, struct nrt_plan *p, const struct nrt_
 
 /* ---- what lies in scratch is what was proven --------------------------------------------------------------------------- */
 
-/* Flash address that will be image offset `off` once the unit is copied: in scratch, or in the bank where nothing changes;
- * *run is how many bytes follow there. */
-static int future_addr(const struct nrt_core *c, const struct nrt_member *r, uint32_t off, uint32_t *addr, uint32_t *run)
+int nrt_future_addr(const struct nrt_core *c, const struct nrt_member *r, uint32_t off, uint32_t *addr, uint32_t *run)
 {
     struct nrt_scratch s;
     struct nrt_span unit;
@@ -181,7 +179,7 @@ static int check_leaf(const struct nrt_core *c, const struct nrt_plan *p, const 
         memset(buf, 0xFF, sizeof buf);
         if (i < len) {
             uint32_t addr, run;
-            int rc = future_addr(c, r, off + i, &addr, &run);
+            int rc = nrt_future_addr(c, r, off + i, &addr, &run);
             n = n < len - i ? n : len - i;
             if (rc == NRT_OK) {
                 n = n < run ? n : run;
@@ -207,6 +205,12 @@ static int check_unit(const struct nrt_core *c, const struct nrt_plan *p, const 
     for (uint32_t off = unit.base; rc == NRT_OK && off < end; off += c->layout->leaf)
         rc = check_leaf(c, p, r, off, c->layout->leaf < end - off ? c->layout->leaf : end - off);
     return rc;
+}
+
+int nrt_write_member(struct nrt_core *c, struct nrt_plan *p, const struct nrt_member *r)
+{
+    int rc = decode_unit(c, p, r);
+    return rc == NRT_OK ? check_unit(c, p, r) : rc;
 }
 
 static int make_saves(struct nrt_core *c, struct nrt_plan *p)
@@ -284,7 +288,8 @@ int nrt_finish_commit(struct nrt_core *c)
     int rc = nrt_scratch_of(c->layout, &s);
     for (uint32_t i = 0; rc == NRT_OK && i < nrt_members(c); i++)
         rc = finish_member(c, &s, nrt_member(c, i), &slot);
-    return rc;
+    /* A commit that changes nothing is done all the same. */
+    return rc == NRT_OK && slot == 0 ? nrt_log_done(c, 0) : rc;
 }
 
 static uint32_t sectors_of(const struct nrt_scratch *s, uint32_t mask)
@@ -352,9 +357,7 @@ static int rewrite_units(struct nrt_core *c, struct nrt_plan *p, uint32_t k, uin
         return rc;
     for (uint32_t i = 0; rc == NRT_OK && i < b.n; i++) {
         p->position = b.at[i];
-        rc = decode_unit(c, p, &b.member[i]);
-        if (rc == NRT_OK)
-            rc = check_unit(c, p, &b.member[i]);
+        rc = nrt_write_member(c, p, &b.member[i]);
     }
     if (rc == NRT_OK)
         rc = commit(c, &b, end);
@@ -374,6 +377,10 @@ static int rewrite_from(struct nrt_core *c, struct nrt_plan *p)
     const uint32_t direct = p->header.resume;
     uint32_t k = p->from;
     int rc = nrt_plan_whole(c);
+    if (rc == NRT_OK && p->header.slide != 0) {
+        rc = nrt_slide(c, p);
+        k = end;
+    }
     for (; rc == NRT_OK && k < end; k += step)
         rc = direct ? nrt_rewrite_direct(c, p, k) : rewrite_units(c, p, k, step < end - k ? k + step : end);
     c->plan = NULL;

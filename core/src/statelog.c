@@ -37,7 +37,7 @@ int nrt_record_len(uint8_t type)
     } lens[] = {{NRT_REC_SEAL, 4},     {NRT_REC_INSTALLED, 65}, {NRT_REC_CONFIRMED, 60}, {NRT_REC_CONFIRM, 0},
                 {NRT_REC_COUNTERS, 8}, {NRT_REC_BOOTS, 1},      {NRT_REC_FAILED, 17},    {NRT_REC_PLAN, 122},
                 {NRT_REC_COMMIT, 10},  {NRT_REC_DONE, 1},       {NRT_REC_BROKEN, 1},   {NRT_REC_MARK, 0},
-                {NRT_REC_JOIN, 10}};
+                {NRT_REC_JOIN, 10},    {NRT_REC_HOLD, 10}};
     for (uint32_t i = 0; i < sizeof lens / sizeof lens[0]; i++)
         if (lens[i].type == type)
             return lens[i].len;

@@ -18,6 +18,7 @@ enum nrt_record {
     NRT_REC_DONE = 0x2A,       /* parts u8 */
     NRT_REC_BROKEN = 0x2B,     /* why u8 */
     NRT_REC_MARK = 0x2C,       /* behind a SEAL: from its first trace on the span counts */
+    NRT_REC_HOLD = 0x2E,       /* position u16, unit u16, first u16, mask u32: decoded; counts from COMMIT of the position before */
     NRT_REC_JOIN = 0x2D        /* position u16, unit u16, first u16, mask u32: committed by the COMMIT of that position */
 };
 
@@ -45,7 +46,9 @@ int nrt_log_create(struct nrt_core *c);
 void nrt_facts_apply(struct nrt_core *c, uint8_t type, const uint8_t *payload);
 /* Units of the open commit: those joined to it, then the one it names. */
 uint32_t nrt_members(const struct nrt_core *c);
-/* What an earlier power-up joined to a COMMIT that it did not write. */
+/* The unit at this plan position where it lies decoded in scratch and that counts; else NULL. */
+const struct nrt_member *nrt_held(const struct nrt_core *c, uint32_t position);
+/* What an earlier power-up joined to, or decoded for, a COMMIT that it did not write. */
 void nrt_forget_joined(struct nrt_core *c);
 const struct nrt_member *nrt_member(const struct nrt_core *c, uint32_t i);
 /* Resume mode: the index in its unit of the n-th sector of a commit, counted round from `first`; NRT_UNIT_SECTORS past the
@@ -59,6 +62,7 @@ uint8_t nrt_facts_live(const struct nrt_core *c, uint32_t i, uint8_t *payload);
 /* Writes flash, all of these. */
 int nrt_log_plan(struct nrt_core *c, const struct nrt_target *t, uint32_t units, uint32_t kind);
 int nrt_log_join(struct nrt_core *c, uint32_t position, const struct nrt_member *m);
+int nrt_log_hold(struct nrt_core *c, uint32_t position, const struct nrt_member *m);
 int nrt_log_commit(struct nrt_core *c, uint32_t position, const struct nrt_member *m);
 int nrt_log_done(struct nrt_core *c, uint32_t parts);
 int nrt_log_installed(struct nrt_core *c, const struct nrt_image *image, int candidate);
@@ -81,5 +85,8 @@ void nrt_drop_plan(struct nrt_core *c);
 
 /* Writes flash. R2: erases and programs the sectors of the open commit that are not done, from scratch. */
 int nrt_finish_commit(struct nrt_core *c);
+/* Flash address that will be image offset `off` once the unit is copied: in scratch, or in the bank where nothing changes;
+ * *run is how many bytes follow there. */
+int nrt_future_addr(const struct nrt_core *c, const struct nrt_member *r, uint32_t off, uint32_t *addr, uint32_t *run);
 
 #endif

@@ -13,7 +13,7 @@
 #define FLAG_FLOW 0x10u
 #define FLAG_RESUME 0x20u
 #define FLAG_HYBRID 0x40u
-#define FLAGS 0x7Fu
+#define FLAG_SLIDE 0x80u
 #ifdef NRT_WITH_LARGE   /* Linux terminals and servers; where it is not, profile 3 is refused and large.c stays out */
 #define MAX_PROFILE 3u
 #define MORE_CODERS , &nrt_coder_large
@@ -88,8 +88,11 @@ static int read_mode(const struct nrt_layout *l, uint32_t flags, struct nrt_head
     h->flow = (flags & FLAG_FLOW) != 0;
     h->resume = (flags & FLAG_RESUME) != 0;
     h->hybrid = (flags & FLAG_HYBRID) != 0;
+    h->slide = (flags & FLAG_SLIDE) != 0;
     h->joint = 1;
     h->room = h->resume ? nrt_unit_most(l) : 0;
+    if (h->slide && (flags & (FLAG_SAVES | FLAG_APART | FLAG_JOINT | FLAG_RESUME | FLAG_HYBRID)) != 0)
+        return NRT_E_FORMAT;
     int whole = (flags & (FLAG_SAVES | FLAG_APART)) == 0;
     return (h->resume && (!whole || (flags & FLAG_JOINT) != 0 || !l->resume)) || (h->hybrid && (!whole || h->flow)) ? NRT_E_FORMAT : NRT_OK;
 }
@@ -107,7 +110,7 @@ static int read_fixed(const struct nrt_layout *l, struct nrt_reader *r, struct n
     h->profile = b[4] & 0x0Fu;
     h->isa = b[4] >> 4;
     *flags = b[5];
-    if (h->profile > MAX_PROFILE || h->isa > (h->profile < NRT_PROFILE_SMALL ? 0 : MAX_ISA) || (*flags & ~FLAGS) != 0)
+    if (h->profile > MAX_PROFILE || h->isa > (h->profile < NRT_PROFILE_SMALL ? 0 : MAX_ISA))
         return NRT_E_FORMAT;
     if ((rc = read_mode(l, *flags, h)) < 0 || ((*flags & FLAG_ADDRESS) != 0 && (rc = nrt_reader_varint(r, &h->address)) < 0))
         return rc;

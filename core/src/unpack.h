@@ -36,6 +36,7 @@ struct nrt_header {
     uint32_t hybrid;       /* 1: made for what a cut left of a rewrite (docs/spec/rescue.md) */
     uint32_t room;         /* bytes of `workspace` that hold one commit unit; 0: scratch mode */
     uint32_t joint;        /* so many units in plan order are committed at once; 1: each alone */
+    uint32_t slide;        /* 1: a unit is decoded before the one ahead of it is committed: it may read that one's old bytes */
     uint32_t n_saves;
     uint32_t n_segments;   /* of the control table */
     uint32_t workspace;    /* RAM the decoder wants, bytes */

@@ -38,6 +38,7 @@ def raw_file(
     saves: Sequence[Save] = (),
     joint: int = 1,
     resume: bool = False,
+    slide: bool = False,
 ) -> bytes:
     """A raw update file; without `segments` a full image, without `order` all units of the new image in image order."""
     units = [(base, min(base + length, len(new))) for base, length in unit_spans(layout) if base < len(new)]
@@ -65,6 +66,7 @@ def raw_file(
         saves=tuple(saves),
         joint=joint,
         resume=resume,
+        slide=slide,
     )
     return pack(head, frames)
 

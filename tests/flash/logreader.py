@@ -22,6 +22,7 @@ LENGTHS = {
     0x2B: 1,
     0x2C: 0,
     0x2D: 10,
+    0x2E: 10,
 }
 
 
@@ -70,6 +71,8 @@ def _apply(said: Said, kind: int, data: bytes) -> None:
             said.joined.clear()
         said.joined_by = position
         said.joined[unit] = mask
+        return
+    if kind == 0x2E:  # where a unit lies that is decoded already: no fact of its own
         return
     means: dict[int, Callable[[], dict[str, object]]] = {
         0x22: lambda: _installed(data),

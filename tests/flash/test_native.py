@@ -157,6 +157,56 @@ def test_units_of_one_commit_may_read_each_other_and_nobody_else() -> None:
     assert nor.erases(layout.bank[0].base) == nor.erases(layout.scratch.base) == 1
 
 
+def test_where_a_plan_slides_a_unit_may_read_the_one_right_before_it_and_no_other() -> None:
+    layout = simple_layout(48 * 1024, group=4096, scratch_sectors=2)
+    old = random.Random(8).randbytes(4 * 4096)
+    new = old[-4096:] + old[:-4096]
+    round_ = [Segment(0, 3 * 4096, 4096), Segment(4096, 0, 3 * 4096)]
+    narrow = simple_layout(48 * 1024, group=4096, scratch_sectors=1)
+    refused = (
+        (layout, raw_file(old, new, layout, segments=round_)),
+        (layout, raw_file(old, new, layout, segments=round_, order=(1, 0, 2, 3), slide=True)),
+        (layout, raw_file(old, new, layout, segments=round_, order=(0, 2, 1, 3), slide=True)),
+        (narrow, raw_file(old, new, narrow, segments=round_, slide=True)),
+    )
+    for where, file in refused:
+        nor = provisioned(where, old)
+        with pytest.raises((DataError, RefusedError)):
+            powered(where, nor).rewrite(file, target_of(new, file, where), RAM)
+        assert untouched(nor)
+    file = raw_file(old, new, layout, segments=round_, slide=True)
+    nor = provisioned(layout, old)
+    core = powered(layout, nor)
+    core.rewrite(file, target_of(new, file, layout), RAM)
+    assert core.bank_bytes(len(new)) == new
+    assert {nor.erases(layout.bank[0].base + at) for at in range(0, 4 * 4096, 4096)} == {1}
+    assert [nor.erases(layout.scratch.base + at) for at in (0, 4096)] == [2, 2]
+
+
+def test_a_plan_that_slides_past_units_that_hold_the_new_bytes_already_is_done_all_the_same() -> None:
+    layout = simple_layout(48 * 1024, group=4096, scratch_sectors=2)
+    old = random.Random(9).randbytes(4 * 4096)
+    new = old[:4096] + bytes(b ^ 1 for b in old[4096:8192]) + old[8192:12288] + bytes(b ^ 2 for b in old[12288:])
+    file = raw_file(old, new, layout, slide=True)
+    cut, ends = 0, set()
+    while True:
+        nor = provisioned(layout, old)
+        nor.cut_at(cut, "late", cut)
+        try:
+            powered(layout, nor).rewrite(file, target_of(new, file, layout), RAM)
+            break
+        except PowerCut:
+            nor.no_cut()
+        core = Core(layout, nor)
+        fate = core.power_up()
+        if fate is Fate.FETCH:
+            core.resume(file, RAM)
+        ends.add((fate, core.bank_bytes(len(new)) == new))
+        assert core.bank_bytes(len(new)) in (old, new)
+        cut += 3
+    assert ends == {(Fate.BOOT, False), (Fate.BOOT, True), (Fate.FETCH, True)}
+
+
 def packed_layout() -> Layout:
     """Bank sectors of 1 KiB, scratch sectors of 4 KiB: four slots in each."""
     return Layout(

@@ -126,11 +126,12 @@ def test_the_vector_is_what_the_core_writes() -> None:
     assert (said.facts["serial"], said.facts["broken"]) == (9, 2)
 
 
-def test_the_reader_agrees_with_the_core_after_cuts_in_joint_commits(seed: int) -> None:
+@pytest.mark.parametrize("way", [{"joint": 6}, {"slide": True}], ids=["joint", "slide"])
+def test_the_reader_agrees_with_the_core_after_cuts_where_units_wait_for_each_other(way: dict[str, int], seed: int) -> None:
     layout = simple_layout(28 * 1024, group=4096, scratch_sectors=6)
     image = OLD[: 7 * 4096]
     new = bytes(b ^ 0x3C for b in image)
-    file = raw_file(image, new, layout, joint=6)
+    file = raw_file(image, new, layout, **way)
     resumed = 0
     for cut in range(0, 400, 7):
         nor = provisioned(layout, image)

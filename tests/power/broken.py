@@ -135,6 +135,25 @@ def resumed(sector: int = 512, *, ecc: bool = False, erased: int = 0xFF, write_u
     return replace(told, layout=layout, file=file, target=target_of(told.new, file, layout), cures=tuple(cures))
 
 
+def slid(sector: int = 512, *, ecc: bool = False, erased: int = 0xFF, write_unit: int = 32) -> Story:
+    """An update whose units move round: each but the first reads what stood where the one ahead of it goes, so that each is
+    decoded before that one is committed. One sector stays as it is."""
+    layout = joint_layout(sector, erased=erased, write_unit=write_unit)
+    rng = random.Random(sector + 2)
+    old = rng.randbytes(8 * sector - 40)
+    new = bytearray(rng.randbytes(8 * sector - 100))
+    segments = []
+    for at in range(0, 8 * sector, sector):
+        source, count = (at - 2 * sector) % (8 * sector), sector // 2
+        if at == 3 * sector:
+            source, count = at, sector
+        count = min(count, len(new) - at)
+        new[at : at + count] = old[source : source + count]
+        segments.append(Segment(at, source, count))
+    file = raw_file(old, bytes(new), layout, segments=segments, slide=True)
+    return Story(layout, old, bytes(new), file, target_of(bytes(new), file, layout), 1 << 16, ecc=ecc)
+
+
 #: Cuts that leave a trace (or did nothing): any number of them is walked to closure.
 TRACED = ("before", "early", "late", "after", "random", "weak", "meta")
 
@@ -154,6 +173,7 @@ STORIES: dict[str, Callable[..., Story]] = {
     "swapped": swapped,
     "swapped once": partial(swapped, pairs=1),
     "resumed": resumed,
+    "slid": slid,
 }
 
 

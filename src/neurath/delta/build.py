@@ -12,7 +12,7 @@ from neurath.delta import code, insight, native, simulate
 from neurath.delta.encoder import Encoder, Hints
 from neurath.delta.format import IRREGULAR, LARGE, RAW, SIMPLE, SMALL, Head, Kind, most_segments, pack
 from neurath.delta.match import COST_SEGMENT, Exact, Matcher, Segment, Suffix, worth
-from neurath.delta.plan import Plan, changed_units, plan
+from neurath.delta.plan import SLIDES, Plan, changed_units, plan
 from neurath.errors import NeurathError, NothingToDo, RefusedError
 from neurath.flash.geometry import Layout
 
@@ -241,12 +241,13 @@ def _assembled(pair: Pair, layout: Layout, wish: Wish, planned: Plan, hints: Hin
         address=hints.address,
         apart=wish.apart,
         joint=planned.joint,
+        slide=planned.slide,
     )
     if not old and _flows(wish, len(planned.order)):
         return _flowing(new, layout, wish, head)
     if encoder:
         sizes = (len(old), len(new), layout.group)
-        joint = None if wish.apart else planned.joint
+        joint = None if wish.apart else SLIDES if planned.slide else planned.joint
         packed = pack(head, code.small_frames(encoder, units, planned.order, sizes, joint))
         if not wish.apart or not wish.flow or wish.profile == LARGE:
             return packed

@@ -84,21 +84,22 @@ def small_frames(
     encoder: Encoder, units: Sequence[tuple[int, int]], order: Sequence[int], sizes: tuple[int, int, int], joint: int | None
 ) -> list[bytes]:
     """The frames of profiles 2 and 3; `sizes` are those of old image, new image and group. In place, nothing is read that was
-    committed by then, `joint` units at once; None: not in place, nothing goes. The model of profile 3 goes on through the
-    file, in place through a unit."""
+    committed by then, `joint` units at once, or sliding (0); None: not in place, nothing goes. The model of profile 3 goes on
+    through the file, in place through a unit."""
     old_size, new_size, group = sizes
     gone = bytearray(old_size // GRAIN + 1)
     out = []
     if encoder.large and joint is None:
         encoder.anew((0, min(old_size, TAUGHT)))
-    for k in range(0, len(order), joint or len(order) or 1):
-        together = order[k : k + (joint or len(order))]
+    step = len(order) if joint is None else joint or 1
+    for k in range(0, len(order), step or 1):
+        together = order[k : k + step]
         for unit in together:
             if encoder.large and joint is not None:
                 encoder.anew((min(units[unit][0], old_size), min(units[unit][1], old_size)))
             spans = groups(units, [unit], new_size, group)
             out += [encoder.group(*span, None if joint is None else gone) for span in spans]
-        for unit in together:
+        for unit in order[max(0, k - 1) : k] if joint == 0 else together:
             first, last = units[unit][0] // GRAIN, min(units[unit][1], old_size) // GRAIN + 1
             gone[first:last] = b"\1" * (last - first)
     return out

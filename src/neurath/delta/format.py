@@ -19,7 +19,7 @@ MAX_SEGMENTS, MAX_SAVES, MAX_ORDER = 512, 64, 4096
 MAX_JOINT = 6
 #: Of profile 3.
 LARGE_SEGMENTS = 4096
-_ADDRESS, _SAVES, _APART, _JOINT, _FLOW, _RESUME, _HYBRID = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20, 0x40
+_ADDRESS, _SAVES, _APART, _JOINT, _FLOW, _RESUME, _HYBRID, _SLIDE = (1 << bit for bit in range(8))
 #: Unit shift of a memory map whose sectors are of several sizes.
 IRREGULAR = 7
 
@@ -42,7 +42,8 @@ class Head:
     new image, one after the other; `order` are commit units in plan order; every unit of the memory map is
     `group << unit_shift` long, or it is IRREGULAR; `apart` says that old bytes never go away (not in place); `joint`
     units in plan order are committed at once; `flow`: the model goes on from the first frame to the last; `resume`: rewritten
-    from RAM, without scratch; `hybrid`: made for what a cut left (docs/spec/rescue.md), `base` is the tag of that.
+    from RAM, without scratch; `hybrid`: made for what a cut left (docs/spec/rescue.md), `base` is the tag of that;
+    `slide`: each unit is decoded before the one ahead of it is committed.
     """
 
     profile: int
@@ -63,6 +64,7 @@ class Head:
     flow: bool = False
     resume: bool = False
     hybrid: bool = False
+    slide: bool = False
 
     @property
     def kind(self) -> Kind:
@@ -83,7 +85,7 @@ def pack(head: Head, frames: Sequence[bytes]) -> bytes:
     """The whole file; frames are those of the groups of each unit, in plan order."""
     flags = (_ADDRESS if head.address else 0) | (_SAVES if head.saves else 0) | (_APART if head.apart else 0)
     flags |= (_JOINT if head.joint > 1 else 0) | (_FLOW if head.flow else 0)
-    flags |= (_RESUME if head.resume else 0) | (_HYBRID if head.hybrid else 0)
+    flags |= (_RESUME if head.resume else 0) | (_HYBRID if head.hybrid else 0) | (_SLIDE if head.slide else 0)
     out = [MAGIC, bytes((head.isa << 4 | head.profile, flags))]
     if head.address:
         out.append(varint(head.address))
@@ -192,9 +194,9 @@ def parse(data: bytes) -> tuple[Head, list[bytes]]:
     if (
         kind & 0x0F not in PROFILES
         or kind >> 4 > (MAX_ISA if kind & 0x0F >= SMALL else 0)
-        or flags & ~(_ADDRESS | _SAVES | _APART | _JOINT | _FLOW | _RESUME | _HYBRID)
         or (flags & _RESUME and flags & (_SAVES | _APART | _JOINT))
         or (flags & _HYBRID and flags & (_SAVES | _APART | _FLOW))
+        or (flags & _SLIDE and flags & (_SAVES | _APART | _JOINT | _RESUME | _HYBRID))
     ):
         raise malformed("it asks for a profile or a flag this version does not know")
     address = r.varint() if flags & _ADDRESS else 0
@@ -234,6 +236,7 @@ def parse(data: bytes) -> tuple[Head, list[bytes]]:
         flow=bool(flags & _FLOW),
         resume=bool(flags & _RESUME),
         hybrid=bool(flags & _HYBRID),
+        slide=bool(flags & _SLIDE),
     )
     frames = []
     while r.at < len(data):

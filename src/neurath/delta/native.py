@@ -39,6 +39,7 @@ class Header:
     joint: int
     resume: bool
     hybrid: bool
+    slide: bool
 
     @property
     def kind(self) -> Kind:
@@ -75,6 +76,7 @@ def header(data: bytes, layout: Layout) -> Header:
         joint=head.joint,
         resume=bool(head.resume),
         hybrid=bool(head.hybrid),
+        slide=bool(head.slide),
     )
 
 

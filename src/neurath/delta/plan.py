@@ -1,38 +1,42 @@
-"""The plan in place: which commit units change, in which order they are rewritten, how many of them are committed at once,
-and which copies that can keep. It knows units as ranges of the image; it must never know how bytes are coded.
+"""The plan in place: which commit units change, in which order they are rewritten, how many of them are committed at once or
+whether the plan slides, and which copies that can keep. It knows units as ranges of the image; it must never know how bytes
+are coded.
 
 A unit's old bytes are there until it is committed, and all units of one commit are decoded before a byte of any is erased. So
 a copy from unit i into unit j works when i is not rewritten, is committed with j (i = j too), or comes after it. Units that
-need each other's old bytes are committed together, as many as scratch holds (decision 0250).
+need each other's old bytes are committed together, as many as scratch holds (decision 0250). Where the plan slides, every
+unit is decoded before the one ahead of it is committed: so j may also read what comes right before it (decision 0281).
 """
 
 from __future__ import annotations
 
 import itertools
-import random
+import math
 from bisect import bisect_left, bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import neurath.flash._core as _core
 from neurath.delta.match import Segment
 
-#: Moves of the local search, for images of any number of units.
-SEARCH_STEPS = 20000
-#: Exchanges looked at for one number of units at once.
-EXCHANGES = 40000
+#: Copies looked at from each start of the search, for each unit, and at most.
+SEARCH_WORK, MOST_WORK = 60_000, 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Commit units in the order they are rewritten, `joint` of them at once, and the segments that keeps; `gone` are those it
-    cannot: their bytes are no longer there, but where they went still tells the map something."""
+    """Commit units in the order they are rewritten, `joint` of them at once or sliding, and the segments that keeps; `gone`
+    are those it cannot: their bytes are no longer there, but where they went still tells the map something. `lost` are these
+    in bytes, `cost` what they are worth in bits, roughly."""
 
     order: tuple[int, ...]
     segments: tuple[Segment, ...]
     lost: int
     gone: tuple[Segment, ...] = ()
     joint: int = 1
+    slide: bool = False
+    cost: int = 0
 
 
 def changed_units(old: bytes, new: bytes, units: Sequence[tuple[int, int]]) -> list[int]:
@@ -43,100 +47,74 @@ def changed_units(old: bytes, new: bytes, units: Sequence[tuple[int, int]]) -> l
 
 
 def plan(old: bytes, new: bytes, units: Sequence[tuple[int, int]], found: Sequence[Segment], most: int = 1) -> Plan:
-    """The order that loses fewest copied bytes, and what it keeps. `units` are (start, end) image offsets; at most `most` of
-    them are committed at once, and no more than lose less."""
+    """The order that loses least, and what it keeps. `units` are (start, end) image offsets; scratch holds `most` of them: no
+    more are committed at once, and no plan slides that has room for one only."""
     changed = changed_units(old, new, units)
     pieces = _pieces(found, units, frozenset(changed))
-    needs = _needs(pieces, frozenset(changed))
-    order, joint = _ordered(changed, needs, most)
-    turn = {unit: k // joint for k, unit in enumerate(order)}
-    kept = [s for s, unit, source in pieces if source not in turn or turn[source] >= turn[unit]]
-    gone = [s for s, unit, source in pieces if source in turn and turn[source] < turn[unit]]
-    return Plan(tuple(order), tuple(_whole(kept)), _lost(order, needs, joint), tuple(_whole(gone)), joint)
+    needs = _needs(new, pieces, frozenset(changed))
+    order, way, cost = _ordered(changed, needs, most)
+    place = {unit: k for k, unit in enumerate(order)}
+    kept, gone, lost = [], [], 0
+    for segment, unit, source in pieces:
+        if source in place and way.gone(place[source], place[unit]):
+            gone.append(segment)
+            lost += segment.length
+        else:
+            kept.append(segment)
+    return Plan(tuple(order), tuple(_whole(kept)), lost, tuple(_whole(gone)), way.joint or 1, way.joint == SLIDES, cost)
 
 
-def _ordered(changed: list[int], needs: Needs, most: int) -> tuple[list[int], int]:
-    """The order, and how many of it at once: fewest bytes lost, then fewest units at once."""
-    alone = min(_starts(changed, needs), key=lambda candidate: _lost(candidate, needs))
-    alone = _searched(list(alone), needs)
-    best, joint, lost = alone, 1, _lost(alone, needs)
-    for n in range(2, min(most, len(changed)) + 1):
+#: In place of a number of units that are committed at once.
+SLIDES = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a plan goes on: so many units at once, or SLIDES."""
+
+    joint: int
+
+    def gone(self, source: int, unit: int) -> bool:
+        """Whether the old bytes at one place of the order are gone when the unit at another is decoded."""
+        return source + 1 < unit if self.joint == SLIDES else source // self.joint < unit // self.joint
+
+
+def _ordered(changed: list[int], needs: Needs, most: int) -> tuple[list[int], Way, int]:
+    """The order that loses least, and its way: one at a time, else several at once or sliding where that loses less; and what
+    it loses."""
+    number = {unit: i for i, unit in enumerate(changed)}
+    flat = [(number[u], number[s], n) for u, wanted in sorted(needs.items()) for s, n in sorted(wanted.items())]
+    starts = [list(range(len(changed))), list(range(len(changed)))[::-1], _greedy(len(changed), flat)]
+    best, way, lost = _searched(starts, flat, Way(1))
+    for joint in (SLIDES, *range(2, min(most, len(changed)) + 1)):
+        if lost == 0 or most < 2:
+            break
+        found, _, now = _searched([*starts, best], flat, Way(joint))
+        if now < lost:
+            best, way, lost = _in_image_order(found, joint), Way(joint), now
+    return [changed[i] for i in best], way, lost
+
+
+def _searched(starts: Sequence[list[int]], flat: Sequence[tuple[int, int, int]], way: Way) -> tuple[list[int], Way, int]:
+    """The best order found from these starts (core/ports/order.c)."""
+    needs = _core.ffi.new("uint32_t[]", [v for need in flat for v in need] or [0])
+    found = []
+    for start in starts:
+        order = _core.ffi.new("uint32_t[]", start or [0])
+        work = min(MOST_WORK, SEARCH_WORK * len(start))
+        lost = _core.lib.nrt_order(needs, len(flat), len(start), way.joint, order, work)
+        found.append((int(lost), list(order)[: len(start)]))
         if lost == 0:
             break
-        found = _exchanged(best, needs, n)
-        if _lost(found, needs, n) < lost:
-            best, joint, lost = _in_image_order(found, n), n, _lost(found, needs, n)
-    return best, joint
+    lost, best = min(found, key=lambda one: one[0])
+    return best, way, lost
 
 
 def _in_image_order(order: list[int], joint: int) -> list[int]:
     """Units of one commit in image order: neighbours are told in fewer bytes."""
+    if joint == SLIDES:
+        return order
     return [unit for k in range(0, len(order), joint) for unit in sorted(order[k : k + joint])]
-
-
-def _exchanged(start: list[int], needs: Needs, joint: int) -> list[int]:
-    """Exchanges units of different commits while that loses less, then shakes the best order and tries again; always the
-    same for the same images."""
-    rng = random.Random(joint)
-    debts = _debts(needs)
-    order, best, best_lost, steps = list(start), list(start), _lost(start, needs, joint), 0
-    while steps < EXCHANGES and best_lost > 0:
-        steps += _descend(order, debts, joint, EXCHANGES - steps)
-        if (lost := _lost(order, needs, joint)) < best_lost:
-            best, best_lost = list(order), lost
-        order = list(best)
-        for _ in range(1 + joint):
-            i, k = rng.randrange(len(order)), rng.randrange(len(order))
-            order[i], order[k] = order[k], order[i]
-    return best
-
-
-Debts = dict[int, dict[int, tuple[int, int]]]
-
-
-def _debts(needs: Needs) -> Debts:
-    """unit -> other -> (bytes it copies from the other, bytes the other copies from it)."""
-    debts: Debts = defaultdict(dict)
-    pairs = {(min(u, s), max(u, s)) for u, wanted in needs.items() for s in wanted}
-    for u, v in sorted(pairs):
-        there, back = needs.get(u, {}).get(v, 0), needs.get(v, {}).get(u, 0)
-        debts[u][v] = (there, back)
-        debts[v][u] = (back, there)
-    return debts
-
-
-def _descend(order: list[int], debts: Debts, joint: int, most: int) -> int:
-    """Takes every exchange that loses less until none does or `most` were looked at; how many were."""
-    turn = {unit: k // joint for k, unit in enumerate(order)}
-
-    def owed(unit: int, at: int, partner: int, partner_at: int) -> int:
-        total = 0
-        for other, (takes, gives) in debts[unit].items():
-            where = partner_at if other == partner else turn[other]
-            total += takes if where < at else gives if where > at else 0
-        return total
-
-    looked, improved = 0, True
-    while improved and looked < most:
-        improved = False
-        for i, k in itertools.combinations(range(len(order)), 2):
-            u, v = order[i], order[k]
-            a, b = turn[u], turn[v]
-            looked += 1
-            if a == b:
-                continue
-            if looked > most:
-                break
-            before = owed(u, a, v, b) + owed(v, b, u, a)
-            after = owed(u, b, v, a) + owed(v, a, u, b)
-            # What the two owe each other is in each sum twice.
-            takes, gives = debts[u].get(v, (0, 0))
-            before -= gives if a < b else takes
-            after -= takes if a < b else gives
-            if after < before:
-                order[i], order[k], turn[u], turn[v] = v, u, b, a
-                improved = True
-    return looked
 
 
 def _pieces(
@@ -161,75 +139,36 @@ def _pieces(
 Needs = dict[int, dict[int, int]]
 
 
-def _needs(pieces: Sequence[tuple[Segment, int, int]], changed: frozenset[int]) -> Needs:
-    """unit -> {unit whose old bytes it copies: how many}."""
+def _needs(new: bytes, pieces: Sequence[tuple[Segment, int, int]], changed: frozenset[int]) -> Needs:
+    """unit -> {unit whose old bytes it copies: what these would cost as literals, in bits}."""
     needs: Needs = defaultdict(lambda: defaultdict(int))
     for segment, unit, source in pieces:
         if source != unit and source in changed:
-            needs[unit][source] += segment.length
+            needs[unit][source] += 1 + _content(new[segment.at : segment.end])
     return needs
 
 
-def _lost(order: Sequence[int], needs: Needs, joint: int = 1) -> int:
-    turn = {unit: k // joint for k, unit in enumerate(order)}
-    return sum(n for unit, wanted in needs.items() for source, n in wanted.items() if turn[source] < turn[unit])
+def _content(piece: bytes) -> int:
+    """Bits of these bytes by how often each occurs: stretches of padding are worth nothing."""
+    counts = Counter(piece)
+    return round(sum(n * math.log2(len(piece) / n) for n in counts.values()))
 
 
-def _starts(changed: list[int], needs: Needs) -> list[list[int]]:
-    return [changed, changed[::-1], _greedy(changed, needs)]
-
-
-def _greedy(changed: list[int], needs: Needs) -> list[int]:
+def _greedy(units: int, flat: Sequence[tuple[int, int, int]]) -> list[int]:
     """Always the unit whose old bytes the remaining ones need least."""
-    pending = set(changed)
-    wanted: dict[int, int] = defaultdict(int)
-    for unit in changed:
-        for source, n in needs[unit].items():
-            wanted[source] += n
-    order = []
+    wanted = [0] * units
+    takes: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for unit, source, n in flat:
+        wanted[source] += n
+        takes[unit].append((source, n))
+    pending, order = set(range(units)), []
     while pending:
         unit = min(pending, key=lambda u: (wanted[u], u))
         pending.discard(unit)
         order.append(unit)
-        for source, n in needs[unit].items():
+        for source, n in takes[unit]:
             wanted[source] -= n
     return order
-
-
-def _searched(order: list[int], needs: Needs) -> list[int]:
-    """Moves single units to where they lose least, until nothing improves or the steps are used up."""
-    steps, improved = 0, True
-    while improved and steps < SEARCH_STEPS:
-        improved = False
-        for unit in list(order):
-            best = _best_place(order, unit, needs)
-            steps += len(order)
-            if best is not None:
-                order.remove(unit)
-                order.insert(best, unit)
-                improved = True
-            if steps >= SEARCH_STEPS:
-                break
-    return order
-
-
-def _best_place(order: list[int], unit: int, needs: Needs) -> int | None:
-    """Index in `order` without `unit` where it loses fewest bytes; None when it is best where it is.
-
-    Walks one step at a time: moving past a neighbour changes only what the two owe each other.
-    """
-    rest = [u for u in order if u != unit]
-    here = order.index(unit)
-    mine = needs[unit]
-    # Cost relative to standing first: every neighbour passed is then rewritten before this unit.
-    cost, best_cost, best, stay = 0, 0, 0, 0
-    for k, other in enumerate(rest, start=1):
-        cost += mine.get(other, 0) - needs[other].get(unit, 0)
-        if k == here:
-            stay = cost
-        if cost < best_cost:
-            best_cost, best = cost, k
-    return best if best_cost < stay else None
 
 
 def _whole(pieces: Sequence[Segment]) -> list[Segment]:
