@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 from tests.parts import need
@@ -17,7 +18,7 @@ _SETUP = """#!/bin/sh
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/run LANG=C.UTF-8
 mount -t proc proc /proc && mount -t sysfs sys /sys && mount -t tmpfs tmp /run && mount -t devtmpfs dev /dev 2>/dev/null
 mkdir -p /dev/net /dev/pts /dev/shm /run/netns /run/lib/modules /run/tmp
-mount -t devpts pts /dev/pts && mount -t tmpfs shm /dev/shm
+mount -t devpts pts /dev/pts && mount -t tmpfs shm /dev/shm && mount -t cgroup2 cgroup /sys/fs/cgroup
 ln -s /usr/lib/uml/modules/$(uname -r) /run/lib/modules/
 for module in {modules}; do modprobe -d /run $module || echo "no module $module"; done
 [ -e /dev/net/tun ] || mknod /dev/net/tun c 10 200
@@ -30,6 +31,13 @@ sync
 echo o > /proc/sysrq-trigger
 sleep 60
 """
+
+
+def pytest_inside(out: Path, *what: object, modules: tuple[str, ...] = (), memory: int = 512) -> str:
+    """These tests, run strictly inside; what pytest said."""
+    words = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--basetemp=/run/pytest", *what)
+    told = {"NEURATH_STRICT": "1", "PYTHONDONTWRITEBYTECODE": "1", "NEURATH_SLOWER": "4"}
+    return inside(out, *words, modules=modules, memory=memory, variables=told)
 
 
 def inside(

@@ -3,7 +3,6 @@ happens on one that has none."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,22 +11,15 @@ from neurath.carriers.mobileip import kernel
 from neurath.errors import RefusedError
 from neurath.wire.mobileip import Address
 from tests.parts import ASSURANCE
-from tests.rigs.uml import inside
+from tests.rigs.uml import pytest_inside
 
 HERE = Path(__file__).parent
-SAID = {"NEURATH_STRICT": "1", "PYTHONDONTWRITEBYTECODE": "1", "NEURATH_SLOWER": "4"}
 MODULES = ("tun", "veth", "bridge", "ipip")
-
-
-def cases(out: Path, *what: object) -> str:
-    """Runs these tests inside, strictly."""
-    words = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--basetemp=/run/pytest", *what)
-    return inside(out, *words, modules=MODULES, variables=SAID)
 
 
 @pytest.mark.heavy
 def test_a_kernel_with_tunnels_carries_home_addresses_as_strictly_as_ours(tmp_path: Path) -> None:
-    said = cases(tmp_path / "out", HERE / "kernel_cases.py")
+    said = pytest_inside(tmp_path / "out", HERE / "kernel_cases.py", modules=MODULES)
     assert f"{(HERE / 'kernel_cases.py').read_text().count('def test_')} passed" in said
 
 
@@ -36,7 +28,7 @@ if ASSURANCE:
     @pytest.mark.heavy
     def test_a_node_roams_on_kernels_that_have_tunnels(tmp_path: Path) -> None:
         """The whole journey of tests/journey/test_mobileip.py, as it stands; two minutes."""
-        assert "2 passed" in cases(tmp_path / "out", HERE.parents[1] / "journey/test_mobileip.py")
+        assert "2 passed" in pytest_inside(tmp_path / "out", HERE.parents[1] / "journey/test_mobileip.py", modules=MODULES)
 
 
 def test_where_it_cannot_be_used_it_is_said_why(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,6 +127,28 @@ def test_a_killed_agent_gives_everything_back_by_its_guard(cellar: Cellar) -> No
 
 
 @pytest.mark.heavy
+def test_a_limited_service_has_its_own_limit_again_afterwards(cellar: Cellar) -> None:
+    """Without swap a limit gives back what can be read again, and no more: it is short, and the limit is as it was."""
+    service = cellar.hungry("index", 1, 40 * MB, how=("limit",))
+    cell = Cell(service.cgroup)
+    before = cell.limit()
+    assert before is not None
+    cell.squeeze(20 * MB)
+    squeezed = cell.limit()
+    assert squeezed is not None
+    assert squeezed[0] == before[0]
+    # Version 1 refuses a limit below what cannot be taken away, and then nothing was changed.
+    assert squeezed[1] == (str(20 * MB) if before[0].name == "memory.high" else before[1])
+    Journal(cellar.place / "k").write([Undo("index", str(before[0]), before[1])])  # type: ignore[index]
+    assert Journal(cellar.place / "k").undo() == ["index"]
+    assert cell.limit() == before
+    lender = Services([service], cellar.place / "j", spare=lambda: 0)
+    assert isinstance(lender.free(MB), Shortfall)
+    assert cell.limit() == before
+    assert cellar.beats("index")
+
+
+@pytest.mark.heavy
 def test_a_frozen_service_stands_still_and_goes_on_where_it_was(cellar: Cellar) -> None:
     service = cellar.hungry("index", 1, 20 * MB, how=("freeze",))
     cell = Cell(service.cgroup)
