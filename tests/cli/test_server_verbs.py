@@ -23,9 +23,10 @@ def run(tmp_path, capsys, monkeypatch):
         contents = manifest.contents_of(image(number), MODEL, sequence=number)
         (tmp_path / f"{number}.env").write_bytes(manifest.sign(contents, KEY))
 
-    def verb(words: str, code: int = 0):
+    def verb(words: str | list[str], code: int = 0):
         """The objects a verb prints with --json."""
-        assert main([*words.split(), "--json"]) == code
+        given = words.split() if isinstance(words, str) else words
+        assert main([*given, "--json"]) == code
         said = capsys.readouterr()
         return [json.loads(line) for line in (said.out if code == 0 else said.err).splitlines()]
 
@@ -144,3 +145,42 @@ def test_waves_targets_and_tags_as_a_person_types_them(run, tmp_path):
     assert run(f"{words} waves=3 --pieces 128", 3)[0]["what"]
     assert run(f"{words} waves=3 --pieces 64", 5)[0]["error"] == "NRT-344"
     assert run(f"{words} waves=4", 5)[0]["error"] == "NRT-344"
+
+
+def test_a_second_person_a_recall_and_the_stop_of_everything_as_a_person_types_them(run):
+    prepare(run)
+    run("terminal add t1 --model phone")
+    words = "--release phone/2.0 --all --start --policy"
+    made = run([*f"rollout create {words}".split(), "at-once approve=yes window=daily,00:00-24:00,UTC", "--by", "ann"])[0]
+    number = made["id"]
+    assert (made["state"], made["author"]) == ("waiting", "ann")
+    assert run(f"rollout approve {number} --by ann", 5)[0]["error"] == "NRT-355"
+    assert run(f"rollout deny {number} --by ben --why later")[0]["state"] == "draft"
+    assert run(f"rollout start {number} --by ann")[0]["state"] == "waiting"
+    assert run(f"rollout approve {number} --by ben --dry-run")[0]["state"] == "running"
+    assert run(f"rollout approve {number} --by ben")[0]["approver"] == "ben"
+    assert run(f"rollout retry {number}")[0]["state"] == "running"
+    assert run("rollout stop-all --by ann --why smoke")[0]["stopped"] is True
+    assert run("rollout stop-all", 3)
+    assert "everything is stopped by ann" in run("terminal why t1")[0]["why"]
+    assert run("rollout go-on --dry-run")
+    assert run("rollout go-on")[0]["stopped"] is False
+    assert run("rollout go-on", 3)
+    assert run("image revoke phone/2.0 --why burns --dry-run")[0]["rollouts"] == [number]
+    assert run("image revoke phone/2.0 --why burns")[0]["rollouts"] == [number]
+    assert run("image revoke phone/2.0", 3)
+    assert run("image show phone/2.0")[0]["revoked_why"] == "burns"
+    assert run(f"rollout show {number}")[0]["why"] == "phone/2.0 was revoked: burns"
+    assert run(f"rollout start {number}", 5)
+
+
+def test_how_a_tenants_devices_show_who_they_are(run):
+    prepare(run)
+    made = run(f"tenant set west --gateway-token new --authority {'AB' * 20} --model phone")[0]
+    assert (len(made["token"]), made["authorities"], made["model"]) == (48, ["ab" * 20], "phone")
+    shown = run("tenant show west")[0]
+    assert (shown["gateway"], shown["token"]) == (True, "")
+    assert run("tenant set west --authority x/y", 1)[0]["error"] == "NRT-262"
+    assert run("tenant set west --model absent", 4)
+    assert run("tenant set west --gateway-token off --authority none --model none")[0]["gateway"] is False
+    assert run("tenant show")[0]["first_contact"] is True

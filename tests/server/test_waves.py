@@ -8,9 +8,28 @@ from dataclasses import replace
 import pytest
 
 from neurath.errors import NothingToDo, RefusedError, UsageError
-from neurath.server.fleet import access, reach, rollout, spread, target, waves
-from neurath.server.fleet.rollout import Plan
-from neurath.server.fleet.waves import AT_ONCE, DEFAULT, Abort, Open, Pause, Policy, Size, Start, State, Tally, Waves
+from neurath.server.delivery.calls import Offered, Sync
+from neurath.server.fleet import access, actions, reach, recall, rollout, spread, stop, target, waves
+from neurath.server.fleet.rollout import Person, Plan
+from neurath.server.fleet.terms import Terms
+from neurath.server.fleet.waves import (
+    AT_ONCE,
+    DEFAULT,
+    Abort,
+    Again,
+    Approve,
+    Deny,
+    Open,
+    Pause,
+    Policy,
+    Retry,
+    Size,
+    Start,
+    State,
+    Tally,
+    Waves,
+)
+from neurath.server.software import catalog
 from neurath.wire.report import Phase, Report, Verdict
 from tests.server.world import image
 
@@ -27,7 +46,8 @@ def tallies():
                     yield Tally(targets, admitted, confirmed, failed, silent)
 
 
-EVENTS = [Start(0), Start(MOST), Pause(), Abort(), *tallies()]
+PEOPLE = [Approve(MOST, "ann"), Approve(MOST, "ben"), Approve(MOST, ""), Deny("ben", "no")]
+EVENTS = [Start(0), Start(MOST), Start(MOST, "ann"), *PEOPLE, Pause(), Abort(), Abort("bad"), Retry(), *tallies()]
 
 
 def reachable(policy: Policy) -> set[Waves]:
@@ -53,10 +73,13 @@ def test_every_state_takes_every_event_and_keeps_its_promises(policy: Policy) ->
         assert len(acts) <= 1
         if acts:
             assert after.state is State.RUNNING
-            assert isinstance(event, Start | Tally)
+            assert isinstance(event, Start | Tally | Retry)
+        if acts == (Again(),):
+            assert (after.bad, after.excused, after.why, after.step) == (0, 0, "", state.step)
+            assert state.opened
         if isinstance(event, Tally) and state.state is not State.RUNNING:
             assert after == state  # what stands still is moved by a person only
-        if isinstance(event, Tally) and event.admitted and acts:
+        if isinstance(event, Tally) and event.admitted and acts and isinstance(acts[0], Open):
             bad = max(0, event.bad - state.excused)
             assert bad <= policy.halt * event.admitted  # no wave opens on top of failures
             assert event.confirmed >= policy.go_on * max(0, event.admitted - state.excused)
@@ -65,6 +88,55 @@ def test_every_state_takes_every_event_and_keeps_its_promises(policy: Policy) ->
             assert after == state
         if after.state is State.HALTED:
             assert after.why
+
+
+BEGIN, UNTIL = 10.0, 20.0
+TERMS = [Terms(begin=BEGIN), Terms(approve=True), Terms(begin=BEGIN, until=UNTIL, approve=True), Terms(until=UNTIL)]
+FEW = [event for event in EVENTS if not isinstance(event, Tally) or event.targets in (0, 2)]
+
+
+def lives(policy: Policy):
+    """Every (state, moment, event, next state, acts) of every life, as time goes from before its first moment to after its
+    last."""
+    edge, found = [(Waves(policy), 0.0)], {(Waves(policy), 0.0)}
+    while edge:
+        state, at = edge.pop()
+        for event, now in itertools.product(FEW, [t for t in (0.0, 15.0, 25.0) if t >= at]):
+            after, acts = state.handle(event, now)
+            yield state, now, event, after, acts
+            if (after, now) not in found:
+                found.add((after, now))
+                edge.append((after, now))
+
+
+@pytest.mark.parametrize("terms", TERMS, ids=str)
+def test_no_life_of_a_rollout_breaks_its_terms(terms: Terms) -> None:
+    policy = Policy((Size(1),), 1.0, 0.5, terms=terms)
+    seen = set()
+    for state, now, event, after, acts in lives(policy):
+        seen.add(after.state)
+        if any(isinstance(act, Open) for act in acts):
+            # Nothing is opened before its first moment, nor on one person's word where two are needed.
+            assert terms.begin is None or now >= terms.begin
+            assert not terms.approve or (after.approver and after.author and after.approver != after.author)
+        if isinstance(event, Tally) and terms.until is not None and now >= terms.until:
+            assert after.state in (State.ABORTED, State.DRAFT)  # whatever it was doing
+        if after.state is State.RUNNING and state.state is not State.RUNNING:
+            assert after.opened
+            assert isinstance(event, Start | Approve | Retry) or state.state is State.SCHEDULED
+        if after.state is State.WAITING and state.state is not State.WAITING:
+            assert isinstance(event, Start)
+            assert terms.approve
+        if isinstance(event, Approve) and (state.state is not State.WAITING or event.by in ("", state.author)):
+            assert after == state
+        if isinstance(event, Abort):
+            assert after.state is State.ABORTED
+        if state.state is State.ABORTED:
+            assert (after, acts) == (state, ())
+    wanted = {State.RUNNING, State.PAUSED, State.HALTED, State.ABORTED}
+    wanted |= {State.SCHEDULED} if terms.begin is not None else set()
+    wanted |= {State.WAITING, State.DRAFT} if terms.approve else set()
+    assert seen >= wanted
 
 
 @pytest.mark.parametrize("policy", POLICIES, ids=str)
@@ -106,7 +178,15 @@ def test_waves_nobody_was_there_for_are_opened_to_those_who_come() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["at-once", "waves=5% go-on=90% halt=10% patience=1d", "waves=10,33.3%,400 go-on=0% halt=2.5% patience=90m"]
+    "text",
+    [
+        "at-once window=mon,tue,22:00-04:00,Europe/Berlin window=daily,00:00-24:00,terminal confirm=yes",
+        "at-once urgency=soft:2026-11-22T03:00:00Z from=2026-11-22T03:00:00Z until=2026-12-01T00:00:00Z approve=yes",
+        "waves=5% go-on=90% halt=10% patience=1d urgency=download-only",
+        "at-once",
+        "waves=5% go-on=90% halt=10% patience=1d",
+        "waves=10,33.3%,400 go-on=0% halt=2.5% patience=90m",
+    ],
 )
 def test_a_policy_is_read_as_it_is_written(text: str) -> None:
     assert str(waves.policy(text)) == text
@@ -121,7 +201,32 @@ def test_the_default_has_a_first_wave_and_an_error_threshold() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "soon", "waves=0", "waves=101%", "waves=5%,", "halt=10", "patience=5", "patience=0s", "waves=" + "1," * 16 + "1"],
+    [
+        "",
+        "soon",
+        "waves=0",
+        "waves=101%",
+        "waves=5%,",
+        "halt=10",
+        "patience=5",
+        "patience=0s",
+        "waves=" + "1," * 16 + "1",
+        "at-once window=",
+        "at-once window=someday,10:00-11:00,UTC",
+        "at-once window=mon,10:00-10:00,UTC",
+        "at-once window=mon,25:00-26:00,UTC",
+        "at-once window=mon,10:00-24:30,UTC",
+        "at-once window=mon,10:60-11:00,UTC",
+        "at-once window=mon,10:00-11:00,Nowhere/Land",
+        "at-once window=mon,10:00-11:00,../etc/passwd",
+        "at-once from=tomorrow",
+        "at-once from=2026-11-22T03:00",
+        "at-once urgency=later",
+        "at-once urgency=forced:2026-11-22T03:00Z",
+        "at-once approve=perhaps",
+        "at-once nothing=1",
+        "at-once" + " window=mon,10:00-11:00,UTC" * 15,
+    ],
 )
 def test_what_is_no_policy_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
@@ -134,13 +239,13 @@ def test_what_is_no_policy_is_refused(text: str) -> None:
 class Fleet:
     """Terminals of one model, a release, and a rollout of it."""
 
-    def __init__(self, world, count: int, policy: str, **more) -> None:
+    def __init__(self, world, count: int, policy: str, start: str = "", **more) -> None:
         self.world = world
         self.terminals = [world.terminal(f"t{n:03}") for n in range(count)]
         self.old, self.new = world.release("1", image(1), 1), world.release("2", image(2), 2)
         with world.store.write() as db:
             made = rollout.create(db, Plan(self.new, None, policy=waves.policy(policy), **more), world.now)
-            self.number = rollout.move(db, made.id, "start", world.now).id
+            self.number = rollout.move(db, made.id, "start", world.now, Person(start)).id
 
     def found(self):
         with self.world.store.read() as db:
@@ -158,9 +263,9 @@ class Fleet:
         with self.world.store.read() as db:
             return {one.channel.partition("/")[2] for one in rollout.lacking(db, self.found())}
 
-    def command(self, word: str):
+    def command(self, word: str, by: str = "", why: str = ""):
         with self.world.store.write() as db:
-            return rollout.move(db, self.number, word, self.world.now)
+            return rollout.move(db, self.number, word, self.world.now, Person(by, why))
 
     def ends(self, terminal, verdict: Verdict) -> None:
         """Checks in, takes the offer, and ends so."""
@@ -168,8 +273,6 @@ class Fleet:
         offer = world.delivery.check(terminal, world.says(image(1)), world.now)
         assert offer is not None
         with world.store.read() as db:
-            from neurath.server.fleet import actions
-
             action = actions.by_id(db, int(offer.action))
         phase = Phase.UPDATED if verdict is Verdict.CONFIRMED else Phase.FAILED
         bank = bytes.fromhex(self.new.image) if verdict is Verdict.CONFIRMED else b""
@@ -304,6 +407,129 @@ def test_each_rollout_tries_others_first(world) -> None:
             firsts.append({t.n for t in everybody if reach.admits(db, course, t.n)})
     assert [len(one) for one in firsts] == [2, 2, 2]
     assert len(set.union(*firsts)) > 3
+
+
+def test_a_rollout_that_a_second_person_has_to_approve_reaches_nobody_before(world) -> None:
+    fleet = Fleet(world, 4, "at-once approve=yes", start="ann")
+    assert (fleet.found().state, fleet.admitted()) == ("waiting", [])
+    for name in ("ann", ""):
+        with pytest.raises(RefusedError, match="second person"):
+            fleet.command("approve", name)
+    fleet.command("deny", "ben", "not on a Friday")
+    assert (fleet.found().state, fleet.found().why) == ("draft", "ben says no: not on a Friday")
+    fleet.command("start", "ann")
+    found = fleet.command("approve", "ben")
+    assert (found.state, found.author, found.approver) == ("running", "ann", "ben")
+    assert len(fleet.admitted()) == 4
+    with pytest.raises(NothingToDo):
+        fleet.command("approve", "cid")
+
+
+def test_a_rollout_begins_and_ends_at_its_moments(world) -> None:
+    moments = "from=1970-01-01T01:00Z until=1970-01-01T02:00Z"
+    fleet = Fleet(world, 4, f"at-once {moments}")  # the world's clock says 1000
+    assert (fleet.found().state, fleet.admitted(), fleet.advance()) == ("scheduled", [], False)
+    world.now = 3600.0
+    assert fleet.advance()  # somebody has to be told
+    assert (fleet.found().state, fleet.found().started) == ("running", 3600.0)
+    assert len(fleet.admitted()) == 4
+    world.now = 7200.0
+    assert world.delivery.check(fleet.terminals[0], world.says(image(1)), world.now) is None
+    assert "ended" in world.delivery.why(fleet.terminals[0], "firmware", world.now)
+    assert not fleet.advance()
+    assert (fleet.found().state, fleet.found().why, fleet.found().ended) == ("aborted", "its time is over", 7200.0)
+
+
+def test_who_failed_is_tried_again_at_once_and_only_he(world) -> None:
+    fleet = Fleet(world, 10, "waves=4 go-on=75% halt=25% patience=1h")
+    first = fleet.admitted()
+    fleet.ends(first[0], Verdict.FAILED)
+    fleet.ends(first[1], Verdict.REFUSED)
+    fleet.ends(first[2], Verdict.CONFIRMED)
+    fleet.advance()
+    assert fleet.found().state == "halted"
+    world.now += 30  # less than the back-off of a minute
+    fleet.command("retry")
+    assert fleet.found().state == "running"
+    assert fleet.tally() == Tally(10, 4, 1, 0, 0)
+    assert fleet.told() == {str(one.id) for one in first if one is not first[2]}
+    for one in first[:2]:
+        fleet.ends(one, Verdict.CONFIRMED)  # no back-off holds them up
+    fleet.advance()
+    assert len(fleet.admitted()) == 10
+    with world.store.read() as db:
+        opened = [at for _, at in rollout.course(db, fleet.found()).opened]
+    assert min(opened) == world.now  # everybody has all his time again
+
+
+def test_patience_runs_in_the_hours_of_the_window_only(world) -> None:
+    fleet = Fleet(world, 2, "waves=2 halt=0% patience=1h window=daily,12:00-13:30,UTC")
+    world.now = 11 * 3600.0
+    assert fleet.tally().silent == 0  # nobody could have
+    world.now = 13 * 3600.0 + 1
+    assert fleet.tally().silent == 2
+
+
+def test_a_revoked_release_is_given_to_nobody_from_one_write_on_but_to_who_was_torn(world) -> None:
+    fleet = Fleet(world, 3, "at-once")
+    torn, busy, pinned = fleet.terminals
+    offers = [world.delivery.check(one, world.says(image(1)), world.now) for one in (torn, busy)]
+    with world.store.write() as db:
+        rollout.pin(db, pinned, fleet.new, "firmware")
+    taken = []
+    for offer in offers:
+        with world.store.read() as db:
+            action = actions.by_id(db, int(offer.action))
+        world.delivery.reported(action, Report(offer.action, Phase.DOWNLOADING, secured=offer.size), world.now)
+        with world.store.read() as db:
+            taken.append(actions.by_id(db, action.id))
+    states = [Sync(offer.file, 0) for offer in offers]
+    assert all(world.delivery.answer(one, state, 200, world.now) for one, state in zip((torn, busy), states, strict=True))
+    world.delivery.record(torn, world.says(b"half", open_file=offers[0].file[:16]), world.now)
+    with world.store.write() as db:
+        assert recall.revoke(db, fleet.new, world.now, Person("ann", "it burns")) == [fleet.number]
+    assert world.delivery.answer(busy, states[1], 200, world.now) == b""
+    assert world.delivery.answer(torn, states[0], 200, world.now)
+    assert [world.delivery.served(one, 0, 1, world.now) for one in taken] == [True, False]
+    assert isinstance(world.delivery.decide(torn, "firmware", world.now), Offered)
+    for one in (busy, pinned):
+        assert world.delivery.check(one, world.says(image(1)), world.now) is None
+    assert (fleet.found().state, fleet.found().why) == ("aborted", "phone/2 was revoked: it burns")
+    with world.store.read() as db:
+        again = catalog.find_release(db, "phone/2")
+    assert again.revoked_why == "it burns"
+    with pytest.raises(NothingToDo), world.store.write() as db:
+        recall.revoke(db, again, world.now)
+    with pytest.raises(RefusedError), world.store.write() as db:
+        rollout.pin(db, busy, again, "firmware")
+
+
+def test_one_switch_stops_everything_and_puts_it_back(world) -> None:
+    fleet = Fleet(world, 3, "at-once")
+    torn, busy, pinned = fleet.terminals
+    offer = world.delivery.check(torn, world.says(image(1)), world.now)
+    world.delivery.check(busy, world.says(image(1)), world.now)
+    with world.store.write() as db:
+        rollout.pin(db, pinned, fleet.new, "firmware")
+    world.delivery.record(torn, world.says(b"half", open_file=offer.file[:16]), world.now)
+    with world.store.write() as db:
+        mark = rollout.notices_since(db, 0)[0]
+        stop.stop(db, stop.Stop(world.now, "ann", "smoke"))
+        with pytest.raises(NothingToDo):
+            stop.stop(db, stop.Stop(world.now))
+    with world.store.read() as db:
+        told = {one.n for one in rollout.notices_since(db, mark)[1]}
+    assert told == {torn.n, busy.n}  # those who hold an offer, and not the whole fleet
+    assert isinstance(world.delivery.decide(torn, "firmware", world.now), Offered)
+    for one in (busy, pinned):
+        assert world.delivery.check(one, world.says(image(1)), world.now) is None
+        assert "everything is stopped by ann" in world.delivery.why(one, "firmware", world.now)
+    with world.store.write() as db:
+        stop.go_on(db)
+        with pytest.raises(NothingToDo):
+            stop.go_on(db)
+    for one in (busy, pinned):
+        assert world.delivery.check(one, world.says(image(1)), world.now) is not None
 
 
 def test_commands_that_do_not_fit_are_refused(world) -> None:

@@ -22,7 +22,7 @@ _PRIORITY = "of what rides on heartbeats: 9 goes first, -9 last (default 0)"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    commands = parser.add_subparsers(dest="command", metavar="add|list|show|priority")
+    commands = parser.add_subparsers(dest="command", metavar="add|list|show|priority|revoke")
     add = commands.add_parser("add", help="add an image or a package")
     add.add_argument("file", type=Path, metavar="FILE", help="bin, Intel hex, ELF, .swu or .raucb; told from the contents")
     add.add_argument("--model", required=True, metavar="M")
@@ -39,7 +39,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     prefer.add_argument("release", metavar="MODEL/VERSION")
     prefer.add_argument("priority", type=int, metavar="N", help=_PRIORITY)
     data.dry_run(prefer)
-    for each in (add, show, listing, prefer):
+    bad = commands.add_parser(
+        "revoke", help="offer it to nobody any more, at once; its rollouts end, what is on its way is cut"
+    )
+    bad.add_argument("release", metavar="MODEL/VERSION")
+    bad.add_argument("--why", default="", metavar="TEXT")
+    bad.add_argument("--by", default="", metavar="NAME", help="who says so (default: who is logged in)")
+    data.dry_run(bad)
+    for each in (add, show, listing, prefer, bad):
         data.option(each)
     parser.epilog = "example: neurath image add app.hex --model phone --version 1.4.1 --envelope app.envelope"
 
@@ -50,6 +57,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
         return _add(args, out)
     if command == "priority":
         return _prefer(args, out)
+    if command == "revoke":
+        return _revoke(args, out)
     from neurath.server.software import catalog
 
     with data.store(args, create=False).read() as db:
@@ -74,6 +83,24 @@ def _prefer(args: argparse.Namespace, out: Output) -> int:
                 raise data.Undone
     except data.Undone:
         pass
+    return 0
+
+
+def _revoke(args: argparse.Namespace, out: Output) -> int:
+    from neurath.cli.rollout import person
+    from neurath.server.fleet import recall
+    from neurath.server.software import catalog
+
+    try:
+        with data.store(args, create=False).write() as db:
+            found = catalog.find_release(db, args.release)
+            ended = recall.revoke(db, found, time.time(), person(args))
+            if args.dry_run:
+                raise data.Undone
+    except data.Undone:
+        out.talk("nothing was changed (--dry-run)")
+    words = f"; rollouts ended: {', '.join(map(str, ended))}" if ended else ""
+    out.data(f"{found.name} is revoked{words}", release=found.name, rollouts=ended, why=args.why)
     return 0
 
 

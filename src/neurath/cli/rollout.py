@@ -14,12 +14,19 @@ from neurath.errors import UsageError
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from neurath.server.fleet.rollout import Rollout
+    from neurath.server.fleet.rollout import Person, Rollout
     from neurath.server.fleet.waves import Policy, Tally
+    from neurath.server.store import Store
+
+
+_POLICY = (
+    "`default`, or waves=5%%,50%% go-on=90%% halt=10%% patience=1d, and terms after either: "
+    "window=mon-fri,22:00-04:00,Europe/Berlin from=2027-01-31T22:00Z until=... urgency=soft confirm=yes approve=yes"
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    names = "create|start|pause|resume|abort|show"
+    names = "create|start|approve|deny|pause|resume|retry|abort|show|stop-all|go-on"
     commands = parser.add_subparsers(dest="command", metavar=names)
     create = commands.add_parser("create", help="a draft; nothing is offered before `start`")
     create.add_argument("--release", required=True, metavar="MODEL/VERSION")
@@ -28,7 +35,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--tenant", default="DEFAULT")
     create.add_argument("--time-limit", type=float, default=60.0, metavar="SECONDS", help="a full image is sent within this")
     create.add_argument("--waves", metavar="SIZES", help="sizes of the waves before everybody: 10,50%% (default: none)")
-    create.add_argument("--policy", metavar="TEXT", help="`default`, or waves=5%%,50%% go-on=90%% halt=10%% patience=1d")
+    create.add_argument(
+        "--policy",
+        metavar="TEXT",
+        help=_POLICY,
+    )
     create.add_argument("--target", default="", metavar="FILTER", help="only terminals like this: 'tag:field and site=osaka'")
     create.add_argument(
         "--pieces",
@@ -37,18 +48,46 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="of what rides on heartbeats: 64, or what has to fit dhcp,http",
     )
     create.add_argument("--start", action="store_true", help="and start it")
-    data.dry_run(create)
-    data.option(create)
-    moves = {"start": "offer the release", "pause": "offer it to nobody else", "resume": "go on", "abort": "for good"}
+    _person(create)
+    moves = {
+        "start": "offer the release",
+        "approve": "let one begin that a second person has to look at",
+        "deny": "... or not",
+        "pause": "offer it to nobody else",
+        "resume": "go on",
+        "retry": "offer it again to those that failed",
+        "abort": "for good",
+    }
     for name, text in moves.items():
         move = commands.add_parser(name, help=text)
         move.add_argument("rollout", type=int, metavar="NUMBER")
-        data.dry_run(move)
-        data.option(move)
+        _person(move)
+    _person(commands.add_parser("stop-all", help="nobody is given anything any more, at once; torn terminals are made whole"))
+    _person(commands.add_parser("go-on", help="after stop-all: everything is as it was"))
     show = commands.add_parser("show", help="one, or all")
     show.add_argument("rollout", type=int, nargs="?", metavar="NUMBER")
     data.option(show)
     parser.epilog = "example: neurath rollout create --release phone/1.4.1 --all --start"
+
+
+def _person(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--by", default="", metavar="NAME", help="who says so (default: who is logged in)")
+    parser.add_argument("--why", default="", metavar="TEXT")
+    data.dry_run(parser)
+    data.option(parser)
+
+
+def person(args: argparse.Namespace) -> Person:
+    """Who gives the command."""
+    import getpass
+
+    from neurath.server.fleet.rollout import Person
+
+    try:
+        name = args.by or getpass.getuser()
+    except (KeyError, OSError):  # a container's user need not have a name
+        name = ""
+    return Person(name, args.why)
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
@@ -56,8 +95,11 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
     command = data.chosen(args)
     store = data.store(args, create=False)
+    if command in ("stop-all", "go-on"):
+        return _switch(store, command, args, out)
     if command == "show":
         with store.read() as db:
+            _say_stopped(db, out)
             found = rollout.all_rollouts(db) if args.rollout is None else [rollout.find(db, args.rollout)]
             for one in found:
                 _say(db, one, out)
@@ -67,13 +109,43 @@ def run(args: argparse.Namespace, out: Output) -> int:
             if command == "create":
                 made = _create(db, args)
             else:
-                made = rollout.move(db, args.rollout, command, time.time())
+                made = rollout.move(db, args.rollout, command, time.time(), person(args))
             _say(db, made, out, "would be: " if args.dry_run else "")
             if args.dry_run:
                 raise data.Undone
     except data.Undone:
         pass
     return 0
+
+
+def _switch(store: Store, command: str, args: argparse.Namespace, out: Output) -> int:
+    from neurath.server.fleet import stop
+
+    who = person(args)
+    try:
+        with store.write() as db:
+            if command == "stop-all":
+                stop.stop(db, stop.Stop(time.time(), who.name, who.why))
+            else:
+                stop.go_on(db)
+            if args.dry_run:
+                raise data.Undone
+    except data.Undone:
+        out.talk("nothing was changed (--dry-run)")
+    text = "stopped: no terminal is given anything" if command == "stop-all" else "everything goes on"
+    out.data(text, stopped=command == "stop-all", by=who.name, why=who.why)
+    return 0
+
+
+def _say_stopped(db: Connection, out: Output) -> None:
+    from neurath.server.fleet import stop
+
+    found = stop.stopped(db)
+    if found is not None:
+        who = f" by {found.by}" if found.by else ""
+        out.talk(
+            f"everything is stopped{who} since {data.when(found.at)}: {found.why or 'no reason given'}; neurath rollout go-on"
+        )
 
 
 def _create(db: Connection, args: argparse.Namespace) -> Rollout:
@@ -86,7 +158,7 @@ def _create(db: Connection, args: argparse.Namespace) -> Rollout:
     terminals = None if args.all else [access.find(db, name, args.tenant) for name in args.terminals]
     plan = rollout.Plan(release, terminals, args.time_limit, _policy(args), args.target, args.pieces)
     made = rollout.create(db, plan, time.time())
-    return rollout.move(db, made.id, "start", time.time()) if args.start else made
+    return rollout.move(db, made.id, "start", time.time(), person(args)) if args.start else made
 
 
 def _policy(args: argparse.Namespace) -> Policy:
@@ -111,6 +183,8 @@ def _say(db: Connection, one: Rollout, out: Output, before: str = "") -> None:
         text += f"\n    pieces: {one.pieces}"
     if one.policy != "at-once" or one.target:
         text += f"\n    {one.policy}{f', only {one.target}' if one.target else ''}\n    {_stand(one, counted)}"
+    people = [f"{word} {name}" for word, name in (("by", one.author), ("approved by", one.approver)) if name]
+    text += f"\n    {', '.join(people)}" if people else ""
     out.data(text, **dataclasses.asdict(one), name=name, phases=phases, tally=dataclasses.asdict(counted))
 
 

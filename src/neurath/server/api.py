@@ -9,14 +9,15 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Form, HTTPException, Request, UploadFile
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from neurath.errors import DataError, NeurathError, NotFound, NothingToDo, RefusedError, TrustError, UsageError
 from neurath.ids import FIRMWARE
 from neurath.server.delivery.calls import Delivery
-from neurath.server.fleet import access, matrix, progress, remind, rollout, underway, waves
+from neurath.server.fleet import access, matrix, progress, recall, remind, rollout, stop, underway, waves
 from neurath.server.fleet.access import DEFAULT_TENANT, Enrolment, Terminal
 from neurath.server.fleet.progress import Wanted
+from neurath.server.fleet.rollout import Person
 from neurath.server.software import catalog
 from neurath.server.software.upload import read_upload
 from neurath.server.stock import stock_routes
@@ -69,6 +70,17 @@ class NewPriority(BaseModel):
     priority: int
 
 
+class Said(BaseModel):
+    """Who gives a command, and why."""
+
+    by: Annotated[str, Field(max_length=64)] = ""
+    why: Annotated[str, Field(max_length=512)] = ""
+
+    @property
+    def person(self) -> Person:
+        return Person(self.by, self.why)
+
+
 class NewModel(BaseModel):
     toml: str
     release_keys: list[str] = []
@@ -85,6 +97,7 @@ def management(store: Store, delivery: Delivery) -> FastAPI:
     api = FastAPI(title="Neurath", version="1", docs_url=None, redoc_url=None)
     api.add_exception_handler(NeurathError, _refused)
     _catalog_routes(api, store, delivery)
+    _release_routes(api, store)
     _terminal_routes(api, store, delivery)
     _underway_routes(api, store)
     _rollout_routes(api, store)
@@ -130,6 +143,8 @@ def _catalog_routes(api: FastAPI, store: Store, delivery: Delivery) -> None:
             found = catalog.add_model(db, given.toml, given.release_keys, time.time())
             return catalog.describe_model(db, found.name)
 
+
+def _release_routes(api: FastAPI, store: Store) -> None:
     @api.get("/releases")
     def releases(model: str | None = None) -> list[Json]:
         with store.read() as db:
@@ -165,6 +180,14 @@ def _catalog_routes(api: FastAPI, store: Store, delivery: Delivery) -> None:
         """Which of several files rides to a terminal first."""
         with store.write() as db:
             return release_json(catalog.set_priority(db, name, given.priority))
+
+    @api.post("/releases/{name:path}/revoke")
+    def revoke(name: str, given: Said | None = None) -> Json:
+        """Offers it to nobody any more; its rollouts end."""
+        with store.write() as db:
+            found = catalog.find_release(db, name)
+            ended = recall.revoke(db, found, time.time(), (given or Said()).person)
+            return release_json(catalog.find_release(db, name)) | {"ended": ended}
 
 
 def release_json(found: catalog.Release) -> Json:
@@ -276,9 +299,30 @@ def _rollout_routes(api: FastAPI, store: Store) -> None:
             stand = dataclasses.asdict(rollout.tally(db, found, time.time()))
             return dataclasses.asdict(found) | {"phases": progress.counts(db, found.release), "tally": stand}
 
+    @api.get("/stop")
+    def stopped() -> Json:
+        """Whether everything is stopped, since when, by whom and why."""
+        with store.read() as db:
+            found = stop.stopped(db)
+        return {"stopped": found is not None} | ({} if found is None else dataclasses.asdict(found))
+
+    @api.put("/stop")
+    def stop_all(given: Said | None = None) -> Json:
+        """Nobody is given anything any more, at once."""
+        given = given or Said()
+        with store.write() as db:
+            stop.stop(db, stop.Stop(time.time(), given.by, given.why))
+        return {"stopped": True}
+
+    @api.delete("/stop")
+    def go_on() -> Json:
+        with store.write() as db:
+            stop.go_on(db)
+        return {"stopped": False}
+
     @api.post("/rollouts/{number}/{command}")
-    def move(number: int, command: str) -> Json:
+    def move(number: int, command: str, given: Said | None = None) -> Json:
         if command not in rollout.MOVES:
             raise NotFound(f"no command {command[:20]!r}", "there are " + ", ".join(rollout.MOVES))
         with store.write() as db:
-            return dataclasses.asdict(rollout.move(db, number, command, time.time()))
+            return dataclasses.asdict(rollout.move(db, number, command, time.time(), (given or Said()).person))

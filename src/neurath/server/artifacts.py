@@ -66,6 +66,8 @@ class Artifacts:
         raise NotFound(f"no artifact {wanted[:80]}", "no open action of this terminal has it", id="NRT-137")
 
     def _file(self, ask: Ask, action: Action, about: Artifact) -> Response:
+        if not self.delivery.may_have(action):
+            raise NotFound(f"no artifact {about.filename[:80]}", "it was revoked, called off or stopped", id="NRT-137")
         if not self.delivery.may_fetch(action):
             raise RefusedError(
                 "the terminal has not said that it secured room for this file",

@@ -187,6 +187,10 @@ class DevicePlane(Reception):
 
     def deployment(self, ask: Ask) -> Response:
         action = self._action(ask, "open")
+        if not self.delivery.may_have(action):
+            raise NotFound(
+                f"action {action.id} was called off", "its release was revoked, or everything is stopped", id="NRT-136"
+            )
         metadata: tuple[tuple[str, str], ...] = ()
         if action.kind == "package":
             with self.store.write(ask.terminal.n) as db:

@@ -22,7 +22,7 @@ from neurath.server.delivery.decision import Nothing as Nothing
 from neurath.server.delivery.decision import Offered as Offered
 from neurath.server.delivery.pace import Built, File, Need, Pending, Refuse, Situation, Take, Wait
 from neurath.server.delivery.sightings import Sighting, Sightings
-from neurath.server.fleet import access, actions, progress, remind, rollout, standing
+from neurath.server.fleet import access, actions, progress, recall, remind, rollout, standing
 from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.actions import Action, Draft
 from neurath.server.fleet.progress import FINAL, Key
@@ -75,7 +75,9 @@ class Delivery:
         with self.store.read() as db:
             found = [a for a in actions.current_actions(db, terminal.n) if bytes.fromhex(a.file).startswith(state.file)]
         count = min(room - PIECE_HEADER, MAX_PIECE)
-        if len(state.file) < 4 or len(found) != 1 or count <= 0 or not self.may_fetch(found[0]):
+        if len(state.file) < 4 or len(found) != 1 or count <= 0:
+            return b""
+        if not self.may_fetch(found[0]) or not self.may_have(found[0]):
             return b""
         action = found[0]
         with self.store.files.verified(action.file).open("rb") as source:
@@ -214,11 +216,16 @@ class Delivery:
         """A6: our own agent says that it secured room for the whole file before a byte of it leaves."""
         return action.state != "confirming" and (action.kind == "package" or action.secured >= action.size)
 
+    def may_have(self, action: Action) -> bool:
+        """Whether any more of it may be given out: not what was revoked, called off or stopped, but to who was torn."""
+        with self.store.read() as db:
+            return recall.may_have(db, action)
+
     def served(self, action: Action, start: int, count: int, now: float) -> bool:
         """Counts bytes that left for a terminal; False where it is to have no more of them."""
         with self.store.write(action.terminal) as db:
             progress.served(db, action, start, count, now)
-            return actions.by_id(db, action.id).state == "open"
+            return actions.by_id(db, action.id).state == "open" and recall.may_have(db, action)
 
     def reported(self, action: Action, report: Report, now: float) -> Verdict:
         """Takes a terminal's word about an action; gives the verdict it amounts to."""

@@ -20,6 +20,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    update,
 )  # fmt: skip
 from sqlalchemy.dialects.sqlite import insert as upsert
 
@@ -209,6 +210,16 @@ def gate(db: Connection, course: Course, release: Release, size: int | None) -> 
     if last is None:
         last = db.scalar(select(func.max(fleet.c.draw)))
     return 0 if last is None else int(last) + 1
+
+
+def forgive(db: Connection, course: Course, release: Release, now: float) -> None:
+    """Those admitted that failed may try again, as if for the first time. One in restoration has other worries."""
+    fleet = _fleet(db, course, release).subquery()
+    inside = select(fleet.c.n).where(fleet.c.draw < course.gate, fleet.c.failed)
+    mine = (ledger.c.component == release.component, ledger.c.release == release.id, ledger.c.terminal.in_(inside))
+    again = ledger.c.verdict.in_((Verdict.FAILED.value, Verdict.REFUSED.value))
+    fresh = {"verdict": Verdict.PENDING.value, "phase": Phase.IDLE.value, "tries": 0, "ended": None, "updated": now}
+    db.execute(update(ledger).where(*mine, again).values(**fresh, distributed=None))
 
 
 # ---- whom to tell ----------------------------------------------------------------------------------------------------

@@ -10,11 +10,25 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from neurath.errors import NotFound, NothingToDo, RefusedError
 from neurath.server.delivery.pace import TIME_LIMIT
-from neurath.server.fleet import actions, pieces, reach, target, waves
+from neurath.server.fleet import actions, pieces, reach, stop, target, waves
 from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.reach import Course, Told
 from neurath.server.fleet.terms import PLAIN, Terms, Urgency
-from neurath.server.fleet.waves import AT_ONCE, Abort, Open, Pause, Policy, Start, State, Tally, Waves
+from neurath.server.fleet.waves import (
+    AT_ONCE,
+    Abort,
+    Act,
+    Again,
+    Approve,
+    Deny,
+    Pause,
+    Policy,
+    Retry,
+    Start,
+    State,
+    Tally,
+    Waves,
+)
 from neurath.server.software import catalog
 from neurath.server.software.catalog import Release
 from neurath.server.store import Store
@@ -26,13 +40,27 @@ from neurath.server.store.tables import rollout as rollouts
 from neurath.server.store.tables import rollout_terminal as members
 from neurath.server.store.tables import rollout_wave as opened_waves
 
-#: What each command may be given to, and what it leads to.
-MOVES = {
-    "start": ({"draft", "paused", "halted"}, "running"),
-    "resume": ({"paused", "halted"}, "running"),
-    "pause": ({"running"}, "paused"),
-    "abort": ({"draft", "running", "paused", "halted"}, "aborted"),
+#: What each command may be given to, and where it is so already.
+MOVES: dict[str, tuple[set[str], set[str]]] = {
+    "start": ({"draft", "paused", "halted"}, {"running", "scheduled", "waiting"}),
+    "resume": ({"paused", "halted"}, {"running", "scheduled"}),
+    "approve": ({"waiting"}, {"running", "scheduled"}),
+    "deny": ({"waiting"}, {"draft"}),
+    "retry": ({"running", "halted"}, set()),
+    "pause": ({"running", "scheduled"}, {"paused"}),
+    "abort": ({"draft", "waiting", "scheduled", "running", "paused", "halted"}, {"aborted"}),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who gives a command, and why; as told by whoever was let in."""
+
+    name: str = ""
+    why: str = ""
+
+
+NOBODY_SAID = Person()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +87,8 @@ class Rollout:
     excused: int = 0
     why: str = ""
     pieces: str = ""
+    author: str = ""
+    approver: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,31 +140,48 @@ def _offerable(release: Release) -> None:
         raise RefusedError(f"{release.name} is revoked", "it is offered to nobody", "choose another release", id="NRT-327")
 
 
-def move(db: Connection, number: int, command: str, now: float) -> Rollout:
-    """start, resume, pause or abort; NothingToDo when it is so already, RefusedError when it cannot be."""
+def move(db: Connection, number: int, command: str, now: float, person: Person = NOBODY_SAID) -> Rollout:
+    """One of MOVES; NothingToDo when it is so already, RefusedError when it cannot be."""
     found = find(db, number)
-    allowed, wanted = MOVES[command]
-    if found.state == wanted:
-        raise NothingToDo(f"rollout {number} is {wanted} already")
+    allowed, already = MOVES[command]
+    if found.state in already:
+        raise NothingToDo(f"rollout {number} is {found.state} already")
     if found.state not in allowed:
         raise RefusedError(f"rollout {number} is {found.state}", f"it cannot {command} from there", "create another one")
     release = catalog.find_release(db, str(found.release))
-    match wanted:
-        case "running":
-            _offerable(release)
-            event: Start | Pause | Abort = Start(reach.targets(db, course(db, found), release))
-        case "paused":
-            event = Pause()
-        case _:
-            event = Abort()
-    after, acts = _machine(db, found).handle(event, now)
+    event = _event(db, found, release, command, person)
+    before = _machine(db, found)
+    after, acts = before.handle(event, now)
+    if (after, acts) == (before, ()):
+        why = f"{before.author or 'nobody who gave a name'} started it, and {person.name or 'nobody with a name'} approves"
+        raise RefusedError(f"rollout {number} needs a second person", why, "--by NAME of another person", id="NRT-355")
     _keep(db, found, after, acts, now)
-    if wanted == "running" and found.started is None:
-        db.execute(update(rollouts).where(rollouts.c.id == number).values(started=now))
-    if wanted == "aborted":
-        db.execute(update(rollouts).where(rollouts.c.id == number).values(ended=now))
     db.execute(insert(notices).values(rollout=number))
     return find(db, number)
+
+
+def _event(db: Connection, found: Rollout, release: Release, command: str, person: Person) -> waves.Event:
+    if command in ("start", "resume", "approve", "retry"):
+        _offerable(release)
+    match command:
+        case "start" | "resume":
+            return Start(reach.targets(db, course(db, found), release), person.name)
+        case "approve":
+            return Approve(reach.targets(db, course(db, found), release), person.name)
+        case "deny":
+            return Deny(person.name, person.why)
+        case "retry":
+            return Retry()
+        case "pause":
+            return Pause()
+    return Abort(person.why)
+
+
+def end(db: Connection, found: Rollout, why: str, now: float) -> None:
+    """For good, whatever it was doing; who holds an offer of it is told."""
+    after, acts = _machine(db, found).handle(Abort(why), now)
+    _keep(db, found, after, acts, now)
+    db.execute(insert(notices).values(rollout=found.id))
 
 
 # ---- waves -----------------------------------------------------------------------------------------------------------
@@ -145,6 +192,8 @@ def course(db: Connection, found: Rollout) -> Course:
     rows = db.execute(select(opened_waves.c.gate, opened_waves.c.opened).where(opened_waves.c.rollout == found.id))
     times = tuple((int(row.gate), float(row.opened)) for row in rows)
     policy = waves.policy(found.policy)
+    # Nobody's patience runs before the first hour in which it may install; of windows in zones of their own, the last one's.
+    times = tuple((gate, policy.terms.first_hour(at)) for gate, at in times)
     fetch_only = policy.terms.urgency is Urgency.DOWNLOAD_ONLY
     return Course(found.id, found.everyone, found.target, found.gate, times, float(policy.patience), fetch_only)
 
@@ -173,7 +222,10 @@ def advance(store: Store, now: float) -> bool:
 
 def _moves_by_itself(found: Rollout) -> bool:
     policy = waves.policy(found.policy)
-    return found.state == State.RUNNING.value and (found.step < len(policy.waves) or policy.halt < 1.0)
+    if found.state == State.RUNNING.value and (found.step < len(policy.waves) or policy.halt < 1.0):
+        return True
+    ends = policy.terms.until is not None and found.state in ("waiting", "running", "paused", "halted")
+    return ends or found.state == State.SCHEDULED.value
 
 
 def _machine(db: Connection, found: Rollout) -> Waves:
@@ -187,18 +239,27 @@ def _machine(db: Connection, found: Rollout) -> Waves:
         bad=found.bad,
         excused=found.excused,
         why=found.why,
+        author=found.author,
+        approver=found.approver,
     )
 
 
-def _keep(db: Connection, found: Rollout, after: Waves, acts: tuple[Open, ...], now: float) -> None:
+def _keep(db: Connection, found: Rollout, after: Waves, acts: tuple[Act, ...], now: float) -> None:
     """Writes down where a rollout stands now, and opens what it opened."""
-    names = ("step", "stopped", "bad", "excused", "why")
+    names = ("step", "stopped", "bad", "excused", "why", "author", "approver")
     values: dict[str, object] = {name: getattr(after, name) for name in names} | {"state": after.state.value}
     for step, at in after.opened:
         mine = (opened_waves.c.rollout == found.id, opened_waves.c.step == step)
         db.execute(update(opened_waves).where(*mine).values(opened=at))
+    if after.state is State.ABORTED:
+        values["ended"] = now
+    if after.state is State.RUNNING and found.started is None:
+        values["started"] = now
     for act in acts:
         release = catalog.find_release(db, str(found.release))
+        if isinstance(act, Again):
+            reach.forgive(db, course(db, found), release, now)
+            continue
         gate = max(found.gate, reach.gate(db, course(db, found), release, act.size))
         row = {"gate": gate, "opened": now}
         query = upsert(opened_waves).values(rollout=found.id, step=after.step, **row)
@@ -252,7 +313,7 @@ def notices_since(db: Connection, mark: int) -> tuple[int, list[Told]]:
 
 def lacking(db: Connection, found: Rollout) -> list[Told]:
     """Those a rollout is open to that were not sent its release yet; where it stands still, those who hold an offer of it."""
-    if found.state != State.RUNNING.value:
+    if found.state != State.RUNNING.value or stop.stopped(db) is not None:
         return reach.holding(db, found.id)
     return reach.lacking(db, course(db, found), catalog.find_release(db, str(found.release)))
 
@@ -260,6 +321,8 @@ def lacking(db: Connection, found: Rollout) -> list[Told]:
 def unreached(db: Connection) -> list[Told]:
     """Everybody who lacks something that a running rollout gives him, and was neither told nor came by himself."""
     found: dict[int, Told] = {}
+    if stop.stopped(db) is not None:
+        return []
     for one in (one for one in all_rollouts(db) if one.state == State.RUNNING.value):
         known = catalog.find_release(db, str(one.release))
         found |= {told.n: told for told in reach.lacking(db, course(db, one), known, untold=True)}
@@ -278,7 +341,10 @@ class Selected:
 
 
 def select_release(db: Connection, terminal: Terminal, component: str) -> Selected | None:
-    """A4: the pin, else the newest release of the model that a running rollout gives to this terminal; revoked ones never."""
+    """A4: the pin, else the newest release of the model that a running rollout gives to this terminal; revoked ones never, and
+    none at all while everything is stopped."""
+    if stop.stopped(db) is not None:
+        return None
     pinned = db.scalar(select(components.c.pin).where(components.c.terminal == terminal.n, components.c.name == component))
     if pinned is not None:
         release = catalog.find_release(db, str(pinned))

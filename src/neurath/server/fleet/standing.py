@@ -16,6 +16,7 @@ from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.actions import Action
 from neurath.server.fleet.progress import Entry, Key
 from neurath.server.fleet.rollout import Selected
+from neurath.server.fleet.stop import Stop, stopped
 from neurath.server.fleet.terms import ALWAYS, Hours, Urgency
 from neurath.server.software import catalog
 from neurath.server.software.catalog import IMAGE, Release
@@ -60,6 +61,7 @@ class Standing:
     entry: Entry | None
     base: Release | None
     model: Model | None
+    stop: Stop | None = None
 
 
 def read(db: Connection, terminal: Terminal, component: str) -> Standing:
@@ -77,6 +79,7 @@ def read(db: Connection, terminal: Terminal, component: str) -> Standing:
         entry=None if selected is None else progress.entry(db, Key(terminal.n, component, selected.release.id)),
         base=base,
         model=None if terminal.model is None else catalog.find_model(db, terminal.model),
+        stop=stopped(db),
     )
 
 
@@ -107,6 +110,9 @@ def obstacle(standing: Standing, now: float) -> str:
     """Why nothing is offered, in a person's words; "" when a file may be looked for."""
     if standing.terminal.model is None:
         return "it has no model: it was not registered with one, and named none that is known"
+    if standing.stop is not None:
+        who = f" by {standing.stop.by}" if standing.stop.by else ""
+        return f"everything is stopped{who} since {when(standing.stop.at)}: {standing.stop.why or 'no reason given'}"
     if standing.selected is None:
         return "no running rollout and no pin names a release for it"
     release, terms = standing.selected.release, standing.selected.terms

@@ -89,6 +89,11 @@ class Terms:
                 return Hours(False, begin)
         return Hours(False)
 
+    def first_hour(self, at: float) -> float:
+        """The first moment from `at` on at which a terminal in whatever zone was let install."""
+        found = self.hours(at, "Etc/GMT+12")
+        return at if found.open or found.changes is None else found.changes
+
     def forced(self, now: float) -> bool:
         """Whether a client is told to, and not only asked to."""
         return self.urgency is not Urgency.SOFT or (self.forced_from is not None and now >= self.forced_from)

@@ -25,6 +25,8 @@ class State(Enum):
     """Where a rollout stands. Only a running one is offered."""
 
     DRAFT = "draft"
+    WAITING = "waiting"  # for a second person
+    SCHEDULED = "scheduled"  # for its first moment
     RUNNING = "running"
     PAUSED = "paused"  # by a person
     HALTED = "halted"  # by itself: too many failed
@@ -108,6 +110,23 @@ class Start:
     halt; what failed until then is excused."""
 
     targets: int
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Approve:
+    """A second person says go."""
+
+    targets: int
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    """... or no."""
+
+    by: str
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +136,14 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Abort:
-    pass
+    """For good: a person's word, or its release was revoked."""
+
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Who failed or fell silent is tried again, and has all its time again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +162,7 @@ class Tally:
         return self.failed + self.silent
 
 
-Event = Start | Pause | Abort | Tally
+Event = Start | Approve | Deny | Pause | Abort | Retry | Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,13 +172,21 @@ class Open:
     size: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Offers it anew to those that failed; and tells them."""
+
+
+Act = Open | Again
+
 # ---- the machine -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Waves:
     """One rollout. `step` counts waves opened before the present one, `opened` says when each step was (seconds since 1970,
-    pauses taken out); `bad` is what had failed at the last halt, `excused` what a person went on in spite of."""
+    pauses taken out); `bad` is what had failed at the last halt, `excused` what a person went on in spite of; `author` and
+    `approver` are the two persons where two are needed."""
 
     policy: Policy
     state: State = State.DRAFT
@@ -162,25 +196,61 @@ class Waves:
     bad: int = 0
     excused: int = 0
     why: str = ""
+    author: str = ""
+    approver: str = ""
 
     @property
     def last(self) -> bool:
         """Everybody is in."""
         return self.step >= len(self.policy.waves)
 
-    def handle(self, event: Event, now: float) -> tuple[Waves, tuple[Open, ...]]:
+    def handle(self, event: Event, now: float) -> tuple[Waves, tuple[Act, ...]]:
+        """What comes of it; the same state where it may not be."""
+        if isinstance(event, Start | Approve | Deny):
+            return self._told(event, now)
+        until = self.policy.terms.until
         match self.state, event:
-            case State.DRAFT, Start(targets=targets):
-                return self._open(0, targets, now)
-            case ((State.PAUSED | State.HALTED), Start()):
-                return self._resumed(now), ()
-            case State.RUNNING, Pause():
+            case State.ABORTED, _:
+                return self, ()
+            case _, Abort(why=why):
+                return replace(self, state=State.ABORTED, stopped=now, why=why), ()
+            case ((State.RUNNING | State.SCHEDULED), Pause()):
                 return replace(self, state=State.PAUSED, stopped=now), ()
-            case ((State.DRAFT | State.RUNNING | State.PAUSED | State.HALTED), Abort()):
-                return replace(self, state=State.ABORTED, stopped=now), ()
+            case ((State.RUNNING | State.HALTED), Retry()):
+                opened = tuple((step, now) for step, _ in self.opened)
+                fresh = replace(self, state=State.RUNNING, opened=opened, stopped=None, bad=0, excused=0, why="")
+                return fresh, (Again(),)
+            case _, Tally() if self.state is not State.DRAFT and until is not None and now >= until:
+                return replace(self, state=State.ABORTED, stopped=now, why="its time is over"), ()
+            case State.SCHEDULED, Tally(targets=targets):
+                return self._begin(targets, now)
             case State.RUNNING, Tally() as tally:
                 return self._counted(tally, now)
         return self, ()
+
+    def _told(self, event: Start | Approve | Deny, now: float) -> tuple[Waves, tuple[Act, ...]]:
+        """A person's word about whether it begins or goes on."""
+        match self.state, event:
+            case State.DRAFT, Start(by=by) if self.policy.terms.approve:
+                return replace(self, state=State.WAITING, author=by, why=""), ()
+            case State.DRAFT, Start(targets=targets):
+                return self._begin(targets, now)
+            case State.WAITING, Approve(targets=targets, by=by) if by and self.author and by != self.author:
+                return replace(self, approver=by)._begin(targets, now)
+            case State.WAITING, Deny(by=by, why=why):
+                said = f"{by or 'a second person'} says no{f': {why}' if why else ''}"
+                return replace(self, state=State.DRAFT, author="", why=said), ()
+            case ((State.PAUSED | State.HALTED), Start(targets=targets)):
+                # What was paused before its first moment has no wave yet.
+                return (self._resumed(now), ()) if self.opened else replace(self, stopped=None)._begin(targets, now)
+        return self, ()
+
+    def _begin(self, targets: int, now: float) -> tuple[Waves, tuple[Act, ...]]:
+        """The first wave, or the wait for its moment."""
+        begin = self.policy.terms.begin
+        if begin is not None and now < begin:
+            return replace(self, state=State.SCHEDULED, why=""), ()
+        return replace(self, why="")._open(0, targets, now)
 
     def _resumed(self, now: float) -> Waves:
         """Nobody's patience ran out while it stood still."""
@@ -189,7 +259,7 @@ class Waves:
         opened = tuple((step, at + away) for step, at in self.opened)
         return replace(self, state=State.RUNNING, opened=opened, stopped=None, excused=excused, why="")
 
-    def _counted(self, tally: Tally, now: float) -> tuple[Waves, tuple[Open, ...]]:
+    def _counted(self, tally: Tally, now: float) -> tuple[Waves, tuple[Act, ...]]:
         if tally.admitted == 0:
             # Nobody was there when it opened; terminals that came since make a wave of their own.
             return self._open(self.step, tally.targets, now) if tally.targets and not self.last else (self, ())
@@ -212,7 +282,7 @@ class Waves:
         more = (step for step in range(self.step + 1, len(sizes)) if sizes[step].of(tally.targets) > tally.admitted)
         return next(more, len(sizes))
 
-    def _open(self, step: int, targets: int, now: float) -> tuple[Waves, tuple[Open, ...]]:
+    def _open(self, step: int, targets: int, now: float) -> tuple[Waves, tuple[Act, ...]]:
         size = self.policy.waves[step].of(targets) if step < len(self.policy.waves) else None
         before = tuple(one for one in self.opened if one[0] != step)
         return replace(self, state=State.RUNNING, step=step, opened=(*before, (step, now))), (Open(size),)

@@ -52,6 +52,7 @@ class Release:
     revoked: float | None
     priority: int = 0
     compatible: tuple[str, ...] = ()
+    revoked_why: str = ""
 
     @property
     def name(self) -> str:
@@ -393,4 +394,5 @@ def _release(row: Row[tuple[object, ...]]) -> Release:
         revoked=row.revoked,
         priority=row.priority,
         compatible=tuple(one for one in row.compatible.split("\n") if one),
+        revoked_why=row.revoked_why,
     )

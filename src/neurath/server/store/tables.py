@@ -61,6 +61,7 @@ release = Table(
     _time("revoked"),
     _count("priority"),
     _text("compatible"),
+    _text("revoked_why"),
     Unique("model", "component", "version", name="release_version"),
     Index("release_image", "image"),
     sqlite_autoincrement=True,
@@ -137,6 +138,8 @@ rollout = Table(
     _count("excused"),
     _text("why"),
     _text("pieces"),
+    _text("author"),
+    _text("approver"),
     sqlite_autoincrement=True,
 )
 
