@@ -273,8 +273,8 @@ def test_a_package_needs_a_version_in_its_name_and_a_longer_rest(bench, world):
     with world.store.write() as db:
         catalog.add_plain_model(db, "router", 0.0)
         folders.add(db, Binding(bench.directory, "router", "firmware"), 1.0)
-    head = b"".join(b"%08X" % n for n in (1, 0o100644, 0, 0, 1, 0, 12, 0, 0, 0, 0, 15, 0))
-    package = b"070701" + head + b"sw-description\0" + bytes(3) + b'version="1";' + b"070701TRAILER!!!\0"
+    head = b"".join(b"%08X" % n for n in (1, 0o100644, 0, 0, 1, 0, 14, 0, 0, 0, 0, 15, 0))
+    package = b"070701" + head + b"sw-description\0" + bytes(3) + b'version="1.2";' + b"070701TRAILER!!!\0"
     bench.drop("update-1.2.swu", package)
     bench.drop("nameless.swu", package + b"\0")
     bench.look()
