@@ -43,6 +43,11 @@ const struct nrt_coder *nrt_coder_of(uint32_t profile)
     return coders[profile];
 }
 
+uint32_t nrt_profiles(void)
+{
+    return (1u << (MAX_PROFILE + 1u)) - 1u;
+}
+
 /* A full image copies from what it has just made: from a window behind the model of profile 2. */
 static uint32_t window_of(const struct nrt_header *h)
 {

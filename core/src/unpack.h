@@ -50,6 +50,9 @@ struct nrt_sink {
     int (*put)(void *ctx, const uint8_t *data, uint32_t len);
 };
 
+/* Bit n: files of profile n are decoded here (docs/spec/check.md, profiles). */
+uint32_t nrt_profiles(void);
+
 struct nrt_unpack;   /* lives at the start of the workspace */
 
 /* Header only: what the file claims, before any RAM is lent. Strict: every field in bounds for this layout. */

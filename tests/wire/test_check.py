@@ -34,6 +34,7 @@ CHECKS = st.builds(
     staged=NAMED,
     staged_bytes=WORD,
     spare=WORD,
+    profiles=WORD,
 )
 ONE = Check(ModelName("lamp"), bytes(32), 100, 2048, bytes(8))
 

@@ -77,6 +77,11 @@ def unit_spans(layout: Layout) -> list[tuple[int, int]]:
     return spans
 
 
+def profiles() -> int:
+    """Bit n: this core decodes update files of profile n."""
+    return int(lib.nrt_profiles())
+
+
 def need(layout: Layout, image_size: int, file_size: int, workspace: int, staged_in_ram: bool) -> int:
     """RAM in bytes that an update takes (docs/spec/need.md), 0xFFFFFFFF when the layout cannot take it at all."""
     return int(lib.nrt_need(c_layout(layout), image_size, file_size, workspace, staged_in_ram))

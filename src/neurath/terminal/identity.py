@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from neurath.flash.bank import Facts
+from neurath.flash.native import profiles
 from neurath.flash.trust import Birth, nonce
 from neurath.ids import FIRMWARE, ComponentName, Floor, ModelName
 from neurath.wire.check import Check
@@ -51,4 +52,5 @@ def check_of(birth: Birth, facts: Facts, held: Held, lending: Lending, state: st
         staged=lending.staged,
         staged_bytes=lending.staged_bytes,
         spare=lending.spare,
+        profiles=profiles(),
     )

@@ -13,7 +13,9 @@ from neurath.wire.cbor import malformed
 #: Prefix of the attributes that our own agent sends in configData.
 PREFIX = "neurath."
 _NO_FLOOR = Floor(0, 0)
-_KEYS = frozenset(range(1, 17))
+_KEYS = frozenset(range(1, 18))
+#: Decoder profiles of a terminal that does not name them (docs/spec/delta.md): 0 to 2.
+UNNAMED = 0b111
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,8 @@ class Check:
     from it, never from `version`, which is only a word for people. `ram` is what the terminal could free, bytes;
     `stage` what it could stage durably, `spare` in RAM that no tenant wants and that a power cut empties, bytes; `link`
     its measured speed, bytes a second, 0 unknown. `open_file` is the digest of the update file a torn terminal needs
-    (b"": none). `staged` and `staged_bytes` are the file it holds in part and its sync point in bytes.
+    (b"": none). `staged` and `staged_bytes` are the file it holds in part and its sync point in bytes. `profiles` has a bit
+    for each profile of update files its core decodes, 0 where it does not say.
     """
 
     model: ModelName
@@ -43,6 +46,11 @@ class Check:
     staged: bytes = b""
     staged_bytes: int = 0
     spare: int = 0
+    profiles: int = 0
+
+    def decodes(self, profile: int) -> bool:
+        """Whether its core has this profile."""
+        return bool((self.profiles or UNNAMED) >> profile & 1)
 
     def __post_init__(self) -> None:
         checked_name(self.model, "model")
@@ -53,7 +61,7 @@ class Check:
             raise malformed("check", "envelope, open and staged file are named by 16 bytes")
         cbor.demand_texts("check", 64, self.version)
         cbor.demand_texts("check", 32, self.state)
-        numbers = (self.bank_size, self.ram, self.stage, self.link, self.staged_bytes, self.spare)
+        numbers = (self.bank_size, self.ram, self.stage, self.link, self.staged_bytes, self.spare, self.profiles)
         cbor.demand_numbers("check", *numbers, self.floor.epoch, self.floor.sequence)
 
 
@@ -76,6 +84,7 @@ def encode(check: Check) -> bytes:
             14: check.staged or None,
             15: check.staged_bytes or None,
             16: check.spare or None,
+            17: check.profiles or None,
         }
     )
 
@@ -104,6 +113,7 @@ def decode(data: bytes) -> Check:
         staged=f.octets(14, 16, b""),
         staged_bytes=f.uint(15, default=0),
         spare=f.uint(16, default=0),
+        profiles=f.uint(17, default=0),
     )
     if encode(found) != data:
         raise malformed("check", "a default value is spelled out")
@@ -131,6 +141,8 @@ def to_attributes(check: Check) -> dict[str, str]:
     }
     if check.spare:
         named["spare"] = str(check.spare)
+    if check.profiles:
+        named["profiles"] = str(check.profiles)
     return {PREFIX + key: value for key, value in named.items()}
 
 
@@ -166,4 +178,5 @@ def from_attributes(attributes: Mapping[str, str]) -> Check | None:
         staged=octets("staged"),
         staged_bytes=number("staged_bytes"),
         spare=number("spare"),
+        profiles=number("profiles"),
     )
