@@ -8,10 +8,11 @@ CORE_STAMP := .venv/.core
 OUT ?= out
 ARGS ?=
 
-.PHONY: help setup core firmware demo quick test check assurance rows docs clean bench-delta footprint
+.PHONY: phone-parts help setup core firmware demo demo-phone quick test check assurance rows docs clean bench-delta footprint
 
 help:
 	@echo "make demo [OLD=a.bin NEW=b.bin] [ONCE=1]   a server, five terminals, a real update, a power cut, a restoration"
+	@echo "make demo-phone [CUT=N] [ONCE=1]   a phone in a CPU emulator: update by air, power cut (any key), rescue, restoration"
 	@echo "make test        every check and test with real parts, seeded samples"
 	@echo "make quick       no root, no network, at most five minutes"
 	@echo "make check       style, types, imports, C warnings, documents in step with the source"
@@ -35,6 +36,17 @@ core: $(CORE_STAMP)
 
 demo: $(CORE_STAMP)
 	@$(BIN)/python -m neurath.cli.main sim fleet --dir $(OUT)/demo $(if $(OLD),--old $(OLD)) $(if $(NEW),--new $(NEW)) $(if $(ONCE),--once) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+# Root installs what is missing; anybody else is told.
+phone-parts:
+	@if [ "$$(id -u)" = 0 ]; then bash tools/packages.sh gcc-arm-none-eabi qemu-system-arm xz-utils; else \
+	  for part in arm-none-eabi-gcc qemu-system-arm xz; do command -v $$part >/dev/null || { \
+	  echo "error NRT-153: $$part is not on this machine" >&2; echo "  why   the phone is built by a cross compiler and runs in a CPU emulator" >&2; \
+	  echo "  try   apt install gcc-arm-none-eabi qemu-system-arm xz-utils" >&2; exit 1; }; done; fi
+
+demo-phone: $(CORE_STAMP) phone-parts
+	@$(MAKE) --no-print-directory -C firmware BOARD=sx1
+	@$(BIN)/python -m neurath.cli.main sim phone --dir $(OUT)/demo-phone $(if $(CUT),--cut $(CUT)) $(if $(ONCE),--once) $(ARGS)
 
 firmware: $(CORE_STAMP)
 	@$(MAKE) --no-print-directory -C firmware

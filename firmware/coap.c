@@ -12,7 +12,7 @@
 enum { URI_PATH = 11, CONTENT_FORMAT = 12, MAX_AGE = 14, BLOCK2 = 23, TOKEN = 65001 };
 enum { CONFIRMABLE = 0, NON = 1, ACKNOWLEDGEMENT = 2, RESET = 3, TOKEN_LENGTH = 4, OCTETS = 42, CBOR = 60, MARKER = 0xff };
 /* Block size as an exponent: 16 << BLOCK_EXPONENT is FW_BLOCK. */
-enum { BLOCK_EXPONENT = 5 };
+enum { BLOCK_EXPONENT = 6 };
 enum { FIRST_WAIT = 2000, REPEATS = 5 };
 
 static uint8_t out[FW_AIR_MOST];

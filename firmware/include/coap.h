@@ -7,7 +7,7 @@ enum fw_method { FW_GET = 1, FW_POST = 2 };
 /* Answer codes: class in the upper three bits. */
 enum fw_code { FW_CHANGED = 0x44, FW_CONTENT = 0x45, FW_CONFLICT = 0x89 };
 
-#define FW_BLOCK 512u    /* bytes of a block: with its headers it fits the modem's frame on narrow links */
+#define FW_BLOCK 1024u   /* bytes of a block: with its headers it fits the modem's frame */
 #define FW_SEGMENTS 3u
 
 /* One request and its answer. */

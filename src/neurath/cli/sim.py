@@ -14,6 +14,7 @@ KINDS = {
     "fleet": "a server and terminals as real processes, a real update, a power cut, a restoration",
     "images": "real firmware to try things on, fetched by package name",
     "link": "a command behind a slow link",
+    "phone": "a phone in a CPU emulator: an update by air, a power cut, rescue, a restoration by wire",
     "power": "cuts the rewrite of one image into another at every flash operation",
 }
 
