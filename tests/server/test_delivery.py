@@ -17,7 +17,7 @@ from neurath.wire import manifest, ticket
 from neurath.wire.offer import Kind
 from neurath.wire.report import Phase, Report, Verdict
 from tests.contracts.delivery import NEW, OLD, DeliveryContract
-from tests.server.world import KEY, MODEL, OVERHEAD, World, image
+from tests.server.world import KEY, MODEL, OVERHEAD, World, build, image
 
 
 class Directly:
@@ -291,3 +291,27 @@ def test_asking_why_builds_and_opens_nothing(world):
     assert world.delivery.deltas.builds == 0
     with world.store.read() as db:
         assert actions.current_actions(db, terminal.n) == []
+
+
+@pytest.mark.parametrize(
+    ("more", "tried"),
+    [
+        ({}, [2]),
+        ({"profiles": 0b0111, "ram": 8 << 20}, [2]),
+        ({"profiles": 0b1111, "ram": 8 << 20}, [3]),
+        ({"profiles": 0b1111, "ram": 1 << 20}, [2]),
+        ({"profiles": 0b1111, "ram": 4_000_000}, [3, 2]),
+    ],
+)
+def test_a_bank_gets_the_large_profile_where_its_terminal_names_it_and_lends_enough(phone, more, tried):
+    """The stand-in's files of the large profile want 4 MB, the others little."""
+    asked = []
+
+    def builder(job):
+        asked.append(job.profile)
+        made = build(job)
+        return replace(made, workspace=4_000_000 if job.profile == 3 else made.workspace)
+
+    phone.world.delivery.deltas.builder = builder
+    assert phone.check(phone.says(OLD, 1, **more)) is not None
+    assert asked == tried

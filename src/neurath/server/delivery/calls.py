@@ -26,7 +26,7 @@ from neurath.server.fleet import access, actions, progress, recall, remind, roll
 from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.actions import Action, Draft
 from neurath.server.fleet.progress import FINAL, Key
-from neurath.server.fleet.standing import Standing
+from neurath.server.fleet.standing import Said, Standing
 from neurath.server.software import catalog
 from neurath.server.software.catalog import IMAGE
 from neurath.server.software.deltas import LARGE, LARGE_WORKSPACE, LEAN, PROFILE, RETRY, Deltas, Files
@@ -114,6 +114,7 @@ class Delivery:
             "ram": check.ram,
             "stage": check.stage,
             "spare": check.spare,
+            "profiles": check.profiles,
             "link": check.link,
             "nonce": check.nonce.hex(),
             "envelope": check.envelope.hex(),
@@ -293,9 +294,11 @@ class Delivery:
         if view.component != FIRMWARE:
             return self._choose_file(view, package, files)
         situation = self._situation(view)
-        choice = pace.choose(situation, _asker(view, files), self.need)
-        if isinstance(choice, Refuse) and choice.ram:
-            choice = pace.choose(situation, _asker(view, partial(files, profile=LEAN)), self.need)
+        profiles = _profiles_for(view.said, max(release.size, view.said.bank_size))
+        choice = pace.choose(situation, _asker(view, partial(files, profile=profiles[0])), self.need)
+        for profile in profiles[1:]:
+            if isinstance(choice, Refuse) and choice.ram:
+                choice = pace.choose(situation, _asker(view, partial(files, profile=profile)), self.need)
         match choice:
             case Wait():
                 return Building()
@@ -369,6 +372,14 @@ def _profiles_of(ram: int, old: int, new: int) -> tuple[int, ...]:
     if max(old, new) <= pace.LARGE_MOST and LARGE_WORKSPACE + old + new <= ram:
         return LARGE, PROFILE
     return (PROFILE,)
+
+
+def _profiles_for(said: Said, size: int) -> tuple[int, ...]:
+    """What to build for a bank with an image of this size, best first; a lesser one where its decoder asks for too much RAM.
+    A check-in that names no profiles has the first three."""
+    if said.profiles >> LARGE & 1 and size <= pace.LARGE_MOST and said.ram >= LARGE_WORKSPACE:
+        return LARGE, PROFILE, LEAN
+    return PROFILE, LEAN
 
 
 def _asker(view: Standing, files: Files) -> Callable[[Literal["full", "delta"]], File]:

@@ -21,6 +21,7 @@ from neurath.server.fleet.terms import ALWAYS, Hours, Urgency
 from neurath.server.software import catalog
 from neurath.server.software.catalog import IMAGE, Release
 from neurath.server.store.tables import component as components
+from neurath.wire.check import UNNAMED
 from neurath.wire.report import Verdict
 
 #: After a refusal or a failure the same release waits, twice as long each time, from this to that many seconds.
@@ -41,6 +42,7 @@ class Said:
     ram: int
     stage: int
     spare: int
+    profiles: int
     link: int
     nonce: str
     floor: Floor
@@ -97,6 +99,7 @@ def last_said(db: Connection, terminal: Terminal, component: str) -> Said | None
         ram=row.ram,
         stage=row.stage,
         spare=row.spare,
+        profiles=row.profiles or UNNAMED,
         link=row.link,
         nonce=row.nonce,
         floor=Floor(row.epoch, row.sequence),

@@ -105,6 +105,7 @@ component = Table(
     _count("ram"),
     _count("stage"),
     _count("spare"),
+    _count("profiles"),
     _count("link"),
     _text("nonce"),
     _text("envelope"),
