@@ -65,6 +65,7 @@ def builder() -> cffi.FFI:
         include_dirs=[str(CORE / "include"), str(CORE / "ports"), str(CORE / "src")],
         depends=[str(h) for h in CORE.rglob("*.h")],
         extra_compile_args=FLAGS,
+        libraries=["dl"],  # of its own before glibc 2.34
     )
     return ffi
 

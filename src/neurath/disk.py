@@ -4,14 +4,13 @@ half-written file under the name that was asked for."""
 from __future__ import annotations
 
 import os
-import secrets
 from pathlib import Path
 
 
 def write_whole(path: Path, data: bytes) -> None:
     """Puts the bytes under this name, replacing what was there; after a crash or on a full disk (OSError) the old file is
     as it was."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    draft = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
         with draft.open("xb") as out:
             out.write(data)

@@ -91,3 +91,14 @@ def test_a_number_in_text_has_one_spelling(text: str) -> None:
 def test_bytes_in_text_have_one_spelling(text: str) -> None:
     with pytest.raises(DataError):
         cbor.octets(text, "test")
+
+
+@given(st.dictionaries(KEY, VALUES, max_size=20))
+def test_another_writer_of_the_same_form_writes_the_same_bytes(value: dict[int, object]) -> None:
+    assert cbor.pack(value) == cbor2.dumps(ordered(value))
+
+
+@pytest.mark.parametrize("data", ["a1a1010101", "a1820102f5", "a20100f500"])
+def test_keys_that_are_no_plain_values_or_one_to_python_are_refused(data: str) -> None:
+    with pytest.raises(DataError, match="malformed test"):
+        cbor.unpack(bytes.fromhex(data), "test")

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import base64
 import functools
-import http.client
 import json
+import os
 import re
 import socket
 import ssl
@@ -16,10 +16,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from neurath.carriers.base import Answer, Descriptor
+from neurath.carriers.http1 import Broken, Connection, Gone, Response
 from neurath.errors import DataError, LinkError, NeurathError, NotFound, RefusedError, UsageError
 from neurath.wire import check as checks
 from neurath.wire import ddi
@@ -52,20 +52,14 @@ class Place:
     proxy: str = ""  # http://HOST:PORT of a proxy; "": none
 
 
-def connection(place: Place, timeout: float) -> http.client.HTTPConnection:
+def connection(place: Place, timeout: float) -> Connection:
     """A connection to the server, not opened yet; through the proxy by CONNECT, where there is one."""
-    parts = urlsplit(place.url)
-    proxy = urlsplit(place.proxy)
-    host, port = (proxy.hostname, proxy.port) if place.proxy else (parts.hostname, parts.port)
-    if parts.scheme == "https":
-        made: http.client.HTTPConnection = _WholeSecurely(
-            host or "", port, timeout=timeout, context=_trust(place.ca, time.time() < EARLIEST)
-        )
-    else:
-        made = _Whole(host or "", port, timeout=timeout)
-    if place.proxy:
-        made.set_tunnel(parts.hostname or "", parts.port or made.default_port, _proxy_login(proxy))
-    return made
+    parts, proxy = urlsplit(place.url), urlsplit(place.proxy)
+    secure = _trust(place.ca, time.time() < EARLIEST) if parts.scheme == "https" else None
+    to = (parts.hostname or "", parts.port or (80 if secure is None else 443))
+    if not place.proxy:
+        return _Dated(to, timeout, secure)
+    return _Dated((proxy.hostname or "", proxy.port or 80), timeout, secure, (*to, _proxy_login(proxy)))
 
 
 def _proxy_login(proxy: SplitResult) -> dict[str, str]:
@@ -79,13 +73,23 @@ def _proxy_login(proxy: SplitResult) -> dict[str, str]:
 def _trust(ca: str, unset: bool) -> ssl.SSLContext:
     """Who is believed; `unset`: the clock cannot be right, and is asked no date (docs/decisions/0233)."""
     try:
-        made = ssl.create_default_context(cafile=ca or None)
+        made = ssl.create_default_context(cafile=ca or None, capath=None if ca else _one_by_one())
     except (OSError, ssl.SSLError) as fault:
         raise UsageError(f"{ca} holds no certificates", str(fault), "--ca FILE.pem") from None
     made.minimum_version = ssl.TLSVersion.TLSv1_2
     if unset:
         made.verify_flags |= ssl.VerifyFlags(_NO_CHECK_TIME)
     return made
+
+
+def _one_by_one() -> str | None:
+    """The directory in which OpenSSL finds the system's authorities by name, where the file of all of them lies in it (Debian
+    makes both from one list): read whole it would stay in memory, 2 MB of it. None: as OpenSSL does it."""
+    paths = ssl.get_default_verify_paths()
+    if os.environ.get(paths.openssl_cafile_env) or not (paths.cafile and paths.capath):
+        return None
+    bundled = os.path.dirname(os.path.realpath(paths.cafile)) == os.path.realpath(paths.capath)
+    return paths.capath if bundled and any(name.endswith(".0") for name in os.listdir(paths.capath)) else None
 
 
 class Http:
@@ -102,7 +106,7 @@ class Http:
         self._place = place
         self._parts = parts
         self._base = ddi.base_path(place.tenant, place.terminal)
-        self._link: http.client.HTTPConnection | None = None
+        self._link: Connection | None = None
         self._socket: socket.socket | None = None
         self._files: dict[bytes, str] = {}
         self._about = ""
@@ -161,7 +165,7 @@ class Http:
             answer = self._ask(method, path, headers, body)
             data = answer.read(ddi.MAX_DOCUMENT + 1)
             if answer.length or (method == "GET" and answer.status == 200 and not data):
-                raise http.client.IncompleteRead(data, answer.length)
+                raise Broken(f"{answer.length or 'some'} bytes of the answer are missing")
             if answer.will_close:
                 self.close()
         _refuse(answer, data, path)
@@ -187,7 +191,7 @@ class Http:
             if not answer.isclosed() or answer.will_close:
                 self.close()
 
-    def _ask(self, method: str, path: str, headers: dict[str, str], body: bytes | None) -> http.client.HTTPResponse:
+    def _ask(self, method: str, path: str, headers: dict[str, str], body: bytes | None) -> Response:
         url = urlsplit(urljoin(f"{self._parts.scheme}://{self._parts.netloc}{path if path.startswith('/') else '/'}", path))
         if url.netloc != self._parts.netloc:
             raise RefusedError("the server points elsewhere", url.netloc, "files are fetched from the server itself")
@@ -198,7 +202,7 @@ class Http:
             self._send(method, target, headers | auth, body)
             assert self._link is not None
             return self._link.getresponse()
-        except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
+        except (Gone, ConnectionResetError, BrokenPipeError):
             if fresh:
                 raise
             # A kept connection that the server had closed meanwhile: once more on a new one.
@@ -234,7 +238,7 @@ class Http:
             # Part of an answer may still be on its way; it must not be taken for the next one.
             self.close()
             raise
-        except (OSError, http.client.HTTPException, ValueError) as fault:
+        except (OSError, ValueError) as fault:
             self.close()
             why = f"no whole answer within {limit:.0f} s" if late.is_set() else f"{type(fault).__name__}: {fault}"
             raise LinkError(
@@ -247,36 +251,26 @@ class Http:
             timer.cancel()
 
 
-class _Whole(http.client.HTTPConnection):
-    """A connection whose requests leave whole: http.client sends headers and body apart, and each would be a packet."""
-
-    def request(self, *words: Any, **named: Any) -> None:
-        if self.sock is None:
-            self.connect()
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
-        super().request(*words, **named)
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
-
-
-class _WholeSecurely(_Whole, http.client.HTTPSConnection):
-    """The same under TLS."""
+class _Dated(Connection):
+    """One that also looks at the date of the server's certificate, whatever the clock says (docs/decisions/0233)."""
 
     def connect(self) -> None:
         super().connect()
-        ends = str((self.sock.getpeercert() or {}).get("notAfter", ""))
+        shown = getattr(self.sock, "getpeercert", None)  # without TLS nobody shows any
+        ends = str((shown() or {}).get("notAfter", "")) if shown is not None else ""
         if ends and ssl.cert_time_to_seconds(ends) < EARLIEST:
             self.close()
             raise ssl.SSLError(f"the server's certificate ended before this software was made: {ends}")
 
 
-def _skip(answer: http.client.HTTPResponse, offset: int) -> int:
+def _skip(answer: Response, offset: int) -> int:
     """Bytes to pass over before the asked ones begin; DataError when the range is another."""
     if answer.status == 200:
         return offset
     found = _RANGE.fullmatch(answer.getheader("Content-Range", ""))
     if not found or int(found[1]) != offset:
         if not answer.read(1):
-            raise http.client.IncompleteRead(b"")  # a header cut in the middle reads like another one
+            raise Broken("not a byte of the body came")
         raise DataError(
             "the server sent another range",
             f"asked from byte {offset}, got {answer.getheader('Content-Range', 'none')!r}",
@@ -286,7 +280,7 @@ def _skip(answer: http.client.HTTPResponse, offset: int) -> int:
     return 0
 
 
-def _refuse(answer: http.client.HTTPResponse, data: bytes, path: str) -> None:
+def _refuse(answer: Response, data: bytes, path: str) -> None:
     """Nothing for 2xx; else the error that the status means."""
     status = answer.status
     if status < 300:

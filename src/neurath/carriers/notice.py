@@ -4,7 +4,7 @@ how to wait that long, once, however many notices come; it must never do anythin
 from __future__ import annotations
 
 import json
-import random
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -25,13 +25,18 @@ def within(data: bytes) -> float:
     return min(max(given, 0.0), LONGEST) if given == given else 0.0
 
 
+def draw() -> float:
+    """A number from 0 up to 1, another one at every terminal."""
+    return int.from_bytes(os.urandom(4), "big") / 2**32
+
+
 class Bell:
     """Calls `heard`, at once or at a random moment within the time a notice gives; never twice within `APART`. While one call
     is due another notice adds nothing, unless it is more urgent."""
 
-    def __init__(self, heard: Callable[[], None], chance: Callable[[], float] = random.random) -> None:
+    def __init__(self, heard: Callable[[], None], chance: Callable[[], float] | None = None) -> None:
         self._heard = heard
-        self._chance = chance
+        self._chance = chance or draw
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
         self._due = 0.0

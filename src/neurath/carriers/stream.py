@@ -3,8 +3,6 @@ nothing more; it must never tell what is offered, nor mind when there is no stre
 
 from __future__ import annotations
 
-import http.client
-import random
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +10,8 @@ from contextlib import suppress
 from urllib.parse import quote
 
 from neurath.carriers.http import Place, connection
-from neurath.carriers.notice import Bell, within
+from neurath.carriers.http1 import Connection, Response
+from neurath.carriers.notice import Bell, draw, within
 
 #: The server says something at least every 15 s; after this many seconds of silence the stream is dead.
 SILENCE = 45.0
@@ -48,12 +47,12 @@ class Ear:
     def _listen(self) -> None:
         while not self._ended.is_set():
             wait = self._retry
-            with suppress(OSError, http.client.HTTPException, ValueError):
+            with suppress(OSError, ValueError):
                 polling = time.monotonic() < self._polls_until
                 wait = self._poll() if polling else self._stream()
-            self._ended.wait(wait * (0.75 + 0.5 * random.random()))
+            self._ended.wait(wait * (0.75 + 0.5 * draw()))
 
-    def _ask(self, timeout: float, **more: str) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+    def _ask(self, timeout: float, **more: str) -> tuple[Connection, Response]:
         link = connection(self._place, timeout)
         path = f"/{quote(self._place.tenant)}/neurath/v1/{quote(self._place.terminal)}/events"
         headers = {"Accept": "text/event-stream", **more}

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -122,6 +123,7 @@ def _run(args: argparse.Namespace, out: Output) -> int:
     setup = _setup(args)
     if args.dry_run:
         return _ask_only(args, out)
+    gc.collect()  # the parser of these words was large, and is gone
     from neurath.terminal.agent import compose
 
     agent = compose(setup, Progress(out))

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from neurath import __version__
+from neurath import __version__, lazily
 from neurath.cli.output import Output
 from neurath.errors import NeurathError, UsageError
 
@@ -76,23 +78,47 @@ def _run(arguments: list[str], out: Output) -> int:
             "the verbs are: " + " ".join(VERBS),
             f"did you mean `neurath {near[0]}`?" if near else "neurath --help",
         )
+    if verb == "agent":
+        lazily.put_off(*lazily.HARDLY_USED)
     module = importlib.import_module(f"neurath.cli.{VERBS[verb][0]}")
+    return int(module.run(_parsed(verb, module.configure, arguments), out))
+
+
+def _parsed(verb: str, configure: Callable[[argparse.ArgumentParser], None], arguments: list[str]) -> argparse.Namespace:
+    """The words of one verb; the parser itself is gone afterwards."""
     parser = Parser(prog=f"neurath {verb}", description=VERBS[verb][1], allow_abbrev=False)
-    shared = argparse.ArgumentParser(add_help=False)
-    for option, text in (("--json", "one JSON object a line"), ("--debug", "show tracebacks")):
-        shared.add_argument(option, action="store_true", default=argparse.SUPPRESS, help=text)
     parser.set_defaults(verb=verb, json=False, debug=False)
-    module.configure(parser)
+    configure(parser)
     # What follows `--` is another program's.
     end = arguments.index("--") if "--" in arguments else len(arguments)
     rest = [a for a in arguments[:end] if a not in ("--json", "--debug")] + arguments[end:]
     rest.remove(verb)
-    args = parser.parse_args(rest)
-    return int(module.run(args, out))
+    return parser.parse_args(rest)
+
+
+class Form(argparse.HelpFormatter):
+    """argparse's, which loads archivers and compressors to learn how wide a terminal is, and asks with every option."""
+
+    def __init__(self, prog: str, indent_increment: int = 2, max_help_position: int = 24, width: int | None = None) -> None:
+        super().__init__(prog, indent_increment, max_help_position, _width() if width is None else width)
+
+
+def _width() -> int:
+    """As shutil.get_terminal_size has it, less the two columns that argparse leaves free."""
+    given = os.environ.get("COLUMNS", "")
+    if given.isdigit() and int(given):
+        return int(given) - 2
+    try:
+        return (os.get_terminal_size(1).columns or 80) - 2
+    except OSError:
+        return 78
 
 
 class Parser(argparse.ArgumentParser):
     """argparse whose errors are ours: three lines and exit code 2."""
+
+    def __init__(self, *words: Any, **named: Any) -> None:
+        super().__init__(*words, **({"formatter_class": Form} | named))
 
     def error(self, message: str) -> None:  # type: ignore[override]  # argparse says NoReturn; raising is that
         raise UsageError(message, " ".join(self.format_usage().split()), f"{self.prog} --help")

@@ -3,13 +3,14 @@ their rules; it must never touch flash. Spec: docs/spec/layout.md."""
 
 from __future__ import annotations
 
+import hashlib
 import itertools
-import tomllib
 import uuid
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal
 
+from neurath import toml
 from neurath.errors import DataError
 from neurath.ids import FIRMWARE, ModelName, checked_name
 
@@ -145,27 +146,38 @@ class Model:
         object.__setattr__(self, "layout", replace(self.layout, resume=self.mode == "resume"))
         # Ids derived from the name, unless the model names its own: the same model file gives the same ids everywhere.
         if not self.vendor:
-            object.__setattr__(self, "vendor", uuid.uuid5(uuid.NAMESPACE_DNS, "neurath").bytes)
+            object.__setattr__(self, "vendor", _named(_DNS, "neurath"))
         if not self.klass:
-            object.__setattr__(self, "klass", uuid.uuid5(uuid.UUID(bytes=self.vendor), self.name).bytes)
+            object.__setattr__(self, "klass", _named(self.vendor, self.name))
 
     def of_component(self, component: str) -> Model:
         """The model as envelopes of this component see it. Firmware is the model itself; any other component is a plain file
         with a class id of its own, so that no envelope of one component passes for another. docs/spec/envelope.md 3."""
         if component == FIRMWARE:
             return self
-        klass = uuid.uuid5(uuid.UUID(bytes=self.klass), component).bytes
-        return replace(self, klass=klass, layout=file_layout(), mode="scratch")
+        return replace(self, klass=_named(self.klass, component), layout=file_layout(), mode="scratch")
+
+
+#: The name space of host names (RFC 4122, appendix C).
+_DNS = bytes.fromhex("6ba7b8109dad11d180b400c04fd430c8")
+
+
+def _named(space: bytes, name: str) -> bytes:
+    """The id of a name in a name space: UUID version 5 (RFC 4122 4.3). The library's own asks the system what it is to say the
+    same, which an agent that starts has no time for."""
+    made = bytearray(hashlib.sha1(space + name.encode(), usedforsecurity=False).digest()[:16])
+    made[6], made[8] = made[6] & 0x0F | 0x50, made[8] & 0x3F | 0x80
+    return bytes(made)
 
 
 def model_from_toml(text: str) -> Model:
     """The model a TOML file describes, or DataError that names the field."""
     try:
-        raw = tomllib.loads(text)
+        raw = toml.parse(text)
         return _model(raw)
     except DataError:
         raise
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as fault:
+    except (KeyError, TypeError, ValueError) as fault:
         raise DataError(
             "this is not a model file",
             f"{type(fault).__name__}: {fault}",

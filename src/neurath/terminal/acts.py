@@ -16,6 +16,7 @@ from neurath.terminal.line import Free, Line
 from neurath.terminal.machine import Machine
 from neurath.terminal.machine import events as ev
 from neurath.terminal.machine.events import Do, Fate, Tell
+from neurath.terminal.memory import heap
 from neurath.terminal.memory.lender import Lender
 from neurath.terminal.staging.transfer import Transfer, Wanted
 from neurath.terminal.trace import Trace
@@ -183,6 +184,7 @@ class Acts:
 
     def _close(self, m: Machine) -> None:
         self.parts.carrier.close()
+        heap.give_back()
         if self._linked:
             self._linked = False
             self.parts.trace.note("link closed")

@@ -24,6 +24,7 @@ from neurath.terminal.life import Bell, Life
 from neurath.terminal.line import Free, Quiet
 from neurath.terminal.machine import Machine, Policy
 from neurath.terminal.machine import events as ev
+from neurath.terminal.memory import heap
 from neurath.terminal.memory.lender import Budget
 from neurath.terminal.notices import Notices, text_of
 from neurath.terminal.setup import Component, Setup, not_a_setup
@@ -175,6 +176,7 @@ def _services(setup: Setup) -> Services | None:
 
 def compose(setup: Setup, watch: Watch) -> Agent:
     """Every part of every component, put together; the one place where they meet."""
+    heap.keep_small()
     controls: list[Control | Facade] = []
     closing: list[Callable[[], None]] = []
 

@@ -5,12 +5,12 @@ whole of it: docs/reference/agent.md."""
 from __future__ import annotations
 
 import shlex
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from neurath import toml
 from neurath.errors import DataError
 from neurath.ids import FIRMWARE, checked_name
 
@@ -144,9 +144,8 @@ _UNITS = {"s": 1, "min": 60, "h": 3600, "d": _DAY}
 def setup_from_toml(text: str, folder: Path) -> Setup:
     """The agent a TOML file describes; DataError that names the field. Relative paths count from `folder`."""
     try:
-        raw = tomllib.loads(text)
-        return _setup(raw, folder)
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError, AttributeError) as fault:
+        return _setup(toml.parse(text), folder)
+    except (KeyError, TypeError, ValueError, AttributeError) as fault:
         word = f"{fault.args[0]} is missing" if isinstance(fault, KeyError) else str(fault)
         raise not_a_setup(word) from None
 

@@ -6,8 +6,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-import cbor2
-
 from neurath.errors import DataError
 from neurath.flash._core import lib
 
@@ -19,25 +17,80 @@ MAX_MESSAGE = 16384
 
 def pack(fields: Mapping[int, object]) -> bytes:
     """One deterministic map of numbers, strings and lists; keys whose value is None are left out."""
-    # cbor2's "canonical" is the older, length-first order of RFC 7049; RFC 8949 4.2.1 orders keys bytewise.
-    given = {key: fields[key] for key in sorted(fields, key=cbor2.dumps) if fields[key] is not None}
-    return cbor2.dumps(given)
+    return _encoded({key: value for key, value in fields.items() if value is not None})
 
 
 def unpack(data: bytes, what: str) -> Fields:
     """The map in the bytes, or DataError. Only the one canonical form of a map is taken."""
     if len(data) > MAX_MESSAGE:
         raise malformed(what, f"{len(data)} bytes; the longest is {MAX_MESSAGE}")
-    # The core's strict cursor goes first: no tag, float, bignum or second spelling ever reaches the decoder.
+    # The core's strict cursor goes first: no tag, float, bignum or second spelling ever comes further.
     if lib.nrt_cbor_strict(data, len(data)) != lib.NRT_OK:
         raise malformed(what, "not deterministic CBOR, or bytes follow the end")
     try:
-        value = cbor2.loads(data)
-    except cbor2.CBORDecodeError as fault:
-        raise malformed(what, f"not CBOR: {type(fault).__name__}") from None
+        value, _ = _decoded(data, 0)
+    except (UnicodeDecodeError, TypeError, KeyError):
+        raise malformed(what, "a text is not UTF-8, or a key is no plain value") from None
     if not isinstance(value, dict):
         raise malformed(what, "not a map")
     return Fields(value, what)
+
+
+# ---- the forms our messages have (RFC 8949 3.1), written the one way there is (4.2.1) ----
+
+_SIMPLE = {0xF4: False, 0xF5: True, 0xF6: None}
+
+
+def _head(major: int, argument: int) -> bytes:
+    if argument < 24:
+        return bytes((major << 5 | argument,))
+    size = next(n for n in range(4) if argument < 1 << (8 << n))
+    return bytes((major << 5 | 24 + size,)) + argument.to_bytes(1 << size, "big")
+
+
+def _encoded(value: object) -> bytes:
+    match value:
+        case bool() | None:
+            return bytes(code for code, meant in _SIMPLE.items() if meant is value)
+        case int():
+            return _head(0, value) if value >= 0 else _head(1, -1 - value)
+        case bytes() | bytearray():
+            return _head(2, len(value)) + value
+        case str():
+            text = value.encode()
+            return _head(3, len(text)) + text
+        case list() | tuple():
+            return _head(4, len(value)) + b"".join(map(_encoded, value))
+        case dict():
+            items = sorted((_encoded(key), _encoded(one)) for key, one in value.items())
+            return _head(5, len(items)) + b"".join(key + one for key, one in items)
+    raise TypeError(f"no message of ours has a {type(value).__name__}")
+
+
+def _decoded(data: bytes, at: int) -> tuple[Any, int]:
+    """One item that the strict cursor has passed, and where the next begins."""
+    first = data[at]
+    major, info = first >> 5, first & 31
+    if major == 7:
+        return _SIMPLE[first], at + 1
+    size = 0 if info < 24 else 1 << info - 24
+    argument = int.from_bytes(data[at + 1 : at + 1 + size], "big") if size else info
+    at += 1 + size
+    if major < 2:
+        return (-1 - argument if major else argument), at
+    if major < 4:
+        octets = data[at : at + argument]
+        return (octets.decode() if major == 3 else octets), at + argument
+    found = []
+    for _ in range(argument * (major - 3)):
+        one, at = _decoded(data, at)
+        found.append(one)
+    if major == 4:
+        return found, at
+    pairs = dict(zip(found[::2], found[1::2], strict=True))
+    if len(pairs) != argument:
+        raise KeyError("two keys that Python takes for one: 1 and true")
+    return pairs, at
 
 
 def malformed(what: str, why: str) -> DataError:

@@ -77,6 +77,8 @@ class Notice(_Bare):
 
 @dataclass(frozen=True, slots=True)
 class Offered:
+    """The server has this for the terminal."""
+
     offer: Offer
 
 
@@ -101,6 +103,8 @@ class LinkRefused(_Reasoned):
 
 @dataclass(frozen=True, slots=True)
 class Weighed:
+    """G1 and G2 were asked about an offer."""
+
     weight: Weight
     reason: str = ""
 
