@@ -19,7 +19,8 @@ HEAVY = frozenset(
 
 def loaded(code: str) -> set[str]:
     """Top-level names of the modules that this code loads, in a process of its own."""
-    tail = "\nimport json, sys; print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+    names = "{name.partition('.')[0] for name, one in sys.modules.items() if type(one).__name__ != 'Later'}"
+    tail = f"\nimport json, sys; print(json.dumps(sorted({names})))"
     done = subprocess.run([sys.executable, "-c", code + tail], capture_output=True, text=True, check=True)
     return set(json.loads(done.stdout.splitlines()[-1]))
 

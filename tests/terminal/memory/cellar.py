@@ -91,8 +91,8 @@ class Cellar:
             return int((self.place / f"{name}.pid").read_text())
         return 0
 
-    def beats(self, name: str) -> bool:
-        """Whether it runs: its counter moves."""
+    def beats(self, name: str, within: float = 30) -> bool:
+        """Whether it runs: its counter moves within so many seconds."""
 
         def read() -> str:
             with contextlib.suppress(OSError):
@@ -100,14 +100,14 @@ class Cellar:
             return ""
 
         before = read()
-        end = time.monotonic() + 2
+        end = time.monotonic() + within
         while time.monotonic() < end:
             time.sleep(0.05)
             if read() not in (before, ""):
                 return True
         return False
 
-    def wait(self, true: object, seconds: float = 20) -> None:
+    def wait(self, true: object, seconds: float = 120) -> None:
         end = time.monotonic() + seconds
         while not true():  # type: ignore[operator]
             assert time.monotonic() < end
