@@ -87,16 +87,18 @@ if ASSURANCE:
     HEAD = "| device | states | cuts | boots old | boots new | goes on | bricks | closed | s |\n" + "|---" * 9 + "|\n"
 
     @pytest.mark.heavy
-    @pytest.mark.parametrize("told", ["story", "swapped"])
+    @pytest.mark.parametrize("told", ["story", "swapped", "resumed"])
     @pytest.mark.parametrize(("sector", "ecc", "erased"), DEVICES)
     def test_any_number_of_cuts_is_closed(
         told: str, sector: int, ecc: bool, erased: int, figures: Callable[[str, str], None]
     ) -> None:
         cuts = walk(replace(STORIES[told](sector, ecc=ecc, erased=erased), kinds=TRACED))
-        kind = ("joint-" if told == "swapped" else "") + ("ecc" if ecc else "plain")
+        kind = {"swapped": "joint-", "resumed": "resume-"}.get(told, "") + ("ecc" if ecc else "plain")
         note = f"\nKinds: {', '.join(TRACED)}; any number of cuts; longest shortest path {cuts.deepest} cuts.\n"
         if told == "swapped":
             note += "Units swap places two by two: each pair is decoded, then committed at once.\n"
+        if told == "resumed":
+            note += f"Resume mode, no scratch: {cuts.rescued:,} power-ups found a sector open and got the file made for just that.\n"
         figures(f"power-{sector}-{kind}-{erased:02x}", HEAD + line(sector, ecc, erased, cuts) + "\n" + note)
         assert cuts.closed
         assert cuts.bricked == 0, (cuts.harm, cuts.where)

@@ -242,6 +242,7 @@ def _assembled(pair: Pair, layout: Layout, wish: Wish, planned: Plan, hints: Hin
         apart=wish.apart,
         joint=planned.joint,
         slide=planned.slide,
+        resume=layout.resume and not wish.apart,
     )
     if not old and _flows(wish, len(planned.order)):
         return _flowing(new, layout, wish, head)

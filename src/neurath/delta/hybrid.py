@@ -13,6 +13,7 @@ import itertools
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from neurath.delta import apply, code, native
 from neurath.delta.build import Delta, Wish, _best, _matched, _room, _unit_shift, _with_hints
@@ -26,6 +27,8 @@ from neurath.flash.geometry import Layout
 
 #: Bytes of a leaf's mark (docs/spec/rescue.md 2).
 MARK = 4
+#: Commit units that are coded at most for an exact bound; one takes some 0.1 s.
+EXACT = 1000
 Range = tuple[int, int]
 
 
@@ -146,15 +149,60 @@ def recognise(description: bytes, goal: Goal, layout: Layout) -> Hybrid:
 def build(hybrid: Hybrid, goal: Goal, layout: Layout, wish: Wish | None = None) -> Delta:
     """The resume delta: from this hybrid to the new image, in the order and with the copies of the file that was cut as far as
     they can still be made. In resume mode where the memory map allows it. The terminal rehearses it before it writes."""
+    made = _planned(hybrid, goal, layout, wish or Wish())
+    data = _packed(hybrid, goal, layout, made)
+    return Delta(data, "delta", native.header(data, layout).workspace, _sectors(hybrid, goal, layout), len(goal.new))
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What the largest resume delta of an update takes: bytes of the file, RAM of its decoder; `exact`: all were built."""
+
+    size: int
+    workspace: int
+    exact: bool
+
+
+def largest(goal: Goal, layout: Layout, wish: Wish | None = None, most: int = EXACT) -> Bound:
+    """The bound for all resume deltas that cuts in `goal.file` can ask for. Where building them all would code more than `most`
+    commit units, only the first unit of each is coded: the others are taken from the file that was cut, and half as much again: their map has changed."""
     wish = wish or Wish()
+    left = list(cuts(goal, layout))
+    units = len(parse(goal.file)[0].order)
+    exact = len(left) * units <= 2 * most
+    made = [_size(hybrid, goal, layout, wish, exact) for hybrid in left]
+    return Bound(max((m[0] for m in made), default=0), max((m[1] for m in made), default=0), exact)
+
+
+def _size(hybrid: Hybrid, goal: Goal, layout: Layout, wish: Wish, exact: bool) -> tuple[int, int]:
+    if exact:
+        delta = build(hybrid, goal, layout, wish)
+        return len(delta.data), delta.workspace
+    made = _planned(hybrid, goal, layout, wish)
+    first = _packed(hybrid, goal, layout, replace(made, order=made.order[:1]))
+    rest = sum(_frame_sizes(goal, layout).get(unit, 0) for unit in made.order[1:])
+    return len(first) + 3 * rest // 2 + 3 * len(made.order) + 256, native.header(first, layout).workspace + 2 * len(made.order)
+
+
+def _frame_sizes(goal: Goal, layout: Layout) -> dict[int, int]:
+    """Bytes of the frames of each unit in the file that was cut."""
+    head, frames = parse(goal.file)
+    units, sizes, at = native.units(layout), {}, 0
+    for unit in head.order:
+        count = len(code.groups(units, [unit], head.new_size, layout.group))
+        sizes[unit] = sum(len(frame) + 3 for frame in frames[at : at + count])
+        at += count
+    return sizes
+
+
+def _planned(hybrid: Hybrid, goal: Goal, layout: Layout, wish: Wish) -> _Made:
     units = native.units(layout)
     found, hints, before, profile = _before(hybrid, goal, layout, wish)
     wish = replace(wish, profile=profile)
     order = _order(hybrid, goal, layout, before)
     planned = frozenset(order)
     turn = {unit: k for k, unit in enumerate(order)}
-    pieces = _pieces(found, units, planned)
-    grain = [(s, u, source) for s, u, source in _split(pieces, hybrid, layout)]
+    grain = _split(_pieces(found, units, planned), hybrid)
     kept = [
         s for s, u, source in grain if turn.get(source, len(order)) >= turn[u] and hybrid.holds(s.source, s.source + s.length)
     ]
@@ -163,16 +211,10 @@ def build(hybrid: Hybrid, goal: Goal, layout: Layout, wish: Wish | None = None) 
     images = Images(hybrid.data, goal.new)
     segments = _best(images, _joined(kept), profile, room)
     if profile == SMALL:
-        elsewhere = [s for s in found if s.length]
-        segments = _with_hints(images, segments, [*gone, *_unplanned(elsewhere, planned, units)], room - len(segments))
-    data = _packed(hybrid, goal, layout, _Made(order, tuple(segments), hints, profile))
-    return Delta(data, "delta", native.header(data, layout).workspace, _sectors(hybrid, goal, layout), len(goal.new))
-
-
-def largest(goal: Goal, layout: Layout, wish: Wish | None = None) -> tuple[int, int]:
-    """Of all resume deltas that cuts in `goal.file` can ask for: the largest size, and the most RAM of a decoder, in bytes."""
-    made = [build(hybrid, goal, layout, wish) for hybrid in cuts(goal, layout)]
-    return max((len(d.data) for d in made), default=0), max((d.workspace for d in made), default=0)
+        # Where code of units that are new already came from still tells the map something.
+        others = [s for s, _, _ in _pieces(found, units, frozenset(range(len(units))) - planned) if s.diagonal and s.length]
+        segments = _with_hints(images, segments, [*gone, *others], room - len(segments))
+    return _Made(order, tuple(segments), hints, profile)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,19 +234,23 @@ def _before(hybrid: Hybrid, goal: Goal, layout: Layout, wish: Wish) -> tuple[lis
         units = native.units(layout)
         order = plan(hybrid.data, goal.new, units, found).order
         return found, hints, list(order), profile
-    head, _ = parse(goal.file)
-    hints = Hints(0, head.address)
-    if head.profile >= SMALL:
-        map_ = apply.map_of(head)
-        found, hints = list(map_.segments), Hints(head.isa, head.address, map_.also, tuple(map_.shifts))
-    else:
-        found = apply.control_of(head)
+    head, found, hints = _read(goal.file)
     profile = SMALL if head.profile == LARGE else head.profile
     intact = _pieces(found, sectors(layout), frozenset(range(len(sectors(layout)))))
     still = [
         s for s, _, _ in intact if hybrid.data[s.source : s.source + s.length] == goal.old[s.source : s.source + s.length]
     ]
     return _same(hybrid, goal, still, sectors(layout)), hints, list(head.order), profile
+
+
+@lru_cache(maxsize=8)
+def _read(file: bytes) -> tuple[Head, tuple[Segment, ...], Hints]:
+    """Header, segments and hints of an update file."""
+    head, _ = parse(file)
+    if head.profile < SMALL:
+        return head, tuple(apply.control_of(head)), Hints(0, head.address)
+    map_ = apply.map_of(head)
+    return head, tuple(map_.segments), Hints(head.isa, head.address, map_.also, tuple(map_.shifts))
 
 
 def _same(hybrid: Hybrid, goal: Goal, found: Sequence[Segment], parts: Sequence[Range]) -> list[Segment]:
@@ -234,7 +280,7 @@ def _without(s: Segment, taken: Sequence[Segment]) -> list[Segment]:
     return [*parts, s.part(at, s.end)] if at < s.end else parts
 
 
-def _split(pieces: Sequence[tuple[Segment, int, int]], hybrid: Hybrid, layout: Layout) -> list[tuple[Segment, int, int]]:
+def _split(pieces: Sequence[tuple[Segment, int, int]], hybrid: Hybrid) -> list[tuple[Segment, int, int]]:
     """Pieces cut where what they read begins or ends to be known."""
     edges = sorted({edge for pair in hybrid.absent for edge in pair})
     out = []
@@ -252,12 +298,6 @@ def _joined(pieces: Sequence[Segment]) -> list[Segment]:
         else:
             out.append(s)
     return out
-
-
-def _unplanned(found: Sequence[Segment], planned: frozenset[int], units: Sequence[Range]) -> list[Segment]:
-    """Where code of units that are new already came from: it tells the map something still."""
-    others = frozenset(range(len(units))) - planned
-    return [s for s, _, _ in _pieces(found, units, others) if s.diagonal]
 
 
 def _order(hybrid: Hybrid, goal: Goal, layout: Layout, before: Sequence[int]) -> tuple[int, ...]:
