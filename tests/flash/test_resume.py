@@ -11,6 +11,7 @@ import pytest
 from neurath.delta import hybrid
 from neurath.delta.format import parse
 from neurath.errors import DataError, RefusedError
+from neurath.flash import rescue
 from neurath.flash.bank import Fate
 from neurath.flash.native import Core, Nor, PowerCut
 from neurath.sim.power import Story
@@ -49,8 +50,8 @@ def cuts(kind: str = "early") -> Iterator[tuple[Nor, Core, tuple[int, int]]]:
     for operation in range(200):
         nor, core = began(operation, kind)
         fate, ended = core.power_up(), core.facts.candidate
-        if fate is Fate.FETCH and core.torn is not None:
-            yield nor, core, core.torn
+        if fate is Fate.FETCH and rescue.torn(core) is not None:
+            yield nor, core, rescue.torn(core)
         if ended:
             return
     raise AssertionError("the rewrite does not end")
@@ -89,7 +90,7 @@ def test_a_terminal_describes_its_bank_as_the_encoder_does() -> None:
     goal = hybrid.Goal(s.old, s.new, s.file)
     known = {left.torn[0]: left for left in hybrid.cuts(goal, s.layout) if left.torn}
     for _nor, core, torn in cuts("late"):
-        said = core.hybrid()
+        said = rescue.description(core)
         assert said == hybrid.describe(known[torn[0]], s.layout.leaf)
         assert hybrid.recognise(said, goal, s.layout) == known[torn[0]]
 
@@ -105,7 +106,7 @@ def test_a_file_that_owes_its_old_content_something_is_refused_and_a_full_image_
     for operation in range(100):
         nor, core = began(operation, "early", whole)
         if core.power_up() is Fate.FETCH:
-            torn += core.torn is not None
+            torn += rescue.torn(core) is not None
             core.resume(whole, RAM)
             assert core.bank_bytes(len(s.new)) == s.new
             assert max(bank_erases(nor)) <= 2

@@ -98,7 +98,7 @@ if ASSURANCE:
         if told == "swapped":
             note += "Units swap places two by two: each pair is decoded, then committed at once.\n"
         if told == "resumed":
-            note += f"Resume mode, no scratch: {cuts.rescued:,} power-ups found a sector open and got the file made for just that.\n"
+            note += f"Resume mode, no scratch: {cuts.rescued:,} power-ups found a sector open and got a file for it.\n"
         figures(f"power-{sector}-{kind}-{erased:02x}", HEAD + line(sector, ecc, erased, cuts) + "\n" + note)
         assert cuts.closed
         assert cuts.bricked == 0, (cuts.harm, cuts.where)

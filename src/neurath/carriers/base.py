@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from neurath.wire.check import Check
 from neurath.wire.offer import Offer
@@ -68,6 +68,15 @@ class Carrier(Protocol):
 
     def close(self) -> None:
         """Closes the link. Harmless when it is closed; the next call opens it again."""
+        ...
+
+
+@runtime_checkable
+class Rescues(Protocol):
+    """A carrier that can ask for the file that helps a terminal which cannot boot (docs/spec/rescue.md 3)."""
+
+    def rescue(self, question: bytes) -> bytes | None:
+        """The answer; None: the file is being built, ask again. Fails as a carrier does."""
         ...
 
 

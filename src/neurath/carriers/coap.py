@@ -59,6 +59,10 @@ class Coap:
     def fetch_by_digest(self, file: bytes, offset: int, length: int) -> Iterator[bytes]:
         return self._blocks(Request(Code.GET, coap.path(coap.RESCUE, file[:16].hex())), offset, length)
 
+    def rescue(self, question: bytes) -> bytes | None:
+        """The answer to what a terminal that cannot boot asks. LinkError while its file is being built."""
+        return self._ask(Request(Code.POST, coap.path(coap.QUESTION, self._place.terminal), payload=question)).payload
+
     def still_wanted(self, action: str) -> bool:
         try:
             self._ask(self._request(Code.GET, coap.ACTION, action))

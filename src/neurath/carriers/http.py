@@ -143,6 +143,11 @@ class Http:
     def fetch_by_digest(self, file: bytes, offset: int, length: int) -> Iterator[bytes]:
         return self._range(f"/{self._place.tenant}/neurath/v1/file/{file[:16].hex()}", offset, length)
 
+    def rescue(self, question: bytes) -> bytes | None:
+        """The answer to what a terminal that cannot boot asks; None: its file is being built."""
+        path = f"/{self._place.tenant}/neurath/v1/rescue/{quote(self._place.terminal, safe='')}"
+        return self._exchange("POST", path, {"Content-Type": "application/octet-stream"}, question) or None
+
     def still_wanted(self, action: str) -> bool:
         poll = ddi.poll_from(self._message("GET", self._base + self._about))
         return not poll.cancel and f"/deploymentBase/{action}" in poll.deployment.partition("?")[0] + "/"

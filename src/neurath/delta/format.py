@@ -185,6 +185,11 @@ class Reader:
         raise malformed("a number is longer than 32 bits")
 
 
+def is_hybrid(begin: bytes) -> bool:
+    """Whether a file that begins so was made for what a cut left of a rewrite."""
+    return begin[:4] == MAGIC and len(begin) > 5 and bool(begin[5] & _HYBRID)
+
+
 def parse(data: bytes) -> tuple[Head, list[bytes]]:
     """Header and frames. Which frame belongs to which unit only a memory map can say; the core checks that."""
     r = Reader(data)

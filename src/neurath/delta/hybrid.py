@@ -164,8 +164,9 @@ class Bound:
 
 
 def largest(goal: Goal, layout: Layout, wish: Wish | None = None, most: int = EXACT) -> Bound:
-    """The bound for all resume deltas that cuts in `goal.file` can ask for. Where building them all would code more than `most`
-    commit units, only the first unit of each is coded: the others are taken from the file that was cut, and half as much again: their map has changed."""
+    """The bound for all resume deltas that cuts in `goal.file` can ask for. Where building them all would code more than
+    `most` commit units, only the first of each is: the others are taken from the file that was cut, and half as much again,
+    for their map has changed."""
     wish = wish or Wish()
     left = list(cuts(goal, layout))
     units = len(parse(goal.file)[0].order)
@@ -234,9 +235,9 @@ def _before(hybrid: Hybrid, goal: Goal, layout: Layout, wish: Wish) -> tuple[lis
         units = native.units(layout)
         order = plan(hybrid.data, goal.new, units, found).order
         return found, hints, list(order), profile
-    head, found, hints = _read(goal.file)
+    head, segments, hints = _read(goal.file)
     profile = SMALL if head.profile == LARGE else head.profile
-    intact = _pieces(found, sectors(layout), frozenset(range(len(sectors(layout)))))
+    intact = _pieces(segments, sectors(layout), frozenset(range(len(sectors(layout)))))
     still = [
         s for s, _, _ in intact if hybrid.data[s.source : s.source + s.length] == goal.old[s.source : s.source + s.length]
     ]

@@ -226,7 +226,7 @@ class Core:
         return Facts(
             installed=_image(raw.installed),
             confirmed=_image(raw.confirmed),
-            target=_target(raw.target),
+            target=target_value(raw.target),
             installs=raw.installs,
             serial=raw.serial,
             key_list=raw.key_list,
@@ -241,20 +241,6 @@ class Core:
             resume=bool(raw.resume),
             hybrid=bool(raw.hybrid),
         )
-
-    @property
-    def torn(self) -> tuple[int, int] | None:
-        """Image offset and length of the sector that a cut left open in resume mode; None: there is none."""
-        span = ffi.new("struct nrt_span *")
-        self._demand(lib.nrt_torn(self.raw, span), "the memory map has no such sector")
-        return (span.base, span.len) if span.len else None
-
-    def hybrid(self) -> bytes:
-        """What the bank holds in mid-rewrite, for whoever builds the file that goes on from there (docs/spec/rescue.md 2)."""
-        room = lib.nrt_hybrid_len(self.raw)
-        out = ffi.new("uint8_t[]", room)
-        self._demand(lib.nrt_hybrid(self.raw, out, room), "the bank could not be read")
-        return bytes(out)
 
     def prove(self, file: bytes, target: Target, ram: int) -> None:
         """G4 and G5 in `ram` bytes; the bank is untouched."""
@@ -380,7 +366,8 @@ def _c_image(image: ImageRecord) -> Any:
     )
 
 
-def _target(raw: Any) -> Target:
+def target_value(raw: Any) -> Target:
+    """The value of a `struct nrt_target`."""
     return Target(
         image=bytes(raw.image),
         image_size=raw.image_size,

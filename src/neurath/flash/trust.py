@@ -177,7 +177,7 @@ def read_ticket(raw: bytes, keys: Sequence[PublicKey]) -> Ticket:
         envelope=bytes(out.envelope),
         file=bytes(out.file),
         file_size=out.file_size,
-        base=bytes(out.base) if out.kind == lib.NRT_KIND_DELTA else b"",
+        base=bytes(out.base) if out.kind != lib.NRT_KIND_FULL else b"",
         blocks=bytes(out.blocks),
         key_list=out.key_list,
     )

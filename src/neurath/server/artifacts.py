@@ -13,7 +13,8 @@ from starlette.responses import Response
 
 from neurath.errors import DataError, NeurathError, NotFound, RefusedError
 from neurath.server.delivery.calls import Delivery
-from neurath.server.device import Ask, answer, conditions, refused
+from neurath.server.delivery.rescue import Rescue
+from neurath.server.device import Ask, answer, conditions, read_body, refused
 from neurath.server.fleet import actions
 from neurath.server.fleet.actions import Action
 from neurath.server.serving import Conditions, Content, FileResponse
@@ -33,6 +34,7 @@ class Artifacts:
     def __init__(self, delivery: Delivery) -> None:
         self.delivery = delivery
         self.store = delivery.store
+        self.rescues = Rescue(delivery)
 
     def of_action(self, ask: Ask, action: Action) -> Artifact:
         """The one artifact of an action, as a deployment names it."""
@@ -91,6 +93,18 @@ class Artifacts:
             return await anyio.to_thread.run_sync(self._rescue, request.path_params["digest"], conditions(request))
         except NeurathError as error:
             return refused(error)
+
+    async def ask(self, request: Request) -> Response:
+        """What a terminal that cannot boot asks: the word for a file that helps it. No token: it may have none any more."""
+        names = request.path_params
+        try:
+            body = await read_body(request)
+            made = await anyio.to_thread.run_sync(self.rescues.answer, names["tenant"], names["id"], body, time.time())
+        except NeurathError as error:
+            return refused(error)
+        if made is None:
+            return Response(status_code=202, headers={"Retry-After": "1"})
+        return Response(made, media_type="application/octet-stream")
 
     def _rescue(self, name: str, wanted: Conditions) -> Response:
         if len(name) not in (32, 64) or set(name) - set("0123456789abcdef"):

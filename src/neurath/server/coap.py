@@ -23,6 +23,7 @@ from neurath.server.admission import Admission
 from neurath.server.app import Server
 from neurath.server.beats import Beats, Quick
 from neurath.server.delivery.calls import Building, Delivery, Offered, components_for
+from neurath.server.delivery.rescue import Rescue
 from neurath.server.device import Policy
 from neurath.server.fleet import access, actions
 from neurath.server.fleet.access import Stranger, Terminal
@@ -97,6 +98,7 @@ class CoapPlane(Resource, PathCapable):  # type: ignore[misc]  # aiocoap is not 
             ("POST", coap.REPORT, 2): self.report,
             ("POST", coap.HEARTBEAT, 2): self.heartbeat,
             ("GET", coap.ACTION, 3): self.action,
+            ("POST", coap.QUESTION, 2): self.question,
         }
 
     # ---- from a message to a handler and back ------------------------------------------------------------------------
@@ -169,6 +171,13 @@ class CoapPlane(Resource, PathCapable):  # type: ignore[misc]  # aiocoap is not 
         terminal = self._admit(ask)
         seen = Seen(terminal.id, "coap", ask.address, terminal.tenant)
         return Message(code=Answered.CHANGED, payload=self.beats.answer(seen, ask.body, ask.now))
+
+    def question(self, ask: Ask) -> Message:
+        """What a terminal that cannot boot asks; 5.03 while its file is being built. No token: the nonce is one."""
+        made = Rescue(self.delivery).answer(ask.tenant, ask.path[1], ask.body, ask.now)
+        if made is None:
+            return Message(code=Answered.SERVICE_UNAVAILABLE, max_age=1)
+        return Message(code=Answered.CHANGED, payload=made, content_format=coap.OCTETS)
 
     def action(self, ask: Ask) -> Message:
         """G7: whether this action is still what the server wants."""

@@ -82,6 +82,7 @@ class DevicePlane(Reception):
             Route(module, on(self.files.listing), methods=["GET"]),
             Route(module + "/{file}", on(self.files.one, open_to_all=True), methods=["GET", "HEAD"]),
             Route("/{tenant}/neurath/v1/file/{digest}", self.files.rescue, methods=["GET", "HEAD"]),
+            Route("/{tenant}/neurath/v1/rescue/{id}", self.files.ask, methods=["POST"]),
             Route("/{tenant}/neurath/v1/{id}/events", on(self.events, stay=True), methods=["GET"]),
         ]
 

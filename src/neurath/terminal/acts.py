@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from neurath.carriers.base import Carrier
 from neurath.errors import LinkError, NeurathError
+from neurath.terminal import rescue
 from neurath.terminal.gate import Gate, Wish
 from neurath.terminal.identity import Lending
 from neurath.terminal.line import Free, Line
-from neurath.terminal.machine import Machine
+from neurath.terminal.machine import Machine, Step
 from neurath.terminal.machine import events as ev
 from neurath.terminal.machine.events import Do, Fate, Tell
 from neurath.terminal.memory import heap
@@ -147,6 +148,8 @@ class Acts:
         if not parts.installer.takes_part():
             self.ending = self.ending or Ending(3, f"{parts.installer.component} is not here, and was not assigned")
             return ev.NothingNewer()
+        if m.step is Step.RESTORING and (other := self._help()) is not None:
+            return other
         staged, sync = parts.transfer.staged()
         spare = 0 if parts.heart is None else parts.heart.session.spare
         lending = Lending(parts.transfer.reserve.lendable, parts.stage_room, parts.transfer.rate, staged, sync, spare)
@@ -225,6 +228,9 @@ class Acts:
 
     def _fetch(self, m: Machine) -> ev.Event:
         parts, wanted = self.parts, _need(m)
+        other = self._help() if wanted.rescue else None
+        if other is not None:
+            return other
         ahead = m.policy.ahead and m.offer is not None
         if ahead and not parts.transfer.open(wanted).complete:
             asked = parts.line.may_fetch(self.clock())
@@ -255,7 +261,14 @@ class Acts:
             parts.trace.note("link refused", what=outcome.reason)
             self.word(reason=outcome.reason)
             self.ending = Ending(5, outcome.reason)
+            if wanted.rescue:
+                return self._help(lost=True) or outcome
         return outcome
+
+    def _help(self, *, lost: bool = False) -> ev.Event | None:
+        found = rescue.ask(self.parts, lost=lost)
+        self._linked = self._linked or found is not None
+        return self._failed(found) if isinstance(found, NeurathError) else found
 
     def _ask_last(self, m: Machine) -> ev.Event:
         assert m.offer is not None

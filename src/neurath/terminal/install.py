@@ -8,10 +8,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from neurath.errors import DataError, NeurathError, RefusedError
-from neurath.flash import gates
+from neurath.flash import gates, rescue
 from neurath.flash.bank import Facts, Reset, Target, Why
 from neurath.flash.geometry import Model, model_from_toml
 from neurath.flash.native import Core, Nor, need
@@ -67,6 +67,19 @@ class Installer(Protocol):
         ...
 
 
+@runtime_checkable
+class Helpless(Protocol):
+    """An installer whose software may be unable to start, and what it then asks the server (docs/spec/rescue.md)."""
+
+    def question(self, *, lost: bool = False) -> bytes:
+        """What to ask before a file is fetched; b"": nothing. `lost`: the open plan's own file is nowhere to be had."""
+        ...
+
+    def answered(self, answer: bytes) -> ev.OtherFile:
+        """Takes the answer, once all its gates are passed; NeurathError."""
+        ...
+
+
 class SingleBank:
     """The firmware in the one bank of NOR flash, through the core. A power cut leaves it by PowerCut; `start` is then the
     only way back in, and it needs nothing but the flash."""
@@ -89,6 +102,7 @@ class SingleBank:
         self.core = Core(model.layout, nor)
         self.birth: Birth | None = None
         self._target: Target | None = None
+        self._asked: Target | None = None
 
     @property
     def facts(self) -> Facts:
@@ -101,7 +115,7 @@ class SingleBank:
     def start(self, *, fault: bool = False) -> ev.PoweredUp:
         """Power-up: everything is read from the flash anew."""
         self.core = Core(self.model.layout, self.nor)
-        self._target = None
+        self._target = self._asked = None
         try:
             self.fate = ev.Fate(int(self.core.power_up(Reset.FAULT if fault else Reset.POWER)))
         except NeurathError:
@@ -207,18 +221,38 @@ class SingleBank:
         return self._written(lambda: self.core.rewrite(bytes(file), target, ram))
 
     def resume(self, file: bytes | memoryview, ram: int) -> Written:
-        self._target = self.facts.target
-        return self._written(lambda: self.core.resume(bytes(file), ram))
+        target = self._target = self._asked or self.facts.target
+        if self._asked is None:
+            return self._written(lambda: self.core.resume(bytes(file), ram))
+        self._asked = None  # where it does not help, another is asked for
+        if self.facts.plan_open:
+            return self._written(lambda: self.core.rescue(bytes(file), target, ram))
+        return self._written(lambda: self.core.rewrite(bytes(file), target, ram))
+
+    def question(self, *, lost: bool = False) -> bytes:
+        """Where a sector was left open, the plan's own file is lost, or the image was given up."""
+        facts = self.facts
+        if self.birth is None or self.birth.ticket is None or self._asked is not None or facts.restoring:
+            return b""
+        in_need = lost or rescue.torn(self.core) is not None if facts.plan_open else facts.broken is Why.UNCONFIRMED
+        return rescue.question(self.core, self.birth) if in_need else b""
+
+    def answered(self, answer: bytes) -> ev.OtherFile:
+        target = rescue.answer(self.core, self._known(), answer)
+        if target.serial > self.facts.serial:
+            self.core.accept_serial(target.serial)
+        self._asked = target
+        return ev.OtherFile(ev.OpenPlan(target.file, target.file_size))
 
     def _written(self, write: Callable[[], None]) -> Written:
         """What a refusal means is read from the state log: nothing committed by this call, the bank is as it was; a unit
         more, and it is torn between two images; given up by the core, and only the wire is left."""
-        before = self.facts.commit
+        before, broken = self.facts.commit, self.facts.broken
         try:
             write()
         except NeurathError as stop:
             reason = f"{stop.what}: {stop.why}"
-            if self.facts.broken:
+            if self.facts.broken and self.facts.broken is not broken:
                 return ev.RewriteFailed(reason)
             return ev.RewriteRefused(reason) if self.facts.commit == before else ev.RewriteStopped(reason)
         return ev.Rewritten()

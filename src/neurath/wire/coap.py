@@ -17,7 +17,7 @@ BLOCK2, BLOCK1, SIZE2 = 23, 27, 28
 CBOR = 60
 OCTETS = 42
 #: Names of our resources: the first segment of the path.
-CHECK, REPORT, HEARTBEAT, FILE, ACTION, RESCUE = "c", "r", "h", "f", "a", "x"
+CHECK, REPORT, HEARTBEAT, FILE, ACTION, RESCUE, QUESTION = "c", "r", "h", "f", "a", "x", "q"
 #: No message of ours is longer: header, token, options and one block of 1024 bytes.
 MAX_DATAGRAM = 1280
 #: A payload follows.

@@ -20,7 +20,7 @@ from neurath.server.delivery.decision import Building as Building
 from neurath.server.delivery.decision import Decision as Decision
 from neurath.server.delivery.decision import Nothing as Nothing
 from neurath.server.delivery.decision import Offered as Offered
-from neurath.server.delivery.pace import Built, File, Need, Pending, Refuse, Situation, Take, Wait
+from neurath.server.delivery.pace import Built, File, Need, Pending, Refuse, Situation, Take, Unbuilt, Wait
 from neurath.server.delivery.sightings import Sighting, Sightings
 from neurath.server.fleet import access, actions, progress, recall, remind, rollout, standing
 from neurath.server.fleet.access import Terminal
@@ -305,6 +305,9 @@ class Delivery:
             case Refuse(reason=reason):
                 return Nothing(reason)
             case Take(kind=kind, built=built, need=need):
+                back = _way_back(view, files)
+                if back is not None:
+                    return back
                 return replace(package, kind=kind, file=built.file, size=built.size, need=need, base=view.said.bank)
 
     def _choose_file(self, view: Standing, whole: Draft, files: Files) -> Draft | Building | Nothing:
@@ -362,6 +365,20 @@ class Delivery:
 
 def _given(action: Action) -> Offered | Asking:
     return Asking(action) if action.state == "confirming" else Offered(action)
+
+
+def _way_back(view: Standing, files: Files) -> Building | Nothing | None:
+    """A terminal that can be rescued over the air is offered nothing before the return delta to what it runs is built."""
+    assert view.selected is not None
+    assert view.model is not None
+    if view.model.rescue == "wire" or view.base is None:
+        return None
+    match files(view.selected.release.image, view.base.image, view.model.layout):
+        case Pending():
+            return Building()
+        case Unbuilt(reason=reason):
+            return Nothing(f"there would be no way back: {reason}")
+    return None
 
 
 def _profiles_of(ram: int, old: int, new: int) -> tuple[int, ...]:

@@ -104,6 +104,14 @@ def of_file(db: Connection, terminal: int, component: str, prefix: str) -> Actio
     return None if row is None else _action(row)
 
 
+def of_release(db: Connection, terminal: int, component: str, release: int) -> list[Action]:
+    """All actions that were to bring a terminal this release, newest first."""
+    query = select(actions).where(
+        actions.c.terminal == terminal, actions.c.component == component, actions.c.release == release
+    )
+    return [_action(row) for row in db.execute(query.order_by(actions.c.id.desc()))]
+
+
 def held_file(db: Connection, prefix: str) -> str | None:
     """The whole digest of a file that some terminal without a verdict may need; None when nobody does."""
     query = select(actions.c.file).where(actions.c.held, actions.c.file.startswith(prefix, autoescape=True)).limit(1)

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from sqlalchemy import select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
@@ -27,6 +27,9 @@ from neurath.server.delivery.pace import Built, File, Pending, Unbuilt
 from neurath.server.software import catalog
 from neurath.server.store import Store
 from neurath.server.store.tables import delta as deltas
+
+if TYPE_CHECKING:
+    from neurath.delta.build import Delta
 
 #: Which coder builds (docs/spec/delta.md): 2 is the smallest file of a decoder in 20 KiB, 1 ("simple") one in 12 KiB for those
 #: who lend less. Part of the key, so a better coder makes new files.
@@ -49,6 +52,15 @@ class Job:
     new: Path
     layout: Layout
     profile: int = PROFILE
+    left: Left | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What a cut left of a rewrite, as its terminal describes it, and the file that was cut where it is known."""
+
+    description: bytes
+    file: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +95,32 @@ def build(job: Job) -> Result:
         wish = replace(wish, workspace=LARGE_WORKSPACE)
     old = b"" if job.old is None else job.old.read_bytes()
     with _limited(BUILD_TIME):
-        made = delta.build(old, new, job.layout, wish if old else replace(wish, apart=False))
+        if job.left is not None:
+            made = _resumed(old, new, job.left, job.layout)
+        else:
+            made = delta.build(old, new, job.layout, wish if old else replace(wish, apart=False))
+            made = _bounded(old, new, made, job.layout)
     return Result(made.data, made.workspace, made.sectors, time.monotonic() - began)
+
+
+def _resumed(old: bytes, new: bytes, left: Left, layout: Layout) -> Delta:
+    """The resume delta for what a cut left (docs/spec/rescue.md)."""
+    from neurath.delta import hybrid
+
+    goal = hybrid.Goal(old, new, b"" if left.file is None else left.file.read_bytes())
+    return hybrid.build(hybrid.recognise(left.description, goal, layout), goal, layout)
+
+
+def _bounded(old: bytes, new: bytes, made: Delta, layout: Layout) -> Delta:
+    """In resume mode the file is offered only where the largest resume delta fits too: what that takes is counted to its
+    workspace."""
+    if not layout.resume or not old:
+        return made
+    from neurath.delta import hybrid
+
+    most = hybrid.largest(hybrid.Goal(old, new, made.data), layout)
+    beyond = max(0, most.size - len(made.data))
+    return replace(made, workspace=max(made.workspace, most.workspace) + beyond + beyond // 64)
 
 
 @contextmanager
@@ -141,6 +177,23 @@ class Deltas:
             except (NeurathError, OSError, RuntimeError) as fault:
                 return self._note_failure(key, fault)
         # Not under the lock: a future that is done already calls back at once, in this thread.
+        future.add_done_callback(lambda done: self._finished(key, done))
+        return Pending()
+
+    def resumed(self, old: str, new: str, layout: Layout, description: bytes, file: str) -> File:
+        """The file that brings a bank in mid-rewrite to image `new`: begun on `old` with `file` ("" where it is lost)."""
+        whole = hashlib.sha256(b"|".join((description, old.encode(), file.encode()))).hexdigest()
+        key = (f"left-{whole[:48]}", new, layout_digest(layout), PROFILE)
+        with self._lock:
+            known = self._known(key)
+            if known is not None:
+                return known
+            try:
+                cut = self.store.files.verified(file) if file else None
+                job = Job(self.store.files.verified(old), self.store.files.verified(new), layout, left=Left(description, cut))
+                future = self._start(key, job)
+            except (NeurathError, OSError, RuntimeError) as fault:
+                return self._note_failure(key, fault)
         future.add_done_callback(lambda done: self._finished(key, done))
         return Pending()
 

@@ -33,6 +33,13 @@ class OpenPlan:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class OtherFile:
+    """Not the file the open plan was begun with, but this one helps: it was made for what the bank holds now."""
+
+    plan: OpenPlan
+
+
 # ---- events ------------------------------------------------------------------------------------------------------------
 
 
@@ -322,6 +329,7 @@ Event = (
     | MayNot | Answered | UseEnded | Received | Complete | FileGood | FileBad | Proved | NotProved | Ready | NotReady | Go
     | Stop | NoWord | Rewritten | RewriteRefused | RewriteStopped | RewriteFailed | Judged | SelfTested
     | Confirmed | NotConfirmed | Told | Found | WireSpeaks | Restored | MayFetch | MayNotFetch | Paused | RolledBack
+    | OtherFile
 )  # fmt: skip
 
 

@@ -156,7 +156,17 @@ class Machine:
         if isinstance(event, ev.WireSpeaks) and self.step in _WIRE_FIRST and self.rescue is not None:
             wired = replace(self, step=Step.RESTORING, secured=0, held=0, due=now + self.policy.back_off)
             return wired, (Do.CLOSE_LINK, Do.RETURN_MEMORY)
+        if isinstance(event, ev.OtherFile):
+            return _other_file(self, event)
         return HANDLERS[self.step](self, event, now)
+
+
+def _other_file(m: Machine, event: ev.OtherFile) -> tuple[Machine, Actions]:
+    """In mid-rewrite: not the plan's own file but this one goes on. Given up: this one leads back to the image before."""
+    other = replace(m, step=Step.FINDING, rescue=event.plan, secured=0, held=0, tries=0, action="")
+    if m.step is Step.RECEIVING and m.rescue is not None:
+        return other, (Do.DROP_STAGED, Do.RETURN_MEMORY, Do.FIND_STAGED)
+    return (other, (Do.FIND_STAGED,)) if m.step is Step.RESTORING else (m, ())
 
 
 def _powered_up(m: Machine, event: ev.PoweredUp, now: float) -> tuple[Machine, Actions]:
