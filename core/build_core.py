@@ -22,6 +22,7 @@ HEADERS = (
     "ports/order.h",
     "ports/decode.h",
     "ports/match.h",
+    "ports/sight.h",
 )
 FLAGS = [
     "-std=c11",

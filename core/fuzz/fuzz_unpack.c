@@ -52,7 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const struct nrt_layout *l = nrt_unpack_header(&fine, &f, &h) == NRT_OK ? &fine : &layout;
     if (size > 1u << 20 || nrt_unpack_header(l, &f, &h) < 0)
         return 0;
-    for (i = 0; i < BANK; i++)
+    for (i = 0; old_bytes[1] == 0 && i < BANK; i++)
         old_bytes[i] = (uint8_t)(i * 2654435761u >> 13);
     old_image.size = h.old_size;
     ram.len = nrt_need(l, h.new_size, file.size, h.workspace, 0);

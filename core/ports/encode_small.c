@@ -88,6 +88,19 @@ static void index_old(struct nrt_encoder *e)
     }
 }
 
+static void join_sections(struct nrt_encoder *e)
+{
+    struct nrt_predictor *p = &e->model->predictor;
+    if (e->large == NULL || e->task.n_sections == 0)
+        return;
+    p->sections = &e->large->sections;
+    e->large->sections.n = e->task.n_sections < NRT_MAX_SECTIONS ? e->task.n_sections : NRT_MAX_SECTIONS;
+    for (uint32_t i = 0; i < p->sections->n; i++) {
+        const uint32_t *s = &e->task.sections[5 * i];
+        e->large->sections.at[i] = (struct nrt_section){s[0], s[1], s[2], s[3], s[4]};
+    }
+}
+
 static void join_map(struct nrt_encoder *e)
 {
     struct nrt_predictor *p = &e->model->predictor;
@@ -106,6 +119,7 @@ static void join_map(struct nrt_encoder *e)
     p->isa = e->task.isa;
     p->address = e->task.address;
     p->also = e->task.also;
+    join_sections(e);
     p->map.segments = e->segments;
     p->map.by_old = e->by_old;
     p->map.n_segments = e->task.n_segments;
@@ -165,6 +179,23 @@ static uint32_t zigzag(uint32_t d)
     return d >> 31 != 0 ? ~(d << 1) : d << 1;
 }
 
+static void tell_sections(struct nrt_small *m, struct nrt_bits *b)
+{
+    struct nrt_section last = {0, 0, 0, 0, 0};
+    int fault = 0;
+    (void)nrt_small_number(m, b, NRT_NUMBER_SECTION, m->predictor.sections->n, &fault);
+    for (uint32_t i = 0; i < m->predictor.sections->n; i++) {
+        const struct nrt_section *s = &m->predictor.sections->at[i];
+        uint32_t step = s->from - last.from;
+        (void)nrt_small_number(m, b, NRT_NUMBER_SECTION, step, &fault);
+        (void)nrt_small_number(m, b, NRT_NUMBER_LIFT, s->kind, &fault);
+        (void)nrt_small_number(m, b, NRT_NUMBER_SECTION, zigzag(s->at - last.at - step), &fault);
+        (void)nrt_small_number(m, b, NRT_NUMBER_LIFT, zigzag(s->lift - last.lift), &fault);
+        (void)nrt_small_number(m, b, NRT_NUMBER_LIFT, zigzag(s->lift_now - last.lift_now - (s->lift - last.lift)), &fault);
+        last = *s;
+    }
+}
+
 int64_t nrt_encoder_control(struct nrt_encoder *e, uint8_t *out, uint32_t cap)
 {
     struct nrt_writer w;
@@ -191,6 +222,8 @@ int64_t nrt_encoder_control(struct nrt_encoder *e, uint8_t *out, uint32_t cap)
         from = m->shifts[i].from;
     }
     (void)nrt_small_number(m, &w.bits, NRT_NUMBER_ALSO, m->predictor.also, &fault);
+    if (m->predictor.sections != NULL)
+        tell_sections(m, &w.bits);
     return nrt_writer_close(&w);
 }
 
@@ -428,39 +461,4 @@ int64_t nrt_encoder_group(struct nrt_encoder *e, uint32_t start, uint32_t end, c
     if (e->large == NULL && e->task.old_size > start && uncovered(e, start, end) > PRIME_FROM)
         return shorter(e, start, end, out, cap);
     return code_group(e, start, end, 0, out, cap);
-}
-
-/* ---- the second pass of a matcher ------------------------------------------------------------------------------------ */
-
-void nrt_encoder_normal(struct nrt_encoder *e, int is_old, uint8_t *out)
-{
-    const uint8_t *image = is_old ? e->task.old_image : e->task.new_image;
-    uint32_t size = is_old ? e->task.old_size : e->task.new_size;
-    struct nrt_predictor *p = &e->model->predictor;
-    uint32_t step = p->isa == NRT_ISA_ARM ? 4 : 2;
-    memcpy(out, image, size);
-    nrt_small_reset(e->model);
-    for (uint32_t at = 0; p->isa != NRT_ISA_NONE && at + 4 <= size; at += step) {
-        uint32_t target;
-        int call = p->isa == NRT_ISA_ARM ? nrt_arm_call(image + at, at, &target) : nrt_thumb_call(image + at, at, &target);
-        if (call) {
-            if (is_old && target < e->task.old_size)
-                (void)nrt_map_to(&p->map, target, &target);
-            /* As if it stood at offset 0: the same target looks the same everywhere. */
-            if (p->isa == NRT_ISA_ARM)
-                nrt_arm_aim(image + at, 0, target, out + at);
-            else
-                nrt_thumb_aim(image + at, 0, target, out + at);
-            at += 4 - step;
-        }
-    }
-    for (uint32_t at = 0; is_old && p->isa != NRT_ISA_NONE && at + 4 <= size; at += 4) {
-        uint32_t word = nrt_get32(image + at);
-        uint32_t odd = p->isa == NRT_ISA_THUMB ? word & 1u : 0;
-        uint32_t now;
-        if (word - p->address < e->task.old_size && memcmp(image + at, out + at, 4) == 0) {
-            (void)nrt_map_to(&p->map, word - p->address - odd, &now);
-            nrt_put32(out + at, now + p->address + odd);
-        }
-    }
 }

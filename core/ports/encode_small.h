@@ -23,6 +23,8 @@ struct nrt_task {
     uint32_t large;         /* 1: profile 3 */
     uint32_t flow;          /* 1: profile 2 goes on from group to group */
     uint32_t also;          /* address of another part of the image, 0: none */
+    const uint32_t *sections;   /* n_sections times (from, lift, at, lift_now, kind): core/src/sections.h; profile 3 */
+    uint32_t n_sections;
 };
 
 /* Where a group's bits went, in 1/65536 bits: flags, misses, literals, copies among literals. */
@@ -46,8 +48,5 @@ void nrt_encoder_anew(struct nrt_encoder *e, uint32_t from, uint32_t stop);
  * position of the plan; NULL: all can. The frame's length, or -1. `spent` may be NULL; it is added to. */
 int64_t nrt_encoder_group(struct nrt_encoder *e, uint32_t start, uint32_t end, const uint8_t *gone, uint8_t *out,
                           uint32_t cap, struct nrt_spent *spent);
-/* `image` with calls and pointers rewritten to absolute places of the new image, as far as the map knows them: what a
- * matcher compares in its second pass. `is_old`: it is the old image, else the new one. */
-void nrt_encoder_normal(struct nrt_encoder *e, int is_old, uint8_t *out);
 
 #endif

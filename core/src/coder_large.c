@@ -83,11 +83,46 @@ static int large_end(struct nrt_unpack *u)
     return rc;
 }
 
+static uint32_t signed_step(struct nrt_unpack *u, uint32_t field, int *fault)
+{
+    uint32_t z = nrt_small_number(u->small, &u->range.bits, field, 0, fault);
+    return (z & 1u) != 0 ? ~(z >> 1) : z >> 1;
+}
+
+/* After what profile 2 lists: the sections, ascending in the old image. */
+static int large_rest(struct nrt_unpack *u)
+{
+    struct nrt_sections *sections = &model_of(u)->sections;
+    struct nrt_section last = {0, 0, 0, 0, 0};
+    int fault = NRT_OK;
+    int rc = nrt_small_coder_rest(u);
+    if (rc < 0 || u->head.sections == 0)
+        return rc;
+    uint32_t n = nrt_small_number(u->small, &u->range.bits, NRT_NUMBER_SECTION, 0, &fault);
+    if (n > NRT_MAX_SECTIONS)
+        return NRT_E_BOUND;
+    for (uint32_t i = 0; i < n; i++) {
+        struct nrt_section *s = &sections->at[i];
+        uint32_t step = nrt_small_number(u->small, &u->range.bits, NRT_NUMBER_SECTION, 0, &fault);
+        s->kind = nrt_small_number(u->small, &u->range.bits, NRT_NUMBER_LIFT, 0, &fault);
+        s->from = last.from + step;
+        s->at = last.at + step + signed_step(u, NRT_NUMBER_SECTION, &fault);
+        s->lift = last.lift + signed_step(u, NRT_NUMBER_LIFT, &fault);
+        s->lift_now = last.lift_now + s->lift - last.lift + signed_step(u, NRT_NUMBER_LIFT, &fault);
+        if (step > u->head.old_size - last.from || s->kind % NRT_SECTION_APART >= NRT_SECTION_KINDS || s->kind >= 2 * NRT_SECTION_APART)
+            return NRT_E_BOUND;
+        last = *s;
+    }
+    sections->n = n;
+    u->small->predictor.sections = sections;
+    return u->range.fault < 0 ? u->range.fault : fault;
+}
+
 const struct nrt_coder nrt_coder_large = {large_begin,
                                           nrt_small_coder_copy,
                                           nrt_small_coder_literal,
                                           large_end,
                                           nrt_small_coder_number,
                                           large_start,
-                                          nrt_small_coder_rest,
+                                          large_rest,
                                           large_open};

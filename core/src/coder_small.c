@@ -5,7 +5,7 @@
 #include "coder.h"
 #include "small.h"
 
-/* A byte before the cursor and NRT_FIELD_MAX bytes from it on are always in the window. */
+/* A byte before the cursor and NRT_AHEAD bytes from it on are always in the window. */
 #define LEAD 1u
 
 void nrt_small_coder_open(struct nrt_unpack *u)
@@ -62,7 +62,7 @@ static int copy_part(struct nrt_unpack *u, uint32_t from, uint32_t len)
     uint32_t start = from;   /* old offset of u->old[0] */
     uint32_t stop = from;    /* and one past the last byte there */
     while (c.left > 0) {
-        uint32_t ahead = c.left < NRT_FIELD_MAX ? c.left : NRT_FIELD_MAX;
+        uint32_t ahead = c.left < NRT_AHEAD ? c.left : NRT_AHEAD;
         if (stop - c.from < ahead) {
             start = c.done > 0 ? c.from - LEAD : c.from;
             stop = c.from + c.left;

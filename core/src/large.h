@@ -3,6 +3,7 @@
 #ifndef NRT_LARGE_H
 #define NRT_LARGE_H
 
+#include "sections.h"
 #include "small.h"
 
 #define NRT_LARGE_POOL 0x98000u      /* slots of bytes */
@@ -36,6 +37,7 @@ struct nrt_large {
     struct nrt_small small;              /* fields, history, numbers, items */
     struct nrt_pairing calls[NRT_LARGE_CACHE];
     struct nrt_pairing words[NRT_LARGE_CACHE];
+    struct nrt_sections sections;
     uint32_t begun;                      /* offset in the file where the frame under way begins */
     uint32_t next;                       /* and where the one does that goes on with this model; 0: none */
     uint32_t recent[2];                  /* the last eight bytes */

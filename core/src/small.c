@@ -67,6 +67,7 @@ void nrt_small_reset(struct nrt_small *m)
     memset(m->calls, 0, sizeof m->calls);
     memset(m->words, 0, sizeof m->words);
     memset(&m->predictor.map.here, 0, sizeof m->predictor.map.here);
+    memset(m->predictor.uppers, 0, sizeof m->predictor.uppers);
     for (uint32_t i = 0; i < 256; i++) {
         /* A miss right after a miss is likely, one after a long quiet is not. */
         uint32_t grade = i >> 4;
@@ -88,6 +89,7 @@ void nrt_small_reset(struct nrt_small *m)
 void nrt_small_rest(struct nrt_small *m)
 {
     memset(&m->predictor.map.here, 0, sizeof m->predictor.map.here);
+    memset(m->predictor.uppers, 0, sizeof m->predictor.uppers);
     m->guess.length = 0;
 }
 
@@ -189,7 +191,7 @@ struct nrt_view nrt_small_look(struct nrt_small *m, const struct nrt_cursor *c)
     return v;
 }
 
-const uint8_t nrt_small_class[NRT_GUESSES] = {0, 1, 2, 3, 3, 2, 4, 2, 5, 6, 6, 6, 6, 5, 7, 0};
+const uint8_t nrt_small_class[NRT_GUESSES] = {0, 1, 2, 3, 3, 2, 4, 2, 5, 6, 6, 6, 6, 5, 7, 7};
 
 static int code_flag(struct nrt_small *m, struct nrt_bits *b, const struct nrt_cursor *c, const struct nrt_view *v, int missed)
 {
@@ -234,9 +236,9 @@ void nrt_small_field(struct nrt_small *m, uint8_t byte)
 {
     if (m->guess.length == 0)
         return;
-    m->fresh[m->guess_done++] = byte;
+    m->guess.byte[m->guess_done++] = byte;
     if (m->guess_done == m->guess.length) {
-        nrt_predict_learn(&m->predictor, &m->guess, m->guess_at, m->fresh);
+        nrt_predict_learn(&m->predictor, &m->guess, m->guess_at, m->guess.byte);
         m->guess.length = 0;
     }
 }

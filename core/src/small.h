@@ -19,15 +19,14 @@ struct nrt_small {
     struct nrt_shift shifts[NRT_MAX_SHIFTS];
     uint32_t diagonals[4];        /* of the control table: those used last, the last one first */
     /* From here on reset for every group. */
-    struct nrt_guess guess;       /* the field under way */
+    struct nrt_guess guess;       /* the field under way; its bytes as they turn out take the predicted ones' places */
     uint32_t guess_at;
-    uint32_t guess_done;
-    uint8_t fresh[NRT_FIELD_MAX];
     uint32_t history;             /* bits: copied bytes, 1 = missed; literals are hits */
     uint32_t run;                 /* hits since the last miss or literal, with a lead at the start */
     uint32_t diagonal;            /* old minus new of the last copy */
     uint8_t grown;                /* new minus predicted at the last miss */
     uint8_t last[3];              /* bytes before this one in the group */
+    uint8_t guess_done;
     uint8_t far;                  /* the last item was a copy */
     uint8_t flag_seen[NRT_FLAG_TABLES][NRT_FLAG_SLOTS];
     uint8_t flag0_seen[256];
@@ -44,7 +43,7 @@ struct nrt_small {
 };
 
 /* Old bytes under the cursor of a copy: `old[0]` is the byte at `from`; `done` bytes before it and `left` from it on belong
- * to the copy. old[-1] is read only when done > 0, old[i] only for i < min(left, NRT_FIELD_MAX). */
+ * to the copy. old[-1] is read only when done > 0, old[i] only for i < min(left, NRT_AHEAD). */
 struct nrt_cursor {
     const uint8_t *old;
     uint32_t from;
@@ -101,6 +100,6 @@ uint32_t nrt_small_number(struct nrt_small *m, struct nrt_bits *b, uint32_t fiel
 uint32_t nrt_small_turn(struct nrt_small *m, struct nrt_bits *b, uint32_t turn, int *fault);
 
 enum nrt_number { NRT_NUMBER_GAP = 0, NRT_NUMBER_LENGTH = 1, NRT_NUMBER_TURN = 2, NRT_NUMBER_SHIFTS = 4, NRT_NUMBER_STEP = 5,
-                  NRT_NUMBER_BY = 6, NRT_NUMBER_ALSO = 7, NRT_NUMBERS = 8 };
+                  NRT_NUMBER_BY = 6, NRT_NUMBER_ALSO = 7, NRT_NUMBER_SECTION = 8, NRT_NUMBER_LIFT = 9, NRT_NUMBERS = 10 };
 
 #endif

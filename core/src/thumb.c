@@ -2,22 +2,11 @@
  * encodings; where a target went it asks the map. */
 #include "predict.h"
 
-/* Sign-extends the lowest `bits` bits. */
-static uint32_t extend(uint32_t v, uint32_t bits)
-{
-    uint32_t top = 1u << (bits - 1);
-    return ((v & (top * 2u - 1u)) ^ top) - top;
-}
-
-/* `v`, taken as signed, fits `bits` bits. */
-static int fits(uint32_t v, uint32_t bits)
-{
-    return extend(v, bits) == v;
-}
-
 /* BL, BLX to an immediate, B.W. */
-int nrt_thumb_call(const uint8_t *code, uint32_t at, uint32_t *target)
+static uint32_t call(const uint8_t *code, uint32_t left, uint32_t at, uint32_t *target)
 {
+    if (left < 4)
+        return 0;
     uint32_t a = nrt_get16(code);
     uint32_t b = nrt_get16(code + 2);
     uint32_t s = a >> 10 & 1u;
@@ -25,11 +14,11 @@ int nrt_thumb_call(const uint8_t *code, uint32_t at, uint32_t *target)
         return 0;
     uint32_t i1 = (b >> 13 & 1u) ^ s ^ 1u;
     uint32_t i2 = (b >> 11 & 1u) ^ s ^ 1u;
-    *target = at + 4 + extend(s << 24 | i1 << 23 | i2 << 22 | (a & 0x3FFu) << 12 | (b & 0x7FFu) << 1, 25);
-    return 1;
+    *target = at + 4 + nrt_extend(s << 24 | i1 << 23 | i2 << 22 | (a & 0x3FFu) << 12 | (b & 0x7FFu) << 1, 25);
+    return 4;
 }
 
-void nrt_thumb_aim(const uint8_t *code, uint32_t at, uint32_t target, uint8_t *out)
+static void aim(const uint8_t *code, uint32_t at, uint32_t target, uint8_t *out)
 {
     uint32_t o = target - at - 4;
     uint32_t s = o >> 31;
@@ -42,18 +31,9 @@ void nrt_thumb_aim(const uint8_t *code, uint32_t at, uint32_t target, uint8_t *o
 static int moved(const struct nrt_predictor *p, uint32_t target, uint32_t origin, uint32_t *offset)
 {
     uint32_t now;
-    if (target >= p->map.old_size)
+    if (!nrt_moved(p, target, &now))
         return 0;
-    (void)nrt_map_to(&p->map, target, &now);
     *offset = now - origin;
-    return 1;
-}
-
-static int done(struct nrt_guess *out, uint32_t kind, uint32_t length)
-{
-    out->kind = kind;
-    out->length = length;
-    out->key = 0;
     return 1;
 }
 
@@ -63,18 +43,18 @@ static int wide_branch(const struct nrt_predictor *p, uint32_t a, uint32_t b, ui
     uint32_t o = (a >> 10 & 1u) << 20 | (b >> 11 & 1u) << 19 | (b >> 13 & 1u) << 18 | (a & 0x3Fu) << 12 | (b & 0x7FFu) << 1;
     if ((a & 0xF800u) != 0xF000u || (b & 0xD000u) != 0x8000u || (a & 0x380u) == 0x380u)
         return 0;
-    if (!moved(p, from + 4 + extend(o, 21), at + 4, &o) || !fits(o, 21))
+    if (!moved(p, from + 4 + nrt_extend(o, 21), at + 4, &o) || !nrt_fits(o, 21))
         return 0;
     nrt_put16(out->byte, (a & 0xFBC0u) | (o >> 20 & 1u) << 10 | (o >> 12 & 0x3Fu));
     nrt_put16(out->byte + 2, (b & 0xD000u) | (o >> 19 & 1u) << 11 | (o >> 18 & 1u) << 13 | (o >> 1 & 0x7FFu));
-    return done(out, NRT_JUMP, 4);
+    return nrt_guessed(out, NRT_JUMP, 4);
 }
 
 /* LDR.W from a literal */
 static int wide_load(const struct nrt_predictor *p, uint32_t a, uint32_t b, uint32_t from, uint32_t at, struct nrt_guess *out)
 {
     uint32_t o = (a & 0x80u) != 0 ? b & 0xFFFu : 0u - (b & 0xFFFu);
-    if ((a & 0xFF7Fu) != 0xF85Fu || !moved(p, ((from + 4) & ~3u) + o, (at + 4) & ~3u, &o) || !fits(o, 13))
+    if ((a & 0xFF7Fu) != 0xF85Fu || !moved(p, ((from + 4) & ~3u) + o, (at + 4) & ~3u, &o) || !nrt_fits(o, 13))
         return 0;
     uint32_t down = o >> 31;
     o = down != 0 ? 0u - o : o;
@@ -82,7 +62,7 @@ static int wide_load(const struct nrt_predictor *p, uint32_t a, uint32_t b, uint
         return 0;
     nrt_put16(out->byte, (a & ~0x80u) | (down ^ 1u) << 7);
     nrt_put16(out->byte + 2, (b & 0xF000u) | o);
-    return done(out, NRT_LOAD, 4);
+    return nrt_guessed(out, NRT_LOAD, 4);
 }
 
 /* LDR from a literal, ADR */
@@ -92,7 +72,7 @@ static int load(const struct nrt_predictor *p, uint32_t a, uint32_t from, uint32
     if (!moved(p, ((from + 4) & ~3u) + (a & 255u) * 4u, (at + 4) & ~3u, &o) || o >= 1024 || (o & 3u) != 0)
         return 0;
     nrt_put16(out->byte, (a & 0xFF00u) | o >> 2);
-    return done(out, NRT_LOAD, 2);
+    return nrt_guessed(out, NRT_LOAD, 2);
 }
 
 /* B (11 bits), B<cond> (8 bits) */
@@ -102,10 +82,10 @@ static int branch(const struct nrt_predictor *p, uint32_t a, uint32_t from, uint
     uint32_t bits = plain ? 11u : 8u;
     uint32_t field = (1u << bits) - 1u;
     uint32_t o;
-    if (!moved(p, from + 4 + extend((a & field) << 1, bits + 1), at + 4, &o) || !fits(o, bits + 1))
+    if (!moved(p, from + 4 + nrt_extend((a & field) << 1, bits + 1), at + 4, &o) || !nrt_fits(o, bits + 1))
         return 0;
     nrt_put16(out->byte, (a & (0xFFFFu ^ field)) | (o >> 1 & field));
-    return done(out, plain ? NRT_JUMP : NRT_BRANCH, 2);
+    return nrt_guessed(out, plain ? NRT_JUMP : NRT_BRANCH, 2);
 }
 
 /* CBZ, CBNZ */
@@ -115,23 +95,24 @@ static int test(const struct nrt_predictor *p, uint32_t a, uint32_t from, uint32
     if (!moved(p, from + 4 + o, at + 4, &o) || o >= 128)
         return 0;
     nrt_put16(out->byte, (a & 0xFD07u) | (o >> 6 & 1u) << 9 | (o >> 1 & 31u) << 3);
-    return done(out, NRT_TEST, 2);
+    return nrt_guessed(out, NRT_TEST, 2);
 }
 
-int nrt_thumb_short(const struct nrt_predictor *p, const uint8_t *old, uint32_t from, uint32_t at, uint32_t left,
-                    struct nrt_guess *out)
+static int late(const struct nrt_predictor *p, const struct nrt_site *s, struct nrt_guess *out)
 {
-    uint32_t a = nrt_get16(old);
-    if (left >= 4) {
-        uint32_t b = nrt_get16(old + 2);
-        if (wide_branch(p, a, b, from, at, out) || wide_load(p, a, b, from, at, out))
+    uint32_t a = nrt_get16(s->old);
+    if (s->left >= 4) {
+        uint32_t b = nrt_get16(s->old + 2);
+        if (wide_branch(p, a, b, s->from, s->at, out) || wide_load(p, a, b, s->from, s->at, out))
             return 1;
     }
     if ((a & 0xF800u) == 0x4800u || (a & 0xF800u) == 0xA000u)
-        return load(p, a, from, at, out);
+        return load(p, a, s->from, s->at, out);
     if ((a & 0xF800u) == 0xE000u || ((a & 0xF000u) == 0xD000u && (a & 0xF00u) < 0xE00u))
-        return branch(p, a, from, at, out);
+        return branch(p, a, s->from, s->at, out);
     if ((a & 0xF500u) == 0xB100u)
-        return test(p, a, from, at, out);
+        return test(p, a, s->from, s->at, out);
     return 0;
 }
+
+const struct nrt_tongue nrt_thumb = {2, 1, 0, call, aim, NULL, late, NULL, NULL};

@@ -21,7 +21,6 @@
 #define MAX_PROFILE 2u
 #define MORE_CODERS
 #endif
-#define MAX_ISA 2u
 
 #define ALIGN 8u
 #define ALIGNED(n) (((n) + (ALIGN - 1u)) & ~(uint32_t)(ALIGN - 1u))
@@ -102,6 +101,14 @@ static int read_mode(const struct nrt_layout *l, uint32_t flags, struct nrt_head
     return (h->resume && (!whole || (flags & FLAG_JOINT) != 0 || !l->resume)) || (h->hybrid && (!whole || h->flow)) ? NRT_E_FORMAT : NRT_OK;
 }
 
+/* The instruction set is linked here, or none is asked for; sections are profile 3's. */
+static int isa_fits(const struct nrt_header *h)
+{
+    if (h->profile < NRT_PROFILE_SMALL || (h->sections != 0 && h->profile != NRT_PROFILE_LARGE))
+        return h->isa == NRT_ISA_NONE && h->sections == 0;
+    return h->isa == NRT_ISA_NONE || nrt_tongue(h->isa) != NULL;
+}
+
 /* Magic, profile, flags, address, sizes, CRC, group: everything before the order. */
 static int read_fixed(const struct nrt_layout *l, struct nrt_reader *r, struct nrt_header *h, uint32_t *flags)
 {
@@ -113,9 +120,10 @@ static int read_fixed(const struct nrt_layout *l, struct nrt_reader *r, struct n
     if (memcmp(b, "NRU\1", 4) != 0)
         return NRT_E_FORMAT;
     h->profile = b[4] & 0x0Fu;
-    h->isa = b[4] >> 4;
+    h->isa = b[4] >> 4 & 7u;
+    h->sections = b[4] >> 7;
     *flags = b[5];
-    if (h->profile > MAX_PROFILE || h->isa > (h->profile < NRT_PROFILE_SMALL ? 0 : MAX_ISA))
+    if (h->profile > MAX_PROFILE || !isa_fits(h))
         return NRT_E_FORMAT;
     if ((rc = read_mode(l, *flags, h)) < 0 || ((*flags & FLAG_ADDRESS) != 0 && (rc = nrt_reader_varint(r, &h->address)) < 0))
         return rc;

@@ -24,6 +24,7 @@ struct nrt_header {
     uint32_t profile;      /* 0 raw, 1 simple, 2 small, 3 large */
     uint32_t isa;          /* whose instructions are predicted; 0: none, bytes */
     uint32_t address;      /* where the first byte of the image is mapped, 0 where nobody needs to know */
+    uint32_t sections;     /* 1: the control table lists sections (profile 3) */
     uint32_t apart;        /* 1: made for an old image that stays whole elsewhere; never rewritten in place */
     uint32_t flow;         /* 1: the model goes on from the first frame to the last; never where old bytes go away */
     uint32_t old_size;     /* 0: a full image */

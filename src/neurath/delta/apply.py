@@ -208,7 +208,9 @@ def map_of(head: Head) -> oracle.Map:
     map_ = oracle.Map(head.old_size, head.address, head.isa, [])
     if head.segments:
         range_ = Range(head.control)
-        values, map_.shifts, map_.also = oracle.table(oracle.Model(range_.bit, map_), head.segments)
+        model = oracle.Model(range_.bit, map_)
+        values, map_.shifts, map_.also = oracle.table(model, head.segments)
+        map_.sections = oracle.sections(model) if head.sections else []
         range_.close()
         map_.segments = segments(values, head)
     return map_

@@ -13,6 +13,7 @@ from neurath.delta.encoder import Encoder, Hints
 from neurath.delta.format import IRREGULAR, LARGE, RAW, SIMPLE, SMALL, Head, Kind, most_segments, pack
 from neurath.delta.match import COST_SEGMENT, Exact, Matcher, Segment, Suffix, worth
 from neurath.delta.plan import SLIDES, Plan, changed_units, plan
+from neurath.delta.sight import Sight
 from neurath.errors import NeurathError, NothingToDo, RefusedError
 from neurath.flash.geometry import Layout
 
@@ -175,14 +176,14 @@ def _matched(pair: Pair, wish: Wish) -> tuple[list[Segment], Hints]:
         return [], hints
     if wish.profile not in (SMALL, LARGE):
         return (Exact(matcher) if wish.profile == RAW else matcher).match(pair.old, pair.new), hints
-    hints = insight.look(pair.old)
+    found = matcher.match(pair.old, pair.new)
+    hints = insight.chosen(pair.old, pair.new, found)
     if wish.address is not None:
         hints = replace(hints, address=wish.address)
-    found = matcher.match(pair.old, pair.new)
     for _ in range(wish.passes - 1 if hints.isa else 0):
-        encoder = Encoder(pair.old, pair.new, found, hints)
-        found = matcher.match(encoder.normal(is_old=True), encoder.normal(is_old=False))
-    return found, replace(hints, shifts=insight.shifts(pair.old, pair.new, found, hints) if hints.isa else ())
+        seen = Sight(pair.old, pair.new, found, hints)
+        found = matcher.match(seen.normal(is_old=True), seen.normal(is_old=False))
+    return found, insight.grown(pair.old, pair.new, found, hints)
 
 
 def _best(pair: Pair, segments: Sequence[Segment], profile: int, room: int) -> list[Segment]:
@@ -238,6 +239,7 @@ def _assembled(pair: Pair, layout: Layout, wish: Wish, planned: Plan, hints: Hin
         segments=len(segments),
         control=(encoder.control() if segments else b"") if encoder else code.control(wish.profile, segments),
         isa=hints.isa,
+        sections=wish.profile == LARGE and bool(hints.sections),
         address=hints.address,
         apart=wish.apart,
         joint=planned.joint,

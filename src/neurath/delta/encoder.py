@@ -20,12 +20,13 @@ GRAIN = 64
 class Hints:
     """What the encoder was told or found out about the two images: instruction set, where the image is mapped, the address
     another part of it counts from (0: none), and how ranges of words grew, as (from, by) with by modulo 2^32; the last
-    range ends the list."""
+    range ends the list. `sections` as delta.elf names them, for the large profile."""
 
     isa: int = 0
     address: int = 0
     also: int = 0
     shifts: tuple[tuple[int, int], ...] = ()
+    sections: tuple[tuple[int, int, int, int, int], ...] = ()
 
 
 @dataclass(slots=True)
@@ -40,30 +41,28 @@ class Spent:
     literal: int = 0
 
 
-class Encoder:
-    """Holds both images and the map of their segments while groups are coded."""
+class Task:
+    """struct nrt_task over these values, and what keeps it alive."""
 
     def __init__(self, old: bytes, new: bytes, segments: Sequence[Segment], hints: Hints, model: Model = "small") -> None:
-        self.large = model == "large"
-        self._old, self._new = _core.ffi.from_buffer(old), _core.ffi.from_buffer(new)
-        self._segments = _core.ffi.new(
-            "uint32_t[]", [v & 0xFFFFFFFF for s in segments for v in (s.at, s.source, s.length)] or [0]
-        )
-        self._shifts = _core.ffi.new("uint32_t[]", [v for pair in hints.shifts for v in pair] or [0])
-        self._spent = _core.ffi.new("struct nrt_spent *")
-        self._sizes = (len(old), len(new))
-        self._count = len(segments) + len(hints.shifts)
-        task = _core.ffi.new(
+        before, after = _core.ffi.from_buffer(old), _core.ffi.from_buffer(new)
+        table = _core.ffi.new("uint32_t[]", [v & 0xFFFFFFFF for s in segments for v in (s.at, s.source, s.length)] or [0])
+        shifts = _core.ffi.new("uint32_t[]", [v for pair in hints.shifts for v in pair] or [0])
+        sections = _core.ffi.new("uint32_t[]", [v for one in hints.sections for v in one] or [0])
+        self._held = (before, after, table, shifts, sections)
+        self.raw = _core.ffi.new(
             "struct nrt_task *",
             {
-                "old_image": _core.ffi.cast("uint8_t *", self._old),
-                "new_image": _core.ffi.cast("uint8_t *", self._new),
-                "segments": self._segments,
-                "shifts": self._shifts,
+                "old_image": _core.ffi.cast("uint8_t *", before),
+                "new_image": _core.ffi.cast("uint8_t *", after),
+                "segments": table,
+                "shifts": shifts,
+                "sections": sections,
                 "old_size": len(old),
                 "new_size": len(new),
                 "n_segments": len(segments),
                 "n_shifts": len(hints.shifts),
+                "n_sections": len(hints.sections),
                 "isa": hints.isa,
                 "address": hints.address,
                 "also": hints.also,
@@ -71,7 +70,17 @@ class Encoder:
                 "flow": model == "flow",
             },
         )
-        state = _core.lib.nrt_encoder_open(task)
+
+
+class Encoder:
+    """Holds both images and the map of their segments while groups are coded."""
+
+    def __init__(self, old: bytes, new: bytes, segments: Sequence[Segment], hints: Hints, model: Model = "small") -> None:
+        self.large = model == "large"
+        self._task = Task(old, new, segments, hints, model)
+        self._spent = _core.ffi.new("struct nrt_spent *")
+        self._count = len(segments) + len(hints.shifts) + 2 * len(hints.sections)
+        state = _core.lib.nrt_encoder_open(self._task.raw)
         if state == _core.ffi.NULL:
             raise MemoryError
         self._state = _core.ffi.gc(state, _core.lib.nrt_encoder_close)
@@ -93,13 +102,6 @@ class Encoder:
         marks = _core.ffi.NULL if gone is None else _core.ffi.from_buffer(gone)
         used = _core.lib.nrt_encoder_group(self._state, start, end, _core.ffi.cast("uint8_t *", marks), out, room, self._spent)
         return _taken(out, used)
-
-    def normal(self, *, is_old: bool) -> bytes:
-        """One of the images with what names a place rewritten so that equal code looks equal wherever it stands."""
-        size = self._sizes[0] if is_old else self._sizes[1]
-        out = _core.ffi.new("uint8_t[]", max(1, size))
-        _core.lib.nrt_encoder_normal(self._state, is_old, out)
-        return bytes(_core.ffi.buffer(out, size))
 
     @property
     def spent(self) -> Spent:

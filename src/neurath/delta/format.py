@@ -14,12 +14,14 @@ from neurath.errors import DataError
 MAGIC = b"NRU\x01"
 RAW, SIMPLE, SMALL, LARGE = 0, 1, 2, 3
 PROFILES = {RAW: "raw", SIMPLE: "simple", SMALL: "small", LARGE: "large"}
-MAX_ISA = 2
+MAX_ISA = 5
 MAX_SEGMENTS, MAX_SAVES, MAX_ORDER = 512, 64, 4096
 MAX_JOINT = 6
 #: Of profile 3.
 LARGE_SEGMENTS = 4096
 _ADDRESS, _SAVES, _APART, _JOINT, _FLOW, _RESUME, _HYBRID, _SLIDE = (1 << bit for bit in range(8))
+#: Of the byte that names profile and instruction set: the control table lists sections.
+_SECTIONS = 0x80
 #: Unit shift of a memory map whose sectors are of several sizes.
 IRREGULAR = 7
 
@@ -43,7 +45,7 @@ class Head:
     `group << unit_shift` long, or it is IRREGULAR; `apart` says that old bytes never go away (not in place); `joint`
     units in plan order are committed at once; `flow`: the model goes on from the first frame to the last; `resume`: rewritten
     from RAM, without scratch; `hybrid`: made for what a cut left (docs/spec/rescue.md), `base` is the tag of that;
-    `slide`: each unit is decoded before the one ahead of it is committed.
+    `slide`: each unit is decoded before the one ahead of it is committed; `sections`: the control table lists them.
     """
 
     profile: int
@@ -65,6 +67,7 @@ class Head:
     resume: bool = False
     hybrid: bool = False
     slide: bool = False
+    sections: bool = False
 
     @property
     def kind(self) -> Kind:
@@ -86,7 +89,7 @@ def pack(head: Head, frames: Sequence[bytes]) -> bytes:
     flags = (_ADDRESS if head.address else 0) | (_SAVES if head.saves else 0) | (_APART if head.apart else 0)
     flags |= (_JOINT if head.joint > 1 else 0) | (_FLOW if head.flow else 0)
     flags |= (_RESUME if head.resume else 0) | (_HYBRID if head.hybrid else 0) | (_SLIDE if head.slide else 0)
-    out = [MAGIC, bytes((head.isa << 4 | head.profile, flags))]
+    out = [MAGIC, bytes((_SECTIONS * head.sections | head.isa << 4 | head.profile, flags))]
     if head.address:
         out.append(varint(head.address))
     out += [varint(head.old_size), varint(head.new_size)]
@@ -198,7 +201,8 @@ def parse(data: bytes) -> tuple[Head, list[bytes]]:
     kind, flags = r.take(2)
     if (
         kind & 0x0F not in PROFILES
-        or kind >> 4 > (MAX_ISA if kind & 0x0F >= SMALL else 0)
+        or (kind >> 4 & 7) > (MAX_ISA if kind & 0x0F >= SMALL else 0)
+        or (kind & _SECTIONS and kind & 0x0F != LARGE)
         or (flags & _RESUME and flags & (_SAVES | _APART | _JOINT))
         or (flags & _HYBRID and flags & (_SAVES | _APART | _FLOW))
         or (flags & _SLIDE and flags & (_SAVES | _APART | _JOINT | _RESUME | _HYBRID))
@@ -234,10 +238,11 @@ def parse(data: bytes) -> tuple[Head, list[bytes]]:
         segments=count,
         control=control,
         saves=saves,
-        isa=kind >> 4,
+        isa=kind >> 4 & 7,
         address=address,
         apart=bool(flags & _APART),
         joint=joint,
+        sections=bool(kind & _SECTIONS),
         flow=bool(flags & _FLOW),
         resume=bool(flags & _RESUME),
         hybrid=bool(flags & _HYBRID),

@@ -8,18 +8,22 @@ import struct
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
+from neurath.delta import elf, sight
 from neurath.delta.encoder import Hints
 from neurath.delta.match import Segment
 
-NONE, THUMB, ARM = 0, 1, 2
-ISAS = {NONE: "none", THUMB: "thumb", ARM: "arm"}
+NONE, THUMB, ARM, A64, RV32, X86 = range(6)
+ISAS = {NONE: "none", THUMB: "thumb", ARM: "arm", A64: "aarch64", RV32: "rv32", X86: "x86-64"}
 #: An image is mapped at a multiple of this.
 ALIGNMENT = 512
 #: Calls that land on the start of a function, below which no instruction set is believed.
 BELIEVED = 12
 #: And for an address that need not be a multiple of anything.
 SURE = 150
+#: Bytes that are looked at for calls, addresses and strings.
+SAMPLE = 4 << 20
 #: Words looked at when the base address is voted for.
 VOTERS, FINE_VOTERS = 20000, 1500
 #: Text between zeros.
@@ -27,29 +31,55 @@ STRING = re.compile(rb"\0[\x20-\x7e]{5,}\0")
 #: In bits: one more entry in the list of shifts, and a word predicted wrongly.
 COST_SHIFT, COST_WORD = 24.0, 14.0
 MAX_SHIFTS = 64
+#: Bytes of a section in the control table.
+COST_SECTION = 4
 #: Smaller values are too common to say anything, larger ones are rather code; words grow by less than GROWTH.
-SMALLEST, LARGEST, GROWTH = 0x200, {THUMB: 0x40000000, ARM: 0xE0000000}, 1 << 17
+SMALLEST, LARGEST, GROWTH = 0x200, {THUMB: 0x40000000}, 1 << 17
+#: Of the other instruction sets.
+HIGHEST = 0xE0000000
 
 
 def look(old: bytes) -> Hints:
-    """Instruction set and address of an image, without shifts."""
-    halves, words = _halves(old), _words(old)
-    thumb, arm = _thumb_starts(halves), _arm_starts(words)
-    votes = {THUMB: _thumb_calls(halves, thumb), ARM: _arm_calls(words, arm)}
-    isa = max(votes, key=lambda k: votes[k])
-    if votes[isa] < BELIEVED:
-        return Hints()
-    strings = {found.start() + 1 for found in STRING.finditer(old)}
-    address = _address(words, thumb if isa == THUMB else arm, strings, odd=isa == THUMB)
-    return Hints(isa, address, _also(words, strings, (address, address + len(old)), LARGEST[isa]))
+    """Instruction set and address of an image, without shifts: the one that most calls to functions speak for."""
+    found = candidates(old)
+    return found[0] if found else Hints()
+
+
+def candidates(old: bytes, believed: int = BELIEVED) -> list[Hints]:
+    """Instruction sets that so many calls to functions speak for, the likeliest first, each with the address it would be
+    mapped at."""
+    sample = old[:SAMPLE]
+    begins = {isa: sight.starts(isa, sample) for isa in ISAS if isa}
+    votes = {isa: sight.calls(isa, sample, places) for isa, places in begins.items()}
+    likely = sorted((isa for isa in votes if votes[isa] >= believed), key=lambda isa: (-votes[isa], isa))
+    likely = [isa for isa in likely if 8 * votes[isa] >= votes[likely[0]]]
+    if not likely:
+        return []
+    words = _words(sample)
+    strings = {found.start() + 1 for found in STRING.finditer(sample)}
+    return [_mapped(isa, words, set(begins[isa]), strings, len(old)) for isa in likely]
+
+
+def _mapped(isa: int, words: Sequence[int], begins: set[int], strings: set[int], size: int) -> Hints:
+    address = _address(words, begins, strings, odd=isa == THUMB)
+    return Hints(isa, address, _also(words, strings, (address, address + size), LARGEST.get(isa, HIGHEST)))
+
+
+def chosen(old: bytes, new: bytes, found: Sequence[Segment]) -> Hints:
+    """The candidate by which fewest bytes of the copies are mispredicted, tried with the decoder's own prediction: files in
+    ELF by their sections too, and where no calls speak for one, each instruction set."""
+    tried = [Hints(), *(candidates(old) or candidates(old, 0))]
+    for isa in dict.fromkeys((None, *(h.isa for h in tried if h.isa in (THUMB, ARM)))):
+        named, sections, moved = elf.sections(old, new, isa)
+        if named and (isa is None or elf.is_arm(old)):
+            tried.append(Hints(named, 0, 0, moved, sections))
+    if len(tried) == 1:
+        return tried[0]
+    return min(tried, key=lambda hints: sight.Sight(old, new, found, hints).missed() + COST_SECTION * len(hints.sections))
 
 
 def _words(image: bytes) -> array[int]:
     return _as("I", image[: len(image) // 4 * 4])
-
-
-def _halves(image: bytes) -> array[int]:
-    return _as("H", image[: len(image) // 2 * 2])
 
 
 def _as(code: str, data: bytes) -> array[int]:
@@ -57,33 +87,6 @@ def _as(code: str, data: bytes) -> array[int]:
     if struct.pack("=H", 1) != struct.pack("<H", 1):
         out.byteswap()
     return out
-
-
-def _thumb_starts(halves: Sequence[int]) -> set[int]:
-    """Offsets where a function seems to begin: PUSH with LR."""
-    return {2 * i for i, h in enumerate(halves) if h & 0xFF00 == 0xB500 or h == 0xE92D}
-
-
-def _arm_starts(words: Sequence[int]) -> set[int]:
-    return {4 * i for i, w in enumerate(words) if w & 0xFFFF4000 == 0xE92D4000}
-
-
-def _thumb_calls(halves: Sequence[int], starts: set[int]) -> int:
-    count = 0
-    for i, a in enumerate(halves[:-1]):
-        if a & 0xF800 == 0xF000 and (b := halves[i + 1]) & 0xD000 == 0xD000:
-            s = a >> 10 & 1
-            offset = s << 24 | (~(b >> 13 ^ s) & 1) << 23 | (~(b >> 11 ^ s) & 1) << 22 | (a & 0x3FF) << 12 | (b & 0x7FF) << 1
-            count += 2 * i + 4 + offset - (s << 25) in starts
-    return count
-
-
-def _arm_calls(words: Sequence[int], starts: set[int]) -> int:
-    return sum(
-        4 * i + 8 + 4 * ((w & 0xFFFFFF ^ 0x800000) - 0x800000) in starts
-        for i, w in enumerate(words)
-        if w & 0x0F000000 == 0x0B000000 and w >> 28 != 15
-    )
 
 
 def _address(words: Sequence[int], starts: set[int], strings: set[int], *, odd: bool) -> int:
@@ -125,6 +128,13 @@ def _votes(pointers: Sequence[int], starts: set[int], alignment: int = ALIGNMENT
 # ---- words that grew ---------------------------------------------------------------------------------------------------
 
 
+def grown(old: bytes, new: bytes, segments: Sequence[Segment], hints: Hints) -> Hints:
+    """The hints with the list of shifts; what sections say of memory without bytes stays."""
+    if not hints.isa or hints.shifts:
+        return hints
+    return replace(hints, shifts=shifts(old, new, segments, hints))
+
+
 def shifts(old: bytes, new: bytes, segments: Sequence[Segment], hints: Hints) -> tuple[tuple[int, int], ...]:
     """Ranges of word values outside the image and how much they grew (modulo 2^32), the cheapest list that explains the
     aligned words of all copies."""
@@ -146,7 +156,7 @@ def shifts(old: bytes, new: bytes, segments: Sequence[Segment], hints: Hints) ->
 
 
 def _pairs(old: bytes, new: bytes, segments: Sequence[Segment], hints: Hints) -> Iterator[tuple[int, int]]:
-    bases, largest = {hints.address, hints.also or hints.address}, LARGEST[hints.isa]
+    bases, largest = {hints.address, hints.also or hints.address}, LARGEST.get(hints.isa, HIGHEST)
     for s in segments:
         at = -(-s.at // 4) * 4
         count = (s.end - at) // 4

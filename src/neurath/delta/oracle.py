@@ -15,8 +15,10 @@ _SQUASHED = [min(65535, int(65536 / (1 + 2 ** (-i / 8)) + 0.5)) for i in range(1
 _FRACTION = [int(256 * math.log2(1 + i / 64) + 0.5) for i in range(64)]
 _TRUST = (0, 110, 150, 180, 200, 215, 228, 240)
 _RATE = (128, 85, 60, 44, 34, 28, 24, 22)
-_CLASS = (0, 1, 2, 3, 3, 2, 4, 2, 5, 6, 6, 6, 6, 5, 7, 0)
+_CLASS = (0, 1, 2, 3, 3, 2, 4, 2, 5, 6, 6, 6, 6, 5, 7, 7)
 FLAGS, POOL, CACHE = 128, 512, 64
+#: Old bytes that are looked at.
+AHEAD = 24
 WINDOW = 6144
 
 
@@ -112,6 +114,8 @@ class Field:
     data: bytes = b""
     kind: int = 0
     key: int = 0
+    isa: int = 0
+    lift: int = 0
 
 
 @dataclass(slots=True)
@@ -125,6 +129,7 @@ class Map:
     shifts: list[tuple[int, int]] = field(default_factory=list)
     also: int = 0
     here: Segment | None = None
+    sections: list[tuple[int, int, int, int, int]] = field(default_factory=list)
 
     def to(self, old: int) -> tuple[int, bool]:
         """The new offset (modulo 2^32), and whether a copy covers the old one."""
@@ -213,7 +218,7 @@ class Model:
         """`part` are the bounds of the copy in the old image: nothing beyond them is looked at."""
         start, end = part
         if not self.field.data:
-            self.field = self.predictor.predict(old[source : min(end, source + 8)], source, at)
+            self.field = self.predictor.predict(old[source : min(end, source + AHEAD)], source, at)
             self.field_at, self.fresh = at, bytearray()
         guessed, odd = bool(self.field.data), at & 1
         kind, done = self.field.kind if guessed else 0, len(self.fresh)
@@ -288,6 +293,7 @@ class Model:
     def go_on(self, code: Bit) -> None:
         """Section 8.7: the next group, with what was learned."""
         self.code, self.map.here, self.field = code, None, Field()
+        self.predictor.uppers.clear()
 
     def group(self, old: bytes, start: int, end: int) -> Iterator[int]:
         """The bytes of one group."""
@@ -373,3 +379,20 @@ def table(model: Model, count: int) -> tuple[list[int], list[tuple[int, int]], i
         by = model.number(6)
         shifts.append((start, (-(by >> 1) - 1 if by & 1 else by >> 1) & M32))
     return values, shifts, model.number(7)
+
+
+def sections(model: Model) -> list[tuple[int, int, int, int, int]]:
+    """Section 11.7: what follows the control table of profile 3."""
+    out: list[tuple[int, int, int, int, int]] = []
+    start = lift = at = lift_now = 0
+    for _ in range(model.number(8)):
+        step, kind = model.number(8), model.number(9)
+        grew, by, more = (-(z >> 1) - 1 if z & 1 else z >> 1 for z in (model.number(8), model.number(9), model.number(9)))
+        start, at = start + step, at + step + grew & M32
+        lift, lift_now = lift + by & M32, lift_now + by + more & M32
+        if start > model.map.old_size or kind % 16 > 10 or kind > 31:
+            raise ValueError("a section is impossible")
+        out.append((start, lift, at, lift_now, kind))
+    if len(out) > 48:
+        raise ValueError("there are too many sections")
+    return out

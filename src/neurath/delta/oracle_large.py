@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from neurath.delta.oracle import _CLASS, _TRUST, M32, Bit, Field, Map, Model, _over, _squash, _stretch, _within, hashed
+from neurath.delta.oracle import _CLASS, _TRUST, AHEAD, M32, Bit, Field, Map, Model, _over, _squash, _stretch, _within, hashed
 
 POOL, FLAGS, PAST, HEADS, CACHE = 0x98000, 0x8000, 0x80000, 0x10000, 1024
 TAUGHT = 1 << 19
@@ -94,6 +94,7 @@ class LargeModel(Model):
 
     def goes_on(self, code: Bit) -> None:
         self.code, self.map.here, self.field = code, None, Field()
+        self.predictor.uppers.clear()
 
     # ---- bytes
 
@@ -188,7 +189,7 @@ class LargeModel(Model):
     def copied(self, old: bytes, at: int, source: int, part: tuple[int, int]) -> int:
         start, end = part
         if not self.field.data:
-            self.field = self.predictor.predict(old[source : min(end, source + 8)], source, at)
+            self.field = self.predictor.predict(old[source : min(end, source + AHEAD)], source, at)
             self.field_at, self.fresh = at, bytearray()
         guessed, odd = bool(self.field.data), at & 1
         kind, done = self.field.kind if guessed else 0, len(self.fresh)
