@@ -41,6 +41,7 @@ struct nrt_whole {
     const uint8_t *image;
     uint32_t size;
     uint32_t group;
+    uint32_t window;
     uint32_t at;                /* the next group begins here */
     uint32_t last;
     struct nrt_small *model;
@@ -176,7 +177,7 @@ static void find_ways(struct nrt_whole *w, uint32_t start, uint32_t end)
         if (at + 2 > w->size)
             continue;
         uint32_t *head = &w->head[pair_at(w, at)];
-        for (uint32_t p = *head; p != NOWHERE && at - p <= NRT_WINDOW && tried < CHAIN && longest < most; p = w->next[p], tried++) {
+        for (uint32_t p = *head; p != NOWHERE && at - p <= w->window && tried < CHAIN && longest < most; p = w->next[p], tried++) {
             uint32_t n = longest > 1 && w->image[p + longest] != w->image[at + longest] ? 0 : offer(w, start, i, at - p, longest, most);
             longest = n > longest ? n : longest;
         }
@@ -234,7 +235,7 @@ static void code_copy(struct nrt_whole *w, struct scale *s, uint32_t at)
 {
     uint32_t distance = w->distance[at];
     uint32_t len = w->copy[at];
-    w->count.far[class_of(half_of(distance, w->model->diagonal))]++;
+    w->count.far[class_of(half_of(distance, w->model->back))]++;
     w->count.len[class_of(len - 1)]++;
     (void)nrt_small_back(w->model, &s->bits, &distance, &len);
     for (uint32_t i = 0; i < w->copy[at]; i++)
@@ -305,7 +306,7 @@ void nrt_whole_close(struct nrt_whole *w)
     free(w);
 }
 
-struct nrt_whole *nrt_whole_open(const uint8_t *image, uint32_t size, uint32_t group)
+struct nrt_whole *nrt_whole_open(const uint8_t *image, uint32_t size, uint32_t group, uint32_t window)
 {
     struct nrt_whole *w = calloc(1, sizeof *w);
     if (w == NULL)
@@ -313,6 +314,7 @@ struct nrt_whole *nrt_whole_open(const uint8_t *image, uint32_t size, uint32_t g
     w->image = image;
     w->size = size;
     w->group = group;
+    w->window = window;
     w->model = calloc(1, sizeof *w->model);
     w->steps = calloc(group + 1u, sizeof *w->steps);
     w->literal = calloc(size, sizeof *w->literal);

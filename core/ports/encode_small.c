@@ -17,6 +17,7 @@
 #define HERE_COST 16
 #define GAP_GAIN_LARGE 8    /* in profile 3, whose literals cost less */
 #define FAR_COST_LARGE 44
+#define BACK_COST 16        /* half bits of a copy of what was made before, its numbers' low bits left out */
 #define LAZY 8              /* how much better the next place must be */
 #define PRIME_FROM 40       /* literals from which a group may be primed */
 
@@ -34,6 +35,13 @@ struct nrt_encoder {
     const uint8_t *gone;
     struct nrt_spent *spent;
     int begun;              /* a group was coded */
+    uint8_t *made;          /* new bytes in the order they are made */
+    uint32_t *made_head;    /* first place in it of each hash, and the next ones */
+    uint32_t *made_next;
+    uint32_t indexed;       /* places that are in there */
+    uint32_t lag;           /* new offset minus place, in this group */
+    uint32_t next_place;    /* where the next group begins in it */
+    uint32_t floor;         /* and what may be copied from */
 };
 
 /* A writer that also counts what it writes. */
@@ -141,6 +149,9 @@ void nrt_encoder_close(struct nrt_encoder *e)
     free(e->by_old);
     free(e->head);
     free(e->next);
+    free(e->made);
+    free(e->made_head);
+    free(e->made_next);
     free(e);
 }
 
@@ -163,10 +174,14 @@ struct nrt_encoder *nrt_encoder_open(const struct nrt_task *task)
     e->by_old = calloc(task->n_segments + 1u, sizeof *e->by_old);
     e->head = calloc(HEADS, sizeof *e->head);
     e->next = calloc(task->old_size + 1u, sizeof *e->next);
-    if (e->model == NULL || e->segments == NULL || e->by_old == NULL || e->head == NULL || e->next == NULL) {
+    e->made = calloc(task->new_size + 4u, 1);
+    e->made_head = malloc(HEADS * sizeof *e->made_head);
+    e->made_next = calloc(task->new_size + 1u, sizeof *e->made_next);
+    if (e->made == NULL || e->made_head == NULL || e->made_next == NULL || e->model == NULL || e->segments == NULL || e->by_old == NULL || e->head == NULL || e->next == NULL) {
         nrt_encoder_close(e);
         return NULL;
     }
+    memset(e->made_head, 0xFF, HEADS * sizeof *e->made_head);
     index_old(e);
     join_map(e);
     return e;
@@ -295,6 +310,69 @@ static int find_copy(const struct nrt_encoder *e, uint32_t at, uint32_t end, str
     return best;
 }
 
+/* ---- copies of what was made before ---------------------------------------------------------------------------------- */
+
+static uint32_t hash3(const uint8_t *p)
+{
+    return ((uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16) * 2654435761u >> 16;
+}
+
+/* Half bits that a copy from `distance` back gains; its length in *len. */
+static int worth_back(const struct nrt_encoder *e, uint32_t place, uint32_t distance, uint32_t room, uint32_t *len)
+{
+    uint32_t n = 0;
+    while (n < room && e->made[place + n] == e->made[place - distance + n])
+        n++;
+    *len = n;
+    int cost = BACK_COST + 2 * bits_of(n) + (distance == e->model->back ? 0 : 4 + 2 * bits_of(distance >> 1));
+    return (int)n * e->gap_gain - cost;
+}
+
+/* The best copy at new offset `at` that ends before `end`: what it gains, 0: none does. */
+static int find_back(struct nrt_encoder *e, uint32_t at, uint32_t end, uint32_t *distance, uint32_t *len)
+{
+    uint32_t place = at - e->lag;
+    uint32_t room = end - at;
+    uint32_t n;
+    int best = 0;
+    int tried = 0;
+    if (e->task.window == 0 || room < 2)
+        return 0;
+    for (; e->indexed < place; e->indexed++) {
+        uint32_t h = hash3(e->made + e->indexed);
+        e->made_next[e->indexed] = e->made_head[h];
+        e->made_head[h] = e->indexed;
+    }
+    if (e->model->back != 0 && e->model->back <= place - e->floor) {
+        best = worth_back(e, place, e->model->back, room, len);
+        *distance = e->model->back;
+    }
+    if (best < 0)
+        best = 0;
+    for (uint32_t p = room < 3 ? NOWHERE : e->made_head[hash3(e->made + place)]; p != NOWHERE && tried < CHAIN; p = e->made_next[p]) {
+        if (p >= place)
+            continue;   /* of another try at this group */
+        if (place - p > e->task.window || p < e->floor)
+            break;
+        tried++;
+        int gain = worth_back(e, place, place - p, room, &n);
+        if (gain > best) {
+            best = gain;
+            *len = n;
+            *distance = place - p;
+        }
+    }
+    return best;
+}
+
+static void copy_back(struct nrt_encoder *e, struct meter *w, uint32_t at, uint32_t distance, uint32_t len)
+{
+    uint32_t n = len;
+    (void)nrt_small_back(e->model, &w->writer.bits, &distance, &n);
+    for (uint32_t i = 0; i < len; i++)
+        nrt_small_remember(e->model, e->task.new_image[at + i]);
+}
+
 /* ---- a group --------------------------------------------------------------------------------------------------------- */
 
 static void account(struct meter *w, uint64_t *counts)
@@ -326,13 +404,24 @@ static void literals(struct nrt_encoder *e, struct meter *w, uint32_t at, uint32
     while (at < end) {
         struct nrt_segment s = {at, 0, 0};
         struct nrt_segment later;
-        int gain = e->task.old_size > 0 ? find_copy(e, at, end, &s) : 0;
-        if (gain > 0 && at + 1 < end && find_copy(e, at + 1, end, &later) > gain + LAZY)
+        uint32_t distance = 0;
+        uint32_t len = 0;
+        uint32_t next;
+        int far = e->task.old_size > 0 ? find_copy(e, at, end, &s) : 0;
+        int back = find_back(e, at, end, &distance, &len);
+        int gain = back > far ? back : far;
+        if (gain > 0 && at + 1 < end &&
+            (find_copy(e, at + 1, end, &later) > gain + LAZY || find_back(e, at + 1, end, &next, &next) > gain + LAZY))
             gain = 0;
         account(w, e->spent == NULL ? NULL : gain > 0 ? &e->spent->copies : &e->spent->literals);
         if (e->task.old_size > 0)
             (void)nrt_small_item(m, &w->writer.bits, at, gain > 0);
-        if (gain > 0) {
+        if (gain > 0 && e->task.window > 0)
+            (void)nrt_small_which(m, &w->writer.bits, back > far);
+        if (gain > 0 && back > far) {
+            copy_back(e, w, at, distance, len);
+            at += len;
+        } else if (gain > 0) {
             (void)nrt_small_far(m, &w->writer.bits, &s);
             account(w, e->spent == NULL ? NULL : &e->spent->flags);
             copy_bytes(e, w, &s, at, at + s.len);
@@ -453,11 +542,20 @@ static int64_t shorter(struct nrt_encoder *e, uint32_t start, uint32_t end, uint
     return used;
 }
 
+void nrt_encoder_unit(struct nrt_encoder *e)
+{
+    e->begun = 0;
+    e->floor = e->next_place;
+}
+
 int64_t nrt_encoder_group(struct nrt_encoder *e, uint32_t start, uint32_t end, const uint8_t *gone, uint8_t *out,
                           uint32_t cap, struct nrt_spent *spent)
 {
     e->gone = gone;
     e->spent = spent;
+    e->lag = start - e->next_place;
+    memcpy(e->made + e->next_place, e->task.new_image + start, end - start);
+    e->next_place += end - start;
     if (e->large == NULL && e->task.old_size > start && uncovered(e, start, end) > PRIME_FROM)
         return shorter(e, start, end, out, cap);
     return code_group(e, start, end, 0, out, cap);

@@ -22,6 +22,7 @@ struct nrt_task {
     uint32_t address;
     uint32_t large;         /* 1: profile 3 */
     uint32_t flow;          /* 1: profile 2 goes on from group to group */
+    uint32_t window;        /* then: bytes made last that copies may come from */
     uint32_t also;          /* address of another part of the image, 0: none */
     const uint32_t *sections;   /* n_sections times (from, lift, at, lift_now, kind): core/src/sections.h; profile 3 */
     uint32_t n_sections;
@@ -44,6 +45,8 @@ void nrt_encoder_close(struct nrt_encoder *e);
 int64_t nrt_encoder_control(struct nrt_encoder *e, uint8_t *out, uint32_t cap);
 /* Profile 3: the next group begins with a fresh model, taught the old bytes [from, stop). */
 void nrt_encoder_anew(struct nrt_encoder *e, uint32_t from, uint32_t stop);
+/* Profile 2 that goes on: the next group begins with a fresh model, and nothing was made before it. */
+void nrt_encoder_unit(struct nrt_encoder *e);
 /* One group, new bytes [start, end). `gone` has a byte for every 64 old bytes, not 0 where they cannot be read at this
  * position of the plan; NULL: all can. The frame's length, or -1. `spent` may be NULL; it is added to. */
 int64_t nrt_encoder_group(struct nrt_encoder *e, uint32_t start, uint32_t end, const uint8_t *gone, uint8_t *out,

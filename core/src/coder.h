@@ -94,7 +94,7 @@ struct nrt_segment {
 };
 
 #define NRT_UNPACK_CHUNK 256
-#define NRT_WINDOW 6144u   /* bytes a full image looks back */
+#define NRT_MAX_WINDOW 65535u   /* bytes copies look back */
 
 struct nrt_unpack {
     struct nrt_header head;
@@ -115,7 +115,7 @@ struct nrt_unpack {
     uint32_t frame;
     uint32_t fresh;              /* 1: the model begins with this frame, else it goes on */
     uint32_t flowed;             /* plan position it could go on with */
-    uint8_t *window;             /* NRT_WINDOW bytes made last, of a full image that copies from them; else NULL */
+    uint8_t *window;             /* bytes made last, of a file whose copies may come from them; else NULL */
     uint32_t turn;               /* where in it the next byte goes */
     uint32_t past;               /* bytes in it */
     uint32_t at;                 /* new offset of the next byte */

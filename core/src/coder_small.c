@@ -105,7 +105,7 @@ static int far_copy(struct nrt_unpack *u, uint32_t room)
     return copy_part(u, s.from, s.len);
 }
 
-/* The same in a full image: bytes that were made before, inside the window and the stretch of literals, or refused. */
+/* The same from what was made before: inside the window and the stretch of literals, or refused. */
 static int back_copy(struct nrt_unpack *u, uint32_t room)
 {
     uint32_t distance = 0;
@@ -116,7 +116,7 @@ static int back_copy(struct nrt_unpack *u, uint32_t room)
     if (rc == NRT_OK && (len == 0 || len > room || distance == 0 || distance > u->past))
         rc = NRT_E_BOUND;
     while (rc == NRT_OK && len-- > 0) {
-        uint8_t byte = u->window[u->turn < distance ? u->turn + NRT_WINDOW - distance : u->turn - distance];
+        uint8_t byte = u->window[u->turn < distance ? u->turn + u->head.window - distance : u->turn - distance];
         nrt_small_remember(u->small, byte);
         rc = nrt_unpack_put(u, byte);
     }
@@ -128,8 +128,10 @@ int nrt_small_coder_literal(struct nrt_unpack *u, uint32_t len)
     uint32_t end = u->at + len;
     while (u->at < end) {
         int rc = NRT_OK;
-        if ((u->head.old_size > 0 || u->window != NULL) && nrt_small_item(u->small, &u->range.bits, u->at, 0))
-            rc = u->window != NULL ? back_copy(u, end - u->at) : far_copy(u, end - u->at);
+        if ((u->head.old_size > 0 || u->window != NULL) && nrt_small_item(u->small, &u->range.bits, u->at, 0)) {
+            int back = u->window != NULL && (u->head.old_size == 0 || nrt_small_which(u->small, &u->range.bits, 0));
+            rc = back ? back_copy(u, end - u->at) : far_copy(u, end - u->at);
+        }
         else
             rc = nrt_unpack_put(u, u->voice->literal(u->small, &u->range.bits, u->at, 0));
         if (rc < 0 || u->range.fault < 0)

@@ -309,14 +309,19 @@ static uint32_t unzigzag(uint32_t z)
     return (z & 1u) != 0 ? ~(z >> 1) : z >> 1;
 }
 
+/* Slot 0 is no node of a number. */
+int nrt_small_which(struct nrt_small *m, struct nrt_bits *b, int back)
+{
+    return code_slot(b, &m->number[1][0], back);
+}
+
 int nrt_small_back(struct nrt_small *m, struct nrt_bits *b, uint32_t *distance, uint32_t *len)
 {
     int fault = NRT_OK;
-    uint32_t half = code_number(b, m->number[0], *distance == m->diagonal ? 0 : (*distance + 1u) >> 1, &fault);
-    /* Slot 0 is no node of a number. */
+    uint32_t half = code_number(b, m->number[0], *distance == m->back ? 0 : (*distance + 1u) >> 1, &fault);
     if (half != 0)
-        m->diagonal = 2u * half - (uint32_t)code_slot(b, &m->number[0][0], (int)(*distance & 1u));
-    *distance = m->diagonal;
+        m->back = (uint16_t)(2u * half - (uint32_t)code_slot(b, &m->number[0][0], (int)(*distance & 1u)));
+    *distance = m->back;
     *len = code_number(b, m->number[1], *len - 1u, &fault) + 1u;
     return fault;
 }

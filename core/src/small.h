@@ -37,6 +37,7 @@ struct nrt_small {
     uint16_t pool[NRT_POOL_TABLES][NRT_POOL_SLOTS];   /* of misses and literals, and of the control table's numbers */
     uint16_t number[2][NRT_NUMBER_SLOTS];
     uint16_t item[4];
+    uint16_t back;                /* distance of the last copy of what was made before */
     int32_t flag_weight[32][NRT_FLAG_TABLES + 1];
     int32_t miss_weight[16][NRT_POOL_TABLES + 1];
     int32_t literal_weight[16][NRT_POOL_TABLES];
@@ -88,7 +89,9 @@ uint8_t nrt_small_literal(struct nrt_small *m, struct nrt_bits *b, uint32_t at, 
 int nrt_small_item(struct nrt_small *m, struct nrt_bits *b, uint32_t at, int copy);
 /* Where a copy among literals reads, and how far: new offset `s->at` is known, the rest is coded. */
 int nrt_small_far(struct nrt_small *m, struct nrt_bits *b, struct nrt_segment *s);
-/* A copy in a full image: how far back, and how far. */
+/* 1: the copy comes from what was made before, 0: from the old image. */
+int nrt_small_which(struct nrt_small *m, struct nrt_bits *b, int back);
+/* A copy of what was made before: how far back, and how far. */
 int nrt_small_back(struct nrt_small *m, struct nrt_bits *b, uint32_t *distance, uint32_t *len);
 /* A byte that was copied: it is among the last ones. */
 void nrt_small_remember(struct nrt_small *m, uint8_t byte);

@@ -76,8 +76,8 @@ int nrt_unpack_put(struct nrt_unpack *u, uint8_t byte)
     u->at++;
     if (u->window != NULL) {
         u->window[u->turn] = byte;
-        u->turn = u->turn + 1u < NRT_WINDOW ? u->turn + 1u : 0;
-        u->past += u->past < NRT_WINDOW;
+        u->turn = u->turn + 1u < u->head.window ? u->turn + 1u : 0;
+        u->past += u->past < u->head.window;
     }
     return u->filled == sizeof u->out ? flush(u) : NRT_OK;
 }
@@ -124,6 +124,12 @@ static int decode_group(struct nrt_unpack *u, uint32_t end)
     return rc < 0 ? rc : coder->end(u);
 }
 
+/* 1: nothing a frame reads ever goes away, so that after any cut all that came before can be decoded once more. */
+static int stays(const struct nrt_unpack *u)
+{
+    return u->head.apart != 0 || u->head.old_size == 0;
+}
+
 /* The unit at plan position k, by the model as it stands. */
 static int decode_unit(struct nrt_unpack *u, uint32_t k)
 {
@@ -137,7 +143,7 @@ static int decode_unit(struct nrt_unpack *u, uint32_t k)
     frame = u->frame;
     while (u->at < end) {
         uint32_t stop = end - u->at < u->head.group ? end : u->at + u->head.group;
-        u->fresh = u->head.flow == 0 || (k == 0 && u->at == off);
+        u->fresh = u->head.flow == 0 || (u->at == off && (k == 0 || !stays(u)));
         if ((rc = enter_frame(u, &frame)) < 0 || (rc = decode_group(u, stop)) < 0)
             return rc;
     }
@@ -166,7 +172,7 @@ int nrt_unpack_unit(struct nrt_unpack *u, struct nrt_core *c, uint32_t k, struct
         return NRT_E_ARG;
     u->core = c;
     u->sink = none;
-    for (; rc == NRT_OK && u->head.flow != 0 && from < k; from++)
+    for (; rc == NRT_OK && u->head.flow != 0 && stays(u) && from < k; from++)
         rc = decode_unit(u, from);
     u->sink = sink;
     return rc < 0 ? rc : decode_unit(u, k);

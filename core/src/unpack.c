@@ -47,15 +47,9 @@ uint32_t nrt_profiles(void)
     return (1u << (MAX_PROFILE + 1u)) - 1u;
 }
 
-/* A full image copies from what it has just made: from a window behind the model of profile 2. */
-static uint32_t window_of(const struct nrt_header *h)
-{
-    return h->flow != 0 && h->old_size == 0 && h->profile == NRT_PROFILE_SMALL ? NRT_WINDOW : 0;
-}
-
 static uint32_t model_room(const struct nrt_header *h)
 {
-    return (h->profile == NRT_PROFILE_LARGE ? LARGE_ROOM : SMALL_ROOM) + window_of(h);
+    return (h->profile == NRT_PROFILE_LARGE ? LARGE_ROOM : SMALL_ROOM) + h->window;
 }
 
 static uint32_t workspace_of(const struct nrt_header *h)
@@ -127,13 +121,16 @@ static int read_fixed(const struct nrt_layout *l, struct nrt_reader *r, struct n
         return NRT_E_FORMAT;
     if ((rc = read_mode(l, *flags, h)) < 0 || ((*flags & FLAG_ADDRESS) != 0 && (rc = nrt_reader_varint(r, &h->address)) < 0))
         return rc;
+    if (h->flow != 0 && (rc = nrt_reader_varint(r, &h->window)) < 0)
+        return rc;
+    if (h->window > (h->profile == NRT_PROFILE_SMALL ? NRT_MAX_WINDOW : 0))
+        return NRT_E_FORMAT;
     if ((rc = nrt_reader_varint(r, &h->old_size)) < 0 || (rc = nrt_reader_varint(r, &h->new_size)) < 0)
         return rc;
     if (h->old_size != 0 && (rc = read_bytes(r, b, 2)) < 0)
         return rc;
     h->base = h->old_size != 0 ? (uint32_t)b[0] | (uint32_t)b[1] << 8 : 0;
-    /* What an earlier frame taught must be there after any cut: nothing it read may have gone. */
-    if (h->flow != 0 && (h->profile < NRT_PROFILE_SMALL || (h->apart == 0 && h->old_size != 0)))
+    if (h->flow != 0 && (h->profile < NRT_PROFILE_SMALL || (h->profile > NRT_PROFILE_SMALL && h->apart == 0 && h->old_size != 0)))
         return NRT_E_FORMAT;
     if ((rc = read_bytes(r, b, 5)) < 0)
         return rc;
@@ -319,7 +316,7 @@ static void take_model(struct nrt_unpack *u, const struct nrt_header *h, struct 
         u->model = (struct nrt_simple *)(void *)carve(room, MODEL_ROOM);
     if (h->profile >= NRT_PROFILE_SMALL) {
         u->small = (struct nrt_small *)(void *)carve(room, model_room(h));
-        u->window = window_of(h) != 0 ? (uint8_t *)u->small + SMALL_ROOM : NULL;
+        u->window = h->window != 0 ? (uint8_t *)u->small + SMALL_ROOM : NULL;
         u->by_old = (uint16_t *)(void *)carve(room, h->n_segments * 2u);
     }
 }

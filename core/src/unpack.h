@@ -26,7 +26,8 @@ struct nrt_header {
     uint32_t address;      /* where the first byte of the image is mapped, 0 where nobody needs to know */
     uint32_t sections;     /* 1: the control table lists sections (profile 3) */
     uint32_t apart;        /* 1: made for an old image that stays whole elsewhere; never rewritten in place */
-    uint32_t flow;         /* 1: the model goes on from the first frame to the last; never where old bytes go away */
+    uint32_t flow;         /* 1: the model goes on from the first frame to the last; where old bytes go away, of each unit */
+    uint32_t window;       /* then: bytes made last that copies may come from; 0: none do */
     uint32_t old_size;     /* 0: a full image */
     uint32_t new_size;
     uint32_t base;         /* low half of the old image's CRC-32: a wrong base is named before anything is decoded */

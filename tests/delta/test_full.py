@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from neurath.delta import Wish, build, full, native, simulate
 from neurath.delta.apply import apply
-from neurath.delta.build import SMALL_FIXED, WINDOW
+from neurath.delta.build import LEAST_WINDOW, SMALL_FIXED, WINDOW
 from neurath.delta.encoder import Whole
 from neurath.delta.format import LARGE, SMALL, pack, parse
 from neurath.errors import DataError
@@ -48,7 +48,7 @@ def test_the_window_ends_where_it_says() -> None:
     noise = random.Random(3).randbytes(WINDOW)
     for apart, copied in ((0, True), (1, False)):
         new = noise + bytes(random.Random(4).randbytes(apart)) + noise
-        whole = Whole(new, 1 << 14)
+        whole = Whole(new, 1 << 14, WINDOW)
         size = sum(len(whole.frame()) for _ in range(0, len(new), 1 << 14))
         assert (size < 1.1 * WINDOW) is copied
 
@@ -62,13 +62,15 @@ def test_what_the_bank_holds_already_is_decoded_into_nothing() -> None:
     assert simulate.rewrite(bytes(old), new, LAYOUT, made.data)[0] == new
 
 
-def test_less_memory_than_the_window_takes_means_groups_that_decode_alone() -> None:
+def test_the_window_is_what_the_memory_leaves() -> None:
     new = pair(13)[1]
-    least = SMALL_FIXED + WINDOW + 2 * -(-len(new) // 2048)
-    assert parse(full(new, LAYOUT, Wish(SMALL, workspace=least)).data)[0].flow
-    lean = full(new, LAYOUT, Wish(SMALL, workspace=least - 1))
-    assert not parse(lean.data)[0].flow
-    assert lean.workspace < least
+    least = SMALL_FIXED + 2 * -(-len(new) // 2048)
+    for room, window in ((least + WINDOW + 99, WINDOW), (least + 1000, 1000), (least + LEAST_WINDOW - 1, 0)):
+        made = full(new, LAYOUT, Wish(SMALL, workspace=room))
+        head = parse(made.data)[0]
+        assert (head.flow, head.window) == (True, window)
+        assert made.workspace <= room
+        assert apply(b"", made.data, UNITS) == new
     assert full(new, LAYOUT).workspace <= 20480
 
 
@@ -79,8 +81,40 @@ def test_a_file_beside_the_old_image_goes_on_where_that_is_shorter() -> None:
     assert apply(old, on.data, UNITS) == new
 
 
-@pytest.mark.parametrize("profile", [0, 1, 2])
-def test_nothing_goes_on_where_old_bytes_go_away(profile: int) -> None:
+def test_a_file_beside_the_old_image_copies_from_what_it_made() -> None:
+    """New code that is like other new code, not like the old: half the image is there twice."""
+    old, half = random.Random(16).randbytes(9000), random.Random(17).randbytes(4000)
+    new = old[:3000] + half + old[3000:4500] + half[:3500] + old[4500:]
+    made = build(old, new, LAYOUT, Wish(SMALL, apart=True))
+    assert parse(made.data)[0].window >= 4000
+    assert len(made.data) < 4400
+    assert made.workspace <= 20480
+    assert apply(old, made.data, UNITS) == new
+
+
+def test_in_place_a_full_image_is_made_where_it_is_shorter() -> None:
+    old, new = random.Random(18).randbytes(8000), programs(19, 60)[1]
+    made = build(old, new, LAYOUT)
+    assert made.kind == "full"
+    assert simulate.rewrite(old, new, LAYOUT, made.data)[0] == new
+
+
+def test_in_place_the_model_begins_anew_with_each_unit_and_copies_within_it() -> None:
+    """A unit of two groups; the same noise twice within the first unit, and again in the next."""
+    layout = small_layout(32768, sector=4096)
+    old, half = random.Random(20).randbytes(12288), random.Random(21).randbytes(1500)
+    new = half + old[:596] + half + old[3596:8192] + half + old[9692:]
+    made = build(old, new, layout, Wish(SMALL))
+    head = parse(made.data)[0]
+    assert head.flow
+    assert head.window > 0
+    assert 2 * 1500 < len(made.data) < 2 * 1500 + 300
+    assert apply(old, made.data, native.units(layout)) == new
+    assert simulate.rewrite(old, new, layout, made.data)[0] == new
+
+
+@pytest.mark.parametrize("profile", [0, 1, 3])
+def test_nothing_goes_on_where_no_model_can(profile: int) -> None:
     old, new = pair(15)
     head, frames = parse(build(old, new, LAYOUT, Wish(profile)).data)
     data = pack(replace(head, flow=True), frames)

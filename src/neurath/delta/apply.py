@@ -149,7 +149,7 @@ def apply(old: bytes, data: bytes, units: Sequence[tuple[int, int]]) -> bytes:
     if len(ranges) != len(frames):
         raise malformed("it has too few or too many groups")
     if head.profile == SMALL:
-        return _small(head, old, list(zip(ranges, frames, strict=True)))
+        return _small(head, old, list(zip(ranges, frames, strict=True)), units)
     if head.profile == LARGE:
         return _large(head, old, list(zip(ranges, frames, strict=True)), units)
     table = control_of(head)
@@ -161,18 +161,21 @@ def apply(old: bytes, data: bytes, units: Sequence[tuple[int, int]]) -> bytes:
     return bytes(new)
 
 
-def _small(head: Head, old: bytes, groups_: Sequence[tuple[tuple[int, int], bytes]]) -> bytes:
+def _small(
+    head: Head, old: bytes, groups_: Sequence[tuple[tuple[int, int], bytes]], units: Sequence[tuple[int, int]]
+) -> bytes:
     """Profile 2: sections 8 and 9."""
     new = bytearray(old[: head.new_size].ljust(head.new_size, b"\xff"))
     try:
         map_ = map_of(head)
         model = None
+        firsts = set() if head.apart or not old else {start for start, _ in units}
         for (start, end), frame in groups_:
             range_ = Range(frame)
             map_.here = None
-            if model is None or not head.flow:
+            if model is None or not head.flow or start in firsts:
                 model = oracle.Model(range_.bit, map_)
-                model.window = bytearray() if head.flow and not old else None
+                model.window = head.window
             model.go_on(range_.bit)
             new[start:end] = bytes(model.group(old, start, end))
             range_.close()

@@ -19,14 +19,18 @@ from neurath.flash.geometry import Layout
 
 #: RAM of the decoder of profile 2 without its tables, and of each segment in them (core/src/unpack.c), in bytes.
 SMALL_FIXED, SMALL_SEGMENT = 13728, 14
-#: What a full image of profile 2 looks back on besides, where its model goes on.
-WINDOW = 6144
+#: Bytes made last that files of profile 2 copy from at most, and at least, where the model goes on.
+WINDOW, LEAST_WINDOW = 6144, 512
 #: The same of profile 3, for terminals that run Linux; and what covers it with every table at its longest.
 LARGE_FIXED, LARGE_WORKSPACE = 3826592, 4000000
 #: And of profile 1 (profile 0 takes less).
 SIMPLE_FIXED, SIMPLE_SEGMENT = 5400, 12
 #: What the decoder of a chip with 16 KiB of RAM may take: profile 1 with fewer segments, no mixing.
 TINY = 6144
+#: Segments that are given up for a window of 2 KiB.
+SPARED = 146
+#: A delta of more than one byte in so many is compared with the full image.
+WORTHLESS = 4
 #: An image whose samples shrink by less than this is compressed or encrypted.
 OPAQUE = 0.98
 #: A copy that the order cannot keep is worth a hint from this many bytes on.
@@ -100,6 +104,10 @@ def build(old: bytes, new: bytes, layout: Layout, wish: Wish | None = None) -> D
         advice = OPAQUE_ADVICE
         if len(whole.data) <= len(data):
             return replace(whole, advice=advice)
+    if old and not wish.apart and wish.profile is None and WORTHLESS * len(data) > len(new):
+        whole = full(new, layout, wish)
+        if len(whole.data) <= len(data):
+            return whole
     delta = Delta(
         data=data,
         kind="delta" if old else "full",
@@ -218,10 +226,29 @@ def _room(wish: Wish, units: int) -> int:
 
 
 def _assembled(pair: Pair, layout: Layout, wish: Wish, planned: Plan, hints: Hints) -> bytes:
+    """The shorter of two files where segments would leave a window no room: as many as fit, or fewer and a window."""
+    room = _room(wish, len(planned.order))
+    packed = _with_room(pair, layout, wish, Chosen(planned, hints, room))
+    if wish.profile == SMALL and wish.flow and pair.old and len(planned.segments) + len(planned.gone) >= room - SPARED:
+        fewer = Chosen(planned, hints, max(0, room - SPARED))
+        packed = min(packed, _with_room(pair, layout, wish, fewer), key=len)
+    return packed
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """An order, what is known about addresses, and how many segments there may be."""
+
+    planned: Plan
+    hints: Hints
+    room: int
+
+
+def _with_room(pair: Pair, layout: Layout, wish: Wish, chosen: Chosen) -> bytes:
     assert wish.profile is not None  # build() has chosen
     old, new = pair.old, pair.new
+    planned, hints, room = chosen.planned, chosen.hints, chosen.room
     units = native.units(layout)
-    room = _room(wish, len(planned.order))
     segments = _best(pair, planned.segments, wish.profile, room)
     encoder = None
     if wish.profile in (SMALL, LARGE):
@@ -246,34 +273,37 @@ def _assembled(pair: Pair, layout: Layout, wish: Wish, planned: Plan, hints: Hin
         slide=planned.slide,
         resume=layout.resume and not wish.apart,
     )
-    if not old and _flows(wish, len(planned.order)):
+    if not old and wish.flow and wish.profile in (SMALL, LARGE):
         return _flowing(new, layout, wish, head)
     if encoder:
         sizes = (len(old), len(new), layout.group)
         joint = None if wish.apart else SLIDES if planned.slide else planned.joint
         packed = pack(head, code.small_frames(encoder, units, planned.order, sizes, joint))
-        if not wish.apart or not wish.flow or wish.profile == LARGE:
+        if not wish.flow or wish.profile == LARGE:
             return packed
-        goes_on = Encoder(old, new, segments, hints, "flow")
-        flowing = pack(replace(head, flow=True), code.small_frames(goes_on, units, planned.order, sizes, None))
-        return min(packed, flowing, key=len)
+        window = _window(wish, len(planned.order), len(segments))
+        goes_on = Encoder(old, new, segments, hints, window)
+        flowing = replace(head, flow=True, window=window)
+        return min(packed, pack(flowing, code.small_frames(goes_on, units, planned.order, sizes, joint)), key=len)
     ranges = code.groups(units, planned.order, len(new), layout.group)
     return pack(head, code.frames(wish.profile, old, new, segments, ranges))
 
 
-def _flows(wish: Wish, units: int) -> bool:
-    """Whether a full image may go on from group to group: its decoder can, and has room for what it looks back on."""
-    if wish.profile == SMALL:
-        return wish.flow and SMALL_FIXED + WINDOW + 2 * units <= wish.workspace
-    return wish.flow and wish.profile == LARGE
+def _window(wish: Wish, units: int, segments: int) -> int:
+    """Bytes made last that the decoder's RAM holds besides: none where they are hardly any."""
+    room = wish.workspace - SMALL_FIXED - SMALL_SEGMENT * segments - 2 * units
+    return min(WINDOW, room & ~7) if room >= LEAST_WINDOW else 0
 
 
 def _flowing(new: bytes, layout: Layout, wish: Wish, head: Head) -> bytes:
     """A full image whose model goes on: what the decoder forgot in a power cut it decodes again, for nothing it reads goes."""
+    if wish.profile == SMALL and (window := _window(wish, len(head.order), 0)):
+        return pack(replace(head, flow=True, window=window), code.whole_frames(new, layout.group, window))
     head = replace(head, flow=True)
     if wish.profile == SMALL:
-        return pack(head, code.whole_frames(new, layout.group))
-    encoder = Encoder(b"", new, [], Hints(), "large")
+        encoder = Encoder(b"", new, [], Hints(), 0)
+    else:
+        encoder = Encoder(b"", new, [], Hints(), "large")
     return pack(head, code.small_frames(encoder, native.units(layout), head.order, (0, len(new), layout.group), None))
 
 

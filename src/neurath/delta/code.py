@@ -70,9 +70,9 @@ def _literals(new: bytes, segments: Sequence[Segment], start: int, end: int) -> 
     return b"".join([*out, new[at:end]])
 
 
-def whole_frames(new: bytes, group: int) -> list[bytes]:
+def whole_frames(new: bytes, group: int, window: int) -> list[bytes]:
     """A full image in profile 2 whose model goes on, in image order."""
-    whole = Whole(new, group)
+    whole = Whole(new, group, window)
     return [whole.frame() for _ in range(0, len(new), group)]
 
 
@@ -95,6 +95,8 @@ def small_frames(
     for k in range(0, len(order), step or 1):
         together = order[k : k + step]
         for unit in together:
+            if encoder.flows and joint is not None:
+                encoder.unit()
             if encoder.large and joint is not None:
                 encoder.anew((min(units[unit][0], old_size), min(units[unit][1], old_size)))
             spans = groups(units, [unit], new_size, group)

@@ -10,8 +10,8 @@ from typing import Literal
 import neurath.flash._core as _core
 from neurath.delta.match import Segment
 
-#: Profile 2, group by group or going on through the file; profile 3.
-Model = Literal["small", "flow", "large"]
+#: Profile 2 group by group; profile 3; profile 2 going on through the file, with a window of so many bytes.
+Model = Literal["small", "large"] | int
 #: Old bytes one mark of `gone` stands for.
 GRAIN = 64
 
@@ -67,7 +67,8 @@ class Task:
                 "address": hints.address,
                 "also": hints.also,
                 "large": model == "large",
-                "flow": model == "flow",
+                "flow": isinstance(model, int),
+                "window": model if isinstance(model, int) else 0,
             },
         )
 
@@ -76,7 +77,8 @@ class Encoder:
     """Holds both images and the map of their segments while groups are coded."""
 
     def __init__(self, old: bytes, new: bytes, segments: Sequence[Segment], hints: Hints, model: Model = "small") -> None:
-        self.large = model == "large"
+        """`model` is "small", "large", or the window in bytes of a profile 2 that goes on through the file."""
+        self.large, self.flows = model == "large", isinstance(model, int)
         self._task = Task(old, new, segments, hints, model)
         self._spent = _core.ffi.new("struct nrt_spent *")
         self._count = len(segments) + len(hints.shifts) + 2 * len(hints.sections)
@@ -94,6 +96,10 @@ class Encoder:
     def anew(self, taught: tuple[int, int]) -> None:
         """Profile 3: the next group begins with a fresh model, taught the old bytes from the first offset up to the second."""
         _core.lib.nrt_encoder_anew(self._state, *taught)
+
+    def unit(self) -> None:
+        """A profile 2 that goes on: the next group begins with a fresh model, and nothing was made before it."""
+        _core.lib.nrt_encoder_unit(self._state)
 
     def group(self, start: int, end: int, gone: bytearray | None = None) -> bytes:
         """The frame of new bytes [start, end); `gone` has a byte for every GRAIN old bytes, 0 where they can be read."""
@@ -114,9 +120,9 @@ class Encoder:
 class Whole:
     """A full image in profile 2 whose model goes on: its copies are chosen when it is made, its frames come in image order."""
 
-    def __init__(self, image: bytes, group: int) -> None:
+    def __init__(self, image: bytes, group: int, window: int) -> None:
         self._image, self._group = _core.ffi.from_buffer(image), group
-        state = _core.lib.nrt_whole_open(_core.ffi.cast("uint8_t *", self._image), len(image), group)
+        state = _core.lib.nrt_whole_open(_core.ffi.cast("uint8_t *", self._image), len(image), group, window)
         if state == _core.ffi.NULL:
             raise MemoryError
         self._state = _core.ffi.gc(state, _core.lib.nrt_whole_close)

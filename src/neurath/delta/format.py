@@ -17,6 +17,7 @@ PROFILES = {RAW: "raw", SIMPLE: "simple", SMALL: "small", LARGE: "large"}
 MAX_ISA = 5
 MAX_SEGMENTS, MAX_SAVES, MAX_ORDER = 512, 64, 4096
 MAX_JOINT = 6
+MAX_WINDOW = 65535
 #: Of profile 3.
 LARGE_SEGMENTS = 4096
 _ADDRESS, _SAVES, _APART, _JOINT, _FLOW, _RESUME, _HYBRID, _SLIDE = (1 << bit for bit in range(8))
@@ -43,9 +44,10 @@ class Head:
     Sizes in bytes; `base` is the low half of the old image's CRC-32 (0 for a full image), `crc` the CRC-32 over old and
     new image, one after the other; `order` are commit units in plan order; every unit of the memory map is
     `group << unit_shift` long, or it is IRREGULAR; `apart` says that old bytes never go away (not in place); `joint`
-    units in plan order are committed at once; `flow`: the model goes on from the first frame to the last; `resume`: rewritten
-    from RAM, without scratch; `hybrid`: made for what a cut left (docs/spec/rescue.md), `base` is the tag of that;
-    `slide`: each unit is decoded before the one ahead of it is committed; `sections`: the control table lists them.
+    units in plan order are committed at once; `flow`: the model goes on from the first frame to the last, copies may come
+    from the last `window` bytes made; `resume`: rewritten from RAM, without scratch; `hybrid`: made for what a cut left
+    (docs/spec/rescue.md), `base` is the tag of that; `slide`: each unit is decoded before the one ahead of it is committed;
+    `sections`: the control table lists them.
     """
 
     profile: int
@@ -64,6 +66,7 @@ class Head:
     apart: bool = False
     joint: int = 1
     flow: bool = False
+    window: int = 0
     resume: bool = False
     hybrid: bool = False
     slide: bool = False
@@ -92,6 +95,8 @@ def pack(head: Head, frames: Sequence[bytes]) -> bytes:
     out = [MAGIC, bytes((_SECTIONS * head.sections | head.isa << 4 | head.profile, flags))]
     if head.address:
         out.append(varint(head.address))
+    if head.flow:
+        out.append(varint(head.window))
     out += [varint(head.old_size), varint(head.new_size)]
     if head.old_size:
         out.append(struct.pack("<H", head.base))
@@ -209,9 +214,12 @@ def parse(data: bytes) -> tuple[Head, list[bytes]]:
     ):
         raise malformed("it asks for a profile or a flag this version does not know")
     address = r.varint() if flags & _ADDRESS else 0
+    window = r.varint() if flags & _FLOW else 0
+    if window > (MAX_WINDOW if kind & 0x0F == SMALL else 0):
+        raise malformed("it looks back too far")
     old_size, new_size = r.varint(), r.varint()
     base = struct.unpack("<H", r.take(2))[0] if old_size else 0
-    if flags & _FLOW and (kind & 0x0F < SMALL or (old_size and not flags & _APART)):
+    if flags & _FLOW and (kind & 0x0F < SMALL or (kind & 0x0F > SMALL and old_size and not flags & _APART)):
         raise malformed("its model cannot go on from group to group")
     crc = struct.unpack("<I", r.take(4))[0]
     grain = r.take(1)[0]
@@ -244,6 +252,7 @@ def parse(data: bytes) -> tuple[Head, list[bytes]]:
         joint=joint,
         sections=bool(kind & _SECTIONS),
         flow=bool(flags & _FLOW),
+        window=window,
         resume=bool(flags & _RESUME),
         hybrid=bool(flags & _HYBRID),
         slide=bool(flags & _SLIDE),

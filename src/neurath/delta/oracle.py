@@ -19,7 +19,6 @@ _CLASS = (0, 1, 2, 3, 3, 2, 4, 2, 5, 6, 6, 6, 6, 5, 7, 7)
 FLAGS, POOL, CACHE = 128, 512, 64
 #: Old bytes that are looked at.
 AHEAD = 24
-WINDOW = 6144
 
 
 def hashed(a: int, b: int) -> int:
@@ -172,7 +171,7 @@ class Model:
         self.pool = [Slots(POOL) for _ in range(5)]
         self.numbers = [Slots(192), Slots(192)]
         self.item = Slots(4, 500)
-        self.window: bytearray | None = None  # of a full image that copies from itself
+        self.window, self.made, self.distance = 0, bytearray(), 0
         self.flag_mix = [Mixer([24000, 8000, 8000, 8000, 8000]) for _ in range(32)]
         self.miss_mix = [Mixer([4000] + [11000] * 5) for _ in range(16)]
         self.literal_mix = [Mixer([8000] + [16000] * 4) for _ in range(16)]
@@ -299,7 +298,9 @@ class Model:
         """The bytes of one group."""
         if self.code(0x8000):
             self.prime(start, old[start : min(end, start + 4096, len(old))])
-        yield from self._bytes(old, start, end)
+        for byte in self._bytes(old, start, end):
+            self.made.append(byte)
+            yield byte
 
     def _bytes(self, old: bytes, start: int, end: int) -> Iterator[int]:
         at = start
@@ -307,14 +308,13 @@ class Model:
             segment = next((s for s in self.map.segments if s.length and s.at <= at < s.end), None)
             if segment:
                 self.here(segment)
-            elif self.window is not None:
-                made = self._again(at, end)
-                yield from made
-                self.window += made
-                at += len(made)
-                continue
             else:
-                segment = self._item(old, at, min([end, *(s.at for s in self.map.segments if s.length and s.at > at)]))
+                item = self._item(old, at, min([end, *(s.at for s in self.map.segments if s.length and s.at > at)]))
+                if isinstance(item, int):
+                    yield from self._again(item)
+                    at += item
+                    continue
+                segment = item
             stop = at + 1 if segment is None else min(end, segment.end)
             if segment is None:
                 yield self.literal(at)
@@ -324,30 +324,31 @@ class Model:
                     yield self.copied(old, i, i + segment.diagonal, part)
             at = stop
 
-    def _again(self, at: int, end: int) -> bytes:
-        """Section 8.7: a literal of a full image, or bytes that were made before."""
-        assert self.window is not None
-        self.far = self.item.bit(self.code, self.far | (at & 1) << 1)
-        if not self.far:
-            return bytes((self.literal(at),))
+    def _again(self, length: int) -> Iterator[int]:
+        """Section 8.7: bytes that were made before."""
+        for _ in range(length):
+            byte = self.made[-self.distance]
+            self.last = [byte, *self.last[:2]]
+            yield byte
+
+    def _back(self, room: int) -> int:
         half = self._number(self.numbers[0])
         if half:
-            self.diagonal = 2 * half - self.numbers[0].bit(self.code, 0)
+            self.distance = 2 * half - self.numbers[0].bit(self.code, 0) & 0xFFFF
         length = self._number(self.numbers[1]) + 1
-        if length > end - at or not 1 <= self.diagonal <= min(len(self.window), WINDOW):
+        if length > room or not 1 <= self.distance <= min(len(self.made), self.window):
             raise ValueError("a copy leaves what was made")
-        out = bytearray()
-        for _ in range(length):
-            out.append((self.window + out)[-self.diagonal])
-            self.last = [out[-1], *self.last[:2]]
-        return bytes(out)
+        return length
 
-    def _item(self, old: bytes, at: int, stop: int) -> Segment | None:
-        if not old:
+    def _item(self, old: bytes, at: int, stop: int) -> Segment | int | None:
+        """A copy from the old image, the length of one from what was made before, or a literal."""
+        if not old and not self.window:
             return None
         self.far = self.item.bit(self.code, self.far | (at & 1) << 1)
         if not self.far:
             return None
+        if self.window and (not old or self.numbers[1].bit(self.code, 0)):
+            return self._back(stop - at)
         turn = self._number(self.numbers[0])
         source = at + self.diagonal + (-(turn >> 1) - 1 if turn & 1 else turn >> 1) & M32
         length = self._number(self.numbers[1]) + 1
