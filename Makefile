@@ -20,7 +20,7 @@ help:
 	@echo "make rows        which test shows which promise"
 	@echo "make firmware    boot core and application of the emulated reference terminals"
 	@echo "make bench-delta sizes of update files against every peer, on real firmware (network)"
-	@echo "make footprint   code and RAM of the decoder on a Cortex-M0+ (needs gcc-arm-none-eabi)"
+	@echo "make footprint   code and RAM of the decoder, and of all from boot to verdict, on Cortex-M (needs gcc-arm-none-eabi)"
 	@echo "make docs        writes the generated reference pages again"
 
 $(STAMP): pyproject.toml constraints.txt tools/setup.sh
@@ -72,6 +72,8 @@ bench-delta: $(CORE_STAMP)
 
 footprint: $(CORE_STAMP)
 	@$(BIN)/python tools/footprint.py
+	@$(MAKE) --no-print-directory -C firmware bearssl
+	@$(BIN)/python tools/footprint_boot.py
 
 docs: $(CORE_STAMP)
 	@$(BIN)/python tools/cli_reference.py --write

@@ -30,8 +30,9 @@ static struct nrt_core core;
 static struct nrt_birth birth;
 static struct nrt_smp wire;
 static uint8_t frame[2048];
-/* What a restoration needs: the leaf list of a full bank, and one leaf. */
-static uint8_t restore_ram[FW_LEAVES * NRT_SHORT + FW_LEAF];
+/* What a restoration needs: the leaf list of a full bank, and one leaf. It only ever writes while no application runs. */
+#define RESTORE_RAM ((uint8_t *)(uintptr_t)(FW_APP_RAM + FW_RESCUE_RAM))
+#define RESTORE_SIZE (FW_LEAVES * NRT_SHORT + FW_LEAF)
 
 static void wire_put(void *ctx, const uint8_t *data, uint32_t len)
 {
@@ -214,7 +215,7 @@ void boot_main(void)
     if (nrt_power_up(&core, &fw_layout, &fw_port, reset, &fate) < 0)
         fate = NRT_FATE_RESTORE; /* a log that takes no write: the wire still answers */
     struct nrt_ram lines = {frame, sizeof frame};
-    struct nrt_ram ram = {restore_ram, sizeof restore_ram};
+    struct nrt_ram ram = {RESTORE_RAM, RESTORE_SIZE};
     nrt_smp_init(&wire, &core, named ? &birth : 0, lines, ram, fate, wire_put, 0);
     if (fate == NRT_FATE_BOOT && named) {
         say("boot core " FW_NAME ": the image runs");

@@ -48,7 +48,7 @@ class Air:
         return [reply.first + at for reply in self.replies for at in range(len(reply.pieces))]
 
 
-def until(true: Callable[[], bool], seconds: float = 60.0) -> bool:
+def until(true: Callable[[], bool], seconds: float = 240.0) -> bool:
     deadline = time.monotonic() + seconds
     while not true():
         if time.monotonic() > deadline:
@@ -67,7 +67,7 @@ def test_a_file_rides_on_the_heartbeats_of_a_phone_and_is_installed_when_its_use
             flash = phone.off()
             before = Air(radio)
         with site.on(flash) as (phone, radio):
-            assert phone.shows("1 yes  2 no", 120), (phone.said, phone.shown)
+            assert phone.shows("1 yes  2 no", 240), (phone.said, phone.shown)
             assert b"1.1" in phone.shown
             after = Air(radio)
             phone.press("2")
@@ -77,9 +77,9 @@ def test_a_file_rides_on_the_heartbeats_of_a_phone_and_is_installed_when_its_use
             assert phone.shown.count(b"1 yes  2 no") == 1, "a no was not respected"
             assert b"left its memory" not in phone.said, "somebody was asked to leave before the user said yes"
             verb("terminal", "remind", "phone-1", "--data", site.place / "data")
-            assert phone.shows("1 yes  2 no", 60, times=2), phone.shown
+            assert phone.shows("1 yes  2 no", 240, times=2), phone.shown
             phone.press("1")
-            assert phone.says("update: confirmed", 60), phone.said
+            assert phone.says("update: confirmed", 240), phone.said
             assert site.holds(phone.off(), "1.1")
             whole = Air(radio)
     plan = max(state.sync for state in whole.states)
@@ -109,11 +109,11 @@ def test_cuts_while_it_gathers_cost_a_piece_each_and_a_cut_in_the_rewrite_needs_
             with site.on(flash) as (phone, radio):
                 assert until(lambda: len(Air(radio).pieces) >= 3), phone.said
                 phone.disk.cut_at(Cut(dice.randint(1, 60), tear, dice.randrange(1 << 30)))
-                assert phone.disk.cut.wait(60)
+                assert phone.disk.cut.wait(240)
                 flash = phone.off()
                 taken += Air(radio).pieces
         with site.on(flash) as (phone, radio):
-            assert phone.shows("1 yes  2 no", 120), (phone.said, phone.shown)
+            assert phone.shows("1 yes  2 no", 240), (phone.said, phone.shown)
             taken += Air(radio).pieces
             assert sorted(set(taken)) == list(range(max(taken) + 1))
             # The piece that was torn, and the one that was on its way.
@@ -122,12 +122,12 @@ def test_cuts_while_it_gathers_cost_a_piece_each_and_a_cut_in_the_rewrite_needs_
             phone.press("1")
             assert until(lambda: any(bank.base <= o.at < bank.end for o in phone.disk.operations[at:])), phone.said
             phone.disk.cut_at(Cut(dice.randint(1, 100), dice.choice(TEARS)))
-            assert phone.disk.cut.wait(60)
+            assert phone.disk.cut.wait(240)
             torn = phone.off()
             assert phone.disk.illegal == 0
         with site.on(torn) as (phone, radio):
             radio.area.clear()
-            assert phone.says("application 1.1", 60), phone.said
+            assert phone.says("application 1.1", 240), phone.said
             radio.area.set()
-            assert phone.says("update: confirmed", 60), phone.said
+            assert phone.says("update: confirmed", 240), phone.said
             assert site.holds(phone.off(), "1.1")

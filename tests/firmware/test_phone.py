@@ -137,7 +137,7 @@ def test_an_image_that_hangs_is_given_up_after_three_boots_and_the_wire_opens(pl
     phones.factory().flash(tmp_path / "flash.bin")
     flash = phones.updated(tmp_path / "flash.bin", f"hang-{place}")
     with phones.on(flash, tmp_path) as phone:
-        assert phone.says("the wire is open", 90), phone.said
+        assert phone.says("the wire is open", 240), phone.said
         assert phone.said.count(b"the image runs") == 3
         said = neurath("station", "identify", "--port", phone.wire)
         assert (said["fate"], said["why"]) == ("restore", "unconfirmed")

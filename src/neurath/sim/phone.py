@@ -125,11 +125,11 @@ class Phone:
         self.disk.close()
         return bytes(self.disk.data)
 
-    def says(self, text: str, seconds: float = 30.0) -> bool:
+    def says(self, text: str, seconds: float = 120.0) -> bool:
         """Waits until this text has left by the wire."""
         return _until(lambda: text.encode() in self.said, seconds)
 
-    def shows(self, text: str, seconds: float = 30.0, times: int = 1) -> bool:
+    def shows(self, text: str, seconds: float = 120.0, times: int = 1) -> bool:
         """Waits until this text was on the screen, so many times."""
         return _until(lambda: self.shown.count(text.encode()) >= times, seconds)
 

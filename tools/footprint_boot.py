@@ -1,0 +1,150 @@
+"""Flash and RAM of everything from boot to verdict, part by part, on Cortex-M0+, M3, M4 and the reference board. It links the
+sources of the reference phone's boot core, without its board's timers; it must never leave out a part that the budget counts:
+32 KiB of flash and 28 KiB of RAM."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+FIRMWARE, CORE = ROOT / "firmware", ROOT / "core" / "src"
+BEARSSL = ROOT / "out" / "firmware" / "bearssl"
+PROCESSORS = {
+    "cortex-m0plus": ("-mcpu=cortex-m0plus", "-mthumb"),
+    "cortex-m3": ("-mcpu=cortex-m3", "-mthumb"),
+    "cortex-m4": ("-mcpu=cortex-m4", "-mthumb"),
+    "sx1 (arm9)": ("-march=armv4t", "-marm"),
+}
+FLAGS = (
+    "-Os", "-std=c11", "-ffreestanding", "-nostdlib", "-ffunction-sections", "-fdata-sections",
+    "-fno-tree-loop-distribute-patterns", "-DBOARD_SX1", "-w", "-DNRT_ISAS_LINKED=0x02",
+)  # fmt: skip
+BOOT = ("boot", "port", "nor", "serial", "clock", "air", "coap", "rescue", "stage", "es256", "memory")
+#: What the linker is told in place of the board's timers.
+STANDS_IN = (
+    "void fw_watchdog_pet(void) {} void fw_watchdog_start(void) {} void fw_watchdog_stop(void) {}\n"
+    "void boot_main(void); void start(void) { boot_main(); }\n"
+)
+LINK = """ENTRY(start)
+SECTIONS {
+  . = 0x1000; .text : { *(.text*) *(.rodata*) }
+  . = 0x20000000; .data : { *(.data*) *(.ramtext*) } .bss : { *(.bss*) *(COMMON) *(.noinit) }
+}
+"""
+#: Source of an object file -> the part of the budget it is counted in.
+PARTS = {
+    "decoder": "reader rangecoder unpack units coder_raw coder_simple coder_small small mixer map predict thumb arm halves"
+    " a64 rv32 x86 sections",
+    "rewrite, recovery, state log": "old rehearse rewrite recover judge seal statelog facts layout medium need parity crc32"
+    " sha256 direct hybrid slide question",
+    "envelope, ticket, birth, gates": "cbor cose suit ticket birth gate hmac",
+    "wire: SMP, restoration": "smp smp_enrol smp_frame smp_identify smp_wire restore",
+    "signature (BearSSL)": "es256",
+    "air: CoAP, framing, rescue": "air coap rescue",
+    "pieces in free flash": "stage",
+    "board: flash, serial, boot": "boot port nor serial clock memory stand",
+}
+FLASH_GOAL, RAM_GOAL = 32 * 1024, 28 * 1024
+#: Bytes of stack that the core takes at most (docs/decisions/0022-stack-is-the-callers.md).
+STACK = 2048
+
+
+def sources() -> list[Path]:
+    """Of core, boot core and signature library, as firmware/Makefile names them."""
+    make = (FIRMWARE / "Makefile").read_text()
+    large = {"large.c", "large_mix.c", "coder_large.c"}
+    tls = re.search(r"TLS := (.*?)\n(?!\s)", make, re.DOTALL)
+    assert tls is not None
+    words = tls[1].replace("\\\n", " ")
+    named = [w for w in words.split() if w.endswith(".c") and "%" not in w]
+    pattern = re.search(r"patsubst %,(\S+)%\.c,([\w ]+)\)", words)
+    assert pattern is not None
+    named += [f"{pattern[1]}{name}.c" for name in pattern[2].split()]
+    return [
+        *(path for path in sorted(CORE.glob("*.c")) if path.name not in large),
+        *(FIRMWARE / f"{name}.c" for name in BOOT),
+        *(BEARSSL / "src" / name for name in named),
+    ]
+
+
+def linked(gcc: str, flags: tuple[str, ...], folder: Path) -> tuple[Counter[str], int]:
+    """Bytes of flash by source, and of static RAM."""
+    neurath = [sys.executable, "-m", "neurath.cli.main", "model", "header", str(FIRMWARE / "models" / "sx1.toml")]
+    subprocess.run([*neurath, "--prefix", "fw", "-o", str(folder / "board_map.h")], check=True, capture_output=True)
+    (folder / "stand.c").write_text(STANDS_IN)
+    (folder / "link.ld").write_text(LINK)
+    includes = [FIRMWARE / "include", ROOT / "core" / "include", CORE, folder, BEARSSL / "inc", BEARSSL / "src"]
+    words = [gcc, *flags, *FLAGS, *(f"-I{path}" for path in includes)]
+    objects = []
+    for source in [*sources(), folder / "stand.c"]:
+        made = folder / f"{source.stem}.o"
+        subprocess.run([*words, "-c", str(source), "-o", str(made)], check=True)
+        objects.append(str(made))
+    bare = ["-Wl,--gc-sections", "-Wl,--defsym=br_secp384r1=0,--defsym=br_secp521r1=0", "-Wl,--no-warn-rwx-segments"]
+    end = ["-T", str(folder / "link.ld"), f"-Wl,-Map,{folder / 'map'}", "-lgcc", "-o", str(folder / "boot.elf")]
+    subprocess.run([*words, *bare, *objects, *end], check=True)
+    return _by_source((folder / "map").read_text())
+
+
+def _by_source(text: str) -> tuple[Counter[str], int]:
+    flash: Counter[str] = Counter()
+    ram = 0
+    line = r"^ \.(\S+)\s+0x([0-9a-f]+)\s+0x([0-9a-f]+) (\S+)$"
+    found = re.findall(line, text.split("Linker script and memory map")[1], re.MULTILINE)
+    for section, address, size, source in found:
+        count, at = int(size, 16), int(address, 16)
+        if at >= 0x20000000:
+            ram += count
+        if at and not section.startswith(("bss", "noinit", "debug", "ARM", "comment")):
+            flash[Path(source).stem if "(" not in source else "libgcc"] += count
+    return flash, ram
+
+
+def lent() -> int:
+    """Bytes an update of an image of 1 MiB takes beside its staged file; a restoration, which never runs beside it, less."""
+    from neurath.flash.geometry import model_from_toml
+    from neurath.flash.native import need
+
+    layout = model_from_toml((FIRMWARE / "models" / "sx1.toml").read_text()).layout
+    return need(layout, 1 << 20, 20_000, 13728 + 14 * 8, False)
+
+
+def say(name: str, flash: Counter[str], ram: int) -> None:
+    print(f"\n{name}: from boot to verdict")
+    left = Counter(flash)
+    for part, files in PARTS.items():
+        own = sum(left.pop(file, 0) for file in files.split())
+        if part.startswith("signature"):
+            own += sum(left.pop(file) for file in list(left) if file.startswith(("i15", "ec", "cc")))
+        print(f"  {part:32} {own:7,} B")
+    print(f"  {'compiler library, other':32} {sum(left.values()):7,} B")
+    total, update = sum(flash.values()), lent()
+    need = ram + update + STACK
+    print(f"  {'flash':32} {total:7,} B   goal {FLASH_GOAL:,}: {_judged(total, FLASH_GOAL)}")
+    print(f"  {'RAM beside the staged file':32} {need:7,} B   goal {RAM_GOAL:,}: {_judged(need, RAM_GOAL)}")
+    print(f"    of it {ram:,} static, {update:,} lent to an update of 1 MiB, {STACK:,} of stack")
+
+
+def _judged(count: int, goal: int) -> str:
+    return "reached" if count <= goal else "NOT reached"
+
+
+def main() -> int:
+    gcc = shutil.which("arm-none-eabi-gcc")
+    if gcc is None or not (BEARSSL / ".whole").exists():
+        print("the boot core is not measured\nit needs arm-none-eabi-gcc and the source of BearSSL\nmake firmware")
+        return 1
+    for name, flags in PROCESSORS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            say(name, *linked(gcc, flags, Path(folder)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
