@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from neurath.cli.main import VERBS, Parser
-from neurath.flash.geometry import model_from_toml
+from neurath.cli.main import VERBS, Parser, main
+from neurath.flash.geometry import model_from_toml, model_to_toml
+from neurath.wire import manifest
+from neurath.wire.keys import public_pem
+from tests.server.world import KEY, MODEL, image
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs/how-to").glob("*.md"))]
@@ -33,6 +36,20 @@ def test_every_command_on_a_page_is_one(page: Path) -> None:
         parser.set_defaults(verb=words[1])
         verb.configure(parser)
         parser.parse_args([word for word in words[2:] if word not in ("--json", "--debug")])
+
+
+def test_the_page_about_fleets_does_what_it_says_from_top_to_bottom(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("phone.toml").write_text(model_to_toml(MODEL))
+    Path("key.pem").write_bytes(public_pem(KEY.public))
+    Path("new.bin").write_bytes(image(2))
+    Path("new.env").write_bytes(manifest.sign(manifest.contents_of(image(2), MODEL, sequence=2), KEY))
+    Path("list.csv").write_text("id,model\n" + "".join(f"T-000{n},phone\n" for n in range(1, 6)))
+    before = ["model add phone.toml --release-key key.pem", "image add new.bin --model phone --version 2.0 --envelope new.env"]
+    page = commands((ROOT / "docs/how-to/fleet.md").read_text())
+    assert len(page) > 12
+    for line in [f"neurath {words}" for words in before] + page:
+        assert main(shlex.split(line)[1:]) == 0, line + capsys.readouterr().err
 
 
 def test_pages_with_commands_were_found() -> None:

@@ -64,9 +64,42 @@ def test_a_list_of_terminals_is_imported_and_each_token_printed_once(run, tmp_pa
     (tmp_path / "list.csv").write_text("id,model,token\na1,phone,\na2,phone," + "z" * 40 + "\n")
     made = run("terminal import list.csv")
     assert [m["id"] for m in made] == ["a1", "a2"]
-    assert made[1]["token"] == "z" * 40
+    assert [len(m["token"]) for m in made] == [48, 0]  # one that the list gave is not repeated
     assert "token" not in run("terminal list")[0]
     assert run("terminal import list.csv", 5)
+    (tmp_path / "list.csv").write_text("id,model\na1,phone\na3,phone\n")
+    assert run("terminal import list.csv --dry-run")[0] == {"count": 2, "known": 1}
+    assert [len(m["token"]) for m in run("terminal import list.csv --skip-known")] == [0, 48]
+
+
+def test_the_life_of_terminals_channels_and_filters_as_a_person_types_them(run):
+    prepare(run)
+    for number in range(3):
+        run(f"terminal add t{number} --model phone")
+    run("terminal tag t0 field")
+    assert run("filter save field tag:field")[0]["text"] == "tag:field"
+    assert run(["filter", "save", "odd", "saved:field and"], 2)
+    assert run(["filter", "save", "rest", "not saved:field"])[0]["text"] == "not (tag:field)"
+    assert {one["name"]: one["terminals"] for one in run("filter list")} == {"field": 1, "rest": 2}
+    assert [one["id"] for one in run("terminal list --target saved:rest")] == ["t1", "t2"]
+    assert run("terminal list --target saved:absent", 4)[0]["error"] == "NRT-147"
+    made = run("rollout create --release phone/2.0 --all --start --target saved:field")[0]
+    assert made["target"] == "(tag:field)"
+    run("filter remove field")
+    assert run("filter remove field", 4)
+    assert len(run("terminal replace t1 t9")[0]["token"]) == 48
+    assert "out of service" in run("terminal why t1")[0]["why"]
+    assert run("terminal decommission t1", 3)
+    assert [one["id"] for one in run("terminal list")] == ["t0", "t2", "t9"]
+    assert [one["replaced_by"] for one in run("terminal list --retired")] == ["", "t9", "", ""]
+    assert run("terminal decommission t2 --why broken")
+    assert len(run("terminal recommission t2")[0]["token"]) == 48
+    assert run("terminal recommission t2", 3)
+    assert run("terminal channel t2 beta")[0]["channel"] == "beta"
+    assert run("image channels phone/2.0 beta")[0]["channels"] == ["beta"]
+    assert run("image channels phone/2.0")[0]["channels"] == []
+    assert run("terminal one t2", 3)
+    assert run("terminal confirm t2", 3)
 
 
 def test_dry_runs_change_nothing(run, tmp_path):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from neurath.errors import DataError, NeurathError, NotFound, RefusedError
+from neurath.errors import DataError, NotFound
 from neurath.server.fleet import access
 from neurath.server.fleet.access import Enrolment, Stranger
 from neurath.server.store.tables import terminal
@@ -80,30 +78,6 @@ def test_a_renewed_token_replaces_the_old_one(world):
 def test_a_registration_that_makes_no_sense_is_refused(world, enrolment, kind):
     with pytest.raises(kind), world.store.write() as db:
         access.register(db, enrolment, 0.0)
-
-
-def test_a_list_is_taken_whole_or_not_at_all(world):
-    register(world, "taken", "phone")
-    good = "id,model,token,link\na1,phone,,9600\na2,phone," + "q" * 40 + ",\n"
-    with world.store.write() as db:
-        pairs = access.register_all(db, access.enrolments(good), 0.0)
-    assert [name for name, _ in pairs] == ["a1", "a2"]
-    assert pairs[1][1] == "q" * 40
-    with world.store.read() as db:
-        assert access.find(db, "a1").link == 9600
-    with pytest.raises(RefusedError), world.store.write() as db:
-        access.register_all(db, access.enrolments("id,model\nb1,phone\ntaken,phone\n"), 0.0)
-    with world.store.read() as db, pytest.raises(NotFound):
-        access.find(db, "b1")
-
-
-@given(st.text(max_size=200))
-def test_no_text_crashes_the_reader_of_lists(text):
-    try:
-        access.enrolments("id,model,link\n" + text)
-        access.enrolments(text)
-    except NeurathError:
-        return
 
 
 def test_an_unregistered_model_comes_from_the_check_in_only_where_none_was_given(world):

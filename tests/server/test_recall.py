@@ -38,7 +38,7 @@ class Listener:
             while line := self.answer.readline():
                 if line.startswith(b"event: check"):
                     self.told.append(time.monotonic())
-        except (OSError, ValueError, http.client.HTTPException):
+        except (OSError, ValueError, AttributeError, http.client.HTTPException):
             pass
 
 

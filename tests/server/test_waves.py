@@ -9,7 +9,7 @@ import pytest
 
 from neurath.errors import NothingToDo, RefusedError, UsageError
 from neurath.server.delivery.calls import Offered, Sync
-from neurath.server.fleet import access, actions, reach, recall, rollout, spread, stop, target, waves
+from neurath.server.fleet import access, actions, progress, reach, recall, rollout, spread, stop, target, waves
 from neurath.server.fleet.rollout import Person, Plan
 from neurath.server.fleet.terms import Terms
 from neurath.server.fleet.waves import (
@@ -497,6 +497,7 @@ def test_a_revoked_release_is_given_to_nobody_from_one_write_on_but_to_who_was_t
     assert (fleet.found().state, fleet.found().why) == ("aborted", "phone/2 was revoked: it burns")
     with world.store.read() as db:
         again = catalog.find_release(db, "phone/2")
+        assert progress.shown(db, pinned.n)[0].pin is None  # free for what other rollouts give
     assert again.revoked_why == "it burns"
     with pytest.raises(NothingToDo), world.store.write() as db:
         recall.revoke(db, again, world.now)

@@ -22,7 +22,7 @@ _PRIORITY = "of what rides on heartbeats: 9 goes first, -9 last (default 0)"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    commands = parser.add_subparsers(dest="command", metavar="add|list|show|priority|revoke")
+    commands = parser.add_subparsers(dest="command", metavar="add|list|show|priority|channels|revoke")
     add = commands.add_parser("add", help="add an image or a package")
     add.add_argument("file", type=Path, metavar="FILE", help="bin, Intel hex, ELF, .swu or .raucb; told from the contents")
     add.add_argument("--model", required=True, metavar="M")
@@ -39,6 +39,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     prefer.add_argument("release", metavar="MODEL/VERSION")
     prefer.add_argument("priority", type=int, metavar="N", help=_PRIORITY)
     data.dry_run(prefer)
+    text = "give it to terminals on these channels only (beta, stable, ...); none: to everybody its rollouts are for"
+    spread = commands.add_parser("channels", help=text)
+    spread.add_argument("release", metavar="MODEL/VERSION")
+    spread.add_argument("channels", nargs="*", metavar="CHANNEL")
+    data.dry_run(spread)
     bad = commands.add_parser(
         "revoke", help="offer it to nobody any more, at once; its rollouts end, what is on its way is cut"
     )
@@ -46,7 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     bad.add_argument("--why", default="", metavar="TEXT")
     bad.add_argument("--by", default="", metavar="NAME", help="who says so (default: who is logged in)")
     data.dry_run(bad)
-    for each in (add, show, listing, prefer, bad):
+    for each in (add, show, listing, prefer, spread, bad):
         data.option(each)
     parser.epilog = "example: neurath image add app.hex --model phone --version 1.4.1 --envelope app.envelope"
 
@@ -57,6 +62,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
         return _add(args, out)
     if command == "priority":
         return _prefer(args, out)
+    if command == "channels":
+        return _publish(args, out)
     if command == "revoke":
         return _revoke(args, out)
     from neurath.server.software import catalog
@@ -83,6 +90,22 @@ def _prefer(args: argparse.Namespace, out: Output) -> int:
                 raise data.Undone
     except data.Undone:
         pass
+    return 0
+
+
+def _publish(args: argparse.Namespace, out: Output) -> int:
+    from neurath.server.fleet import life
+    from neurath.server.software import catalog
+
+    try:
+        with data.store(args, create=False).write() as db:
+            life.publish(db, catalog.find_release(db, args.release), args.channels)
+            found = catalog.find_release(db, args.release)
+            if args.dry_run:
+                raise data.Undone
+    except data.Undone:
+        out.talk("nothing was changed (--dry-run)")
+    out.data(f"{found.name}: {' '.join(found.channels) or 'every channel'}", **_fields(found))
     return 0
 
 

@@ -26,6 +26,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "model": ("model", "memory maps of kinds of terminals"),
     "tenant": ("tenant", "how a tenant's devices show who they are"),
     "terminal": ("terminal", "add, list, show, why, pin terminals"),
+    "filter": ("filter", "target filters kept under a name"),
     "rollout": ("rollout", "offer a release to terminals"),
     "carrier": ("carrier", "carriers' server halves, beside the server or at a site"),
     "agent": ("agent", "terminal agent for this machine"),

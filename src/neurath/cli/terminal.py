@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,8 +27,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add.add_argument("--model", required=True, metavar="M")
     add.add_argument("--token", default="", help="32 to 128 letters and digits (default: a new one)")
     add.add_argument("--link", type=int, default=0, metavar="BYTES/S", help="declared speed of its link")
-    many = commands.add_parser("import", help="register many from a CSV: id,model[,token,link,tenant]; prints their tokens")
+    text = "register many from a CSV of any length: id,model[,token,link,tenant]; prints the tokens it makes"
+    many = commands.add_parser("import", help=text)
     many.add_argument("file", type=Path, metavar="FILE.csv")
+    many.add_argument("--skip-known", action="store_true", help="leave those that are registered as they are")
     pin = commands.add_parser("pin", help="give one terminal one release, or take that back")
     pin.add_argument("id", metavar="ID")
     pin.add_argument("release", nargs="?", metavar="MODEL/VERSION")
@@ -38,13 +41,33 @@ def configure(parser: argparse.ArgumentParser) -> None:
     prod = commands.add_parser("remind", help="have the user reminded of an update that is on its way or waits for him")
     prod.add_argument("id", metavar="ID")
     prod.add_argument("--text", default="", help="what is said (default: please keep it on, and restart when it asks)")
-    for each in (add, many, pin, tag, prod):
+    away = commands.add_parser(
+        "decommission", help="out of service: it may not speak, and is counted nowhere; its history stays"
+    )
+    back = commands.add_parser("recommission", help="back in service; prints its new token, once")
+    other = commands.add_parser("replace", help="another device takes its place, with an id and a token of its own; prints it")
+    one = commands.add_parser("one", help="two devices were seen under its id; a person has looked, and it is one again")
+    channel = commands.add_parser("channel", help="put it on a channel of releases: beta, stable (usual), ...")
+    yes = commands.add_parser(
+        "confirm", help="in the device's place: let begin what waits for its word (a rollout with confirm=yes)"
+    )
+    yes.add_argument("--deny", action="store_true", help="... or not yet")
+    changing = (away, back, other, one, channel, yes)
+    for each in changing:
+        each.add_argument("id", metavar="ID")
+    for each in (away, yes):
+        each.add_argument("--why", default="", metavar="TEXT")
+    other.add_argument("new", metavar="NEW-ID")
+    channel.add_argument("channel", metavar="NAME")
+    for each in (add, many, pin, tag, prod, *changing):
         data.dry_run(each)
-    reading = [commands.add_parser("list", help="all of them")]
+    reading = [commands.add_parser("list", help="all of them in service")]
+    reading[0].add_argument("--target", default="", metavar="FILTER", help="only such: 'tag:field and site=osaka', saved:NAME")
+    reading[0].add_argument("--retired", action="store_true", help="those out of service too")
     for name, text in (("show", "one of them"), ("why", "why it is, or is not, updated"), ("timeline", "what happened to it")):
         reading.append(commands.add_parser(name, help=text))
         reading[-1].add_argument("id", metavar="ID")
-    for each in (add, many, pin, tag, prod, *reading):
+    for each in (add, many, pin, tag, prod, *changing, *reading):
         each.add_argument("--tenant", default="DEFAULT")
         data.option(each)
     for each in (pin, reading[2]):
@@ -55,7 +78,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, out: Output) -> int:
     command = data.chosen(args)
     store = data.store(args, create=False)
-    if command in ("add", "import", "pin", "tag", "remind"):
+    if command == "import":
+        return _import(store, args, out)
+    if command in CHANGES:
         return _change(store, command, args, out)
     with store.read() as db:
         if command == "list":
@@ -71,24 +96,10 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 
 def _change(store: Store, command: str, args: argparse.Namespace, out: Output) -> int:
-    from neurath.server.fleet import access
-    from neurath.server.fleet.access import Enrolment
-
     said: list[tuple[str, dict[str, object]]] = []
-    text = args.file.read_text(errors="replace") if command == "import" else ""
     try:
         with store.write() as db:
-            if command == "pin":
-                said.append(_pin(db, args))
-            elif command == "tag":
-                said.append(_tag(db, args))
-            elif command == "remind":
-                said.append(_remind(db, args))
-            else:
-                one = [] if command == "import" else [Enrolment(args.id, args.model, args.tenant, args.token, args.link)]
-                for name, token in access.register_all(db, one or access.enrolments(text), time.time()):
-                    shown = "" if args.dry_run else token
-                    said.append((f"{name} {shown}".strip(), {"id": name, "token": shown}))
+            said.append(CHANGES[command](db, args))
             if args.dry_run:
                 raise data.Undone
     except data.Undone:
@@ -97,6 +108,68 @@ def _change(store: Store, command: str, args: argparse.Namespace, out: Output) -
     for line, fields in said:
         out.data(line, **fields)
     return 0
+
+
+def _add(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, object]]:
+    from neurath.server.fleet import access
+    from neurath.server.fleet.access import Enrolment
+
+    token = access.register(db, Enrolment(args.id, args.model, args.tenant, args.token, args.link), time.time())
+    return _token(args.id, token, args)
+
+
+def _token(name: str, token: str, args: argparse.Namespace) -> tuple[str, dict[str, object]]:
+    shown = "" if args.dry_run else token
+    return f"{name} {shown}".strip(), {"id": name, "token": shown}
+
+
+def _import(store: Store, args: argparse.Namespace, out: Output) -> int:
+    from neurath.server.fleet.enrol import Import
+
+    with args.file.open(encoding="utf-8", errors="replace", newline="") as lines, Import(store, lines, args.tenant) as found:
+        if args.dry_run:
+            out.talk("nothing was changed (--dry-run)")
+            out.data(f"{found.count:,} terminals, {found.known:,} of them known", count=found.count, known=found.known)
+            return 0
+        # Each batch is printed when it is on the disk: a token that was seen is a token that works.
+        for batch in found.write(time.time(), skip_known=args.skip_known):
+            for one in batch:
+                out.data(f"{one.id} {one.token}".strip(), id=one.id, tenant=one.tenant, token=one.token)
+    return 0
+
+
+def _decommission(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, object]]:
+    from neurath.server.fleet import access, life
+
+    life.decommission(db, access.find(db, args.id, args.tenant), time.time(), args.why)
+    return f"{args.id} is out of service", {"id": args.id, "decommissioned": True}
+
+
+def _recommission(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, object]]:
+    from neurath.server.fleet import access, life
+
+    return _token(args.id, life.recommission(db, access.find(db, args.id, args.tenant), time.time()), args)
+
+
+def _replace(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, object]]:
+    from neurath.server.fleet import access, life
+
+    token = life.replace(db, access.find(db, args.id, args.tenant), args.new, time.time())
+    return _token(args.new, token, args)
+
+
+def _one(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, object]]:
+    from neurath.server.fleet import access, life
+
+    life.one_again(db, access.find(db, args.id, args.tenant))
+    return f"{args.id} is one device again", {"id": args.id}
+
+
+def _channel(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, object]]:
+    from neurath.server.fleet import access, life
+
+    life.put_on(db, access.find(db, args.id, args.tenant), args.channel)
+    return f"{args.id} is on channel {args.channel}", {"id": args.id, "channel": args.channel}
 
 
 def _remind(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, object]]:
@@ -129,12 +202,37 @@ def _pin(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, objec
     return f"terminal {args.id}: {f'pinned to {name}' if name else 'not pinned'}", {"id": args.id, "pin": name}
 
 
+def _confirm(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, object]]:
+    from neurath.server.fleet import access, confirm
+
+    number = confirm.say_for(db, access.find(db, args.id, args.tenant), not args.deny, args.why, time.time())
+    word = "denied" if args.deny else "confirmed"
+    return f"action {number} of {args.id} is {word}", {"id": args.id, "action": number, "confirmed": not args.deny}
+
+
+#: What each command that changes one terminal does: a line for people, and the same as fields.
+CHANGES: dict[str, Callable[[Connection, argparse.Namespace], tuple[str, dict[str, object]]]] = {
+    "add": _add,
+    "pin": _pin,
+    "tag": _tag,
+    "remind": _remind,
+    "decommission": _decommission,
+    "recommission": _recommission,
+    "replace": _replace,
+    "one": _one,
+    "channel": _channel,
+    "confirm": _confirm,
+}
+
+
 def _list(db: Connection, args: argparse.Namespace, out: Output) -> int:
-    from neurath.server.fleet import access
+    from neurath.server.fleet import access, filters
 
     stands = _stands(db)
-    for one in access.all_terminals(db, args.tenant):
+    wanted = access.Wanted(args.tenant, filters.expanded(db, args.target), retired=args.retired)
+    for one in access.page(db, wanted):
         text = f"{one.id:32} {one.model or '-':16} heard {data.when(one.heard)}"
+        text += "  out of service" if one.decommissioned is not None else ""
         software = stands.get((one.tenant, one.id), {})
         words = [f"{name}: {said['runs'] or 'unknown'}, newest {said['mark']}" for name, said in software.items()]
         out.data("  ".join([text, *words]), **dataclasses.asdict(one), software=software)

@@ -38,7 +38,9 @@ class Admission:
         """Anyone, to the packages of a terminal of a tenant that says so."""
         with self.store.read() as db:
             if tenants.find(db, tenant).anonymous and access.is_known(db, tenant, name):
-                return access.find(db, name, tenant)
+                found = access.find(db, name, tenant)
+                if found.decommissioned is None:
+                    return found
         return self.admit(tenant, name, "", now)
 
     def _vouched(self, db: Connection, tenant: str, name: str, given: str, shown: Certificate | None) -> Terminal | None:
@@ -48,9 +50,10 @@ class Admission:
             sound = shown.name == name and tenants.takes_issuer(rules, shown.authorities)
         else:
             sound = tenants.takes_token(rules, given[13:].strip())
-        if sound and access.is_known(db, tenant, name):
-            return access.find(db, name, tenant)
-        if sound and rules.first_contact:
+        known = access.find(db, name, tenant) if sound and access.is_known(db, tenant, name) else None
+        if known is not None and known.decommissioned is None:
+            return known
+        if sound and known is None and rules.first_contact:
             return None
         raise Stranger("this terminal is not known here", "unknown id or wrong token", "neurath terminal add ID --model M")
 

@@ -15,9 +15,10 @@ from neurath.errors import DataError, NeurathError, NotFound, NothingToDo, Refus
 from neurath.ids import FIRMWARE
 from neurath.server.delivery.calls import Delivery
 from neurath.server.fleet import access, matrix, progress, recall, remind, rollout, stop, underway, waves
-from neurath.server.fleet.access import DEFAULT_TENANT, Enrolment, Terminal
+from neurath.server.fleet.access import DEFAULT_TENANT, Enrolment
 from neurath.server.fleet.progress import Wanted
 from neurath.server.fleet.rollout import Person
+from neurath.server.fleet_api import fleet_routes, terminal_json
 from neurath.server.software import catalog
 from neurath.server.software.upload import read_upload
 from neurath.server.stock import stock_routes
@@ -98,6 +99,7 @@ def management(store: Store, delivery: Delivery) -> FastAPI:
     api.add_exception_handler(NeurathError, _refused)
     _catalog_routes(api, store, delivery)
     _release_routes(api, store)
+    fleet_routes(api, store, delivery)
     _terminal_routes(api, store, delivery)
     _underway_routes(api, store)
     _rollout_routes(api, store)
@@ -195,11 +197,6 @@ def release_json(found: catalog.Release) -> Json:
 
 
 def _terminal_routes(api: FastAPI, store: Store, delivery: Delivery) -> None:
-    @api.get("/terminals")
-    def terminals(tenant: str | None = None) -> list[Json]:
-        with store.read() as db:
-            return [terminal_json(delivery, one) for one in access.all_terminals(db, tenant)]
-
     @api.post("/terminals", status_code=201)
     def add_terminal(given: NewTerminal) -> Json:
         wanted = Enrolment(given.id, given.model, given.tenant, "", given.link)
@@ -251,10 +248,6 @@ def _underway_routes(api: FastAPI, store: Store) -> None:
         with store.write() as db:
             said = remind.remind(db, access.find(db, name, tenant), given.text, time.time())
         return {"terminal": name, "remind": said}
-
-
-def terminal_json(delivery: Delivery, found: Terminal) -> Json:
-    return dataclasses.asdict(found) | {"heard": delivery.last_heard(found)}
 
 
 def _ledger_routes(api: FastAPI, store: Store) -> None:

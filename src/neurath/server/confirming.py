@@ -3,14 +3,13 @@ hawkBit's requests; whose word counts is delivery's to say. Spec: docs/spec/ddi.
 
 from __future__ import annotations
 
-from sqlalchemy import Connection
 from starlette.responses import Response
 
 from neurath.errors import NotFound, RefusedError
 from neurath.ids import FIRMWARE
 from neurath.server.delivery.calls import Delivery
 from neurath.server.device import Ask, answer
-from neurath.server.fleet import access, actions, history, progress
+from neurath.server.fleet import access, actions, confirm, history, progress
 from neurath.server.fleet.actions import Action
 from neurath.server.fleet.progress import Key
 from neurath.server.software import catalog
@@ -56,7 +55,7 @@ class Confirming:
         if action.state != "confirming":
             return answer({"exceptionClass": "Gone", "errorCode": "NRT-136", "message": f"action is {action.state}"}, 410)
         with self.store.write(ask.terminal.n) as db:
-            say(db, action, given.confirmed, given.details, ask.now)
+            confirm.say(db, action, given.confirmed, given.details, ask.now)
         return Response(status_code=200)
 
     def installed(self, ask: Ask) -> Response:
@@ -72,12 +71,3 @@ class Confirming:
                 raise NotFound(f"no package {version[:40]!r} of {model}", "the catalog has none", id="NRT-134")
             fresh = progress.said_installed(db, Key(ask.terminal.n, found.component, found.id), found.size, ask.now)
         return Response(status_code=201 if fresh else 200)
-
-
-def say(db: Connection, action: Action, confirmed: bool, details: tuple[str, ...], now: float) -> None:
-    """Somebody's word about an action that waits for one."""
-    if confirmed:
-        actions.confirm(db, action)
-    word = "confirmed" if confirmed else "denied"
-    history.say(db, action, "RUNNING" if confirmed else "WAIT_FOR_CONFIRMATION", details or (word,), now)
-    progress.note(db, Key.of(action), word, "; ".join(details), now)

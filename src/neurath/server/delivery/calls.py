@@ -22,7 +22,7 @@ from neurath.server.delivery.decision import Nothing as Nothing
 from neurath.server.delivery.decision import Offered as Offered
 from neurath.server.delivery.pace import Built, File, Need, Pending, Refuse, Situation, Take, Unbuilt, Wait
 from neurath.server.delivery.sightings import Sighting, Sightings
-from neurath.server.fleet import access, actions, progress, recall, remind, rollout, standing
+from neurath.server.fleet import access, actions, life, progress, recall, remind, rollout, standing
 from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.actions import Action, Draft
 from neurath.server.fleet.progress import FINAL, Key
@@ -106,7 +106,7 @@ class Delivery:
     def record(self, terminal: Terminal, check: Check, now: float) -> None:
         """Keeps what a terminal says. Where its bank holds a release that was offered, confirmed, that is written down
         whatever became of the report."""
-        values = {
+        values: dict[str, object] = {
             "model": check.model,
             "bank": check.bank.hex(),
             "bank_size": check.bank_size,
@@ -127,6 +127,7 @@ class Delivery:
             "checked": now,
         }
         with self.store.write(terminal.n) as db:
+            values |= life.heard_nonce(db, terminal, check.component, check.nonce.hex(), now)
             query = upsert(components).values(terminal=terminal.n, name=check.component, **values)
             db.execute(query.on_conflict_do_update(index_elements=["terminal", "name"], set_=values))
             if terminal.model is not None and not check.open_file:

@@ -3,20 +3,18 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import hashlib
 import hmac
-import io
 import json
 import secrets
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, insert, select, tuple_, update
 
 from neurath.errors import DataError, NotFound, RefusedError
 from neurath.ids import ModelName, TerminalId, checked_name
+from neurath.server.fleet import target
 from neurath.server.store.tables import model as models
 from neurath.server.store.tables import terminal as terminals
 from neurath.wire.confirmation import AutoConfirm
@@ -33,7 +31,7 @@ class Stranger(RefusedError):  # noqa: N818 (who, not what went wrong)
 @dataclass(frozen=True, slots=True)
 class Terminal:
     """A registered terminal. `n` is its number in this store; `link` its declared speed in bytes a second, 0 unknown;
-    `configured` is None until it has sent attributes."""
+    `configured` is None until it has sent attributes; `twin`: when it was seen that two devices use its id."""
 
     n: int
     tenant: str
@@ -47,6 +45,10 @@ class Terminal:
     address: str
     registered: float
     auto_confirm: AutoConfirm = AutoConfirm()  # noqa: RUF009 (frozen)
+    channel: str = ""
+    decommissioned: float | None = None
+    replaced_by: str = ""
+    twin: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +73,14 @@ def register(db: Connection, enrolment: Enrolment, now: float) -> str:
     if _row(db, enrolment.tenant, enrolment.id) is not None:
         raise RefusedError(f"terminal {enrolment.id} is registered already", "", f"neurath terminal show {enrolment.id}")
     token = enrolment.token or secrets.token_hex(24)
-    if not (token.isascii() and token.isalnum() and 32 <= len(token) <= 128):
+    if not is_token(token):
         raise DataError("this is not a token", "32 to 128 letters and digits", "leave it out to get one made", id="NRT-262")
     db.execute(
         insert(terminals).values(
             tenant=enrolment.tenant,
             id=enrolment.id,
             model=enrolment.model,
-            token=_hash(token),
+            token=hashed(token),
             link=enrolment.link,
             registered=now,
         )
@@ -86,40 +88,16 @@ def register(db: Connection, enrolment: Enrolment, now: float) -> str:
     return token
 
 
+def is_token(text: str) -> bool:
+    """Whether it is long enough to be one."""
+    return text.isascii() and text.isalnum() and 32 <= len(text) <= 128
+
+
 def renew_token(db: Connection, terminal: Terminal) -> str:
     """A new token in place of the old one."""
     token = secrets.token_hex(24)
-    db.execute(update(terminals).where(terminals.c.n == terminal.n).values(token=_hash(token)))
+    db.execute(update(terminals).where(terminals.c.n == terminal.n).values(token=hashed(token)))
     return token
-
-
-def enrolments(text: str) -> list[Enrolment]:
-    """The terminals in a CSV with the columns id, model and, if wanted, tenant, token, link; DataError names the line."""
-    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
-    try:
-        if not {"id", "model"} <= set(reader.fieldnames or ()):
-            raise DataError("this is not a list of terminals", "the first line names the columns id,model[,token,link,tenant]")
-        return [_enrolment(number, row) for number, row in enumerate(reader, start=2)]
-    except csv.Error as fault:
-        raise DataError("this is not a list of terminals", str(fault), "save it as CSV, UTF-8") from None
-
-
-def _enrolment(number: int, row: dict[str, str]) -> Enrolment:
-    link = (row.get("link") or "0").strip()
-    if not (link.isascii() and link.isdigit() and len(link) <= 10) or None in row:
-        raise DataError(f"line {number} of the list is malformed", "link is bytes a second; no more fields than columns")
-    return Enrolment(
-        id=(row["id"] or "").strip(),
-        model=(row["model"] or "").strip() or None,
-        tenant=(row.get("tenant") or DEFAULT_TENANT).strip(),
-        token=(row.get("token") or "").strip(),
-        link=int(link),
-    )
-
-
-def register_all(db: Connection, wanted: Iterable[Enrolment], now: float) -> list[tuple[str, str]]:
-    """(id, token) of each; all of them or none."""
-    return [(one.id, register(db, one, now)) for one in wanted]
 
 
 def admit(db: Connection, tenant: str, name: str, authorization: str) -> Terminal:
@@ -127,8 +105,8 @@ def admit(db: Connection, tenant: str, name: str, authorization: str) -> Termina
     row = _row(db, tenant, name)
     scheme, _, token = authorization.partition(" ")
     # A missing terminal costs the same comparison as a wrong token.
-    expected = "" if row is None else str(row.token)
-    given = _hash(token.strip()) if scheme.lower() == "targettoken" else "-"
+    expected = "" if row is None or row.decommissioned is not None else str(row.token)
+    given = hashed(token.strip()) if scheme.lower() == "targettoken" else "-"
     if row is None or not expected or not hmac.compare_digest(expected, given):
         raise Stranger("this terminal is not known here", "unknown id or wrong token", "neurath terminal add ID --model M")
     return _terminal(row)
@@ -141,7 +119,7 @@ def is_known(db: Connection, tenant: str, name: str) -> bool:
 def admit_anyone(db: Connection, tenant: str, name: str, authorization: str, now: float) -> Terminal:
     """Plug and play: an unknown terminal is registered without a token. One that has a token still needs it."""
     row = _row(db, tenant, name)
-    if row is not None and row.token:
+    if row is not None and (row.token or row.decommissioned is not None):
         return admit(db, tenant, name, authorization)
     if row is None:
         checked_name(name, "terminal id")
@@ -162,10 +140,35 @@ def by_number(db: Connection, n: int) -> Terminal:
     return _terminal(db.execute(select(terminals).where(terminals.c.n == n)).one())
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which terminals are wanted: of a tenant, such as a filter asks for, so many of them after this (tenant, id); those out
+    of service only where they are asked for."""
+
+    tenant: str | None = None
+    target: str = ""
+    after: tuple[str, str] = ("", "")
+    limit: int | None = None
+    retired: bool = False
+
+
 def all_terminals(db: Connection, tenant: str | None = None) -> list[Terminal]:
-    """Every registered terminal, in order of id."""
-    query = select(terminals).order_by(terminals.c.tenant, terminals.c.id)
-    return [_terminal(row) for row in db.execute(query if tenant is None else query.where(terminals.c.tenant == tenant))]
+    """Every registered terminal in service, in order of id."""
+    return page(db, Wanted(tenant))
+
+
+def page(db: Connection, wanted: Wanted) -> list[Terminal]:
+    """The terminals that are wanted, in order of tenant and id; a page takes as long wherever it lies."""
+    query = select(terminals).order_by(terminals.c.tenant, terminals.c.id).limit(wanted.limit)
+    if wanted.tenant is not None:
+        query = query.where(terminals.c.tenant == wanted.tenant)
+    if wanted.after != ("", ""):
+        query = query.where(tuple_(terminals.c.tenant, terminals.c.id) > tuple_(*wanted.after))
+    if wanted.target:
+        query = query.where(target.clause(wanted.target))
+    if not wanted.retired:
+        query = query.where(terminals.c.decommissioned.is_(None))
+    return [_terminal(row) for row in db.execute(query)]
 
 
 def configure(db: Connection, terminal: Terminal, attributes: dict[str, str], now: float) -> None:
@@ -219,9 +222,13 @@ def _terminal(row: Row[tuple[object, ...]]) -> Terminal:
         address=row.address,
         registered=row.registered,
         auto_confirm=AutoConfirm(**json.loads(row.auto_confirm)) if row.auto_confirm else AutoConfirm(),
+        channel=row.channel,
+        decommissioned=row.decommissioned,
+        replaced_by=row.replaced_by,
+        twin=row.twin,
     )
 
 
-def _hash(token: str) -> str:
-    """Tokens are random and long, so one round of SHA-256 is enough."""
+def hashed(token: str) -> str:
+    """What is kept of a token. Tokens are random and long, so one round of SHA-256 is enough."""
     return hashlib.sha256(token.encode()).hexdigest()

@@ -148,6 +148,7 @@ def _last(model_newest: Sequence[Release], now: UnixTime) -> Subquery:
         .outerjoin(action, action.c.id == offer.c.action)
         .outerjoin(rollout, rollout.c.id == action.c.rollout)
         .outerjoin(target, target.c.id == offer.c.release)
+        .where(terminals.c.decommissioned.is_(None))
         .subquery()
     )
 
@@ -205,6 +206,7 @@ def standings(db: Connection, numbers: Sequence[int] | None) -> Iterator[Standin
     )  # fmt: skip
     query = query.outerjoin(component, and_(component.c.terminal == terminals.c.n, component.c.name == FIRMWARE))
     query = query.outerjoin(offer, and_(offer.c.terminal == terminals.c.n, offer.c.action == last))
+    query = query.where(terminals.c.decommissioned.is_(None))
     if numbers is not None:
         query = query.where(terminals.c.n.in_(numbers))
     states: dict[str | None, State | None] = {None: None} | {state.value: state for state in State}
@@ -324,6 +326,7 @@ def shares(db: Connection) -> list[Share]:
     best = newest(known)
     banks = select(terminals.c.model, component.c.bank, func.count().label("number"))
     banks = banks.outerjoin(component, and_(component.c.terminal == terminals.c.n, component.c.name == FIRMWARE))
+    banks = banks.where(terminals.c.decommissioned.is_(None))
     counts = {
         (r.model or "", r.bank or ""): int(r.number) for r in db.execute(banks.group_by(terminals.c.model, component.c.bank))
     }

@@ -103,10 +103,11 @@ def matrix(db: Connection, model: str, page: int = 1, only: int | None = None, k
     """The matrix of a model; `only`: of one terminal. `keep` may hand out the head of a column from a moment ago."""
     known = catalog.list_releases(db, model)
     best = _newest(known)
-    query = select(terminals.c.n, terminals.c.tenant, terminals.c.id, terminals.c.heard).where(terminals.c.model == model)
+    mine = (terminals.c.model == model, terminals.c.decommissioned.is_(None))
+    query = select(terminals.c.n, terminals.c.tenant, terminals.c.id, terminals.c.heard).where(*mine)
     if only is not None:
         query = query.where(terminals.c.n == only)
-    count = db.scalar(select(func.count()).select_from(terminals).where(terminals.c.model == model)) or 0
+    count = db.scalar(select(func.count()).select_from(terminals).where(*mine)) or 0
     query = query.order_by(terminals.c.tenant, terminals.c.id).limit(PAGE).offset((max(1, page) - 1) * PAGE)
     rows = db.execute(query).all()
     shown = _shown(db, [row.n for row in rows], best, known)

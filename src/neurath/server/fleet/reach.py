@@ -45,7 +45,7 @@ BAD = (Verdict.FAILED.value, Verdict.REFUSED.value, Verdict.RESTORATION.value)
 @dataclass(frozen=True, slots=True)
 class Course:
     """What of a rollout says whom it reaches. `gate`: draws below it are in; `opened`: (gate, moment) of each wave;
-    `fetch_only`: who has the file has all of it."""
+    `fetch_only`: who has the file has all of it; `channels`: of terminals on these only, where there are any."""
 
     rollout: int
     everyone: bool
@@ -54,6 +54,7 @@ class Course:
     opened: tuple[tuple[int, float], ...] = ()
     patience: float = 0.0
     fetch_only: bool = False
+    channels: tuple[str, ...] = ()
 
 
 def draw(rollout: int, terminal: int) -> int:
@@ -69,14 +70,17 @@ def admits(db: Connection, course: Course, terminal: int) -> bool:
     """Whether a rollout was opened to this terminal."""
     if draw(course.rollout, terminal) >= course.gate:
         return False
-    if course.everyone and not course.target:
+    if course.everyone and not course.target and not course.channels:
         return True
     query = select(terminals.c.n).where(terminals.c.n == terminal, *_named(course))
     return db.scalar(query) is not None
 
 
 def _named(course: Course) -> list[ColumnElement[bool]]:
-    found = [target.clause(course.target)] if course.target else []
+    found: list[ColumnElement[bool]] = [terminals.c.decommissioned.is_(None)]
+    if course.channels:
+        found.append(func.coalesce(func.nullif(terminals.c.channel, ""), "stable").in_(course.channels))
+    found += [target.clause(course.target)] if course.target else []
     if not course.everyone:
         member = and_(rollout_terminal.c.rollout == course.rollout, rollout_terminal.c.terminal == terminals.c.n)
         found.append(exists().where(member))

@@ -10,25 +10,11 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from neurath.errors import NotFound, NothingToDo, RefusedError
 from neurath.server.delivery.pace import TIME_LIMIT
-from neurath.server.fleet import actions, pieces, reach, stop, target, waves
+from neurath.server.fleet import actions, filters, pieces, reach, stop, target, waves
 from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.reach import Course, Told
 from neurath.server.fleet.terms import PLAIN, Terms, Urgency
-from neurath.server.fleet.waves import (
-    AT_ONCE,
-    Abort,
-    Act,
-    Again,
-    Approve,
-    Deny,
-    Pause,
-    Policy,
-    Retry,
-    Start,
-    State,
-    Tally,
-    Waves,
-)
+from neurath.server.fleet.waves import AT_ONCE, Abort, Act, Again, Pause, Policy, Start, State, Tally, Waves
 from neurath.server.software import catalog
 from neurath.server.software.catalog import Release
 from neurath.server.store import Store
@@ -114,12 +100,13 @@ def create(db: Connection, plan: Plan, now: float) -> Rollout:
                 "leave it out",
                 id="NRT-325",
             )
-    target.clause(plan.target)
+    asked = filters.expanded(db, plan.target)
+    target.clause(asked)
     if plan.policy.terms.urgency is Urgency.DOWNLOAD_ONLY and plan.release.kind == catalog.IMAGE:
         why = "a terminal of ours decides by itself when it installs what it has"
         raise RefusedError("download-only is for packages of other clients", why, "window=... keeps it to certain hours")
     values: dict[str, object] = {"release": plan.release.id, "everyone": plan.terminals is None, "time_limit": plan.time_limit}
-    values |= {"created": now, "policy": str(plan.policy), "target": plan.target, "gate": 0}
+    values |= {"created": now, "policy": str(plan.policy), "target": asked, "gate": 0}
     values["pieces"] = pieces.said(plan.pieces)
     number = db.execute(insert(rollouts).values(**values)).inserted_primary_key
     assert number is not None
@@ -167,11 +154,11 @@ def _event(db: Connection, found: Rollout, release: Release, command: str, perso
         case "start" | "resume":
             return Start(reach.targets(db, course(db, found), release), person.name)
         case "approve":
-            return Approve(reach.targets(db, course(db, found), release), person.name)
+            return waves.Approve(reach.targets(db, course(db, found), release), person.name)
         case "deny":
-            return Deny(person.name, person.why)
+            return waves.Deny(person.name, person.why)
         case "retry":
-            return Retry()
+            return waves.Retry()
         case "pause":
             return Pause()
     return Abort(person.why)
@@ -195,7 +182,20 @@ def course(db: Connection, found: Rollout) -> Course:
     # Nobody's patience runs before the first hour in which it may install; of windows in zones of their own, the last one's.
     times = tuple((gate, policy.terms.first_hour(at)) for gate, at in times)
     fetch_only = policy.terms.urgency is Urgency.DOWNLOAD_ONLY
-    return Course(found.id, found.everyone, found.target, found.gate, times, float(policy.patience), fetch_only)
+    return Course(
+        found.id,
+        found.everyone,
+        found.target,
+        found.gate,
+        times,
+        float(policy.patience),
+        fetch_only,
+        _channels(db, found.release),
+    )
+
+
+def _channels(db: Connection, release: int) -> tuple[str, ...]:
+    return tuple(str(db.scalar(select(releases.c.channels).where(releases.c.id == release))).split())
 
 
 def tally(db: Connection, found: Rollout, now: float) -> Tally:
@@ -341,16 +341,14 @@ class Selected:
 
 
 def select_release(db: Connection, terminal: Terminal, component: str) -> Selected | None:
-    """A4: the pin, else the newest release of the model that a running rollout gives to this terminal; revoked ones never, and
-    none at all while everything is stopped."""
-    if stop.stopped(db) is not None:
-        return None
+    """A4: the pin, else the newest release of the model that a running rollout gives to this terminal; revoked ones never."""
     pinned = db.scalar(select(components.c.pin).where(components.c.terminal == terminal.n, components.c.name == component))
     if pinned is not None:
         release = catalog.find_release(db, str(pinned))
         return None if release.revoked is not None else Selected(release, None, TIME_LIMIT)
     query = (
         _rollouts()
+        .add_columns(releases.c.channels)
         .join(releases, releases.c.id == rollouts.c.release)
         .where(
             rollouts.c.state == State.RUNNING.value,
@@ -361,8 +359,10 @@ def select_release(db: Connection, terminal: Terminal, component: str) -> Select
         .order_by(releases.c.epoch.desc(), releases.c.sequence.desc(), rollouts.c.id.desc())
     )
     for row in db.execute(query):
-        found = _rollout(row)
-        if reach.admits(db, Course(found.id, found.everyone, found.target, found.gate), terminal.n):
+        given = row._asdict()
+        channels = tuple(given.pop("channels").split())
+        found = Rollout(**given)
+        if reach.admits(db, Course(found.id, found.everyone, found.target, found.gate, channels=channels), terminal.n):
             terms = waves.policy(found.policy).terms
             return Selected(catalog.find_release(db, str(found.release)), found.id, found.time_limit, terms)
     return None

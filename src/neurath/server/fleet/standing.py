@@ -21,6 +21,7 @@ from neurath.server.fleet.terms import ALWAYS, Hours, Urgency
 from neurath.server.software import catalog
 from neurath.server.software.catalog import IMAGE, Release
 from neurath.server.store.tables import component as components
+from neurath.server.store.tables import terminal as terminals
 from neurath.wire.check import UNNAMED
 from neurath.wire.report import Verdict
 
@@ -64,6 +65,7 @@ class Standing:
     base: Release | None
     model: Model | None
     stop: Stop | None = None
+    twin: float | None = None
 
 
 def read(db: Connection, terminal: Terminal, component: str) -> Standing:
@@ -82,6 +84,7 @@ def read(db: Connection, terminal: Terminal, component: str) -> Standing:
         base=base,
         model=None if terminal.model is None else catalog.find_model(db, terminal.model),
         stop=stopped(db),
+        twin=db.scalar(select(terminals.c.twin).where(terminals.c.n == terminal.n)),
     )
 
 
@@ -111,6 +114,11 @@ def last_said(db: Connection, terminal: Terminal, component: str) -> Said | None
 
 def obstacle(standing: Standing, now: float) -> str:
     """Why nothing is offered, in a person's words; "" when a file may be looked for."""
+    if standing.terminal.decommissioned is not None:
+        by = standing.terminal.replaced_by
+        return f"out of service since {when(standing.terminal.decommissioned)}{f', replaced by {by}' if by else ''}"
+    if standing.twin is not None:
+        return f"two devices check in under its id, seen {when(standing.twin)}: neurath terminal one {standing.terminal.id}"
     if standing.terminal.model is None:
         return "it has no model: it was not registered with one, and named none that is known"
     if standing.stop is not None:

@@ -15,7 +15,7 @@ from neurath.server.store.tables import terminal as terminals
 MOST = 500
 _DEEPEST = 16
 _TOKEN = re.compile(r'\s*(\(|\)|[^\s()"]+(?:"[^"]*")?)')
-_ABOUT = re.compile(r"(tag|id):(.+)", re.DOTALL)
+_ABOUT = re.compile(r"(tag|id|tenant|channel|model):(.+)", re.DOTALL)
 _ATTRIBUTE = re.compile(r"([A-Za-z0-9._-]{1,128})(!=|=|~)(.*)", re.DOTALL)
 _HINT = "--target 'tag:field and site=osaka and not id:lab-*'"
 
@@ -87,7 +87,12 @@ class _Reading:
 def _test(token: str) -> ColumnElement[bool]:
     if match := _ABOUT.fullmatch(token):
         value = _bare(match[2])
-        return _tagged(value) if match[1] == "tag" else terminals.c.id.op("GLOB", is_comparison=True)(value)
+        if match[1] == "tag":
+            return _tagged(value)
+        said = (
+            func.coalesce(func.nullif(terminals.c.channel, ""), "stable") if match[1] == "channel" else terminals.c[match[1]]
+        )
+        return func.coalesce(said, "").op("GLOB", is_comparison=True)(value)
     if match := _ATTRIBUTE.fullmatch(token):
         # The name has no quote in it: the path stays one name.
         said = func.coalesce(func.json_extract(terminals.c.attributes, f'$."{match[1]}"'), "")
@@ -95,7 +100,9 @@ def _test(token: str) -> ColumnElement[bool]:
         if match[2] == "~":
             return said.op("GLOB", is_comparison=True)(value)
         return said == value if match[2] == "=" else said != value
-    raise _wrong(token, "tag:NAME, id:PATTERN, ATTRIBUTE=VALUE, ATTRIBUTE!=VALUE or ATTRIBUTE~PATTERN")
+    raise _wrong(
+        token, "tag:NAME, id:PATTERN, tenant:, channel:, model:, ATTRIBUTE=VALUE, ATTRIBUTE!=VALUE or ATTRIBUTE~PATTERN"
+    )
 
 
 def _tagged(tag: str) -> ColumnElement[bool]:

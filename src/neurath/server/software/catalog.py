@@ -53,6 +53,7 @@ class Release:
     priority: int = 0
     compatible: tuple[str, ...] = ()
     revoked_why: str = ""
+    channels: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -395,4 +396,5 @@ def _release(row: Row[tuple[object, ...]]) -> Release:
         priority=row.priority,
         compatible=tuple(one for one in row.compatible.split("\n") if one),
         revoked_why=row.revoked_why,
+        channels=tuple(row.channels.split()),
     )

@@ -21,7 +21,7 @@ from neurath.server.store.files import Files
 from neurath.server.store.marks import EVERYBODY, Marks
 
 #: The newest migration; tests/server/test_store.py holds it against the folder.
-HEAD = "0010"
+HEAD = "0011"
 #: How long a writer waits for another one, seconds.
 PATIENCE = 5.0
 MIGRATIONS = Path(__file__).parent.parent / "migrations"

@@ -62,6 +62,7 @@ release = Table(
     _count("priority"),
     _text("compatible"),
     _text("revoked_why"),
+    _text("channels", " "),
     Unique("model", "component", "version", name="release_version"),
     Index("release_image", "image"),
     sqlite_autoincrement=True,
@@ -88,6 +89,10 @@ terminal = Table(
     _time("reminded"),
     _count("room"),
     _text("auto_confirm"),
+    _text("channel"),
+    _time("decommissioned"),
+    _text("replaced_by"),
+    _time("twin"),
     Unique("tenant", "id", name="terminal_id"),
     sqlite_autoincrement=True,
 )
@@ -117,7 +122,12 @@ component = Table(
     _count("staged_bytes"),
     _time("checked"),
     Column("pin", ForeignKey("release.id")),
+    _text("before"),
+    _count("returns"),
 )
+
+#: Target filters that are kept under a name.
+kept_filter = Table("filter", metadata, Column("name", Text, primary_key=True), _text("text"), _time("added"))
 
 rollout = Table(
     "rollout",

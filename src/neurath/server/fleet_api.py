@@ -1,0 +1,185 @@
+"""The management plane's routes about many terminals and about their lives: pages, imports, filters, who is out of service. It
+knows requests; every rule is in the module that owns it."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import time
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import anyio
+import msgspec
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, Field
+
+from neurath.errors import DataError
+from neurath.server.delivery.calls import Delivery
+from neurath.server.fleet import access, confirm, enrol, filters, life
+from neurath.server.fleet.access import DEFAULT_TENANT, Terminal, Wanted
+from neurath.server.software import catalog
+from neurath.server.store import Store
+
+Json = dict[str, Any]
+#: Terminals of one page, at the most; and bytes of a list.
+MOST, LONGEST = 1000, 1 << 30
+Name = Annotated[str, Field(max_length=64)]
+
+
+class PageAsked(BaseModel):
+    """`after` is TENANT/ID of the last one of the page before."""
+
+    tenant: str | None = None
+    target: Annotated[str, Field(max_length=500, examples=["tag:field", "saved:field"])] = ""
+    after: Annotated[str, Field(max_length=130)] = ""
+    limit: Annotated[int, Field(ge=1, le=MOST)] = MOST
+    retired: bool = False
+
+
+class NewChannel(BaseModel):
+    channel: Name
+
+
+class NewChannels(BaseModel):
+    """None: every channel."""
+
+    channels: list[Name] = []
+
+
+class NewDevice(BaseModel):
+    id: Name
+
+
+class Why(BaseModel):
+    why: Annotated[str, Field(max_length=512)] = ""
+
+
+class NewFilter(BaseModel):
+    text: Annotated[str, Field(max_length=500, examples=["tag:field and site=osaka and not id:lab-*"])]
+
+
+class Word(BaseModel):
+    """An operator's word in place of the device's."""
+
+    confirmed: bool
+    why: Annotated[str, Field(max_length=512)] = ""
+
+
+def fleet_routes(api: FastAPI, store: Store, delivery: Delivery) -> None:
+    _page_routes(api, store, delivery)
+    _life_routes(api, store)
+    _filter_routes(api, store)
+
+
+def terminal_json(delivery: Delivery, found: Terminal) -> Json:
+    return dataclasses.asdict(found) | {"heard": delivery.last_heard(found)}
+
+
+def _page_routes(api: FastAPI, store: Store, delivery: Delivery) -> None:
+    @api.get("/terminals")
+    def terminals(request: Request, response: Response, asked: Annotated[PageAsked, Query()]) -> list[Json]:
+        """A page of terminals, in order of tenant and id; the next one is in `Link`, rel="next"."""
+        last = asked.after.partition("/")
+        with store.read() as db:
+            target = filters.expanded(db, asked.target)
+            wanted = Wanted(asked.tenant, target, (last[0], last[2]), asked.limit + 1, asked.retired)
+            found = access.page(db, wanted)
+        if len(found) > asked.limit:
+            found = found[: asked.limit]
+            address = request.url.include_query_params(after=f"{found[-1].tenant}/{found[-1].id}")
+            response.headers["Link"] = f'<{address.path}?{address.query}>; rel="next"'
+        return [terminal_json(delivery, one) for one in found]
+
+    @api.post("/terminals/import", status_code=201)
+    async def import_terminals(request: Request, tenant: str = DEFAULT_TENANT, skip_known: bool = False) -> StreamingResponse:
+        """Registers the terminals of a CSV in the body (id,model[,token,link,tenant]): all is read first, and refused whole
+        where it is not sound. The answer has one JSON object a line, as they are written, with the tokens that were made."""
+        kept = tempfile.TemporaryFile(mode="w+b", dir=store.directory)  # noqa: SIM115 (closed by who reads it)
+        try:
+            length = 0
+            async for block in request.stream():
+                length += len(block)
+                if length > LONGEST:
+                    raise DataError("this list is too long", f"more than {LONGEST:,} bytes", "in several parts", id="NRT-264")
+                await anyio.to_thread.run_sync(kept.write, block)
+            kept.seek(0)
+            lines = (line.decode("utf-8", "replace") for line in kept)
+            found = await anyio.to_thread.run_sync(enrol.Import, store, lines, tenant)
+            found.check(skip_known=skip_known)
+        finally:
+            kept.close()
+        return StreamingResponse(_written(found, skip_known), 201, media_type="application/x-ndjson")
+
+
+def _written(found: enrol.Import, skip_known: bool) -> Iterator[bytes]:
+    with found:
+        for batch in found.write(time.time(), skip_known=skip_known):
+            yield b"".join(msgspec.json.encode(one) + b"\n" for one in batch)
+
+
+def _life_routes(api: FastAPI, store: Store) -> None:
+    @api.post("/terminals/{name}/decommission")
+    def decommission(name: str, given: Why | None = None, tenant: str = DEFAULT_TENANT) -> Json:
+        """Out of service: it may not speak, and is counted nowhere; its history stays."""
+        with store.write() as db:
+            life.decommission(db, access.find(db, name, tenant), time.time(), "" if given is None else given.why)
+            return dataclasses.asdict(access.find(db, name, tenant))
+
+    @api.post("/terminals/{name}/recommission")
+    def recommission(name: str, tenant: str = DEFAULT_TENANT) -> Json:
+        with store.write() as db:
+            token = life.recommission(db, access.find(db, name, tenant), time.time())
+        return {"id": name, "tenant": tenant, "token": token}
+
+    @api.post("/terminals/{name}/replace", status_code=201)
+    def replace(name: str, given: NewDevice, tenant: str = DEFAULT_TENANT) -> Json:
+        """Another device takes its place; its token is seen this once."""
+        with store.write() as db:
+            token = life.replace(db, access.find(db, name, tenant), given.id, time.time())
+        return {"id": given.id, "tenant": tenant, "token": token}
+
+    @api.post("/terminals/{name}/one")
+    def one(name: str, tenant: str = DEFAULT_TENANT) -> Json:
+        """A person has looked: one device uses this id."""
+        with store.write() as db:
+            life.one_again(db, access.find(db, name, tenant))
+            return dataclasses.asdict(access.find(db, name, tenant))
+
+    @api.put("/terminals/{name}/channel")
+    def channel(name: str, given: NewChannel, tenant: str = DEFAULT_TENANT) -> Json:
+        with store.write() as db:
+            life.put_on(db, access.find(db, name, tenant), given.channel)
+            return dataclasses.asdict(access.find(db, name, tenant))
+
+    @api.post("/terminals/{name}/confirmation")
+    def confirmation(name: str, given: Word, tenant: str = DEFAULT_TENANT) -> Json:
+        """Confirms, or denies, what waits for the device's word."""
+        with store.write() as db:
+            number = confirm.say_for(db, access.find(db, name, tenant), given.confirmed, given.why, time.time())
+        return {"terminal": name, "action": number, "confirmed": given.confirmed}
+
+    @api.put("/releases/{name:path}/channels")
+    def publish(name: str, given: NewChannels) -> Json:
+        """Which channels it is given to."""
+        with store.write() as db:
+            life.publish(db, catalog.find_release(db, name), given.channels)
+            return {"release": name, "channels": list(catalog.find_release(db, name).channels)}
+
+
+def _filter_routes(api: FastAPI, store: Store) -> None:
+    @api.get("/filters")
+    def kept() -> list[Json]:
+        with store.read() as db:
+            return [dataclasses.asdict(one) | {"terminals": filters.count(db, one)} for one in filters.all_kept(db)]
+
+    @api.put("/filters/{name}")
+    def keep(name: str, given: NewFilter) -> Json:
+        with store.write() as db:
+            return dataclasses.asdict(filters.keep(db, name, given.text, time.time()))
+
+    @api.delete("/filters/{name}", status_code=204)
+    def forget(name: str) -> None:
+        with store.write() as db:
+            filters.forget(db, name)
