@@ -4,6 +4,7 @@ and never leaves a half-written file."""
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     create.add_argument("new", metavar="NEW")
     create.add_argument("-o", "--output", required=True, metavar="FILE")
     create.add_argument("--profile", choices=("large", "small", "tiny"), default="small", help="default: small")
+    create.add_argument("--ram", type=int, metavar="BYTES", help="RAM the decoder may take at most, instead of the profile's")
     create.add_argument("--in-place", action="store_true", help="for a terminal with one bank (the default)")
     create.add_argument("--sequential", action="store_true", help="for an old image that stays whole elsewhere")
     create.add_argument("--buffers", type=int, default=0, metavar="N", help="scratch mode: planner cache only; 0 is enough")
@@ -71,7 +73,8 @@ def _create(args: argparse.Namespace, out: Output) -> int:
     model = _model(args.model)
     layout = model.layout if model else _plain(max(len(old), len(new)), args.sector or 4096)
     wish = Wish(apart=args.sequential, address=model.address or None if model else None)
-    delta = build(old, new, layout, _sized(wish, args.profile))
+    wish = _sized(wish, args.profile)
+    delta = build(old, new, layout, wish if args.ram is None else replace(wish, workspace=args.ram))
     if not args.dry_run:
         _write(args.output, delta.data)
     share = len(delta.data) / len(new)
@@ -110,6 +113,8 @@ def _check_wish(args: argparse.Namespace) -> None:
         raise UsageError("--in-place and --sequential exclude each other", "one bank or two", "leave one of them out")
     if args.model and args.sector:
         raise UsageError("--model and --sector exclude each other", "a model names its own sectors", "leave --sector out")
+    if args.ram is not None and not 0 < args.ram < 1 << 32:
+        raise UsageError("--ram is a number of bytes", f"{args.ram} is none a terminal has", "--ram 20480")
     if args.buffers < 0:
         raise UsageError("--buffers is a number of sectors", f"{args.buffers} is below 0", "--buffers 0")
     if args.mode == "resume":
@@ -180,14 +185,23 @@ def _show(args: argparse.Namespace, out: Output) -> int:
     data = _read(args.file)
     head, frames = parse(data)
     place = "for an old image elsewhere" if head.apart else "in place"
-    together = f", {head.joint} committed at once" if head.joint > 1 else ""
+    together = (
+        f", {head.joint} committed at once"
+        if head.joint > 1
+        else ", each before the one ahead of it is committed"
+        if head.slide
+        else ""
+    )
+    control, body = len(head.control), sum(map(len, frames))
     text = (
         f"{head.kind}, profile {head.profile} ({PROFILES[head.profile]}), {place}\n"
-        f"  file    {len(data)} B: {len(head.control)} B of control table, {sum(map(len, frames))} B in {len(frames)} groups\n"
+        f"  file    {len(data)} B: {control} B of control table, {body} B in {len(frames)} groups\n"
         f"  base    {head.old_size} B, tag {head.base:04x}\n"
         f"  makes   {head.new_size} B\n"
         f"  order   {' '.join(map(str, head.order)) or 'nothing changes'}{together}\n"
         f"  copies  {head.segments}"
+        + (f"\n  model   goes on from group to group, looks back {head.window} B" if head.flow else "")
+        + (f"\n  largest {_largest(frames)}" if frames else "")
     )
     out.data(
         text,
@@ -204,9 +218,19 @@ def _show(args: argparse.Namespace, out: Output) -> int:
         segments=head.segments,
         saves=len(head.saves),
         joint=head.joint,
+        slide=head.slide,
+        flow=head.flow,
+        window=head.window,
         groups=len(frames),
+        frames=[len(frame) for frame in frames],
     )
     return 0
+
+
+def _largest(frames: Sequence[bytes]) -> str:
+    """Where the bytes of the groups are: the largest ones, by their place in the file."""
+    ranked = sorted(range(len(frames)), key=lambda i: -len(frames[i]))[:5]
+    return ", ".join(f"group {i}: {len(frames[i])} B" for i in ranked)
 
 
 def _plain(room: int, sector: int) -> Layout:

@@ -29,6 +29,8 @@ SIMPLE_FIXED, SIMPLE_SEGMENT = 5400, 12
 TINY = 6144
 #: Segments that are given up for a window of 2 KiB.
 SPARED = 146
+#: A window costs a terminal RAM: it is tried where more than one byte in so many is a literal, and must pay so much.
+RARE, PAYS = 50, 0.98
 #: A delta of more than one byte in so many is compared with the full image.
 WORTHLESS = 4
 #: An image whose samples shrink by less than this is compressed or encrypted.
@@ -96,8 +98,10 @@ def build(old: bytes, new: bytes, layout: Layout, wish: Wish | None = None) -> D
     pair = Pair(old, new)
     profiles = _profiles(wish)
     found = functools.cache(lambda profile: _matched(pair, replace(wish, profile=profile)))
-    made = (_made(pair, layout, replace(wish, profile=p), found(min(p, SMALL))) for p in profiles)
-    data, planned = min(made, key=lambda one: len(one[0]))
+    made = [_made(pair, layout, replace(wish, profile=p), found(min(p, SMALL))) for p in profiles]
+    fit = [one for one in made if native.header(one[0], layout).workspace <= wish.workspace]
+    data, planned = min(fit or made, key=lambda one: len(one[0]))
+    _check_budget(native.header(data, layout).workspace, wish)
     advice = ""
     if old and not wish.apart and opaque(new) and 2 * len(data) > len(new):
         whole = full(new, layout, replace(wish, profile=RAW))
@@ -168,6 +172,17 @@ def _check_room(old: bytes, new: bytes, layout: Layout) -> None:
                 "give the memory map of this model with --model FILE",
                 id="NRT-380",
             )
+
+
+def _check_budget(workspace: int, wish: Wish) -> None:
+    lent = max(wish.workspace, LARGE_WORKSPACE) if wish.profile == LARGE else wish.workspace
+    if workspace > lent:
+        raise RefusedError(
+            "no decoder fits the RAM that is offered",
+            f"the least takes {workspace} B, {lent} B are offered",
+            "offer more, or send the image whole over the wire",
+            id="NRT-385",
+        )
 
 
 def _apart(old: bytes, new: bytes, units: Sequence[tuple[int, int]], found: Sequence[Segment]) -> Plan:
@@ -281,10 +296,18 @@ def _with_room(pair: Pair, layout: Layout, wish: Wish, chosen: Chosen) -> bytes:
         packed = pack(head, code.small_frames(encoder, units, planned.order, sizes, joint))
         if not wish.flow or wish.profile == LARGE:
             return packed
+
+        def flowing(window: int) -> bytes:
+            goes_on = Encoder(old, new, segments, hints, window)
+            frames = code.small_frames(goes_on, units, planned.order, sizes, joint)
+            return pack(replace(head, flow=True, window=window), frames)
+
+        packed = min(packed, flowing(0), key=len) if wish.apart else packed
         window = _window(wish, len(planned.order), len(segments))
-        goes_on = Encoder(old, new, segments, hints, window)
-        flowing = replace(head, flow=True, window=window)
-        return min(packed, pack(flowing, code.small_frames(goes_on, units, planned.order, sizes, joint)), key=len)
+        if window == 0 or encoder.spent.literal * RARE < len(new):
+            return packed
+        looks_back = flowing(window)
+        return looks_back if len(looks_back) < PAYS * len(packed) else packed
     ranges = code.groups(units, planned.order, len(new), layout.group)
     return pack(head, code.frames(wish.profile, old, new, segments, ranges))
 
