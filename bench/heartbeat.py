@@ -120,7 +120,7 @@ def serve(folder: Path, wire: Connection) -> None:
     """The server in a process of its own; each word on the wire is answered with the CPU seconds it has used."""
     server, program = prepared(folder)
     app = application(server)
-    app.app.router.routes.insert(0, Route("/{tenant}/plain/{id}/heartbeat", plain, methods=["POST"]))
+    app.app.app.router.routes.insert(0, Route("/{tenant}/plain/{id}/heartbeat", plain, methods=["POST"]))
     listener = socket.create_server(("127.0.0.1", 0))
     running = uvicorn.Server(uvicorn.Config(app, http=Door, log_config=None, access_log=False, ws="none"))
     import threading

@@ -32,6 +32,7 @@ from neurath.server.door import Guard
 from neurath.server.fleet import reach, rollout
 from neurath.server.fleet.reach import Told
 from neurath.server.gateways import GatewayPlane
+from neurath.server.polls import Polls
 from neurath.server.proxy import Behind
 from neurath.server.software.deltas import Deltas
 from neurath.server.stock import station_token
@@ -142,7 +143,8 @@ def application(server: Server, console: Iterable[BaseRoute] = ()) -> Behind:
     guarded = Mount("/", Guard(inside, station_token(server.store.directory)))
     device = [*GatewayPlane(server.trickle).routes(), *plane.routes()]
     app = Starlette(routes=[*device, guarded], lifespan=lifespan, exception_handlers={Exception: _broken})
-    return Behind(app, server.policy.proxies)
+    plane.polls = Polls(app, server.delivery)
+    return Behind(plane.polls, server.policy.proxies)
 
 
 async def _flush(server: Server) -> None:

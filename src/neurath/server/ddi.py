@@ -16,7 +16,7 @@ from neurath.errors import DataError, NeurathError, NotFound
 from neurath.server.artifacts import Artifacts
 from neurath.server.beats import Quick
 from neurath.server.confirming import Confirming
-from neurath.server.delivery.calls import Asking, Building, Decision, Delivery, Nothing, Offered, components_for
+from neurath.server.delivery.calls import Asking, Building, Decision, Delivery, Nothing, Offered, components_for, stands
 from neurath.server.delivery.streams import StreamPush
 from neurath.server.device import Ask, Document, Policy, Reception, answer
 from neurath.server.fleet import access, actions, history, rollout
@@ -91,18 +91,19 @@ class DevicePlane(Reception):
     def poll(self, ask: Ask) -> Response:
         """The base poll. Where the disk is full or the store busy, the answer is "nothing" and not an error: old software
         keeps running."""
-        result = Poll(self.policy.sleep)
+        result, until = Poll(self.policy.sleep), 0.0
         if ask.terminal.configured is None:
             result = replace(result, config=f"{ask.base}/configData")
         try:
-            result = self._with_work(ask, result)
+            result, until = self._with_work(ask, result)
         except DataError:
             raise
         except NeurathError as fault:
             log.warning("poll of %s answered without work: %s (%s)", ask.terminal.id, fault.what, fault.why)
-        return Document(ddi.poll_to(result), tagged=True)
+        return Document(ddi.poll_to(result), tagged=True, until=until)
 
-    def _with_work(self, ask: Ask, result: Poll) -> Poll:
+    def _with_work(self, ask: Ask, result: Poll) -> tuple[Poll, float]:
+        """The poll with what there is to do, and until when it stands if nobody writes."""
         with self.store.read() as db:
             names = [ask.component] if ask.component else components_for(db, ask.terminal)
         decisions = [self.delivery.decide(ask.terminal, name, ask.now) for name in names]
@@ -113,14 +114,18 @@ class DevicePlane(Reception):
             result = replace(result, installed=f"{ask.base}/installedBase/{last.id}")
         for action in current:
             if action.state == "cancelling":
-                return replace(result, cancel=f"{ask.base}/cancelAction/{action.id}")
-        return self._given(ask, result, decisions)
+                return replace(result, cancel=f"{ask.base}/cancelAction/{action.id}"), 0.0
+        until = min((stands(one) for one in decisions), default=math.inf)
+        return self._given(ask, result, decisions, until)
 
-    def _given(self, ask: Ask, result: Poll, decisions: Sequence[Decision]) -> Poll:
+    def _given(self, ask: Ask, result: Poll, decisions: Sequence[Decision], until: float) -> tuple[Poll, float]:
         given = [d.action for d in decisions if isinstance(d, Offered | Asking)]
         manners = {one.id: self._manner(ask, one) for one in given}
         opens = [manner.opens for manner in manners.values() if manner.window == "unavailable"]
         opens += [d.opens for d in decisions if isinstance(d, Nothing)]
+        # Where hours of the clock have a say nothing is kept: sleep, manner and address change with it.
+        timed = any(at is not None for at in opens) or any(one.opens is not None for one in manners.values())
+        until = 0.0 if timed or any(one.download == "attempt" for one in manners.values()) else until
         result = replace(result, sleep=_sleep(result.sleep, opens, ask.now))
         if ask.agent.startswith(SKIPS_ARE_SUCCESS):
             given = [one for one in given if not self._withheld(one, manners[one.id], ask.now)]
@@ -128,11 +133,11 @@ class DevicePlane(Reception):
             with self.store.read() as db:
                 first = min(given, key=lambda a: (-catalog.find_release(db, str(a.release)).priority, a.id))
             if first.state == "confirming":
-                return replace(result, confirmation=f"{ask.base}/confirmationBase/{first.id}{_mark(manners[first.id])}")
+                return replace(result, confirmation=f"{ask.base}/confirmationBase/{first.id}{_mark(manners[first.id])}"), until
             # Our own agent reads the number out of the address, and is told nothing that could change.
             mark = _mark(manners[first.id]) if first.kind == "package" else ""
-            return replace(result, deployment=f"{ask.base}/deploymentBase/{first.id}{mark}")
-        return replace(result, sleep=1) if any(isinstance(d, Building) for d in decisions) else result
+            return replace(result, deployment=f"{ask.base}/deploymentBase/{first.id}{mark}"), until
+        return replace(result, sleep=1) if any(isinstance(d, Building) for d in decisions) else result, until
 
     def _withheld(self, action: Action, manner: Manner, now: float) -> bool:
         """Whether an action is kept from a client that would take its words for success; noted once."""

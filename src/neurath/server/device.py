@@ -25,8 +25,10 @@ from neurath.server.delivery.calls import Delivery
 from neurath.server.delivery.streams import CHECK_INS
 from neurath.server.delivery.trickle import PIECE
 from neurath.server.fleet.access import Stranger, Terminal
+from neurath.server.polls import LONGEST, Kept, Polls
 from neurath.server.proxy import certificate
 from neurath.server.serving import Conditions
+from neurath.server.store.marks import Mark
 from neurath.wire import ddi
 from neurath.wire.ddi import TooMuch
 from neurath.wire.documents import CBOR, parse
@@ -66,6 +68,7 @@ class Ask:
     form: str = ""  # of the body
     history: int = 0  # messages of an action's history that are wanted; below 0: all
     agent: str = ""  # the client's program
+    mark: Mark | None = None  # of the store, before anything was read; None where the answer is not to be kept
 
     @property
     def base(self) -> str:
@@ -88,10 +91,11 @@ Handler = Callable[[Ask], Response]
 class Document(Response):
     """A document in the form its asker wants: JSON, or CBOR. One that is `tagged` is sent only where it changed."""
 
-    def __init__(self, value: object, status: int = 200, *, tagged: bool = False) -> None:
+    def __init__(self, value: object, status: int = 200, *, tagged: bool = False, until: float = 0.0) -> None:
         super().__init__(msgspec.json.encode(value), status, media_type="application/json")
         self.value = value
         self.tagged = tagged
+        self.until = until  # it stands so long, if nobody writes
 
     def to(self, accept: str, known: str) -> Response:
         """The answer to `Accept` and `If-None-Match`."""
@@ -151,6 +155,7 @@ class Reception:
         self.beats = Beats(riding, self.store.marks)
         self.policy = policy
         self.admission = Admission(self.store, policy.plug_and_play)
+        self.polls: Polls | None = None
 
     def brings(
         self, handler: Handler, *, stay: bool = False, quick: bool = False, open_to_all: bool = False
@@ -167,10 +172,16 @@ class Reception:
                 made = handler(ask) if stay else await anyio.to_thread.run_sync(handler, ask)
             except NeurathError as error:
                 return refused(error)
-            if isinstance(made, Document):
-                headers = request.headers
-                return made.to(headers.get("accept", ""), headers.get("if-none-match", ""))
-            return made
+            if not isinstance(made, Document):
+                return made
+            headers = request.headers
+            told = made.to(headers.get("accept", ""), headers.get("if-none-match", ""))
+            if made.until > ask.now and told.status_code == 200 and self.polls is not None and ask.mark is not None:
+                given = headers.get("authorization", "").encode("latin-1")
+                until = min(made.until, ask.now + LONGEST)
+                kept = Kept(ask.terminal.n, given, ask.mark, until, tuple(told.raw_headers), bytes(told.body))
+                self.polls.keep(request.scope, kept)
+            return told
 
         return endpoint
 
@@ -207,6 +218,7 @@ class Reception:
             form=headers.get("content-type", ""),
             history=_number(request.query_params.get("actionHistory", "")),
             agent=headers.get("user-agent", "")[:64],
+            mark=(everybody, own) if shown is None and not open_to_all else None,
         )
 
 

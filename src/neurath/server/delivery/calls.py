@@ -20,6 +20,7 @@ from neurath.server.delivery.decision import Building as Building
 from neurath.server.delivery.decision import Decision as Decision
 from neurath.server.delivery.decision import Nothing as Nothing
 from neurath.server.delivery.decision import Offered as Offered
+from neurath.server.delivery.decision import stands as stands
 from neurath.server.delivery.pace import Built, File, Need, Pending, Refuse, Situation, Take, Unbuilt, Wait
 from neurath.server.delivery.sightings import Sighting, Sightings
 from neurath.server.fleet import access, actions, life, progress, recall, remind, rollout, standing

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from neurath.ids import Version
 from neurath.server.delivery import tickets
-from neurath.server.delivery.calls import Decision, Delivery, Nothing, Offered, components_for
+from neurath.server.delivery.calls import Delivery, Offered, components_for, stands
 from neurath.server.fleet import actions, pieces, progress, remind, rollout, standing
 from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.actions import Action
@@ -143,7 +143,7 @@ class Courses:
         with store.read() as db:
             names = components_for(db, terminal)
         decisions = [self.delivery.decide(terminal, name, now) for name in names]
-        until = min((_stands(decision) for decision in decisions), default=math.inf)
+        until = min((stands(decision) for decision in decisions), default=math.inf)
         offered = [d.action for d in decisions if isinstance(d, Offered)]
         with store.read() as db:
             riding = [action for action in offered if _stages(db, terminal, action)]
@@ -181,13 +181,6 @@ class Courses:
             component=action.component,
         )
         return Candidate(action, stream(about, path, size), held, 0 if entry is None else entry.bytes, release.priority)
-
-
-def _stands(decision: Decision) -> float:
-    """Until when a decision stands if nothing is written."""
-    if isinstance(decision, Offered):
-        return math.inf
-    return decision.until if isinstance(decision, Nothing) else 0.0
 
 
 def _stages(db: Connection, terminal: Terminal, action: Action) -> bool:

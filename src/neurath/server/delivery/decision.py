@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from neurath.server.fleet.actions import Action
@@ -37,3 +38,10 @@ class Nothing:
 
 
 Decision = Offered | Asking | Building | Nothing
+
+
+def stands(decision: Decision) -> float:
+    """Until when a decision stands if nothing is written."""
+    if isinstance(decision, Offered | Asking):
+        return math.inf
+    return decision.until if isinstance(decision, Nothing) else 0.0
