@@ -186,10 +186,11 @@ def test_filters_and_words_narrow_the_list(client: TestClient) -> None:
 def test_a_thousand_terminals_are_paged(tmp_path: Path) -> None:
     fleet = Fleet(tmp_path, time.time())
     fleet.model("hub", 65536)
-    from neurath.server.fleet.access import Enrolment, register_all
+    from neurath.server.fleet.access import Enrolment, register
 
     with fleet.store.write() as db:
-        register_all(db, [Enrolment(f"t{n:04}", "hub") for n in range(1000)], NOW)
+        for n in range(1000):
+            register(db, Enrolment(f"t{n:04}", "hub"), NOW)
     client = TestClient(application(fleet.store))
     begin = time.monotonic()
     first, last = client.get("/").text, client.get("/?page=20").text
