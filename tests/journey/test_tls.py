@@ -244,7 +244,7 @@ def test_a_certificate_that_ended_before_this_software_was_made_is_refused_with_
     site: Site, ca: Authority, in_1970: dict[str, str]
 ) -> None:
     """The same certificate, and software that was made a year later."""
-    later = "import sys, time; from neurath.carriers import http; http.EARLIEST = float(sys.argv.pop(1)); "
+    later = "import sys, time; from neurath.carriers import tls; tls.EARLIEST = float(sys.argv.pop(1)); "
     later += "from neurath.cli.main import main; sys.exit(main(sys.argv[1:]))"
     words = ["agent", "run", *map(str, site.reach()), "--ca", str(ca.file), "--once", "--poll", "1"]
     argv = [sys.executable, "-c", later, str(time.time() + 365 * 86400), *words]

@@ -21,9 +21,10 @@ SERVER = ("neurath", "the-servers-own-password")
 
 
 class Mosquitto:
-    """`users` are names and passwords of terminals, TENANT/ID each; the server's is SERVER."""
+    """`users` are names and passwords of terminals, TENANT/ID each; the server's is SERVER. With `tls` (certificate, key) it
+    also listens at `secure_port`."""
 
-    def __init__(self, place: Path, users: dict[str, str]) -> None:
+    def __init__(self, place: Path, users: dict[str, str], tls: tuple[Path, Path] | None = None) -> None:
         self.program = need("mosquitto")
         place.mkdir(parents=True, exist_ok=True)
         self.place = place
@@ -34,9 +35,15 @@ class Mosquitto:
         passwords.write_text("".join(f"{name}:{word}\n" for name, word in (*users.items(), SERVER)))
         subprocess.run([need("mosquitto_passwd"), "-U", str(passwords)], check=True)
         (place / "acl").write_text(ACL)
+        secure = ""
+        if tls is not None:
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                self.secure_port = int(probe.getsockname()[1])
+            secure = f"listener {self.secure_port} 127.0.0.1\ncertfile {tls[0]}\nkeyfile {tls[1]}\n"
         (place / "mosquitto.conf").write_text(
             f"listener {self.port} 127.0.0.1\nuser root\nallow_anonymous false\npersistence false\n"
-            f"password_file {passwords}\nacl_file {place / 'acl'}\n"
+            f"password_file {passwords}\nacl_file {place / 'acl'}\n{secure}"
         )
         self.process: subprocess.Popen[bytes] | None = None
         self.start()

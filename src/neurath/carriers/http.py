@@ -5,12 +5,9 @@ does not lie where it was asked for. Spec: docs/spec/ddi.md."""
 from __future__ import annotations
 
 import base64
-import functools
 import json
-import os
 import re
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
+from neurath.carriers import tls
 from neurath.carriers.base import Answer, Descriptor
 from neurath.carriers.http1 import Broken, Connection, Gone, Response
 from neurath.errors import DataError, LinkError, NeurathError, NotFound, RefusedError, UsageError
@@ -31,9 +29,6 @@ from neurath.wire.report import Report
 MESSAGE_LIMIT = 15.0
 TRANSFER_LIMIT = 30.0
 SLOWEST = 100
-#: It is not earlier than this (2026-11-01), whatever the clock says: a clock before it was never set.
-EARLIEST = 1_793_491_200.0
-_NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME (OpenSSL, x509_vfy.h)
 _CHUNK = 4096
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
@@ -55,11 +50,11 @@ class Place:
 def connection(place: Place, timeout: float) -> Connection:
     """A connection to the server, not opened yet; through the proxy by CONNECT, where there is one."""
     parts, proxy = urlsplit(place.url), urlsplit(place.proxy)
-    secure = _trust(place.ca, time.time() < EARLIEST) if parts.scheme == "https" else None
+    secure = tls.trusted(place.ca) if parts.scheme == "https" else None
     to = (parts.hostname or "", parts.port or (80 if secure is None else 443))
     if not place.proxy:
-        return _Dated(to, timeout, secure)
-    return _Dated((proxy.hostname or "", proxy.port or 80), timeout, secure, (*to, _proxy_login(proxy)))
+        return Connection(to, timeout, secure)
+    return Connection((proxy.hostname or "", proxy.port or 80), timeout, secure, (*to, _proxy_login(proxy)))
 
 
 def _proxy_login(proxy: SplitResult) -> dict[str, str]:
@@ -67,29 +62,6 @@ def _proxy_login(proxy: SplitResult) -> dict[str, str]:
         return {}
     words = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}".encode()
     return {"Proxy-Authorization": "Basic " + base64.b64encode(words).decode()}
-
-
-@functools.cache
-def _trust(ca: str, unset: bool) -> ssl.SSLContext:
-    """Who is believed; `unset`: the clock cannot be right, and is asked no date (docs/decisions/0233)."""
-    try:
-        made = ssl.create_default_context(cafile=ca or None, capath=None if ca else _one_by_one())
-    except (OSError, ssl.SSLError) as fault:
-        raise UsageError(f"{ca} holds no certificates", str(fault), "--ca FILE.pem") from None
-    made.minimum_version = ssl.TLSVersion.TLSv1_2
-    if unset:
-        made.verify_flags |= ssl.VerifyFlags(_NO_CHECK_TIME)
-    return made
-
-
-def _one_by_one() -> str | None:
-    """The directory in which OpenSSL finds the system's authorities by name, where the file of all of them lies in it (Debian
-    makes both from one list): read whole it would stay in memory, 2 MB of it. None: as OpenSSL does it."""
-    paths = ssl.get_default_verify_paths()
-    if os.environ.get(paths.openssl_cafile_env) or not (paths.cafile and paths.capath):
-        return None
-    bundled = os.path.dirname(os.path.realpath(paths.cafile)) == os.path.realpath(paths.capath)
-    return paths.capath if bundled and any(name.endswith(".0") for name in os.listdir(paths.capath)) else None
 
 
 class Http:
@@ -254,18 +226,6 @@ class Http:
             ) from None
         finally:
             timer.cancel()
-
-
-class _Dated(Connection):
-    """One that also looks at the date of the server's certificate, whatever the clock says (docs/decisions/0233)."""
-
-    def connect(self) -> None:
-        super().connect()
-        shown = getattr(self.sock, "getpeercert", None)  # without TLS nobody shows any
-        ends = str((shown() or {}).get("notAfter", "")) if shown is not None else ""
-        if ends and ssl.cert_time_to_seconds(ends) < EARLIEST:
-            self.close()
-            raise ssl.SSLError(f"the server's certificate ended before this software was made: {ends}")
 
 
 def _skip(answer: Response, offset: int) -> int:

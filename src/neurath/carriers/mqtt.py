@@ -18,6 +18,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from neurath.carriers import tls
 from neurath.errors import RefusedError, UsageError
 
 PORT, SECURE_PORT = 1883, 8883
@@ -116,7 +117,9 @@ class Connection:
         if to.user:
             client.username_pw_set(to.user, to.password or None)
         if to.secure:
-            client.tls_set(to.ca or None)
+            context = tls.trust(to.ca)
+            client.tls_set_context(context)
+            client.on_pre_connect = lambda *_: tls.ask_dates(context)  # a clock may be set meanwhile
         # Not all at the same moment, when a broker comes back.
         client.reconnect_delay_set(AGAIN * (0.5 + random.random()), AGAIN_AT_MOST)  # type: ignore[arg-type]  # fractions work
         client.on_connect = self._connected

@@ -1,0 +1,71 @@
+"""Who is believed over TLS, and when: contexts for every carrier of a terminal. It knows authorities and the dates of
+certificates; it must never believe one without the former, nor ask a clock that was never set (docs/decisions/0233)."""
+
+from __future__ import annotations
+
+import functools
+import os
+import ssl
+import time
+
+from neurath.errors import UsageError
+
+#: It is not earlier than this (2026-11-01), whatever the clock says: a clock before it was never set.
+EARLIEST = 1_793_491_200.0
+_NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME (OpenSSL, x509_vfy.h)
+
+
+def trust(ca: str) -> ssl.SSLContext:
+    """Believes the authorities in this file, "": those of the system. With a clock that was never set no date of a chain is
+    looked at, but for one: the other side's own certificate must not have ended before this software was made."""
+    try:
+        made = ssl.create_default_context(cafile=ca or None, capath=None if ca else _one_by_one())
+    except (OSError, ssl.SSLError) as fault:
+        raise UsageError(f"{ca} holds no certificates", str(fault), "--ca FILE.pem") from None
+    made.minimum_version = ssl.TLSVersion.TLSv1_2
+    made.sslsocket_class = _dated()
+    ask_dates(made)
+    return made
+
+
+def ask_dates(context: ssl.SSLContext) -> None:
+    """Whether dates are asked for, by the clock of this moment: before each connection of a context that is kept."""
+    flag = ssl.VerifyFlags(_NO_CHECK_TIME)
+    unset = time.time() < EARLIEST
+    context.verify_flags = context.verify_flags | flag if unset else context.verify_flags & ~flag
+
+
+def trusted(ca: str) -> ssl.SSLContext:
+    """One context for all connections of this process that believe the same, with the clock as it is now."""
+    made = _kept(ca)
+    ask_dates(made)
+    return made
+
+
+@functools.cache
+def _kept(ca: str) -> ssl.SSLContext:
+    return trust(ca)
+
+
+@functools.cache
+def _dated() -> type[ssl.SSLSocket]:
+    """Made with the first context: an agent without TLS has not loaded it."""
+
+    class Dated(ssl.SSLSocket):
+        def do_handshake(self, block: bool = False) -> None:
+            super().do_handshake(block)
+            ends = str((self.getpeercert() or {}).get("notAfter", ""))
+            if ends and ssl.cert_time_to_seconds(ends) < EARLIEST:
+                raise ssl.SSLError(f"the server's certificate ended before this software was made: {ends}")
+
+    return Dated
+
+
+def _one_by_one() -> str | None:
+    """The directory in which OpenSSL finds the system's authorities by name, where the file of all of them lies in it (Debian
+    makes both from one list): read whole it would stay in memory, 2 MB of it. None: as OpenSSL does it."""
+    paths = ssl.get_default_verify_paths()
+    if os.environ.get(paths.openssl_cafile_env) or not (paths.cafile and paths.capath):
+        return None
+    bundled = os.path.dirname(os.path.realpath(paths.cafile)) == os.path.realpath(paths.capath)
+    return paths.capath if bundled and any(name.endswith(".0") for name in os.listdir(paths.capath)) else None
