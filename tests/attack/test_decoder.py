@@ -14,7 +14,7 @@ import pytest
 
 from neurath.delta import build, code, full, native, simulate
 from neurath.delta.encoder import Encoder, Hints
-from neurath.delta.format import RAW, SIMPLE, SMALL, Head, Save, pack, parse, varint
+from neurath.delta.format import LARGE, RAW, SIMPLE, SMALL, Head, Save, pack, parse, varint
 from neurath.delta.match import Segment
 from neurath.errors import DataError, NeurathError, RefusedError
 from neurath.flash.geometry import Layout
@@ -28,6 +28,8 @@ OLD, NEW = pair(100)
 #: Seconds one refusal may take: decoding 16 KiB takes a millisecond.
 PATIENCE = 2.0
 RAM = 32768
+#: And for profile 3.
+MUCH = 4_200_000
 
 
 @dataclass
@@ -47,11 +49,11 @@ class Victim:
     def refuses(self, data: bytes, new: bytes = NEW, kind: type[NeurathError] = DataError, ram: int = RAM) -> NeurathError:
         """`prove` and `rewrite` refuse this file under a target that names exactly it; nothing in the bank moved."""
         target = simulate.target(new, data, self.layout)
-        began = time.monotonic()
+        began = time.process_time()
         for call in (self.core.prove, self.core.rewrite):
             with pytest.raises(kind) as caught:
                 call(data, target, ram)
-        assert time.monotonic() - began < PATIENCE
+        assert time.process_time() - began < PATIENCE
         assert self.core.bank_bytes(self.layout.bank_size) == self.bank
         bank = self.layout.bank[0]
         assert all(self.nor.erases(at) == 0 for at in range(bank.base, bank.end, 1024))
@@ -59,8 +61,8 @@ class Victim:
         assert all(self.nor.erases(at) == 0 for at in range(scratch.base, scratch.end, 1024))
         return caught.value
 
-    def takes(self, data: bytes, new: bytes = NEW) -> None:
-        self.core.rewrite(data, simulate.target(new, data, self.layout), RAM)
+    def takes(self, data: bytes, new: bytes = NEW, ram: int = RAM) -> None:
+        self.core.rewrite(data, simulate.target(new, data, self.layout), ram)
         assert self.core.bank_bytes(len(new)) == new
 
 
@@ -189,16 +191,16 @@ def test_an_image_larger_than_the_bank_or_a_table_beyond_its_limit_is_refused() 
     assert "asks for more" in victim.refuses(data).why
 
 
-@pytest.mark.parametrize("profile", [RAW, SIMPLE, SMALL])
+@pytest.mark.parametrize("profile", [RAW, SIMPLE, SMALL, LARGE])
 def test_a_copy_that_leaves_either_image_is_refused_as_such(profile: int) -> None:
     """Before a byte is decoded: `asks for more`, not what the decoder would stumble over later."""
     size = len(OLD)
     for segment in (Segment(0, size - 9, 10), Segment(0, -1, 10), Segment(size - 9, 0, 10), Segment(0, 0, 0)):
-        if profile == SMALL and segment.length == 0:
+        if profile >= SMALL and segment.length == 0:
             continue  # there it is a hint to the map
         head = headed(OLD, OLD, (0,), [segment], profile)
         data = pack(head, [b"\1"])
-        assert "asks for more" in Victim.running().refuses(data, OLD).why
+        assert "asks for more" in Victim.running().refuses(data, OLD, ram=MUCH if profile == LARGE else RAM).why
 
 
 def test_an_order_beyond_bank_or_image_is_refused_as_such() -> None:
@@ -218,34 +220,34 @@ def hazard(profile: int) -> bytes:
     return filed(headed(OLD, new, (0, 1), table, profile), OLD, new, table)
 
 
-@pytest.mark.parametrize("profile", [RAW, SIMPLE, SMALL])
+@pytest.mark.parametrize("profile", [RAW, SIMPLE, SMALL, LARGE])
 def test_a_hazard_delta_is_right_on_pristine_flash_and_refused_in_place(profile: int) -> None:
     new = bytes(b ^ 0xFF for b in OLD[:2048]) + OLD[:2048] + OLD[4096:]
-    data = hazard(profile)
+    data, ram = hazard(profile), MUCH if profile == LARGE else RAM
     assert native.decode_apart(OLD, data, LAYOUT) == new
-    assert "erased by then" in Victim.running().refuses(data, new).why
+    assert "erased by then" in Victim.running().refuses(data, new, ram=ram).why
     table = [Segment(2048, 0, 2048)]
-    Victim.running().takes(filed(headed(OLD, new, (1, 0), table, profile), OLD, new, table), new)
+    Victim.running().takes(filed(headed(OLD, new, (1, 0), table, profile), OLD, new, table), new, ram)
 
 
 def test_one_byte_of_context_from_an_erased_sector_is_refused() -> None:
     """A copy that begins one byte before what is still there: a dictionary that reaches too far."""
     new = bytes(b ^ 0xFF for b in OLD[:2048]) + OLD[2047:4095] + OLD[4096:]
     for table in ([Segment(2048, 2047, 2048)], [Segment(2048, 2047, 1), Segment(2049, 2048, 2047)]):
-        for profile in (RAW, SIMPLE, SMALL):
+        for profile in (RAW, SIMPLE, SMALL, LARGE):
             data = filed(headed(OLD, new, (0, 1), table, profile), OLD, new, table)
             assert native.decode_apart(OLD, data, LAYOUT) == new
-            assert "erased by then" in Victim.running().refuses(data, new).why
+            assert "erased by then" in Victim.running().refuses(data, new, ram=MUCH if profile == LARGE else RAM).why
 
 
 def test_a_read_of_erased_bytes_that_could_not_change_the_output_is_refused_too() -> None:
     """Every byte of the copy is a miss: the old byte matters to no one, and still it must not be read."""
     new = bytes(b ^ 0xFF for b in OLD[:2048]) + bytes((a + 1) & 0xFF for a in OLD[:2048]) + OLD[4096:]
     table = [Segment(2048, 0, 2048)]
-    for profile in (SIMPLE, SMALL):
+    for profile in (SIMPLE, SMALL, LARGE):
         data = filed(headed(OLD, new, (0, 1), table, profile), OLD, new, table)
         assert native.decode_apart(OLD, data, LAYOUT) == new
-        assert "erased by then" in Victim.running().refuses(data, new).why
+        assert "erased by then" in Victim.running().refuses(data, new, ram=MUCH if profile == LARGE else RAM).why
 
 
 def test_a_hazard_across_unchanged_sectors_of_a_planned_unit_is_refused() -> None:
@@ -274,7 +276,7 @@ def bomb(dice: random.Random, layout: Layout) -> tuple[bytes, int]:
             break
         table.append(Segment(at, dice.randrange(old_size - length), length))
         at += length
-    profile = dice.choice((RAW, SIMPLE, SMALL))
+    profile = dice.choice((RAW, SIMPLE, SMALL, LARGE))
     head = replace(headed(OLD, b"\0" * new_size, order, table, profile), old_size=old_size)
     frames = [
         dice.choice((b"", b"\1", dice.randbytes(dice.randint(1, 40)))) for _ in code.groups(units, order, new_size, 2048)
@@ -292,10 +294,10 @@ def test_decompression_bombs_end_in_bounded_time() -> None:
     for _ in range(1000 if ASSURANCE else 50):
         data, size = bomb(dice, LAYOUT)
         victim = Victim.running()
-        began = time.monotonic()
+        began = time.process_time()
         with pytest.raises(NeurathError):
-            victim.core.prove(data, simulate.target(bytes(size), data, LAYOUT), RAM)
-        slowest = max(slowest, time.monotonic() - began)
+            victim.core.prove(data, simulate.target(bytes(size), data, LAYOUT), MUCH)
+        slowest = max(slowest, time.process_time() - began)
         assert victim.core.bank_bytes(len(victim.bank)) == victim.bank
     assert slowest < PATIENCE
 
@@ -308,9 +310,9 @@ def test_512_scattered_copies_of_one_byte_cost_no_more_than_their_output() -> No
     for s in table:
         new[s.at] = OLD[s.source]
     whole = bytes(new) + OLD[2048:]
-    began = time.monotonic()
+    began = time.process_time()
     Victim.running().takes(filed(headed(OLD, whole, (0,), table), OLD, whole, table), whole)
-    assert time.monotonic() - began < PATIENCE
+    assert time.process_time() - began < PATIENCE
 
 
 # ---- what a refusal leaves behind ---------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("what", ["unpack", "match"])
+@pytest.mark.parametrize("what", ["unpack", "small", "match"])
 def test_a_short_fuzz_of_decoder_and_matcher_finds_nothing(what: str, tmp_path: Path) -> None:
     clang = need("clang")
     library = subprocess.run(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import neurath.flash._core as _core
 from neurath.delta.encoder import GRAIN, Encoder, Hints, Whole
-from neurath.delta.format import RAW, SMALL, numbers, varint
+from neurath.delta.format import LARGE, RAW, SMALL, numbers, varint
 from neurath.delta.match import Segment
 
 
@@ -23,7 +23,7 @@ def groups(units: Sequence[tuple[int, int]], order: Sequence[int], new_size: int
 def control(profile: int, segments: Sequence[Segment]) -> bytes:
     """The coded control table, empty for none."""
     values = numbers(segments)
-    if profile == SMALL and segments:
+    if profile in (SMALL, LARGE) and segments:
         return Encoder(b"", b"", segments, Hints()).control()
     if profile == RAW:
         return b"".join(varint(v) for v in values)
@@ -38,12 +38,18 @@ def control(profile: int, segments: Sequence[Segment]) -> bytes:
 def frames(
     profile: int, old: bytes, new: bytes, segments: Sequence[Segment], ranges: Iterable[tuple[int, int]]
 ) -> list[bytes]:
-    """One frame for each range of the new image."""
+    """One frame for each range of the new image; in profile 3 each is a commit unit of one group, in place."""
     if profile == RAW:
         return [_literals(new, segments, start, end) for start, end in ranges]
     if profile == SMALL:
         encoder = Encoder(old, new, segments, Hints())
         return [encoder.group(start, end) for start, end in ranges]
+    if profile == LARGE:
+        large, made = Encoder(old, new, segments, Hints(), "large"), []
+        for start, end in ranges:
+            large.anew((min(start, len(old)), min(end, len(old))))
+            made.append(large.group(start, end))
+        return made
     flat = _core.ffi.new("uint32_t[]", [v for s in segments for v in (s.at, s.source, s.length)] or [0])
     before, after = _core.ffi.from_buffer(old), _core.ffi.from_buffer(new)
     out = []
