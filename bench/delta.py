@@ -35,6 +35,8 @@ from neurath.sim import corpus
 ADJACENT = ("movehub", "primehub", "nxt-4", "ev3", "boron", "p1", "electron", "microbit", "technichub", "essentialhub")
 FAR = ("primehub-7", "cityhub", "movehub-4", "greatfet")
 OTHER = ("moondancer",)
+#: Other instruction sets; the wheels are ELF files, apart from the firmware in the means.
+RV32, A64, X86 = OTHER, ("msgspec-a64", "rpds-a64"), ("msgspec-x86", "rpds-x86")
 SECTOR = 4096
 #: Where detools' arm-cortex-m4 is told that data begins: it wants an ELF file; the best of these guesses counts.
 SPLITS = (0.7, 0.8, 0.9, 1.0)
@@ -215,7 +217,7 @@ def _mean(rows: list[dict[str, float | int | str | None]], names: tuple[str, ...
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("pairs", nargs="*", default=[*ADJACENT, *FAR, *OTHER])
+    parser.add_argument("pairs", nargs="*", default=[*ADJACENT, *FAR, *OTHER, *A64, *X86])
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("--peers", metavar="FILE", help="take the peers' sizes from an earlier run's --json")
     args = parser.parse_args()
@@ -229,7 +231,14 @@ def main() -> None:
             print(f"{name:13} not measured: {fault.what}: {fault.why}")
             continue
         print(f"{name:13}" + "".join(f"{_cell(rows[-1][c]):>10}" for c in COLUMNS), flush=True)
-    for title, names in (("adjacent ARM", ADJACENT), ("all ARM", ADJACENT + FAR), ("all", ADJACENT + FAR + OTHER)):
+    for title, names in (
+        ("adjacent ARM", ADJACENT),
+        ("all ARM", ADJACENT + FAR),
+        ("all", ADJACENT + FAR + OTHER),
+        ("RV32", RV32),
+        ("AArch64", A64),
+        ("x86-64", X86),
+    ):
         means = "   ".join(f"{c} {_mean(rows, names, c)}" for c in ("ratio", "place", "place/dt", "l ratio", "l/dt"))
         print(f"geometric mean, {title}: {means}")
     used = ", ".join(f"{p} {version(p)}" for p in ("bsdiff4", "detools", "hdiffpatch"))

@@ -1,7 +1,7 @@
 """Real firmware to update from and to, fetched once by package name with the ordinary client and kept in a cache. It knows
 where in a package an image lies and what its digest is; it must never run code that it fetched, and never pass a built-in
-image off as a real one. Licences: MIT (MicroPython, pybricks), BSD-3-Clause (GreatFET,
-Cynthion), Apache-2.0 (Particle's tool)."""
+image off as a real one. Licences: MIT (MicroPython, pybricks, rpds), BSD-3-Clause (GreatFET,
+Cynthion, msgspec), Apache-2.0 (Particle's tool)."""
 
 from __future__ import annotations
 
@@ -44,12 +44,14 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where one pair comes from. `versions` maps each version, older first, to the SHA-256 of its image."""
+    """Where one pair comes from. `versions` maps each version, older first, to the SHA-256 of its image;
+    `more` are words for the client."""
 
     client: str
     package: str
     versions: dict[str, str]
     unpack: Callable[[bytes], bytes]
+    more: tuple[str, ...] = ()
 
 
 def _from_uflash(package: bytes) -> bytes:
@@ -94,6 +96,18 @@ def _from_cynthion(package: bytes) -> bytes:
 
 def _pybricks(hub: str, old: str, new: str) -> Source:
     return Source("npm", "@pybricks/firmware", {"7.27.0": old, "7.28.0": new}, _from_pybricks(hub))
+
+
+def _from_wheel(package: bytes) -> bytes:
+    """The one shared object of a wheel."""
+    return _member(package, ".so")
+
+
+def _shared_object(package: str, machine: str, versions: dict[str, str]) -> Source:
+    """A wheel for 64-bit Linux on this machine, whatever runs here."""
+    tags = ("2014", "_2_17", "_2_28")
+    more = [word for tag in tags for word in ("--platform", f"manylinux{tag}_{machine}")]
+    return Source("pip", package, versions, _from_wheel, ("--only-binary", ":all:", "--python-version", "311", *more))
 
 
 SOURCES: dict[str, Source] = {
@@ -229,6 +243,38 @@ SOURCES: dict[str, Source] = {
         },
         _from_cynthion,
     ),
+    "msgspec-a64": _shared_object(
+        "msgspec",
+        "aarch64",
+        {
+            "0.19.0": "dd8b35ad2e7d767af73e3297a228e4bbad78de5d6958bf01dbdee0cd82814960",
+            "0.20.0": "a775b44f54b1102ca19d027b4faf118f2645d44b2d9558f43eb45bc3b1be8a27",
+        },
+    ),
+    "msgspec-x86": _shared_object(
+        "msgspec",
+        "x86_64",
+        {
+            "0.19.0": "6a6211b1e1e47f505c8b79cb8b191ba1169b99f917cd874de883cffd11aa9883",
+            "0.20.0": "9fa1cf8a6b4aae3fba9677b0b20bbd07349cecd99608167e86ad967b9fb01cc1",
+        },
+    ),
+    "rpds-a64": _shared_object(
+        "rpds-py",
+        "aarch64",
+        {
+            "0.28.0": "b3da5ce2658cb7988cefe5100b3088c817ed0a5ee452a09d7b97d65eeed2097d",
+            "0.29.0": "eab9d48ba26c0bfbf1e08f38815bac3556b0d322b36250352117e49f482347fd",
+        },
+    ),
+    "rpds-x86": _shared_object(
+        "rpds-py",
+        "x86_64",
+        {
+            "0.28.0": "8abdcb647d3f297a048fc86f72c5aa91abb9d846b851f06065dc5e1d08997521",
+            "0.29.0": "60d83495460f29e4695b739abd70f1f29a93bf59ea10a24c20b815e388f37cf8",
+        },
+    ),
 }
 
 
@@ -290,7 +336,7 @@ def _fetch(source: Source, version: str) -> bytes:
     }
     mark = "==" if source.client == "pip" else "@"
     with tempfile.TemporaryDirectory() as folder:
-        words = [*clients[source.client], f"{source.package}{mark}{version}"]
+        words = [*clients[source.client], *source.more, f"{source.package}{mark}{version}"]
         try:
             done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=FETCH_TIME, check=False)
         except (OSError, subprocess.TimeoutExpired) as fault:
