@@ -151,7 +151,7 @@ def mangled() -> list[tuple[str, bytes]]:
         ("version", GOOD[:3] + b"\2" + GOOD[4:]),
         ("profile", GOOD[:4] + b"\4" + GOOD[5:]),
         ("isa", GOOD[:4] + b"\x31" + GOOD[5:]),
-        ("flag", GOOD[:5] + b"\x10" + GOOD[6:]),
+        ("flag", GOOD[:5] + b"\x88" + GOOD[6:]),
         ("apart", pack(replace(head, apart=True), frames)),
         ("group", pack(replace(head, group=4096), frames)),
         ("unit", pack(replace(head, unit_shift=1), frames)),
