@@ -24,12 +24,13 @@ def told(folder: Path, *words: str) -> tuple[int, list[str]]:
 
 
 def test_the_phone_of_the_story_is_cut_in_its_only_bank_and_comes_through_by_air(tmp_path: Path) -> None:
-    code, said = told(tmp_path / "story")
+    code, said = told(tmp_path / "story", "--trace", str(tmp_path / "trace.svg"))
     assert code == 0, said
     steps = ["power is on", "POWER CUT in the", "in mid-rewrite, the file is needed", "application 1.1", "1.1 is confirmed"]
     at = [next((n for n, line in enumerate(said) if step in line), -1) for step in steps]
     assert -1 not in at, (steps, said)
     assert at == sorted(at), said
+    assert (tmp_path / "trace.svg").read_text().count("<rect") > 100
     assert "in the only bank it has; the bank holds neither" in said[at[1]]
 
 

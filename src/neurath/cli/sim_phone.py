@@ -37,6 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--once", action="store_true", help="end when the story is told; exit 0 only if the phone came through"
     )
+    parser.add_argument("--trace", type=Path, metavar="FILE.svg", help="a picture of the first update: flash and RAM by time")
     parser.add_argument("--short", action="store_true", help="end the story when the update is confirmed")
     parser.add_argument("--dry-run", action="store_true", help="say what would happen")
 
@@ -66,7 +67,9 @@ def run(args: argparse.Namespace, out: Output) -> int:
         with _key() as pull:
             if not args.once and sys.stdin.isatty():
                 say("any key pulls the plug")
-            story = PhoneStory(home, Air(args.rate, args.delay, args.loss, args.seed), args.cut, say, pull, flash)
+            story = PhoneStory(
+                home, Air(args.rate, args.delay, args.loss, args.seed), args.cut, say, pull, flash, trace=args.trace
+            )
             try:
                 whole = story.tell(short=args.short)
             finally:

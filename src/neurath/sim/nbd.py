@@ -9,7 +9,8 @@ import random
 import socket
 import struct
 import threading
-from dataclasses import dataclass, replace
+import time
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -30,11 +31,13 @@ _READ, _WRITE, _DISCONNECT = 0, 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One erase or program as the chip saw it: `at` is its flash address, `length` its bytes."""
+    """One erase or program as the chip saw it: `at` is its flash address, `length` its bytes, `when` the time of a clock that
+    only grows."""
 
     kind: Literal["erase", "program"]
     at: int
     length: int
+    when: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +152,7 @@ class FlashDisk:
                 return  # the emulator writes whole blocks; no cell is touched
             at, old, new = at + changed[0], old[changed[0] : changed[-1] + 1], new[changed[0] : changed[-1] + 1]
             self.illegal += any(n & ~o & 0xFF for n, o in zip(new, old, strict=True))
-        self.operations.append(Operation("erase" if erase else "program", at, len(new)))
+        self.operations.append(Operation("erase" if erase else "program", at, len(new), time.monotonic()))
         if self._at is not None and len(self.operations) == self._at.number:
             new = self._torn(self._at.tear, old, new)
             self.data[at : at + len(new)] = new

@@ -7,14 +7,16 @@ import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from neurath.errors import NeurathError
 from neurath.sim.ground import Say
-from neurath.sim.nbd import Cut
+from neurath.sim.nbd import Cut, Operation
 from neurath.sim.phone import Phone
 from neurath.sim.phone_home import PhoneHome
 from neurath.sim.processes import verb
 from neurath.sim.radio import Air, Radio
+from neurath.sim.trace import draw, tenants
 
 #: Seconds one step of the story may take.
 PATIENCE = 900.0
@@ -34,6 +36,10 @@ class PhoneStory:
     pull: Callable[[], bool] = lambda: False
     flash: bytes = b""
     cuts: int = 0
+    #: Where a picture of the first update is put.
+    trace: Path | None = None
+    _lines: list[tuple[float, str]] = field(default_factory=list)
+    _operations: list[Operation] = field(default_factory=list)
     _phone: Phone | None = None
     _radio: Radio | None = None
     _told: int = 0
@@ -54,6 +60,7 @@ class PhoneStory:
             f"{new} is confirmed: {up:,} bytes went up and {down:,} came down since power-on, headers of IP and UDP counted"
         )
         self.say(f"the server says: {self.home.why()}")
+        self._draw(new)
         if short:
             return self._end(new)
         self.home.roll_out(hanging)
@@ -83,6 +90,7 @@ class PhoneStory:
 
     def _off(self) -> None:
         if self._phone is not None and self._radio is not None:
+            self._operations += self._phone.disk.operations
             self.flash = self._phone.off()
             self._radio.close()
             self._spent[0] += self._radio.up
@@ -138,6 +146,7 @@ class PhoneStory:
             self._told += len(line) + 2
             if line.isascii() and line.decode().isprintable() and line:
                 self.say(f"phone: {line.decode()}")
+                self._lines.append((time.monotonic(), line.decode()))
                 found = found or text in line.decode()
         return found
 
@@ -157,6 +166,19 @@ class PhoneStory:
             verb("station", "sync", "--server", home.url, "--stock", stock)
             return self._until(f"application {version}")
         return False
+
+    def _draw(self, version: str) -> None:
+        """The first update, from the moment memory was asked for."""
+        assert self._phone is not None
+        if self.trace is None:
+            return
+        operations = [*self._operations, *self._phone.disk.operations]
+        if not operations:
+            return
+        begin, end = self._lines[0][0], max(operations[-1].when, self._lines[-1][0])
+        title = f"One update to {version} on the phone {self.home.board}, {len(operations)} operations of its flash"
+        self.trace.write_text(draw(title, self.home.model.layout, operations, tenants(self._lines, begin, end)))
+        self.say(f"a picture of it: {self.trace}")
 
     def _on_air(self) -> tuple[int, int]:
         assert self._radio is not None
