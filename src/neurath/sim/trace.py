@@ -62,7 +62,7 @@ def draw(title: str, layout: Layout, operations: Sequence[Operation], ram: Seque
     ]
     for row, (base, name) in enumerate(rows.items()):
         out += _line(TOP + ROW * row, name)
-        for operation in operations:
+        for operation in sorted(operations, key=lambda o: o.kind == "erase"):  # what is rare lies on top
             if _sector(layout, operation.at) == base:
                 x = LEFT + (operation.when - begin) * scale
                 colour, wide = (ERASED, 2.5) if operation.kind == "erase" else (PROGRAMMED, 1.0)
