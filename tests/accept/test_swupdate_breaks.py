@@ -37,6 +37,7 @@ class Line:
         self.cuts, self.after = cuts, after
         self.ranges: list[str] = []
         self.seen: list[str] = []
+        self.fetched: Callable[[], None] = lambda: None  # called before the client is given its deployment
         line = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -53,6 +54,8 @@ class Line:
                 data = got.read()
                 link.close()
                 line.seen.append(f"{self.command} {self.path.partition('/controller/v1/')[2]}")
+                if "/deploymentBase/" in self.path and self.command == "GET":
+                    line.fetched()
                 self.send_response_only(got.status)
                 for key, value in got.getheaders():
                     if key.lower() not in HOP:
@@ -173,6 +176,14 @@ def test_swupdate_gives_up_an_update_that_is_called_off(site):
     device = running.enrol("dev1", "lab")
     made = running.world.start(release)
     line = Line(running.port, cuts=1_000_000, after=10)  # nothing ever gets through
+    called_off = threading.Event()
+
+    def call_off() -> None:
+        if not called_off.is_set():
+            called_off.set()
+            running.world.move(made, "abort")
+
+    line.fetched = call_off  # it looks once more before it begins
     with running.world.store.read() as db:
         terminal = access.find(db, "dev1")
 
@@ -181,12 +192,11 @@ def test_swupdate_gives_up_an_update_that_is_called_off(site):
             return actions.current_action(db, terminal.n, "firmware")
 
     with swupdate(folder, f"http://127.0.0.1:{line.port}", device.token):
-        becomes(lambda: line.ranges and current() is not None)
-        action = current()
-        running.world.move(made, "abort")
+        becomes(called_off.is_set)
         becomes(lambda: current() is None)
     with running.world.store.read() as db:
-        assert actions.by_id(db, action.id).state == "cancelled"
+        action = actions.by_id(db, 1)
+        assert action.state == "cancelled"
         assert history.of(db, action, 1).status == "CANCELED"
     assert f"POST dev1/cancelAction/{action.id}/feedback" in line.seen
     assert not (folder / "nvm.bin").exists()
