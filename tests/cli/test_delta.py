@@ -62,6 +62,16 @@ def test_create_says_sizes_sectors_and_ram_as_json(here: Path, capsys: pytest.Ca
     assert said["sectors"] == sum(OLD[at : at + 4096] != NEW[at : at + 4096] for at in range(0, len(NEW), 4096))
 
 
+def test_a_file_in_resume_mode_says_what_a_cut_may_ask_for_and_is_applied(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("create old.bin new.bin -o u.nru --mode resume --buffers 4 --json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["largest_resume"] > 0
+    assert run("apply old.bin u.nru -o back.bin") == 0
+    assert (here / "back.bin").read_bytes() == NEW
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [
@@ -71,7 +81,8 @@ def test_create_says_sizes_sectors_and_ram_as_json(here: Path, capsys: pytest.Ca
         ("create old.bin new.bin -o x --model absent", 4),
         ("create old.bin new.bin -o x --model old.bin", 1),
         ("create old.bin new.bin -o x --mode resume", 5),
-        ("create old.bin new.bin -o x --mode resume --buffers 8", 5),
+        ("create old.bin new.bin -o x --mode resume --buffers 3", 5),
+        ("create old.bin new.bin -o x --mode resume --buffers 4 --sequential", 2),
         ("create old.bin new.bin -o x --sector 3000", 2),
         ("create old.bin new.bin -o x --in-place --sequential", 2),
         ("create old.bin new.bin", 2),

@@ -41,10 +41,18 @@ def test_a_sample_is_cut_where_nobody_asks_for_more(pair: tuple[str, str], capsy
     assert record["cuts"] >= 6 * cut
 
 
+def test_cuts_in_resume_mode_are_ended_by_the_file_made_for_each(
+    pair: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["sim", "power", *pair, "--mode", "resume", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert record["bricked"] == 0
+    assert record["resumed"] >= record["rescued"] > 0
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [
-        (["--mode", "resume"], 5),
         (["--kinds", "gently"], 2),
         (["--double", "0"], 2),
         (["--double", "many"], 2),

@@ -72,15 +72,18 @@ def _create(args: argparse.Namespace, out: Output) -> int:
     old, new = _read(args.old), _read(args.new)
     model = _model(args.model)
     layout = model.layout if model else _plain(max(len(old), len(new)), args.sector or 4096)
+    layout = replace(layout, resume=args.mode == "resume" or (model is not None and layout.resume))
     wish = Wish(apart=args.sequential, address=model.address or None if model else None)
     wish = _sized(wish, args.profile)
     delta = build(old, new, layout, wish if args.ram is None else replace(wish, workspace=args.ram))
+    largest = _largest(old, new, delta.data, layout)
     if not args.dry_run:
         _write(args.output, delta.data)
     share = len(delta.data) / len(new)
     out.data(
         f"{args.output}: {len(delta.data)} B, {share:.1%} of the image; {delta.sectors} sectors get new content; "
         f"a terminal lends {delta.ram_needed(layout)} B of RAM"
+        + (f"; after a power cut it asks for at most {largest} B more" if largest else "")
         + (" (dry run, not written)" if args.dry_run else "")
         + (f"\n{delta.advice}" if delta.advice else ""),
         file=args.output,
@@ -92,10 +95,20 @@ def _create(args: argparse.Namespace, out: Output) -> int:
         workspace=delta.workspace,
         ram=delta.ram_needed(layout),
         lost=delta.lost,
+        largest_resume=largest,
         in_place=not args.sequential,
         written=not args.dry_run,
     )
     return 0
+
+
+def _largest(old: bytes, new: bytes, data: bytes, layout: Layout) -> int:
+    """Resume mode: bytes of the largest file that a cut may ask for; 0 in scratch mode."""
+    from neurath.delta import hybrid
+
+    if not layout.resume or not old:
+        return 0
+    return hybrid.largest(hybrid.Goal(old, new, data), layout).size
 
 
 def _sized(wish: Wish, profile: str) -> Wish:
@@ -119,12 +132,13 @@ def _check_wish(args: argparse.Namespace) -> None:
         raise UsageError("--buffers is a number of sectors", f"{args.buffers} is below 0", "--buffers 0")
     if args.mode == "resume":
         least = max(1, -(-16384 // (args.sector or 4096)))
-        why = (
-            f"it needs at least one commit unit: {least} buffers"
-            if args.buffers < least
-            else "this version plans scratch only"
-        )
-        raise RefusedError("resume mode cannot be planned", why, "--mode scratch", id="NRT-382")
+        why = f"a commit unit is {least} sectors, --buffers {args.buffers} holds none"
+        if args.buffers < least:
+            raise RefusedError(
+                "resume mode keeps a commit unit in RAM", why, f"--buffers {least}, or --mode scratch", id="NRT-382"
+            )
+        if args.sequential:
+            raise UsageError("--mode resume is for one bank", "--sequential is for two", "leave one of them out")
 
 
 def _apply(args: argparse.Namespace, out: Output) -> int:
@@ -134,6 +148,14 @@ def _apply(args: argparse.Namespace, out: Output) -> int:
     head, _frames = parse(data)
     model = _model(args.model)
     layout = model.layout if model else _layout_of(head.group, head.unit_shift, max(head.old_size, head.new_size, 1))
+    if head.hybrid:
+        raise RefusedError(
+            "this file is for a terminal in mid-rewrite",
+            "its base is what a power cut left",
+            "give the update file itself",
+            id="NRT-384",
+        )
+    layout = replace(layout, resume=layout.resume or (head.resume and model is None))
     new, operations = _applied(old, data, layout)
     if not args.dry_run:
         _write(args.output, new)
@@ -184,7 +206,8 @@ def _show(args: argparse.Namespace, out: Output) -> int:
 
     data = _read(args.file)
     head, frames = parse(data)
-    place = "for an old image elsewhere" if head.apart else "in place"
+    place = "for an old image elsewhere" if head.apart else "in place without scratch" if head.resume else "in place"
+    place += ", for what a power cut left" if head.hybrid else ""
     together = (
         f", {head.joint} committed at once"
         if head.joint > 1

@@ -1,6 +1,6 @@
 """`neurath sim power OLD NEW`: cuts the rewrite of OLD into NEW at its flash operations (a sample, or each) and lets the core
-bring each state back by itself with the same file. It knows options and how to say what came out; the cutting itself is
-neurath.sim.power's."""
+bring each state back by itself, with the same file or, in resume mode, the one made for what a cut left. It knows options and
+how to say what came out; the cutting itself is neurath.sim.power's."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurath.cli.output import Output
-from neurath.errors import NothingToDo, RefusedError, UsageError
+from neurath.errors import NothingToDo, UsageError
 
 if TYPE_CHECKING:
+    from neurath.delta.build import Delta
     from neurath.flash.geometry import Layout
     from neurath.sim.power import Cuts
 
@@ -66,13 +67,13 @@ def _depth(text: str) -> int:
     return int(text)
 
 
-def _layout(sector: int, page: int, room: int) -> Layout:
-    """A flat chip: log spans of at least 4 KiB, scratch for two commit units, a bank of whole units."""
+def _layout(sector: int, page: int, room: int, *, resume: bool) -> Layout:
+    """A flat chip: log spans of at least 4 KiB, scratch for two commit units (resume mode: none), a bank of whole units."""
     from neurath.flash.geometry import Layout, Region, Span
 
     group = min(max(16384, sector), sector * 32)
     log = max(sector, 4096)
-    scratch = 2 * max(group, sector)
+    scratch = 0 if resume else 2 * max(group, sector)
     bank = -(-room // group) * group
     at = 2 * log + scratch
     return Layout(
@@ -84,19 +85,18 @@ def _layout(sector: int, page: int, room: int) -> Layout:
         write_unit=min(8, page),
         group=group,
         leaf=min(4096, group),
+        resume=resume,
     )
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    """0: no brick, 1: a brick, 3: OLD and NEW are the same, 5: a mode that is not here."""
+    """0: no brick, 1: a brick, 3: OLD and NEW are the same, 5: it does not fit."""
     from dataclasses import replace
 
     from neurath.delta.build import build
     from neurath.delta.simulate import target
-    from neurath.sim.power import Story, walk
+    from neurath.sim.power import Cure, Story, walk
 
-    if args.mode == "resume":
-        raise RefusedError("resume mode is not in this version", "rewrites are logged in scratch flash", "--mode scratch")
     kinds, depth = _kinds(args.kinds), _depth(args.double)
     if args.every < 0 or args.most < 0:
         raise UsageError(
@@ -111,11 +111,15 @@ def run(args: argparse.Namespace, out: Output) -> int:
         raise UsageError("an image is empty", "both files must hold an image", "neurath sim power --help")
     if old == new:
         raise NothingToDo("OLD and NEW are the same", "no sector would change", "give two different images")
-    layout = _layout(args.sector, args.page, max(len(old), len(new)))
+    resume = args.mode == "resume"
+    layout = _layout(args.sector, args.page, max(len(old), len(new)), resume=resume)
     out.event("task_begin", task="delta")
     delta = build(old, new, layout)
-    ram = delta.ram_needed(layout, staged_in_ram=False)
+    cures = _cures(old, new, delta, layout) if resume else []
+    ram = max(made.ram_needed(layout, staged_in_ram=False) for made in (delta, *(made for _, made in cures)))
     out.talk(f"{len(old)} -> {len(new)} bytes, update file {len(delta.data)} bytes, seed {args.seed}")
+    if cures:
+        out.talk(f"{len(cures)} resume deltas, the largest {max(len(made.data) for _, made in cures)} bytes")
     story = Story(
         layout=layout,
         old=old,
@@ -129,6 +133,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         most=args.most,
         seed=args.seed,
         few=0 if depth == 1 else 8,
+        cures=tuple(Cure(torn, made.data, target(new, made.data, layout)) for torn, made in cures),
     )
     # Uncut, to know how many operations there are.
     operations = walk(replace(story, stride=NEVER)).operations
@@ -139,11 +144,20 @@ def run(args: argparse.Namespace, out: Output) -> int:
     return 1 if cuts.bricked else 0
 
 
+def _cures(old: bytes, new: bytes, delta: Delta, layout: Layout) -> list[tuple[int, Delta]]:
+    """The resume delta for each sector that a cut may leave open."""
+    from neurath.delta import hybrid
+
+    goal = hybrid.Goal(old, new, delta.data)
+    return [(left.torn[0], hybrid.build(left, goal, layout)) for left in hybrid.cuts(goal, layout) if left.torn]
+
+
 def _tell(cuts: Cuts, out: Output, *, seed: int, every: int, file_size: int) -> None:
     from neurath.sim import power
 
+    rescued = f"rescued {cuts.rescued}  " if cuts.rescued else ""
     text = (
-        f"cuts {cuts.edges}  states {cuts.states}  old {cuts.old}  new {cuts.new}  resumed {cuts.resumed}  "
+        f"cuts {cuts.edges}  states {cuts.states}  old {cuts.old}  new {cuts.new}  resumed {cuts.resumed}  {rescued}"
         f"bricked {cuts.bricked}  in {cuts.seconds:.1f} s, {cuts.operations} operations uncut"
         + (", every state walked" if cuts.closed else "")
     )
@@ -156,6 +170,7 @@ def _tell(cuts: Cuts, out: Output, *, seed: int, every: int, file_size: int) -> 
         old=cuts.old,
         new=cuts.new,
         resumed=cuts.resumed,
+        rescued=cuts.rescued,
         bricked=cuts.bricked,
         operations=cuts.operations,
         closed=cuts.closed,
