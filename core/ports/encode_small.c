@@ -548,6 +548,17 @@ void nrt_encoder_unit(struct nrt_encoder *e)
     e->floor = e->next_place;
 }
 
+/* Nothing of what a primed group is taught was left unknown by a cut. */
+static int is_known(const struct nrt_encoder *e, uint32_t start, uint32_t end)
+{
+    uint32_t stop = end - start < NRT_PRIME ? end : start + NRT_PRIME;
+    stop = stop < e->task.old_size ? stop : e->task.old_size;
+    for (uint32_t i = start >> 6; e->gone != NULL && i <= (stop - 1) >> 6; i++)
+        if (e->gone[i] == 2)
+            return 0;
+    return 1;
+}
+
 int64_t nrt_encoder_group(struct nrt_encoder *e, uint32_t start, uint32_t end, const uint8_t *gone, uint8_t *out,
                           uint32_t cap, struct nrt_spent *spent)
 {
@@ -556,7 +567,7 @@ int64_t nrt_encoder_group(struct nrt_encoder *e, uint32_t start, uint32_t end, c
     e->lag = start - e->next_place;
     memcpy(e->made + e->next_place, e->task.new_image + start, end - start);
     e->next_place += end - start;
-    if (e->large == NULL && e->task.old_size > start && uncovered(e, start, end) > PRIME_FROM)
+    if (e->large == NULL && e->task.old_size > start && uncovered(e, start, end) > PRIME_FROM && is_known(e, start, end))
         return shorter(e, start, end, out, cap);
     return code_group(e, start, end, 0, out, cap);
 }

@@ -48,7 +48,7 @@ void nrt_encoder_anew(struct nrt_encoder *e, uint32_t from, uint32_t stop);
 /* Profile 2 that goes on: the next group begins with a fresh model, and nothing was made before it. */
 void nrt_encoder_unit(struct nrt_encoder *e);
 /* One group, new bytes [start, end). `gone` has a byte for every 64 old bytes, not 0 where they cannot be read at this
- * position of the plan; NULL: all can. The frame's length, or -1. `spent` may be NULL; it is added to. */
+ * position of the plan, 2 where a cut has left them unknown; NULL: all can. The frame's length, or -1. `spent` may be NULL; it is added to. */
 int64_t nrt_encoder_group(struct nrt_encoder *e, uint32_t start, uint32_t end, const uint8_t *gone, uint8_t *out,
                           uint32_t cap, struct nrt_spent *spent);
 

@@ -1,4 +1,5 @@
-"""Writes docs/assurance/power.md: the small device under every kind of cut, one line a device, and the mutants, one line each.
+"""Writes the figures of docs/assurance/power.md, a line a device and a mutant; what people wrote before the mark stays.
+mutants, one line each. What stands before the mark is written by people, and kept.
 
     python -m tests.power.assure [--most N] [--out FILE]
 
@@ -17,6 +18,7 @@ from pathlib import Path
 from neurath.sim.power import ALL_KINDS, HARMS, walk
 from tests.power.broken import ROOT, TRACED, build, compile_all, hunt, mutants, story
 
+MARK = "<!-- from here on: python -m tests.power.assure -->"
 DEVICES = [(sector, ecc, erased) for sector in (512, 1024) for ecc in (False, True) for erased in (0xFF, 0x00)]
 
 
@@ -51,7 +53,7 @@ def main() -> None:
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
     page = [
-        "# Power cuts: what was walked",
+        (args.out.read_text() if args.out.exists() else "").partition(MARK)[0] + MARK,
         "",
         f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}, commit {commit.strip()}, `python -m tests.power.assure`, "
         + (f"sample of {args.most:,} states a device." if args.most else "to closure."),

@@ -76,7 +76,7 @@ def _create(args: argparse.Namespace, out: Output) -> int:
     wish = Wish(apart=args.sequential, address=model.address or None if model else None)
     wish = _sized(wish, args.profile)
     delta = build(old, new, layout, wish if args.ram is None else replace(wish, workspace=args.ram))
-    largest = _largest(old, new, delta.data, layout)
+    largest = _after_cut(old, new, delta.data, layout)
     if not args.dry_run:
         _write(args.output, delta.data)
     share = len(delta.data) / len(new)
@@ -102,7 +102,7 @@ def _create(args: argparse.Namespace, out: Output) -> int:
     return 0
 
 
-def _largest(old: bytes, new: bytes, data: bytes, layout: Layout) -> int:
+def _after_cut(old: bytes, new: bytes, data: bytes, layout: Layout) -> int:
     """Resume mode: bytes of the largest file that a cut may ask for; 0 in scratch mode."""
     from neurath.delta import hybrid
 

@@ -35,11 +35,13 @@ Range = tuple[int, int]
 @dataclass(frozen=True, slots=True)
 class Hybrid:
     """What a bank holds in mid-rewrite: `data`, of which nobody knows the ranges in `absent` (start, end); `torn` is the
-    sector a cut left open, one of them. `size` in the description is len(data)."""
+    sector a cut left open, one of them. `size` in the description is len(data). `said` is the
+    description that came from the terminal, where one did."""
 
     data: bytes
     torn: Range | None = None
     absent: tuple[Range, ...] = ()
+    said: bytes = b""
 
     def holds(self, start: int, end: int) -> bool:
         """Whether all of these bytes are known."""
@@ -49,11 +51,12 @@ class Hybrid:
 @dataclass(frozen=True, slots=True)
 class Goal:
     """Where the rewrite goes: the image the plan began on, the image it ends in, and the file that was cut (b"": nobody has
-    it any more)."""
+    it any more). `meant` is the image that file was to make, where that is not the one wanted now."""
 
     old: bytes
     new: bytes
     file: bytes = b""
+    meant: bytes = b""
 
 
 def sectors(layout: Layout) -> list[Range]:
@@ -116,6 +119,15 @@ def _changed(bank: bytes | bytearray, new: bytes, parts: Sequence[Range], unit: 
     return [(a, b) for a, b in inside if bank[a : min(b, len(new))] != new[a:b]]
 
 
+def _over(old: bytes, new: bytes, layout: Layout) -> bytearray:
+    """A bank whose every sector was rewritten with the new image as far as that goes."""
+    bank = _bank(old, layout)
+    for a, b in sectors(layout):
+        if a < len(new):
+            bank[a:b] = _programmed(new, a, b, layout)
+    return bank
+
+
 def recognise(description: bytes, goal: Goal, layout: Layout) -> Hybrid:
     """The hybrid that a terminal describes: each leaf is the old image's or the new one's, or nobody knows it. DataError where
     these bytes describe nothing."""
@@ -126,21 +138,18 @@ def recognise(description: bytes, goal: Goal, layout: Layout) -> Hybrid:
         raise DataError(
             "this describes no bank", f"{len(description)} B for {size} B of image", "see docs/spec/rescue.md", id="NRT-285"
         )
-    olds, news = _bank(goal.old, layout), _bank(goal.old, layout)
-    for a, b in sectors(layout):
-        if a < len(goal.new):
-            news[a:b] = _programmed(goal.new, a, b, layout)
-    data, absent = bytearray(olds[:size]), []
+    sides = [_over(goal.old, image, layout) for image in (goal.new, goal.meant, b"")]
+    data, absent = bytearray(sides[-1][:size]), []
     for i, at in enumerate(range(0, size, leaf)):
         said, end = description[12 + MARK * i :][:MARK], min(at + leaf, size)
-        holder = next((side for side in (news, olds) if said == mark(bytes(side[at:end]), leaf)), None)
+        holder = next((side for side in sides if said == mark(bytes(side[at:end]), leaf)), None)
         if holder is None:
             absent.append((at, end))
             data[at:end] = bytes((layout.erased,)) * (end - at)
         else:
             data[at:end] = holder[at:end]
     torn = (start, start + length) if length else None
-    return Hybrid(bytes(data), torn, tuple(absent))
+    return Hybrid(bytes(data), torn, tuple(absent), description)
 
 
 # ---- the file that goes on ---------------------------------------------------------------------------------------------
@@ -330,7 +339,7 @@ def _packed(hybrid: Hybrid, goal: Goal, layout: Layout, made: _Made) -> bytes:
         profile=made.profile,
         old_size=len(base),
         new_size=len(new),
-        base=zlib.crc32(describe(hybrid, layout.leaf)) & 0xFFFF,
+        base=zlib.crc32(hybrid.said or describe(hybrid, layout.leaf)) & 0xFFFF,
         crc=zlib.crc32(new, zlib.crc32(base)),
         group=layout.group,
         unit_shift=_unit_shift(units, layout.group),
@@ -352,12 +361,12 @@ def _frames(encoder: Encoder, hybrid: Hybrid, new_size: int, layout: Layout, ord
     units, size = native.units(layout), len(hybrid.data)
     gone = bytearray(size // GRAIN + 1)
 
-    def lose(start: int, end: int) -> None:
+    def lose(start: int, end: int, why: bytes = b"\1") -> None:
         first, last = start // GRAIN, -(-min(end, size) // GRAIN)
-        gone[first:last] = b"\1" * max(0, last - first)
+        gone[first:last] = why * max(0, last - first)
 
     for start, end in hybrid.absent:
-        lose(start, end)
+        lose(start, end, b"\2")
     out = []
     for unit in order:
         out += [encoder.group(*span, gone) for span in code.groups(units, [unit], new_size, layout.group)]

@@ -20,6 +20,7 @@ from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.actions import Action, Draft
 from neurath.server.software import catalog
 from neurath.server.software.catalog import Release
+from neurath.server.software.deltas import Cut
 from neurath.wire import rescue, ticket
 from neurath.wire.report import Phase, Report, Verdict
 from neurath.wire.rescue import Question
@@ -29,12 +30,14 @@ WIRE = "restore it over the wire"
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """From what to what: the image the bank held before, the release it is to hold, and the action it was cut in."""
+    """From what to what: the image the bank held before, the release it is to hold, the one it was meant to, and the action
+    it was cut in."""
 
     terminal: Terminal
     layout: Layout
     old: str
     goal: Release
+    meant: Release
     action: Action
 
 
@@ -74,7 +77,7 @@ class Rescue:
         goal = release
         if release.revoked is not None and view.selected is not None and view.selected.release.revoked is None:
             goal = view.selected.release
-        return Way(terminal, layout, old.image, goal, action)
+        return Way(terminal, layout, old.image, goal, release, action)
 
     def _back(self, db: Connection, terminal: Terminal, asked: Question) -> Way:
         """An image that did not confirm: back to what the bank held before it. Its nonce nobody has seen: what the answer
@@ -84,7 +87,7 @@ class Rescue:
         before = self._image(db, terminal, action.base)
         if before is None or before.id == release.id or before.revoked is not None:
             raise RefusedError("no image is known to go back to", release.name, WIRE, id="NRT-332")
-        return Way(terminal, layout, release.image, before, action)
+        return Way(terminal, layout, release.image, before, release, action)
 
     def _cut(self, db: Connection, terminal: Terminal, release: Release) -> Action:
         """The action whose file brought, or was bringing, this release: the last that was made for a bank that was whole."""
@@ -121,9 +124,9 @@ class Rescue:
         deltas = self.delivery.deltas
         if not asked.description:
             return deltas.get(way.old, way.goal.image, way.layout)
-        cut = way.action.file if way.action.kind == "delta" and self.store.files.sound(way.action.file) else ""
-        same = way.goal.id == way.action.release
-        return deltas.resumed(way.old, way.goal.image, way.layout, asked.description, cut if same else "")
+        file = way.action.file if way.action.kind == "delta" and self.store.files.sound(way.action.file) else ""
+        cut = Cut(asked.description, file) if way.goal == way.meant else Cut(asked.description, meant=way.meant.image)
+        return deltas.resumed(way.old, way.goal.image, way.layout, cut)
 
     def _issue(self, way: Way, asked: Question, built: Built, now: float) -> bytes:
         back = not asked.description

@@ -57,10 +57,21 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What a cut left of a rewrite, as its terminal describes it, and the file that was cut where it is known."""
+    """What a cut left of a rewrite, as its terminal describes it, the file that was cut where it is known, and
+    the image that file was to make, where another is wanted now."""
 
     description: bytes
     file: Path | None
+    meant: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The same with digests of files, "" where there is none."""
+
+    description: bytes
+    file: str = ""
+    meant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +118,8 @@ def _resumed(old: bytes, new: bytes, left: Left, layout: Layout) -> Delta:
     """The resume delta for what a cut left (docs/spec/rescue.md)."""
     from neurath.delta import hybrid
 
-    goal = hybrid.Goal(old, new, b"" if left.file is None else left.file.read_bytes())
+    file, meant = (b"" if path is None else path.read_bytes() for path in (left.file, left.meant))
+    goal = hybrid.Goal(old, new, file, meant)
     return hybrid.build(hybrid.recognise(left.description, goal, layout), goal, layout)
 
 
@@ -180,17 +192,18 @@ class Deltas:
         future.add_done_callback(lambda done: self._finished(key, done))
         return Pending()
 
-    def resumed(self, old: str, new: str, layout: Layout, description: bytes, file: str) -> File:
-        """The file that brings a bank in mid-rewrite to image `new`: begun on `old` with `file` ("" where it is lost)."""
-        whole = hashlib.sha256(b"|".join((description, old.encode(), file.encode()))).hexdigest()
+    def resumed(self, old: str, new: str, layout: Layout, cut: Cut) -> File:
+        """The file that brings a bank in mid-rewrite, begun on image `old`, to image `new`."""
+        whole = hashlib.sha256(b"|".join((cut.description, *(n.encode() for n in (old, cut.file, cut.meant))))).hexdigest()
         key = (f"left-{whole[:48]}", new, layout_digest(layout), PROFILE)
         with self._lock:
             known = self._known(key)
             if known is not None:
                 return known
             try:
-                cut = self.store.files.verified(file) if file else None
-                job = Job(self.store.files.verified(old), self.store.files.verified(new), layout, left=Left(description, cut))
+                file, meant = (self.store.files.verified(n) if n else None for n in (cut.file, cut.meant))
+                left = Left(cut.description, file, meant)
+                job = Job(self.store.files.verified(old), self.store.files.verified(new), layout, left=left)
                 future = self._start(key, job)
             except (NeurathError, OSError, RuntimeError) as fault:
                 return self._note_failure(key, fault)
