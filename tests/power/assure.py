@@ -1,5 +1,4 @@
 """Writes the figures of docs/assurance/power.md, a line a device and a mutant; what people wrote before the mark stays.
-mutants, one line each. What stands before the mark is written by people, and kept.
 
     python -m tests.power.assure [--most N] [--out FILE]
 
