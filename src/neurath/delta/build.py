@@ -99,9 +99,9 @@ def build(old: bytes, new: bytes, layout: Layout, wish: Wish | None = None) -> D
     profiles = _profiles(wish)
     found = functools.cache(lambda profile: _matched(pair, replace(wish, profile=profile)))
     made = [_made(pair, layout, replace(wish, profile=p), found(min(p, SMALL))) for p in profiles]
-    fit = [one for one in made if native.header(one[0], layout).workspace <= wish.workspace]
+    fit = [one for one in made if native.header(one[0], layout).decoder <= wish.workspace]
     data, planned = min(fit or made, key=lambda one: len(one[0]))
-    _check_budget(native.header(data, layout).workspace, wish)
+    _check_budget(native.header(data, layout).decoder, wish)
     advice = ""
     if old and not wish.apart and opaque(new) and 2 * len(data) > len(new):
         whole = full(new, layout, replace(wish, profile=RAW))

@@ -40,6 +40,12 @@ class Header:
     resume: bool
     hybrid: bool
     slide: bool
+    room: int = 0
+
+    @property
+    def decoder(self) -> int:
+        """RAM of the decoder alone: resume mode keeps a commit unit beside it."""
+        return self.workspace - self.room
 
     @property
     def kind(self) -> Kind:
@@ -76,6 +82,7 @@ def header(data: bytes, layout: Layout) -> Header:
         joint=head.joint,
         resume=bool(head.resume),
         hybrid=bool(head.hybrid),
+        room=head.room,
         slide=bool(head.slide),
     )
 
