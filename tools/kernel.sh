@@ -1,10 +1,10 @@
 #!/bin/bash
-# Fetches Debian's kernel for 32-bit ARM boards, with the modules that drive a NOR chip on SPI, into a directory: for tests
+# Fetches Debian's kernel for 32-bit ARM boards, with the modules that drive a NOR chip on SPI and a network card, into a directory: for tests
 # that need Linux's own MTD. Uses apt with lists of its own, so the machine's stay as they are. Needs no root.
 #   tools/kernel.sh DIRECTORY
 set -euo pipefail
 out=$1
-[ -e "$out/.whole" ] && exit 0
+[ -e "$out/.whole-2" ] && exit 0
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
 mkdir -p "$place/lists/partial" "$place/archives/partial" "$out"
@@ -32,4 +32,7 @@ cp tree/usr/lib/linux-image-*/imx6q-sabrelite.dtb "$out/board.dtb"
 for module in gpio/gpio-mxc mtd/spi-nor/spi-nor spi/spi-imx; do
   cp tree/lib/modules/*/kernel/drivers/"$module.ko" "$out/"
 done
-echo "$package" >"$out/.whole"
+for module in drivers/net/phy/{libphy,fixed_phy,micrel} drivers/net/mdio/{fwnode_mdio,of_mdio} net/core/selftests drivers/net/ethernet/freescale/fec; do
+  cp tree/lib/modules/*/kernel/"$module.ko" "$out/"
+done
+echo "$package" >"$out/.whole-2"

@@ -48,27 +48,33 @@ def archive(out: Path, files: dict[str, bytes]) -> Path:
 def machine(folder: Path, init: Path, job: bytes) -> tuple[Path, Path]:
     """(device tree, initial file system) for a board whose process 1 is `init`."""
     parts = kernel()
-    tree = (parts / "board.dtb").read_bytes()
-    # The emulated board has no SDMA firmware; without the property the driver moves bytes itself.
-    assert tree.count(b"\0dmas\0") == 1
-    dtb = folder / "board.dtb"
-    dtb.write_bytes(tree.replace(b"\0dmas\0", b"\0none\0"))
     files = {"init": init.read_bytes(), "job": job}
     files |= {f"{name}.ko": (parts / f"{name}.ko").read_bytes() for name in MODULES}
     files["modules"] = "".join(f"/{name}.ko\n" for name in MODULES).encode()
-    return dtb, archive(folder / "initrd", files)
+    return device_tree(folder), archive(folder / "initrd", files)
+
+
+def device_tree(folder: Path) -> Path:
+    """The board's, with what the emulated one has not left out."""
+    tree = (kernel() / "board.dtb").read_bytes()
+    # It has no SDMA firmware; without the property the driver moves bytes itself.
+    assert tree.count(b"\0dmas\0") == 1
+    dtb = folder / "board.dtb"
+    dtb.write_bytes(tree.replace(b"\0dmas\0", b"\0none\0"))
+    return dtb
 
 
 class Board:
     """One power-up, from `with` to its end; `cut` takes the power at any moment."""
 
-    def __init__(self, folder: Path, made: tuple[Path, Path], chip: Path) -> None:
+    def __init__(self, folder: Path, made: tuple[Path, Path], chip: Path, memory: int = 128) -> None:
         self._folder = folder
         dtb, initrd = made
         self._monitor = folder / "monitor"
-        words = ["qemu-system-arm", "-M", "sabrelite", "-m", "128", "-display", "none", "-no-reboot"]
+        words = ["qemu-system-arm", "-M", "sabrelite", "-m", str(memory), "-display", "none", "-no-reboot"]
         words += ["-kernel", str(kernel() / "vmlinuz"), "-dtb", str(dtb), "-initrd", str(initrd)]
-        words += ["-append", "console=ttymxc1,115200 quiet panic=1", "-serial", "null", "-serial", "stdio"]
+        words += ["-append", "console=ttymxc1,115200 quiet panic=1 PYTHONHASHSEED=0", "-serial", "null", "-serial", "stdio"]
+        words += ["-nic", "user"]  # 10.0.2.2 is this machine's loopback
         words += ["-drive", f"if=mtd,format=raw,file={chip}", "-monitor", f"unix:{self._monitor},server,nowait"]
         self._words = words
         self.said: list[str] = []
@@ -98,9 +104,9 @@ class Board:
         self._process.wait(60)
         self._ear.join(60)
 
-    def wait(self, word: str) -> None:
+    def wait(self, word: str, patience: float = PATIENCE) -> None:
         """Until the board says this line."""
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + patience
         while word not in self.said:
             assert self._process.poll() is None, f"the board ended: {self.said}"
             assert time.monotonic() < end, f"the board never said {word!r}: {self.said}"
