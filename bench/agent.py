@@ -1,6 +1,6 @@
 """What an agent costs: seconds of CPU until its first session has ended, memory and CPU at rest before and after an update it
 has taken, over HTTP and over HTTPS. Beside it, in the same run, a bare Python that has loaded what any client of a server over
-TLS loads, and Debian's swupdate against the same server, where it is installed.
+TLS loads.
 
     python bench/agent.py [seconds at rest]
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import resource
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -189,27 +188,6 @@ def compare(site: Site, command: Path, seconds: float) -> None:
     print(f"{scheme:6} {'agent, one session':26} {whole:.3f} s of CPU  ratio {whole / peer:.2f}  (aim: 0.15 s to start)")
 
 
-def swupdate(site: Site, seconds: float) -> None:
-    """Debian's client of the same protocol, in C."""
-    program = shutil.which("swupdate")
-    if program is None:
-        print("swupdate is not installed: no line of it")
-        return
-    token = verb("terminal", "add", "s", "--model", "m", *site.data)[0]["token"]
-    about = site.place / "swupdate.cfg"
-    about.write_text(
-        'identify : ( { name = "hw"; value = "lab"; } );\n'
-        f'suricatta : {{ tenant = "DEFAULT"; id = "s"; url = "{site.url}"; polldelay = 3600; }};\n'
-    )
-    vouched(site.place / "swu.pem", site.place / "swu.key", "extendedKeyUsage=emailProtection")
-    words = [program, "-f", str(about), "-H", "lab:1.0", "-k", str(site.place / "swu.pem"), "-u", f"-k {token}"]
-    with running(words, site.place) as pid:
-        time.sleep(3)
-        found = [rest(one, seconds if one == pid else 0) for one in family(pid)]
-    whole, each = sum(one.resident for one in found), ", ".join(f"{one.resident:.1f}" for one in found)
-    print(f"http   swupdate, at rest      {whole:5.1f} MB resident in {len(found)} processes ({each})")
-
-
 def main() -> None:
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 10.0
     with tempfile.TemporaryDirectory() as folder:
@@ -221,8 +199,6 @@ def main() -> None:
             site = Site(place / ("tls" if tls else "plain"), tls=tls)
             try:
                 compare(site, command, seconds)
-                if not tls:
-                    swupdate(site, seconds)
             finally:
                 site.process.terminate()
                 site.process.wait()
