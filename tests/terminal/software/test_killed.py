@@ -64,15 +64,18 @@ def whole(site: SoftwareSite, where: str) -> Software:
     return unit
 
 
-def kill_everywhere(place: Path, kind: str, *, second: int = 0) -> int:
-    site = SoftwareSite(place / "site", kind)
+def kill_everywhere(
+    place: Path, kind: str, *, second: int = 0, made: type[SoftwareSite] = SoftwareSite, every: int = 1
+) -> int:
+    """How many operations an installation has; each of them, or one in so many, was cut."""
+    site = made(place / "site", kind)
     kept = Kept(site, place / "kept")
     counter = Counter()
     assert site.install(site.made(Fs(counter)), site.offer, site.file)
     assert site.updated()
     outcomes = set()
     rng = random.Random(7)
-    for last in range(1, len(counter.trace) + 1):
+    for last in range(1, len(counter.trace) + 1, every):
         kept.restore()
         where = f"killed before {counter.trace[last - 1]} ({last} of {len(counter.trace)})"
         assert dies(site, last, lambda unit: site.install(unit, site.offer, site.file)), where
