@@ -26,6 +26,7 @@ SOURCES |= {"ping": "iputils-ping", "loop": "root rights, util-linux and a kerne
 SOURCES |= {"arm-linux-gnueabihf-gcc": "gcc-arm-linux-gnueabihf libc6-dev-armhf-cross"}
 SOURCES |= {"aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu libc6-dev-arm64-cross"}
 SOURCES |= {"qemu-arm-static": "qemu-user-static", "qemu-aarch64-static": "qemu-user-static"}
+SOURCES |= {"mksquashfs": "squashfs-tools"}
 SOURCES |= {"linux.uml": "user-mode-linux", "modprobe": "kmod"}
 SOURCES |= {"dbus-daemon": "dbus", "dbus-send": "dbus"}
 SOURCES |= {"busctl": "systemd", "gdbus": "libglib2.0-bin"}

@@ -1,11 +1,13 @@
 """Components that Debian's own updaters install: swupdate and rauc behind the command installer, each from packages signed for
-it. They keep the installer's contract, and are killed at every operation of the agent's and in the middle of their own."""
+it. They keep the installer's contract, and are killed at every operation that the agent does around them."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,113 @@ class Swupdate(SoftwareSite):
         return self.path.read_bytes() == IMAGES["1.0" if data == self.old else "2.0"]
 
 
+CONF = """[system]
+compatible=lab
+bootloader=noop
+mountprefix={place}/mnt
+statusfile={place}/status
+[keyring]
+path={place}/sign.pem
+[slot.rootfs.0]
+device={place}/running
+type=raw
+bootname=system0
+[slot.rootfs.1]
+device={path}
+type=raw
+bootname=system1
+"""
+BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig><type>system</type><listen>unix:path={bus}</listen><policy context="default"><allow send_destination="*"/>
+<allow receive_sender="*"/><allow own="*"/></policy></busconfig>
+"""
+
+
+class Rauc(SoftwareSite):
+    """A component that comes as a bundle; what counts is the slot that does not run, which is a file here."""
+
+    def _versions(self) -> tuple[bytes, bytes]:
+        pem, key = certificate(self.place)
+        (self.place / "mnt").mkdir()
+        for slot in (self.path, self.place / "running"):
+            slot.write_bytes(bytes(1 << 20))
+        for version, data in IMAGES.items():
+            tree = self.place / f"tree-{version}"
+            tree.mkdir()
+            (tree / "rootfs.img").write_bytes(data)
+            (self.place / f"{version}.bin").write_bytes(data)
+            (tree / "manifest.raucm").write_text(
+                f"[update]\ncompatible=lab\nversion={version}\n[image.rootfs]\nfilename=rootfs.img\n"
+            )
+            words = ["rauc", "--cert", pem, "--key", key, "bundle", tree, self.place / f"{version}.raucb"]
+            subprocess.run([*map(str, words)], check=True, capture_output=True)
+        (self.place / "system.conf").write_text(CONF.format(place=self.place, path=self.path))
+        RUNNING.append(Service(self.place))
+        return (self.place / "1.0.raucb").read_bytes(), (self.place / "2.0.raucb").read_bytes()
+
+    def setup(self) -> tuple[Setup, Component]:
+        setup, component = super().setup()
+        knows = (
+            f"for v in 1.0 2.0; do cmp -s -n $(stat -c %s {self.place}/$v.bin) {self.path} {self.place}/$v.bin "
+            f"&& exec sha256sum {self.place}/$v.raucb; done; exit 1"
+        )
+        # It takes files by their ending alone.
+        asks = 'ln -f "$0" "$0.raucb" && rauc install "$0.raucb"; code=$?; rm -f "$0.raucb"; exit $code'
+        made = dataclasses.replace(
+            component, install=("sh", "-c", asks, "{file}"), installed=("sh", "-c", knows),
+            back=("sh", "-c", asks, str(self.place / "first")),
+        )  # fmt: skip
+        return dataclasses.replace(setup, components=(made,)), made
+
+    def holds(self, data: bytes) -> bool:
+        wanted = IMAGES["1.0" if data == self.old else "2.0"]
+        return self.path.read_bytes()[: len(wanted)] == wanted
+
+
+#: What a test started and its fixture ends.
+RUNNING: list[Service] = []
+
+
+class Service:
+    """rauc's service on a bus of its own."""
+
+    def __init__(self, place: Path) -> None:
+        bus = place.parent / "bus"
+        (place.parent / "bus.conf").write_text(BUS.format(bus=bus))
+        self._started = [subprocess.Popen(["dbus-daemon", f"--config-file={place.parent}/bus.conf", "--nofork"])]
+        until(bus.exists)
+        os.environ["DBUS_SYSTEM_BUS_ADDRESS"] = f"unix:path={bus}"
+        words = ["rauc", f"--conf={place}/system.conf", "--override-boot-slot=system0", "service"]
+        with (place.parent / "service.log").open("wb") as log:
+            self._started.append(subprocess.Popen(words, stdout=log, stderr=log))
+        asks = ["rauc", "status"]
+        until(lambda: subprocess.run(asks, capture_output=True, check=False).returncode == 0)
+
+    def end(self) -> None:
+        for process in reversed(self._started):
+            process.terminate()
+            process.wait(20)
+
+
+def until(true: Callable[[], object]) -> None:
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def raucs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    for part in ("rauc", "mksquashfs", "loop", "dbus-daemon"):
+        need(part)
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", "")
+    (tmp_path / "site").mkdir()
+    yield tmp_path
+    while RUNNING:
+        RUNNING.pop().end()
+
+
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     need("swupdate")
@@ -77,6 +186,14 @@ class TestSwupdate(InstallerContract):
     @pytest.fixture
     def site(self, place: Path) -> SoftwareSite:
         return Swupdate(place / "site", "command")
+
+
+class TestRauc(InstallerContract):
+    fields = ("envelope", "ticket", "file", "size")
+
+    @pytest.fixture
+    def site(self, raucs: Path) -> SoftwareSite:
+        return Rauc(raucs / "site", "command")
 
 
 def test_what_swupdate_installed_and_fails_its_health_check_is_put_back_by_swupdate(place: Path) -> None:
@@ -110,3 +227,7 @@ def test_a_package_that_swupdate_refuses_leaves_the_old_software(place: Path) ->
 
 def test_killed_at_every_operation_around_swupdate_it_is_old_or_new(place: Path) -> None:
     assert kill_everywhere(place, "command", made=Swupdate, every=1 if ASSURANCE else 4) > 20
+
+
+def test_killed_at_every_operation_around_rauc_it_is_old_or_new(raucs: Path) -> None:
+    assert kill_everywhere(raucs, "command", made=Rauc, every=1 if ASSURANCE else 4) > 20
