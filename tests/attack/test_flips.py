@@ -83,10 +83,10 @@ def test_a_bit_of_the_proven_leaves_that_flips_stops_the_rewrite(what: str) -> N
 
 
 def test_a_bit_of_the_copy_table_that_flips_after_the_proof_never_reaches_the_bank() -> None:
-    from neurath.delta.apply import _control
+    from neurath.delta.apply import control_of
     from neurath.delta.format import parse
 
-    table = b"".join(n.to_bytes(4, "little") for s in _control(parse(DATA)[0]) for n in (s.at, s.source, s.length))
+    table = b"".join(n.to_bytes(4, "little") for s in control_of(parse(DATA)[0]) for n in (s.at, s.source, s.length))
     stopped = 0
     for bit in spots(len(table), 2):
         proven = Proven()
