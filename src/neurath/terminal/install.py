@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from neurath.errors import DataError, NeurathError, RefusedError
 from neurath.flash import gates, rescue
@@ -64,19 +64,6 @@ class Installer(Protocol):
 
     def give_up(self) -> ev.RolledBack | None:
         """Leaves what was written: the software before is back, or (None) only the wire is left."""
-        ...
-
-
-@runtime_checkable
-class Helpless(Protocol):
-    """An installer whose software may be unable to start, and what it then asks the server (docs/spec/rescue.md)."""
-
-    def question(self, *, lost: bool = False) -> bytes:
-        """What to ask before a file is fetched; b"": nothing. `lost`: the open plan's own file is nowhere to be had."""
-        ...
-
-    def answered(self, answer: bytes) -> ev.OtherFile:
-        """Takes the answer, once all its gates are passed; NeurathError."""
         ...
 
 

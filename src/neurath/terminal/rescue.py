@@ -3,15 +3,27 @@ carrier that can do so; it must never ask twice for one answer, nor fetch anythi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from neurath.carriers.base import Rescues
 from neurath.errors import LinkError, NeurathError
-from neurath.terminal.install import Helpless
 from neurath.terminal.machine import events as ev
 
 if TYPE_CHECKING:
     from neurath.terminal.acts import Parts
+
+
+@runtime_checkable
+class Helpless(Protocol):
+    """An installer whose software may be unable to start, and what it then asks the server (docs/spec/rescue.md)."""
+
+    def question(self, *, lost: bool = False) -> bytes:
+        """What to ask before a file is fetched; b"": nothing. `lost`: the open plan's own file is nowhere to be had."""
+        ...
+
+    def answered(self, answer: bytes) -> ev.OtherFile:
+        """Takes the answer, once all its gates are passed; NeurathError."""
+        ...
 
 
 def ask(parts: Parts, *, lost: bool = False) -> ev.OtherFile | LinkError | None:
