@@ -171,6 +171,28 @@ def test_two_devices_under_one_id_are_found_and_given_nothing(world):
         write(world, life.one_again, find(world, "t1"))
 
 
+def test_a_board_that_is_wiped_and_updated_again_and_again_is_one_device(world):
+    world.terminal("t1")
+    world.release("1", image(1), 1)
+    world.start(world.release("2", image(2), 2))
+    wiped, updated = b"wiped---", b"updated-"
+
+    def checks_in(bank: bytes, nonce: bytes, sequence: int):
+        world.now += 10
+        return world.delivery.check(find(world, "t1"), world.says(bank, sequence, nonce=nonce), world.now)
+
+    for _ in range(4):
+        offer = checks_in(image(1), wiped, 1)
+        assert offer is not None
+        with world.store.read() as db:
+            action = actions.of_terminal(db, find(world, "t1").n, offer.action)
+        for report in (Report(offer.action, Phase.OFFERED, secured=offer.size), Report(offer.action, Phase.UPDATING)):
+            world.delivery.reported(action, report, world.now)
+        assert checks_in(image(2), updated, 2) is None
+        assert checks_in(image(2), updated, 2) is None
+    assert find(world, "t1").twin is None
+
+
 # ---- channels and filters --------------------------------------------------------------------------------------------------
 
 

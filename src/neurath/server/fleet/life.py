@@ -3,7 +3,7 @@ channel. It knows terminals and what hangs on them; it must never throw away wha
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, and_, delete, insert, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from neurath.errors import NothingToDo, RefusedError
@@ -14,11 +14,13 @@ from neurath.server.fleet.progress import Key
 from neurath.server.software.catalog import Release
 from neurath.server.store.tables import component as components
 from neurath.server.store.tables import gateway_terminal as gateways
+from neurath.server.store.tables import ledger
 from neurath.server.store.tables import notice as notices
 from neurath.server.store.tables import release as releases
 from neurath.server.store.tables import rollout as rollouts
 from neurath.server.store.tables import rollout_terminal as members
 from neurath.server.store.tables import terminal as terminals
+from neurath.wire.report import Phase, Verdict
 
 #: The channel of a terminal that was put on none.
 USUAL = "stable"
@@ -83,16 +85,27 @@ def _in_service(terminal: Terminal) -> None:
 
 def heard_nonce(db: Connection, terminal: Terminal, component: str, nonce: str, now: float) -> dict[str, object]:
     """What is kept of a check-in's nonce beside it. Where an earlier one came back twice two devices use this id: nothing is
-    offered until a person has looked."""
+    offered until a person has looked. One that changes with an installation we know of counts anew: a board that is wiped and
+    updated again and again says the same nonces in turn."""
     mine = (components.c.terminal == terminal.n, components.c.name == component)
-    row = db.execute(select(components.c.nonce, components.c.before, components.c.returns).where(*mine)).one_or_none()
+    kept = select(components.c.nonce, components.c.before, components.c.returns, components.c.checked).where(*mine)
+    row = db.execute(kept).one_or_none()
     if row is None or not row.nonce or not nonce or row.nonce == nonce:
         return {}
+    if _installs(db, terminal, component, float(row.checked or 0)):
+        return {"before": row.nonce, "returns": 0}
     returns = int(row.returns) + (nonce == row.before)
     if returns >= TURNS and db.scalar(select(terminals.c.twin).where(terminals.c.n == terminal.n)) is None:
         db.execute(update(terminals).where(terminals.c.n == terminal.n).values(twin=now))
         progress.note(db, Key(terminal.n, component, 0), "twin", "two devices check in under this id", now)
     return {"before": row.nonce, "returns": returns}
+
+
+def _installs(db: Connection, terminal: Terminal, component: str, since: float) -> bool:
+    """Whether an installation is going on there, or has ended since then."""
+    going = and_(ledger.c.verdict == Verdict.PENDING.value, ledger.c.phase.in_([Phase.UPDATING.value, Phase.JUDGING.value]))
+    here = (ledger.c.terminal == terminal.n, ledger.c.component == component)
+    return db.execute(select(ledger.c.release).where(*here, or_(going, ledger.c.ended >= since))).first() is not None
 
 
 def one_again(db: Connection, terminal: Terminal) -> None:
