@@ -15,7 +15,7 @@ import pytest
 
 from neurath.errors import DataError
 from neurath.flash.geometry import file_layout, simple_layout
-from neurath.server.delivery import calls
+from neurath.server.delivery import choice
 from neurath.server.delivery.pace import Built, Pending, Unbuilt
 from neurath.server.software import catalog
 from neurath.server.software import deltas as deltas_module
@@ -230,7 +230,7 @@ def test_one_who_lends_four_megabytes_gets_the_smallest_of_all_profiles(store):
     ],
 )
 def test_what_a_file_is_built_with_follows_what_the_terminal_lends(ram, size, profiles):
-    assert calls._profiles_of(ram, size, size) == profiles
+    assert choice.profiles_of_file(ram, size, size) == profiles
 
 
 def test_a_build_that_hangs_ends_and_says_so(store, monkeypatch):

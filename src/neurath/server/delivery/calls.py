@@ -4,33 +4,29 @@ its file. Contract: tests/contracts/delivery.py."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Literal
 
 from sqlalchemy import Connection
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from neurath.flash.geometry import file_layout
-from neurath.ids import FIRMWARE, Version
-from neurath.server.delivery import pace, tickets
+from neurath.ids import Version
+from neurath.server.delivery import tickets
+from neurath.server.delivery.choice import choose
 from neurath.server.delivery.decision import Asking as Asking
 from neurath.server.delivery.decision import Building as Building
 from neurath.server.delivery.decision import Decision as Decision
 from neurath.server.delivery.decision import Nothing as Nothing
 from neurath.server.delivery.decision import Offered as Offered
 from neurath.server.delivery.decision import stands as stands
-from neurath.server.delivery.pace import Built, File, Need, Pending, Refuse, Situation, Take, Unbuilt, Wait
+from neurath.server.delivery.pace import Need
 from neurath.server.delivery.sightings import Sighting, Sightings
 from neurath.server.fleet import access, actions, life, progress, recall, remind, rollout, standing
 from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.actions import Action, Draft
 from neurath.server.fleet.progress import FINAL, Key
-from neurath.server.fleet.standing import Said, Standing
+from neurath.server.fleet.standing import Standing
 from neurath.server.software import catalog
-from neurath.server.software.catalog import IMAGE
-from neurath.server.software.deltas import LARGE, LARGE_WORKSPACE, LEAN, PROFILE, RETRY, Deltas, Files
+from neurath.server.software.deltas import RETRY, Deltas
 from neurath.server.store import Store
 from neurath.server.store.tables import component as components
 from neurath.wire import piece
@@ -162,7 +158,7 @@ class Delivery:
         if self._stands(view):
             assert view.current is not None
             return _given(view.current)
-        draft = self._choose(view, self.deltas.get)
+        draft = choose(view, self.deltas.get, self.need)
         if isinstance(draft, Draft):
             return self._open(view, draft, now)
         return replace(draft, until=now + RETRY) if isinstance(draft, Nothing) else draft
@@ -184,7 +180,7 @@ class Delivery:
             if closed:
                 return f"{closed}; until then it is told not to install action {view.current.id}"
             return f"offered as action {view.current.id}: {view.entry.phase}, {view.entry.sync:,} of {view.entry.size:,} bytes"
-        draft = self._choose(view, self.deltas.peek)
+        draft = choose(view, self.deltas.peek, self.need)
         if isinstance(draft, Nothing):
             return draft.reason
         return "its update file is not built yet" if isinstance(draft, Building) else "will be offered at its next check-in"
@@ -278,74 +274,6 @@ class Delivery:
             else:
                 actions.end(db, current, "superseded", now)
 
-    def _choose(self, view: Standing, files: Files) -> Draft | Building | Nothing:
-        assert view.selected is not None
-        release = view.selected.release
-        package = Draft(
-            terminal=view.terminal.n,
-            component=view.component,
-            release=release.id,
-            rollout=view.selected.rollout,
-            kind="package",
-            file=release.image,
-            size=release.size,
-        )
-        if release.kind != IMAGE:
-            return package
-        assert view.said is not None
-        if view.component != FIRMWARE:
-            return self._choose_file(view, package, files)
-        situation = self._situation(view)
-        profiles = _profiles_for(view.said, max(release.size, view.said.bank_size))
-        choice = pace.choose(situation, _asker(view, partial(files, profile=profiles[0])), self.need)
-        for profile in profiles[1:]:
-            if isinstance(choice, Refuse) and choice.ram:
-                choice = pace.choose(situation, _asker(view, partial(files, profile=profile)), self.need)
-        match choice:
-            case Wait():
-                return Building()
-            case Refuse(reason=reason):
-                return Nothing(reason)
-            case Take(kind=kind, built=built, need=need):
-                back = _way_back(view, files)
-                if back is not None:
-                    return back
-                return replace(package, kind=kind, file=built.file, size=built.size, need=need, base=view.said.bank)
-
-    def _choose_file(self, view: Standing, whole: Draft, files: Files) -> Draft | Building | Nothing:
-        """A component that is a file: a delta to it where that is known to be worth it, else the file as it is."""
-        assert view.said is not None
-        room = max(view.said.ram, view.said.stage, view.said.spare)
-        layout = file_layout()
-        sizes = (view.base.size if view.base else 0, whole.size)
-        for profile in _profiles_of(view.said.ram, *sizes):
-            if view.base is None:
-                break
-            match files(view.base.image, whole.file, layout, profile):
-                case Pending():
-                    return Building()
-                case Built() as built:
-                    need = built.workspace + sum(sizes)
-                    if built.size < whole.size and need <= view.said.ram and built.size <= room:
-                        return replace(whole, kind="delta", file=built.file, size=built.size, need=need, base=view.said.bank)
-        if whole.size > room:
-            return Nothing(f"has no room for {whole.size:,} bytes: it could stage {room:,}")
-        return replace(whole, kind="full", base=view.said.bank)
-
-    def _situation(self, view: Standing) -> Situation:
-        assert view.said is not None
-        assert view.selected is not None
-        assert view.model is not None
-        return Situation(
-            layout=view.model.layout,
-            image_size=view.selected.release.size,
-            speed=view.said.link or view.terminal.link,
-            limit=view.selected.limit,
-            ram=view.said.ram,
-            stage=max(view.said.stage, view.said.spare),
-            base=view.base is not None,
-        )
-
     def _open(self, view: Standing, draft: Draft, now: float) -> Decision:
         with self.store.write(view.terminal.n) as db:
             # Another poll of the same terminal may have been first, and a rollout may have been stopped meanwhile.
@@ -367,48 +295,6 @@ class Delivery:
 
 def _given(action: Action) -> Offered | Asking:
     return Asking(action) if action.state == "confirming" else Offered(action)
-
-
-def _way_back(view: Standing, files: Files) -> Building | Nothing | None:
-    """A terminal that can be rescued over the air is offered nothing before the return delta to what it runs is built."""
-    assert view.selected is not None
-    assert view.model is not None
-    if view.model.rescue == "wire" or view.base is None:
-        return None
-    match files(view.selected.release.image, view.base.image, view.model.layout):
-        case Pending():
-            return Building()
-        case Unbuilt(reason=reason):
-            return Nothing(f"there would be no way back: {reason}")
-    return None
-
-
-def _profiles_of(ram: int, old: int, new: int) -> tuple[int, ...]:
-    """What to build between two files of these sizes, best first. Who has components that are files runs Linux, with all
-    profiles in its core; the large one takes seconds of the server's time a megabyte, so it is for files of some."""
-    if max(old, new) > pace.DELTA_MOST:
-        return ()
-    if max(old, new) <= pace.LARGE_MOST and LARGE_WORKSPACE + old + new <= ram:
-        return LARGE, PROFILE
-    return (PROFILE,)
-
-
-def _profiles_for(said: Said, size: int) -> tuple[int, ...]:
-    """What to build for a bank with an image of this size, best first; a lesser one where its decoder asks for too much RAM.
-    A check-in that names no profiles has the first three."""
-    if said.profiles >> LARGE & 1 and size <= pace.LARGE_MOST and said.ram >= LARGE_WORKSPACE:
-        return LARGE, PROFILE, LEAN
-    return PROFILE, LEAN
-
-
-def _asker(view: Standing, files: Files) -> Callable[[Literal["full", "delta"]], File]:
-    def ask(kind: Literal["full", "delta"]) -> File:
-        assert view.selected is not None
-        assert view.model is not None
-        old = view.base.image if kind == "delta" and view.base is not None else ""
-        return files(old, view.selected.release.image, view.model.layout)
-
-    return ask
 
 
 def _continues(view: Standing) -> bool:
