@@ -244,35 +244,28 @@ class Core:
 
     def prove(self, file: bytes, target: Target, ram: int) -> None:
         """G4 and G5 in `ram` bytes; the bank is untouched."""
-        mem, lent = _ram(ram)
-        code = lib.nrt_host_prove(self.raw, self.nor.raw, file, len(file), c_target(target), lent)
-        self.raw.plan = ffi.NULL
-        del mem
-        self._demand(code, "the update file was refused")
+        self._work(lib.nrt_host_prove, "the update file was refused", file, ram, target)
 
     def rewrite(self, file: bytes, target: Target, ram: int) -> None:
         """Proves, then rewrites the bank; afterwards it holds the target as a candidate."""
-        mem, lent = _ram(ram)
-        code = lib.nrt_host_rewrite(self.raw, self.nor.raw, file, len(file), c_target(target), lent)
-        self.raw.plan = ffi.NULL
-        del mem
-        self._demand(code, "the rewrite stopped")
+        self._work(lib.nrt_host_rewrite, "the rewrite stopped", file, ram, target)
 
     def resume(self, file: bytes, ram: int) -> None:
         """Goes on with the open plan; `file` must be the very file it was begun with."""
-        mem, lent = _ram(ram)
-        code = lib.nrt_host_resume(self.raw, self.nor.raw, file, len(file), lent)
-        self.raw.plan = ffi.NULL
-        del mem
-        self._demand(code, "the rewrite could not go on")
+        self._work(lib.nrt_host_resume, "the rewrite could not go on", file, ram)
 
     def rescue(self, file: bytes, target: Target, ram: int) -> None:
         """Goes on from what the bank holds with a resume delta made for just that."""
+        self._work(lib.nrt_host_rescue, "the rewrite could not go on", file, ram, target)
+
+    def _work(self, call: Any, what: str, file: bytes, ram: int, target: Target | None = None) -> None:
+        """One of the four with so much RAM lent, which the core has let go of when it returns."""
         mem, lent = _ram(ram)
-        code = lib.nrt_host_rescue(self.raw, self.nor.raw, file, len(file), c_target(target), lent)
+        told = () if target is None else (c_target(target),)
+        code = call(self.raw, self.nor.raw, file, len(file), *told, lent)
         self.raw.plan = ffi.NULL
         del mem
-        self._demand(code, "the rewrite could not go on")
+        self._demand(code, what)
 
     def bank_digest(self, size: int) -> bytes:
         """SHA-256 of the first `size` bytes of image in the bank, as they are now."""
