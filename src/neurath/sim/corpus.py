@@ -9,9 +9,7 @@ import ast
 import hashlib
 import io
 import os
-import random
 import shutil
-import struct
 import subprocess
 import sys
 import tarfile
@@ -23,6 +21,7 @@ from pathlib import Path
 
 from neurath.errors import DataError, LinkError, NotFound
 from neurath.server.software.images import read_image
+from neurath.sim import program
 
 #: pip waits so long for a registry that does not answer, and tries so often again.
 PATIENCE = ("--timeout", "20", "--retries", "1")
@@ -377,41 +376,5 @@ def _member(archive: bytes, end: str) -> bytes:
 def built_in(functions: int = 700, seed: int = 1) -> Pair:
     """Two deterministic builds of a program that never existed: functions with branches to each other and a table of their
     addresses; the second has some functions changed, some added, and everything behind them moved."""
-    rng = random.Random(seed)
-    program = [_function(rng, functions) for _ in range(functions)]
-    changed = list(program)
-    for place in rng.sample(range(functions), functions // 40):
-        changed[place] = _function(rng, functions)
-    for place in sorted(rng.sample(range(functions), 6), reverse=True):
-        changed.insert(place, _function(rng, functions))
-    return Pair("built-in", "1.0.0", "1.1.0", _link(program, b"1.0.0"), _link(changed, b"1.1.0"), real=False)
-
-
-#: One function: plain words, and places in it that branch to another function.
-Function = tuple[bytes, tuple[tuple[int, int], ...]]
-
-
-def _function(rng: random.Random, functions: int) -> Function:
-    common = (0x4770, 0xB510, 0xBD10, 0x2000, 0x2100, 0x4618, 0x6800, 0x6001, 0xD0FE, 0x3401)
-    words = [rng.choice(common) if rng.random() < 0.7 else rng.randrange(65536) for _ in range(rng.randrange(24, 140))]
-    calls = tuple((4 * rng.randrange(len(words) // 2 - 1), rng.randrange(functions)) for _ in range(rng.randrange(1, 6)))
-    body = struct.pack(f"<{len(words)}H", *words)
-    return body + bytes(-len(body) % 4), calls
-
-
-def _link(program: list[Function], version: bytes) -> bytes:
-    """Places functions one after the other and fills in where they call each other."""
-    base = 0x08000000
-    table = 64 + 4 * len(program)
-    starts, place = [], table
-    for body, _ in program:
-        starts.append(place)
-        place += len(body)
-    image = bytearray(struct.pack("<16I", 0x20010000, *([base + starts[0] + 1] * 15)))
-    image += struct.pack(f"<{len(starts)}I", *(base + s + 1 for s in starts))
-    for start, (body, calls) in zip(starts, program, strict=True):
-        linked = bytearray(body)
-        for offset, target in calls:
-            struct.pack_into("<i", linked, offset, (starts[target % len(starts)] - start - offset) >> 1)
-        image += linked
-    return bytes(image + b"built-in demonstration image " + version.ljust(35, b"\0"))
+    old, new = program.images(functions, seed)
+    return Pair("built-in", "1.0.0", "1.1.0", old, new, real=False)
