@@ -5,44 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "large.h"
+#include "encoder.h"
 #include "writer.h"
 
-#define NOWHERE 0xFFFFFFFFu
-#define HEADS 65536u
-#define CHAIN 256           /* candidates looked at for one place */
-#define GAP_GAIN 11         /* half bits: what a hit among literals saves, what a miss costs, what a copy costs */
-#define GAP_MISS 16
+#define GAP_GAIN 11         /* half bits: what a hit among literals saves, and what a copy from elsewhere costs */
 #define FAR_COST 26
-#define HERE_COST 16
 #define GAP_GAIN_LARGE 8    /* in profile 3, whose literals cost less */
 #define FAR_COST_LARGE 44
-#define BACK_COST 16        /* half bits of a copy of what was made before, its numbers' low bits left out */
 #define LAZY 8              /* how much better the next place must be */
 #define PRIME_FROM 40       /* literals from which a group may be primed */
-
-struct nrt_encoder {
-    struct nrt_task task;
-    struct nrt_small *model;
-    struct nrt_large *large;   /* profile 3, else NULL */
-    const struct nrt_voice *voice;
-    int gap_gain;           /* half bits that a hit among literals saves */
-    int far_cost;           /* and that a copy from elsewhere costs */
-    struct nrt_segment *segments;
-    uint16_t *by_old;
-    uint32_t *head;         /* first old offset of each hash */
-    uint32_t *next;         /* and the next one with the same hash */
-    const uint8_t *gone;
-    struct nrt_spent *spent;
-    int begun;              /* a group was coded */
-    uint8_t *made;          /* new bytes in the order they are made */
-    uint32_t *made_head;    /* first place in it of each hash, and the next ones */
-    uint32_t *made_next;
-    uint32_t indexed;       /* places that are in there */
-    uint32_t lag;           /* new offset minus place, in this group */
-    uint32_t next_place;    /* where the next group begins in it */
-    uint32_t floor;         /* and what may be copied from */
-};
 
 /* A writer that also counts what it writes. */
 struct meter {
@@ -81,16 +52,11 @@ static int metered(struct nrt_bits *b, uint32_t p1, int bit)
 
 /* ---- opening --------------------------------------------------------------------------------------------------------- */
 
-static uint32_t hash(const uint8_t *p)
-{
-    return nrt_get32(p) * 2654435761u >> 16;
-}
-
 static void index_old(struct nrt_encoder *e)
 {
-    memset(e->head, 0xFF, HEADS * sizeof *e->head);
+    memset(e->head, 0xFF, NRT_HEADS * sizeof *e->head);
     for (uint32_t i = 0; i + 4 <= e->task.old_size; i++) {
-        uint32_t h = hash(e->task.old_image + i);
+        uint32_t h = nrt_hash4(e->task.old_image + i);
         e->next[i] = e->head[h];
         e->head[h] = i;
     }
@@ -172,27 +138,22 @@ struct nrt_encoder *nrt_encoder_open(const struct nrt_task *task)
     e->far_cost = e->large != NULL ? FAR_COST_LARGE : FAR_COST;
     e->segments = calloc(task->n_segments + 1u, sizeof *e->segments);
     e->by_old = calloc(task->n_segments + 1u, sizeof *e->by_old);
-    e->head = calloc(HEADS, sizeof *e->head);
+    e->head = calloc(NRT_HEADS, sizeof *e->head);
     e->next = calloc(task->old_size + 1u, sizeof *e->next);
     e->made = calloc(task->new_size + 4u, 1);
-    e->made_head = malloc(HEADS * sizeof *e->made_head);
+    e->made_head = malloc(NRT_HEADS * sizeof *e->made_head);
     e->made_next = calloc(task->new_size + 1u, sizeof *e->made_next);
     if (e->made == NULL || e->made_head == NULL || e->made_next == NULL || e->model == NULL || e->segments == NULL || e->by_old == NULL || e->head == NULL || e->next == NULL) {
         nrt_encoder_close(e);
         return NULL;
     }
-    memset(e->made_head, 0xFF, HEADS * sizeof *e->made_head);
+    memset(e->made_head, 0xFF, NRT_HEADS * sizeof *e->made_head);
     index_old(e);
     join_map(e);
     return e;
 }
 
 /* ---- the control table ----------------------------------------------------------------------------------------------- */
-
-static uint32_t zigzag(uint32_t d)
-{
-    return d >> 31 != 0 ? ~(d << 1) : d << 1;
-}
 
 static void tell_sections(struct nrt_small *m, struct nrt_bits *b)
 {
@@ -204,9 +165,9 @@ static void tell_sections(struct nrt_small *m, struct nrt_bits *b)
         uint32_t step = s->from - last.from;
         (void)nrt_small_number(m, b, NRT_NUMBER_SECTION, step, &fault);
         (void)nrt_small_number(m, b, NRT_NUMBER_LIFT, s->kind, &fault);
-        (void)nrt_small_number(m, b, NRT_NUMBER_SECTION, zigzag(s->at - last.at - step), &fault);
-        (void)nrt_small_number(m, b, NRT_NUMBER_LIFT, zigzag(s->lift - last.lift), &fault);
-        (void)nrt_small_number(m, b, NRT_NUMBER_LIFT, zigzag(s->lift_now - last.lift_now - (s->lift - last.lift)), &fault);
+        (void)nrt_small_number(m, b, NRT_NUMBER_SECTION, nrt_zigzag(s->at - last.at - step), &fault);
+        (void)nrt_small_number(m, b, NRT_NUMBER_LIFT, nrt_zigzag(s->lift - last.lift), &fault);
+        (void)nrt_small_number(m, b, NRT_NUMBER_LIFT, nrt_zigzag(s->lift_now - last.lift_now - (s->lift - last.lift)), &fault);
         last = *s;
     }
 }
@@ -226,143 +187,20 @@ int64_t nrt_encoder_control(struct nrt_encoder *e, uint8_t *out, uint32_t cap)
         const struct nrt_segment *s = &e->segments[i];
         (void)nrt_small_number(m, &w.bits, NRT_NUMBER_GAP, s->at - end, &fault);
         (void)nrt_small_number(m, &w.bits, NRT_NUMBER_LENGTH, s->len, &fault);
-        (void)nrt_small_turn(m, &w.bits, zigzag(s->from - s->at - diagonal), &fault);
+        (void)nrt_small_turn(m, &w.bits, nrt_zigzag(s->from - s->at - diagonal), &fault);
         end = s->at + s->len;
         diagonal = s->from - s->at;
     }
     (void)nrt_small_number(m, &w.bits, NRT_NUMBER_SHIFTS, m->predictor.map.n_shifts, &fault);
     for (uint32_t i = 0; i < m->predictor.map.n_shifts; i++) {
         (void)nrt_small_number(m, &w.bits, NRT_NUMBER_STEP, m->shifts[i].from - from, &fault);
-        (void)nrt_small_number(m, &w.bits, NRT_NUMBER_BY, zigzag(m->shifts[i].by), &fault);
+        (void)nrt_small_number(m, &w.bits, NRT_NUMBER_BY, nrt_zigzag(m->shifts[i].by), &fault);
         from = m->shifts[i].from;
     }
     (void)nrt_small_number(m, &w.bits, NRT_NUMBER_ALSO, m->predictor.also, &fault);
     if (m->predictor.sections != NULL)
         tell_sections(m, &w.bits);
     return nrt_writer_close(&w);
-}
-
-/* ---- copies among literals ------------------------------------------------------------------------------------------- */
-
-static int readable(const struct nrt_encoder *e, uint32_t from, uint32_t len)
-{
-    if (e->gone == NULL)
-        return 1;
-    for (uint32_t i = from >> 6; len > 0 && i <= (from + len - 1) >> 6; i++)
-        if (e->gone[i] != 0)
-            return 0;
-    return 1;
-}
-
-/* The best length of a copy from `from` to `at`, and what it gains. */
-static int worth(const struct nrt_encoder *e, uint32_t at, uint32_t from, uint32_t room, uint32_t *len)
-{
-    int best = 0;
-    int gain = 0;
-    *len = 0;
-    for (uint32_t i = 0; i < room && from + i < e->task.old_size; i++) {
-        gain += e->task.old_image[from + i] == e->task.new_image[at + i] ? e->gap_gain : -GAP_MISS;
-        if (gain > best) {
-            best = gain;
-            *len = i + 1;
-        }
-        if (gain < best - 60)
-            break;
-    }
-    return *len > 0 && readable(e, from, *len) ? best : 0;
-}
-
-static int bits_of(uint32_t v)
-{
-    int n = 0;
-    for (; v != 0; v >>= 1)
-        n++;
-    return n;
-}
-
-static int find_copy(const struct nrt_encoder *e, uint32_t at, uint32_t end, struct nrt_segment *s)
-{
-    uint32_t room = end - at;
-    uint32_t near = at + e->model->diagonal;
-    uint32_t len;
-    int best = 0;
-    int tried = 0;
-    if (room < 3 || at + 4 > e->task.new_size)
-        return 0;
-    if (near < e->task.old_size) {
-        int gain = worth(e, at, near, room, &len) - HERE_COST;
-        if (gain > best) {
-            best = gain;
-            *s = (struct nrt_segment){at, near, len};
-        }
-    }
-    if (room < 4 || e->task.old_size < 4)
-        return best;
-    for (uint32_t p = e->head[hash(e->task.new_image + at)]; p != NOWHERE && tried < CHAIN; p = e->next[p], tried++) {
-        int gain = worth(e, at, p, room, &len) - e->far_cost - 2 * bits_of(zigzag(p - at - e->model->diagonal));
-        if (len > 15)
-            gain -= 4;
-        if (gain > best) {
-            best = gain;
-            *s = (struct nrt_segment){at, p, len};
-        }
-    }
-    return best;
-}
-
-/* ---- copies of what was made before ---------------------------------------------------------------------------------- */
-
-static uint32_t hash3(const uint8_t *p)
-{
-    return ((uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16) * 2654435761u >> 16;
-}
-
-/* Half bits that a copy from `distance` back gains; its length in *len. */
-static int worth_back(const struct nrt_encoder *e, uint32_t place, uint32_t distance, uint32_t room, uint32_t *len)
-{
-    uint32_t n = 0;
-    while (n < room && e->made[place + n] == e->made[place - distance + n])
-        n++;
-    *len = n;
-    int cost = BACK_COST + 2 * bits_of(n) + (distance == e->model->back ? 0 : 4 + 2 * bits_of(distance >> 1));
-    return (int)n * e->gap_gain - cost;
-}
-
-/* The best copy at new offset `at` that ends before `end`: what it gains, 0: none does. */
-static int find_back(struct nrt_encoder *e, uint32_t at, uint32_t end, uint32_t *distance, uint32_t *len)
-{
-    uint32_t place = at - e->lag;
-    uint32_t room = end - at;
-    uint32_t n;
-    int best = 0;
-    int tried = 0;
-    if (e->task.window == 0 || room < 2)
-        return 0;
-    for (; e->indexed < place; e->indexed++) {
-        uint32_t h = hash3(e->made + e->indexed);
-        e->made_next[e->indexed] = e->made_head[h];
-        e->made_head[h] = e->indexed;
-    }
-    if (e->model->back != 0 && e->model->back <= place - e->floor) {
-        best = worth_back(e, place, e->model->back, room, len);
-        *distance = e->model->back;
-    }
-    if (best < 0)
-        best = 0;
-    for (uint32_t p = room < 3 ? NOWHERE : e->made_head[hash3(e->made + place)]; p != NOWHERE && tried < CHAIN; p = e->made_next[p]) {
-        if (p >= place)
-            continue;   /* of another try at this group */
-        if (place - p > e->task.window || p < e->floor)
-            break;
-        tried++;
-        int gain = worth_back(e, place, place - p, room, &n);
-        if (gain > best) {
-            best = gain;
-            *len = n;
-            *distance = place - p;
-        }
-    }
-    return best;
 }
 
 static void copy_back(struct nrt_encoder *e, struct meter *w, uint32_t at, uint32_t distance, uint32_t len)
@@ -407,11 +245,11 @@ static void literals(struct nrt_encoder *e, struct meter *w, uint32_t at, uint32
         uint32_t distance = 0;
         uint32_t len = 0;
         uint32_t next;
-        int far = e->task.old_size > 0 ? find_copy(e, at, end, &s) : 0;
-        int back = find_back(e, at, end, &distance, &len);
+        int far = e->task.old_size > 0 ? nrt_find_copy(e, at, end, &s) : 0;
+        int back = nrt_find_back(e, at, end, &distance, &len);
         int gain = back > far ? back : far;
         if (gain > 0 && at + 1 < end &&
-            (find_copy(e, at + 1, end, &later) > gain + LAZY || find_back(e, at + 1, end, &next, &next) > gain + LAZY))
+            (nrt_find_copy(e, at + 1, end, &later) > gain + LAZY || nrt_find_back(e, at + 1, end, &next, &next) > gain + LAZY))
             gain = 0;
         account(w, e->spent == NULL ? NULL : gain > 0 ? &e->spent->copies : &e->spent->literals);
         if (e->task.old_size > 0)

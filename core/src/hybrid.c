@@ -46,19 +46,9 @@ static int hash_leaf(const struct nrt_core *c, uint32_t off, uint32_t end, uint8
     uint8_t buf[CHUNK];
     uint32_t rest = c->layout->leaf - (end - off);
     nrt_sha256_init(&sha);
-    while (off < end) {
-        uint32_t addr;
-        uint32_t run;
-        int rc = nrt_image_addr(c->layout, off, &addr, &run);
-        uint32_t n = run < end - off ? run : end - off;
-        n = n < CHUNK ? n : CHUNK;
-        if (rc == NRT_OK)
-            rc = nrt_flash_read(c, addr, buf, n);
-        if (rc < 0)
-            return rc;
-        nrt_sha256_add(&sha, buf, n);
-        off += n;
-    }
+    int rc = nrt_bank_hash(c, off, end, &sha);
+    if (rc < 0)
+        return rc;
     memset(buf, 0xFF, sizeof buf);
     for (; rest > 0; rest -= rest < CHUNK ? rest : CHUNK)
         nrt_sha256_add(&sha, buf, rest < CHUNK ? rest : CHUNK);

@@ -7,28 +7,35 @@
 
 #define CHUNK 64u
 
-int nrt_bank_digest(struct nrt_core *c, uint32_t size, uint8_t out[NRT_DIGEST])
+int nrt_bank_hash(const struct nrt_core *c, uint32_t off, uint32_t end, struct nrt_sha256 *sha)
 {
-    struct nrt_sha256 sha;
     uint8_t buf[CHUNK];
-    if (size > nrt_bank_size(c->layout))
-        return NRT_E_ARG;
-    nrt_sha256_init(&sha);
-    for (uint32_t off = 0; off < size;) {
+    while (off < end) {
         uint32_t addr;
         uint32_t run;
         int rc = nrt_image_addr(c->layout, off, &addr, &run);
-        uint32_t n = run < size - off ? run : size - off;
+        uint32_t n = run < end - off ? run : end - off;
         n = n < CHUNK ? n : CHUNK;
         if (rc == NRT_OK)
             rc = nrt_flash_read(c, addr, buf, n);
         if (rc < 0)
             return rc;
-        nrt_sha256_add(&sha, buf, n);
+        nrt_sha256_add(sha, buf, n);
         off += n;
     }
-    nrt_sha256_end(&sha, out);
     return NRT_OK;
+}
+
+int nrt_bank_digest(struct nrt_core *c, uint32_t size, uint8_t out[NRT_DIGEST])
+{
+    struct nrt_sha256 sha;
+    if (size > nrt_bank_size(c->layout))
+        return NRT_E_ARG;
+    nrt_sha256_init(&sha);
+    int rc = nrt_bank_hash(c, 0, size, &sha);
+    if (rc == NRT_OK)
+        nrt_sha256_end(&sha, out);
+    return rc;
 }
 
 int nrt_judge(struct nrt_core *c)

@@ -17,6 +17,8 @@ int nrt_flash_blank(const struct nrt_core *c, uint32_t addr, uint32_t len);
 int nrt_flash_copy(struct nrt_core *c, uint32_t from, uint32_t to, uint32_t len);
 /* 1 when `len` bytes are all of the erased value. */
 int nrt_all_erased(const struct nrt_layout *l, const uint8_t *data, uint32_t len);
+/* Adds the bank's image bytes [off, end), as they are now, to a hash. */
+int nrt_bank_hash(const struct nrt_core *c, uint32_t off, uint32_t end, struct nrt_sha256 *sha);
 /* NRT_OK where both places read the same, NRT_E_FLASH where they do not. */
 int nrt_flash_same(const struct nrt_core *c, uint32_t one, uint32_t other, uint32_t len);
 

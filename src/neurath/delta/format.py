@@ -204,15 +204,7 @@ def parse(data: bytes) -> tuple[Head, list[bytes]]:
     if r.take(4) != MAGIC:
         raise malformed("it does not begin like one")
     kind, flags = r.take(2)
-    if (
-        kind & 0x0F not in PROFILES
-        or (kind >> 4 & 7) > (MAX_ISA if kind & 0x0F >= SMALL else 0)
-        or (kind & _SECTIONS and kind & 0x0F != LARGE)
-        or (flags & _RESUME and flags & (_SAVES | _APART | _JOINT))
-        or (flags & _HYBRID and flags & (_SAVES | _APART | _FLOW))
-        or (flags & _SLIDE and flags & (_SAVES | _APART | _JOINT | _RESUME | _HYBRID))
-    ):
-        raise malformed("it asks for a profile or a flag this version does not know")
+    _check_flags(kind, flags)
     address = r.varint() if flags & _ADDRESS else 0
     window = r.varint() if flags & _FLOW else 0
     if window > (MAX_WINDOW if kind & 0x0F == SMALL else 0):
@@ -257,10 +249,25 @@ def parse(data: bytes) -> tuple[Head, list[bytes]]:
         hybrid=bool(flags & _HYBRID),
         slide=bool(flags & _SLIDE),
     )
-    frames = []
-    while r.at < len(data):
-        frames.append(r.take(r.varint()))
-    return head, frames
+    return head, list(_frames(r, len(data)))
+
+
+def _frames(r: Reader, end: int) -> Iterator[bytes]:
+    while r.at < end:
+        yield r.take(r.varint())
+
+
+def _check_flags(kind: int, flags: int) -> None:
+    """Refuses profiles, instruction sets and flags that are not known, or exclude each other."""
+    if (
+        kind & 0x0F not in PROFILES
+        or (kind >> 4 & 7) > (MAX_ISA if kind & 0x0F >= SMALL else 0)
+        or (kind & _SECTIONS and kind & 0x0F != LARGE)
+        or (flags & _RESUME and flags & (_SAVES | _APART | _JOINT))
+        or (flags & _HYBRID and flags & (_SAVES | _APART | _FLOW))
+        or (flags & _SLIDE and flags & (_SAVES | _APART | _JOINT | _RESUME | _HYBRID))
+    ):
+        raise malformed("it asks for a profile or a flag this version does not know")
 
 
 def _read_order(r: Reader) -> tuple[int, ...]:

@@ -34,7 +34,20 @@ def certificate(place: Path) -> tuple[Path, Path]:
     return pem, key
 
 
-class Swupdate(SoftwareSite):
+class Updater(SoftwareSite):
+    """A component that another updater installs."""
+
+    def _by(self, asks: str, knows: str) -> tuple[Setup, Component]:
+        """The setup, by two lines of shell: one installs the package at $0, one says which of them is installed."""
+        setup, component = super().setup()
+        made = dataclasses.replace(
+            component, install=("sh", "-c", asks, "{file}"), installed=("sh", "-c", knows),
+            back=("sh", "-c", asks, str(self.place / "first")),
+        )  # fmt: skip
+        return dataclasses.replace(setup, components=(made,)), made
+
+
+class Swupdate(Updater):
     """A component that comes as a .swu; what counts is the file that swupdate puts in its place."""
 
     def _versions(self) -> tuple[bytes, bytes]:
@@ -47,18 +60,13 @@ class Swupdate(SoftwareSite):
         return (self.place / "1.0.swu").read_bytes(), (self.place / "2.0.swu").read_bytes()
 
     def setup(self) -> tuple[Setup, Component]:
-        setup, component = super().setup()
         # Debian 12's says "successful" and ends with 1 now and then: its word counts, not its code (docs/reference/agent.md).
         asks = f"""said=$(swupdate -H lab:1.0 -k {self.pem} -i "$0" 2>&1); echo "$said" >> {self.place}/../said
             case $said in *'SWUPDATE successful'*) ;; *) exit 1 ;; esac"""
         knows = (
             f"for v in 1.0 2.0; do cmp -s {self.path} {self.place}/$v.bin && exec sha256sum {self.place}/$v.swu; done; exit 1"
         )
-        made = dataclasses.replace(
-            component, install=("sh", "-c", asks, "{file}"), installed=("sh", "-c", knows),
-            back=("sh", "-c", asks, str(self.place / "first")),
-        )  # fmt: skip
-        return dataclasses.replace(setup, components=(made,)), made
+        return self._by(asks, knows)
 
     def holds(self, data: bytes) -> bool:
         return self.path.read_bytes() == IMAGES["1.0" if data == self.old else "2.0"]
@@ -87,7 +95,7 @@ BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration
 """
 
 
-class Rauc(SoftwareSite):
+class Rauc(Updater):
     """A component that comes as a bundle; what counts is the slot that does not run, which is a file here."""
 
     def _versions(self) -> tuple[bytes, bytes]:
@@ -110,18 +118,13 @@ class Rauc(SoftwareSite):
         return (self.place / "1.0.raucb").read_bytes(), (self.place / "2.0.raucb").read_bytes()
 
     def setup(self) -> tuple[Setup, Component]:
-        setup, component = super().setup()
         knows = (
             f"for v in 1.0 2.0; do cmp -s -n $(stat -c %s {self.place}/$v.bin) {self.path} {self.place}/$v.bin "
             f"&& exec sha256sum {self.place}/$v.raucb; done; exit 1"
         )
         # It takes files by their ending alone.
         asks = 'ln -f "$0" "$0.raucb" && rauc install "$0.raucb"; code=$?; rm -f "$0.raucb"; exit $code'
-        made = dataclasses.replace(
-            component, install=("sh", "-c", asks, "{file}"), installed=("sh", "-c", knows),
-            back=("sh", "-c", asks, str(self.place / "first")),
-        )  # fmt: skip
-        return dataclasses.replace(setup, components=(made,)), made
+        return self._by(asks, knows)
 
     def holds(self, data: bytes) -> bool:
         wanted = IMAGES["1.0" if data == self.old else "2.0"]
