@@ -61,7 +61,7 @@ test: $(CORE_STAMP)
 	@NEURATH_TIER=test $(BIN)/pytest -q -n 2 --dist loadgroup --durations=15 --durations-min=5 $(ARGS)
 
 assurance: $(CORE_STAMP)
-	@NEURATH_TIER=assurance NEURATH_ASSURANCE=1 $(BIN)/pytest -q -n 2 --dist loadgroup --timeout 14400 --durations=15 $(ARGS)
+	@NEURATH_TIER=assurance NEURATH_ASSURANCE=1 $(BIN)/pytest -q -n 2 --dist loadgroup --durations=15 $(ARGS)
 
 rows: $(STAMP)
 	@$(BIN)/python tools/rows.py
@@ -78,6 +78,7 @@ footprint: $(CORE_STAMP)
 docs: $(CORE_STAMP)
 	@$(BIN)/python tools/cli_reference.py --write
 	@$(BIN)/python tools/error_list.py --write
+	@$(BIN)/python tools/faults.py --write
 
 clean:
 	rm -rf .venv build out dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

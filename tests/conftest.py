@@ -17,7 +17,10 @@ import pytest
 from tests.rigs.net import Net, laid
 
 ROOT = Path(__file__).resolve().parent.parent
-TIER = os.environ.get("NEURATH_TIER", "quick")
+ASSURANCE = os.environ.get("NEURATH_ASSURANCE") == "1"
+TIER = os.environ.get("NEURATH_TIER", "assurance" if ASSURANCE else "quick")
+#: Seconds a test may take with full counts, where none of its own are given.
+PATIENCE = 14_400
 EXAMPLES = {"quick": 60, "test": 200, "assurance": 5000}
 
 
@@ -33,6 +36,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # Workers of pytest-xdist are separate processes: they inherit the same seed.
     os.environ["NEURATH_SEED"] = str(seed)
     config.option.hypothesis_seed = str(seed)
+    if ASSURANCE and config.option.timeout is None:
+        config.option.timeout = PATIENCE
     for name, count in EXAMPLES.items():
         hypothesis.settings.register_profile(
             name, max_examples=count, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], database=None
@@ -70,7 +75,7 @@ def figures(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
     begin = time.monotonic()
 
     def write(name: str, text: str) -> None:
-        if os.environ.get("NEURATH_ASSURANCE") != "1":
+        if not ASSURANCE:
             return
         commit = subprocess.run(
             ["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
