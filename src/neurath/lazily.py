@@ -10,7 +10,7 @@ from typing import Any
 
 #: Imported by dataclasses (for classes without a docstring), urllib.parse and modules of ours; used by none of them in an
 #: agent that waits, `ssl` where no address says https.
-HARDLY_USED = ("cbor2", "inspect", "ipaddress", "ssl", "subprocess", "uuid")
+HARDLY_USED = ("cbor2", "inspect", "ipaddress", "ssl", "subprocess", "uuid", "neurath.terminal.staging.symbols")
 
 
 class Later(ModuleType):

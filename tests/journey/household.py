@@ -18,7 +18,14 @@ class Household:
     """A server, a terminal `h1` of the plain model `box`, and components named a, b, c ... with release 1 in place."""
 
     def __init__(
-        self, place: Path, names: str = "a", *, sleep: int = 300, host: str = "127.0.0.1", size: int = 20_000
+        self,
+        place: Path,
+        names: str = "a",
+        *,
+        sleep: int = 300,
+        host: str = "127.0.0.1",
+        size: int = 20_000,
+        serve: tuple[str | Path, ...] = (),
     ) -> None:
         self.place = place
         self.names = names
@@ -35,7 +42,8 @@ class Household:
         self.home.mkdir()
         for name in names:
             self.path(name).write_bytes(self.version(name, 1))
-        self.url = str(self.start("server", "serve", "--host", host, "--port", "0", "--sleep", str(sleep), *self.data)["url"])
+        words = ("serve", "--host", host, "--port", "0", "--sleep", str(sleep), *self.data, *serve)
+        self.url = str(self.start("server", *words)["url"])
 
     def path(self, name: str) -> Path:
         return self.home / name

@@ -3,6 +3,7 @@ own, run under QEMU's user emulation. It knows how such a root is made and enter
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import subprocess
 import tempfile
@@ -46,21 +47,28 @@ class Abroad:
             shutil.rmtree(made, ignore_errors=True)
 
 
-def abroad(arch: str) -> Abroad:
-    """The root with this tree's wheel in it, built there."""
+@contextmanager
+def abroad(arch: str) -> Iterator[Abroad]:
+    """The root with this tree's wheel in it, built there. There is one on this machine: it is nobody else's meanwhile."""
     for part in ("root", "mmdebstrap", "qemu-arm-static"):
         need(part)
     root = cache() / f"root-{arch}"
     words = ["bash", ROOT / "tools/foreign.sh", arch, root]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=LONG, check=False)
-    assert done.returncode == 0, done.stderr
-    assert MACHINES[arch] in done.stdout, done.stdout
-    return Abroad(root)
+    with root.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = subprocess.run(words, capture_output=True, text=True, timeout=LONG, check=False)
+        assert done.returncode == 0, done.stderr
+        assert MACHINES[arch] in done.stdout, done.stdout
+        yield Abroad(root)
 
 
 def updates(arch: str, seed: int) -> None:
     """Cut in the rewrite by SIGKILL, then to its end: the bank holds the new image, and the server knows."""
-    land = abroad(arch)
+    with abroad(arch) as land:
+        _updates(land, arch, seed)
+
+
+def _updates(land: Abroad, arch: str, seed: int) -> None:
     machine = land.run("/venv/bin/python", "-c", "import platform; print(platform.machine())").stdout.strip()
     assert machine == MACHINES[arch]
     with land.folder() as place, prepared("movehub", place, seed) as ground:

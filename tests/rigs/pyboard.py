@@ -67,11 +67,11 @@ def _files(root: Path) -> Iterator[Path]:
 
 def machine(folder: Path, words: list[str], files: dict[str, bytes]) -> tuple[Path, Path]:
     """(device tree, initial file system) of a board that runs `words` with these files in its root, and then says "end"."""
-    root, parts = abroad("armhf").root, board.kernel()
-    made = Archive()
-    for path in sorted(_files(root)):
-        if os.path.lexists(path):
-            made.take(root, path)
+    made, parts = Archive(), board.kernel()
+    with abroad("armhf") as land:
+        for path in sorted(_files(land.root)):
+            if os.path.lexists(path):
+                made.take(land.root, path)
     for name in ("proc", "sys", "tmp", "run", "modules"):
         made.put(name, stat.S_IFDIR | 0o755)
     made.put("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))

@@ -1,5 +1,5 @@
-"""What an agent weighs at rest, before and after an update it has taken, against a bare Python that has loaded what any client
-of a server over TLS loads. `bench/agent.py` prints the figures of an installed one."""
+"""What an agent weighs at rest over HTTPS, before and after an update it has taken, against a bare Python that has loaded what
+any client of a server over TLS loads (over HTTP it is a part of that). `bench/agent.py` prints figures of an installed one."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.journey.household import Household
+from tests.journey.test_tls import Authority
 
 #: The aim, bytes; and how much more than the bare Python an agent may weigh where that alone is beyond it.
 AIM, MORE = 25e6, 2e6
@@ -51,11 +52,25 @@ def settled(pid: int) -> int:
     return last
 
 
+@pytest.fixture
+def as_a_service(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Byte code is kept, and no authorities are named from outside."""
+    for name in ("PYTHONDONTWRITEBYTECODE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path / "code"))
+
+
 @pytest.mark.heavy
-def test_an_agent_at_rest_stays_small_also_after_an_update(tmp_path: Path) -> None:
-    house = Household(tmp_path, "a")
+@pytest.mark.usefixtures("as_a_service")
+def test_an_agent_at_rest_stays_small_over_https_also_after_an_update(tmp_path: Path) -> None:
+    ca = Authority(tmp_path, "own")
+    certificate, key = ca.vouch(tmp_path)
+    house = Household(tmp_path, "a", serve=("--tls-cert", certificate, "--tls-key", key))
+    assert house.url.startswith("https://")
     try:
-        house.setup(top=f'trace = "trace"\ncontrol = "{tmp_path}/c.sock"')
+        house.setup(top=f'trace = "trace"\ncontrol = "{tmp_path}/c.sock"\nca = "{ca.file}"')
+        assert house.once() == 3  # from now on there is byte code
+        (tmp_path / "trace").unlink()
         pid = house.agent().process.pid
         wait_for(house, "nothing newer")
         before = settled(pid)

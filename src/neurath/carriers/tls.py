@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import ssl
 import time
 
@@ -12,6 +13,9 @@ from neurath.errors import UsageError
 
 #: It is not earlier than this (2026-11-01), whatever the clock says: a clock before it was never set.
 EARLIEST = 1_793_491_200.0
+_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+#: A date as OpenSSL writes it (ASN1_TIME_print).
+_DATE = re.compile(r"([A-Z][a-z]{2}) {1,2}(\d{1,2}) (\d\d):(\d\d):(\d\d)(?:\.\d+)? (\d{4})(?: GMT)?")
 _NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME (OpenSSL, x509_vfy.h)
 
 
@@ -55,10 +59,21 @@ def _dated() -> type[ssl.SSLSocket]:
         def do_handshake(self, block: bool = False) -> None:
             super().do_handshake(block)
             ends = str((self.getpeercert() or {}).get("notAfter", ""))
-            if ends and ssl.cert_time_to_seconds(ends) < EARLIEST:
+            if ends and ended(ends):
                 raise ssl.SSLError(f"the server's certificate ended before this software was made: {ends}")
 
     return Dated
+
+
+def ended(text: str) -> bool:
+    """Whether a certificate that ends then ("Nov  1 00:00:00 2026 GMT") ended before EARLIEST, or nobody can tell. The
+    library's reader of such texts loads four modules, and they stay: half a megabyte (docs/decisions/0350)."""
+    found = _DATE.fullmatch(text)
+    if found is None or found[1] not in _MONTHS:
+        return True
+    month, day, hour, minute, second, year = found.groups()
+    parts = (int(year), _MONTHS.index(month) + 1, int(day), int(hour), int(minute), int(second))
+    return parts < time.gmtime(EARLIEST)[:6]
 
 
 def _one_by_one() -> str | None:

@@ -81,6 +81,7 @@ def _run(arguments: list[str], out: Output) -> int:
         )
     if verb == "agent":
         lazily.put_off(*lazily.HARDLY_USED)
+        argparse._ = str  # type: ignore[attr-defined]  # its words in other languages would load `locale`; ours are English
     module = importlib.import_module(f"neurath.cli.{VERBS[verb][0]}")
     return int(module.run(_parsed(verb, module.configure, arguments), out))
 

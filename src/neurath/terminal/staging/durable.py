@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 from neurath.errors import RefusedError
-from neurath.terminal.staging.place import HEADER, Known
-from neurath.terminal.staging.symbols import marked
+from neurath.terminal.staging import symbols
+from neurath.terminal.staging.place import HEADER, Known, coded
 
 _HEAD = struct.Struct(">4sII16s")
 _MAGIC = b"NRM1"
@@ -224,7 +224,7 @@ def anything(folder: Path) -> tuple[bytes, int]:
         if path.suffix != ".map" or len(head) < _HEAD.size or head[:4] != _MAGIC:
             continue
         _, piece, size, file = _HEAD.unpack(head)
-        if file[4:] == HEADER or marked(file) or not piece or not size:
+        if file[4:] == HEADER or (coded(file) and symbols.marked(file)) or not piece or not size:
             continue
         bits = int.from_bytes(disk.read(path, _HEAD.size, _map_length(size, piece)), "little")
         front = (~bits & (bits + 1)).bit_length() - 1  # the first bit that is not set

@@ -11,6 +11,8 @@ from neurath.terminal.staging.area import Backend, Volatile
 
 #: The header of a program's stream is staged under the program's name and these bytes.
 HEADER = bytes(12)
+#: The byte behind it that says: these are coded symbols of it.
+CODED = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,11 @@ class Known:
     name: bytes
     size: int
     piece: int
+
+
+def coded(name: bytes) -> bool:
+    """Whether something of this name could be coded symbols; `symbols.marked` knows."""
+    return len(name) == 16 and name[4] == CODED and name[10:] == bytes(6)
 
 
 class Place(Protocol):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from neurath.errors import DataError
 from neurath.terminal.staging.area import Staging
-from neurath.terminal.staging.place import Known, Place
+from neurath.terminal.staging.place import CODED, Known, Place, coded
 from neurath.wire import rateless
 from neurath.wire.piece import Piece
 from neurath.wire.rateless import Segments
@@ -15,14 +15,13 @@ from neurath.wire.trickle import NAME, SIZES
 
 #: More symbols than pieces are kept by so many: that all of them are there and do not suffice is less likely than 256^-8.
 SLACK = 8
-#: What marks the staging of symbols among the names of programs: program, this, segment, count, piece size, and zeros.
-_MARK = 1
+#: The staging of symbols among the names of programs: program, CODED, segment, count, piece size, and zeros.
 _ZEROS = bytes(6)
 
 
 def marked(label: bytes) -> tuple[bytes, Segments] | None:
     """(program, segments) that a staging of this name is about; None: it is something else."""
-    if len(label) != 16 or label[4] != _MARK or label[10:] != _ZEROS or label[9] >= len(SIZES):
+    if not coded(label) or label[9] >= len(SIZES):
         return None
     try:
         return label[:4], Segments(int.from_bytes(label[6:9], "big"), SIZES[label[9]])
@@ -45,7 +44,7 @@ class Symbols:
         if segment in self._kept:
             return
         count, size = self.segments.count.to_bytes(3, "big"), bytes([SIZES.index(self.segments.piece)])
-        label = self.program + bytes([_MARK, segment]) + count + size + _ZEROS
+        label = self.program + bytes([CODED, segment]) + count + size + _ZEROS
         step = NAME + self.segments.piece
         whole = (self.segments.length(segment) + SLACK) * step
         staging = Staging(label, whole, self._place.open(Known(label, whole, step)), piece=step, sync_every=1 << 30)
