@@ -29,6 +29,7 @@ SOURCES |= {"qemu-arm-static": "qemu-user-static", "qemu-aarch64-static": "qemu-
 SOURCES |= {"mksquashfs": "squashfs-tools"}
 SOURCES |= {"linux.uml": "user-mode-linux", "modprobe": "kmod"}
 SOURCES |= {"dbus-daemon": "dbus", "dbus-send": "dbus"}
+SOURCES |= {"postgres": "postgresql"}
 SOURCES |= {"busctl": "systemd", "gdbus": "libglib2.0-bin"}
 
 
@@ -43,6 +44,8 @@ def _there(part: str) -> bool:
         return _there("root") and subprocess.run(["losetup", "--find"], capture_output=True, check=False).returncode == 0
     if part == "tun":
         return _there("namespaces") and os.access("/dev/net/tun", os.R_OK | os.W_OK)
+    if part == "postgres":  # Debian keeps it out of the path
+        return any(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
     beside = Path(sys.executable).parent / part
     return shutil.which(part) is not None or beside.exists()
 

@@ -172,7 +172,7 @@ def test_a_heartbeat_with_nothing_changed_asks_the_database_nothing(under_way: t
     world, riding = under_way
     program = beat(world, riding).program
     said: list[str] = []
-    for engine in (world.store._engine, world.store._writer):
+    for engine in (world.store._database.engine, world.store._database._writer):
         event.listen(engine, "before_cursor_execute", lambda *told: said.append(told[2]))
     for sync in range(1, 20):
         reply = beat(world, riding, sync, program)

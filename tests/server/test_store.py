@@ -18,7 +18,7 @@ from sqlalchemy import insert, select
 
 from neurath.errors import NeurathError, NotFound, RefusedError
 from neurath.ids import digest
-from neurath.server.store import Store, database
+from neurath.server.store import Store, database, sqlite
 from neurath.server.store.files import Files
 from neurath.server.store.tables import metadata, setting
 
@@ -65,11 +65,11 @@ def test_a_write_is_all_or_nothing(store):
         assert db.execute(select(setting)).all() == []
 
 
-def test_a_store_that_others_hold_says_try_later(store, monkeypatch):
+def test_a_store_that_others_hold_says_try_later(tmp_path, monkeypatch):
+    monkeypatch.setattr(sqlite, "PATIENCE", 0.05)
+    store = Store(tmp_path)
     other = sqlite3.connect(store.directory / "neurath.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with store._engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA busy_timeout = 50")
     with pytest.raises(RefusedError) as caught, store.write():
         pass
     assert caught.value.id == "NRT-310"

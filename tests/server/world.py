@@ -111,8 +111,8 @@ class World:
             return progress.entry(db, Key(terminal.n, "firmware", release.id))
 
 
-def open_world(directory: Path, pool: Executor | None = None) -> World:
-    store = Store(directory)
+def open_world(directory: Path, pool: Executor | None = None, database: str = "") -> World:
+    store = Store(directory, database)
     with store.write() as db:
         catalog.add_model(db, model_to_toml(MODEL), [public_pem(KEY.public).decode()], 0.0)
     deltas = AtOnce(store, builder=build, pool=pool or Here(), clock=lambda: 1000.0)

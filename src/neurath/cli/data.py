@@ -1,5 +1,6 @@
-"""The data directory as verbs name it: `--data DIR`, else NEURATH_DATA, else ./neurath-data. It opens the store beside a
-running server or without one; it must never create a directory for a verb that only reads."""
+"""The store as verbs name it: `--data DIR`, else NEURATH_DATA, else ./neurath-data; and `--database URL`, else
+NEURATH_DATABASE, else the file in that directory. It opens the store beside a running server or without one; it must never
+create a directory for a verb that only reads."""
 
 from __future__ import annotations
 
@@ -25,6 +26,12 @@ def option(parser: argparse.ArgumentParser) -> None:
         default=Path(os.environ.get("NEURATH_DATA", DEFAULT)),
         help=f"data directory of the server (default: NEURATH_DATA or ./{DEFAULT})",
     )
+    parser.add_argument(
+        "--database",
+        metavar="URL",
+        default=os.environ.get("NEURATH_DATABASE", ""),
+        help="postgresql://[USER@]HOST[:PORT]/NAME instead of neurath.db in the data directory (default: NEURATH_DATABASE)",
+    )
 
 
 def dry_run(parser: argparse.ArgumentParser) -> None:
@@ -37,14 +44,14 @@ def store(args: argparse.Namespace, *, create: bool) -> Store:
     from neurath.server.store import Store
 
     directory: Path = args.data
-    if not create and not (directory / "neurath.db").exists():
+    if not create and not args.database and not (directory / "neurath.db").exists():
         raise NotFound(
             f"no store in {directory}",
             "a server or `neurath model add` makes one",
             "--data DIR names another place",
             id="NRT-142",
         )
-    return Store(directory)
+    return Store(directory, args.database)
 
 
 class Undone(Exception):  # noqa: N818 (not a fault)

@@ -67,7 +67,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     listener = _listen(args.host, args.port)
     broker = _broker(args)
     policy = Policy(args.sleep, args.plug_and_play, args.check_ins, args.piece, tuple(args.proxy))
-    server = open_server(args.data, policy, [broker] if broker is not None else [])
+    server = open_server(args.data, policy, [broker] if broker is not None else [], args.database)
     if broker is not None:
         broker.up = server.sweep.again
     live = Live(server.store)

@@ -89,10 +89,11 @@ class Server:
         self.store.close()
 
 
-def open_server(directory: Path, policy: Policy | None = None, carriers: Sequence[Push] = ()) -> Server:
-    """A server on a data directory: migrations applied, ticket key made where there is none. `carriers` bring notices too."""
+def open_server(directory: Path, policy: Policy | None = None, carriers: Sequence[Push] = (), database: str = "") -> Server:
+    """A server on a data directory and its database: migrations applied, ticket key made where there is none. `carriers` bring
+    notices too."""
     policy = policy or Policy()
-    store = Store(directory)
+    store = Store(directory, database)
     deltas = Deltas(store)
     delivery = Delivery(store, deltas, tickets.load_key(directory), need)
     return Server(store, deltas, delivery, StreamPush(check_ins=policy.check_ins), policy, carriers)

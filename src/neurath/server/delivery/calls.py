@@ -7,7 +7,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from neurath.ids import Version
 from neurath.server.delivery import tickets
@@ -28,6 +27,7 @@ from neurath.server.fleet.standing import Standing
 from neurath.server.software import catalog
 from neurath.server.software.deltas import RETRY, Deltas
 from neurath.server.store import Store
+from neurath.server.store.sql import upsert
 from neurath.server.store.tables import component as components
 from neurath.wire import piece
 from neurath.wire.check import Check

@@ -173,11 +173,17 @@ def page(db: Connection, wanted: Wanted) -> list[Terminal]:
 
 def configure(db: Connection, terminal: Terminal, attributes: dict[str, str], now: float) -> None:
     """Keeps what a terminal says about itself; a model it was never given is taken from there if it is a known one."""
-    values: dict[str, object] = {"attributes": json.dumps(attributes, sort_keys=True), "configured": now}
+    sound = {_sound(name): _sound(value) for name, value in attributes.items()}
+    values: dict[str, object] = {"attributes": json.dumps(sound, sort_keys=True), "configured": now}
     said = attributes.get("neurath.model", "")
     if terminal.model is None and said and db.scalar(select(models.c.name).where(models.c.name == said)):
         values["model"] = said
     db.execute(update(terminals).where(terminals.c.n == terminal.n).values(**values))
+
+
+def _sound(text: str) -> str:
+    """Text that every database can read again; a device may send half a character, or NUL."""
+    return text.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def tag(db: Connection, terminal: Terminal, on: set[str], off: set[str]) -> list[str]:

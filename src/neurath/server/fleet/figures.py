@@ -246,7 +246,7 @@ def lines(db: Connection, wanted: Wanted, now: UnixTime) -> tuple[list[Line], in
     query = select(fleet)
     if wanted.words:
         query = query.where(
-            or_(fleet.c.id.contains(wanted.words, autoescape=True), fleet.c.model.contains(wanted.words, autoescape=True))
+            or_(fleet.c.id.icontains(wanted.words, autoescape=True), fleet.c.model.icontains(wanted.words, autoescape=True))
         )
     if wanted.state is not None:
         query = query.where(fleet.c.state == wanted.state.value)

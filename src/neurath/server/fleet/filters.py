@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, func, select
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from neurath.errors import NotFound
 from neurath.ids import checked_name
 from neurath.server.fleet import target
+from neurath.server.store.sql import upsert
 from neurath.server.store.tables import kept_filter as filters
 from neurath.server.store.tables import terminal as terminals
 

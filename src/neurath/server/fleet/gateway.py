@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from neurath.errors import NotFound, RefusedError
 from neurath.ids import TerminalId, checked_name
 from neurath.server.fleet import access
 from neurath.server.fleet.access import DEFAULT_TENANT, Stranger, Terminal
+from neurath.server.store.sql import upsert
 from neurath.server.store.tables import action as actions
 from neurath.server.store.tables import gateway as gateways
 from neurath.server.store.tables import gateway_terminal as members

@@ -4,7 +4,6 @@ channel. It knows terminals and what hangs on them; it must never throw away wha
 from __future__ import annotations
 
 from sqlalchemy import Connection, and_, delete, insert, or_, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from neurath.errors import NothingToDo, RefusedError
 from neurath.ids import FIRMWARE, checked_name
@@ -12,6 +11,7 @@ from neurath.server.fleet import access, actions, progress
 from neurath.server.fleet.access import Enrolment, Terminal
 from neurath.server.fleet.progress import Key
 from neurath.server.software.catalog import Release
+from neurath.server.store.sql import upsert
 from neurath.server.store.tables import component as components
 from neurath.server.store.tables import gateway_terminal as gateways
 from neurath.server.store.tables import ledger

@@ -5,9 +5,9 @@ begun: a terminal that holds some of them holds them under their size. Spec: doc
 from __future__ import annotations
 
 from sqlalchemy import Connection, func, select
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from neurath.errors import UsageError
+from neurath.server.store.sql import upsert
 from neurath.server.store.tables import cut as cuts
 from neurath.server.store.tables import terminal as terminals
 from neurath.wire import pair

@@ -7,9 +7,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, Select, func, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from neurath.server.fleet.actions import Action
+from neurath.server.store.sql import upsert
 from neurath.server.store.tables import component as components
 from neurath.server.store.tables import event as events
 from neurath.server.store.tables import ledger, release, terminal

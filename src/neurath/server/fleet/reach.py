@@ -22,12 +22,12 @@ from sqlalchemy import (
     select,
     update,
 )  # fmt: skip
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from neurath.ids import TerminalId
 from neurath.server.fleet import target
 from neurath.server.fleet.waves import Tally
 from neurath.server.software.catalog import Release
+from neurath.server.store.sql import upsert
 from neurath.server.store.tables import action, component, ledger, rollout_terminal
 from neurath.server.store.tables import release as releases
 from neurath.server.store.tables import terminal as terminals

@@ -6,7 +6,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, Select, func, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from neurath.errors import NotFound, NothingToDo, RefusedError
 from neurath.server.delivery.pace import TIME_LIMIT
@@ -18,6 +17,7 @@ from neurath.server.fleet.waves import AT_ONCE, Abort, Act, Again, Pause, Policy
 from neurath.server.software import catalog
 from neurath.server.software.catalog import Release
 from neurath.server.store import Store
+from neurath.server.store.sql import upsert
 from neurath.server.store.tables import component as components
 from neurath.server.store.tables import ledger
 from neurath.server.store.tables import notice as notices

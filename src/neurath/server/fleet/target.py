@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, and_, func, not_, or_, true
 
 from neurath.errors import UsageError
+from neurath.server.store.sql import matches, named
 from neurath.server.store.tables import terminal as terminals
 
 MOST = 500
@@ -92,13 +93,13 @@ def _test(token: str) -> ColumnElement[bool]:
         said = (
             func.coalesce(func.nullif(terminals.c.channel, ""), "stable") if match[1] == "channel" else terminals.c[match[1]]
         )
-        return func.coalesce(said, "").op("GLOB", is_comparison=True)(value)
+        return matches(func.coalesce(said, ""), value)
     if match := _ATTRIBUTE.fullmatch(token):
         # The name has no quote in it: the path stays one name.
-        said = func.coalesce(func.json_extract(terminals.c.attributes, f'$."{match[1]}"'), "")
+        said = func.coalesce(named(terminals.c.attributes, match[1]), "")
         value = _bare(match[3])
         if match[2] == "~":
-            return said.op("GLOB", is_comparison=True)(value)
+            return matches(said, value)
         return said == value if match[2] == "=" else said != value
     raise _wrong(
         token, "tag:NAME, id:PATTERN, tenant:, channel:, model:, ATTRIBUTE=VALUE, ATTRIBUTE!=VALUE or ATTRIBUTE~PATTERN"
@@ -106,7 +107,7 @@ def _test(token: str) -> ColumnElement[bool]:
 
 
 def _tagged(tag: str) -> ColumnElement[bool]:
-    return terminals.c.tags.contains(f" {tag} ", autoescape=True)
+    return terminals.c.tags.icontains(f" {tag} ", autoescape=True)
 
 
 def _bare(value: str) -> str:

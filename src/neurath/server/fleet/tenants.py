@@ -12,10 +12,10 @@ import secrets
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, select
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from neurath.errors import DataError
 from neurath.ids import checked_name
+from neurath.server.store.sql import upsert
 from neurath.server.store.tables import setting
 
 _KEY = "tenant:"

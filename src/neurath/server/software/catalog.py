@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, func, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from neurath.errors import DataError, NotFound, NothingToDo, RefusedError, TrustError, UsageError
 from neurath.flash.geometry import Model, model_from_toml, plain_model
 from neurath.ids import FIRMWARE, ComponentName, ModelName, Version, checked_name, digest
 from neurath.server.store import Store
+from neurath.server.store.sql import upsert
 from neurath.server.store.tables import file as files
 from neurath.server.store.tables import model as models
 from neurath.server.store.tables import release as releases

@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from sqlalchemy import select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from neurath.errors import NeurathError
 from neurath.flash.geometry import Layout, file_layout
 from neurath.server.delivery.pace import Built, File, Pending, Unbuilt
 from neurath.server.software import catalog
 from neurath.server.store import Store
+from neurath.server.store.sql import upsert
 from neurath.server.store.tables import delta as deltas
 
 if TYPE_CHECKING:

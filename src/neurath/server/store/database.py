@@ -1,64 +1,85 @@
-"""The database: SQLite in WAL mode, migrated at start, one writer at a time. It knows transactions and how the disk may
-fail; it must never know what a row means."""
+"""The store: a database, migrated at start, and files by digest. It knows transactions and how they fail; it must never know
+what a row means."""
 
 from __future__ import annotations
 
-import fcntl
-import os
-import sqlite3
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Protocol
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import DatabaseError
-from sqlalchemy.pool import StaticPool
+from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy.exc import DatabaseError, IntegrityError
+from sqlalchemy.exc import TimeoutError as NoConnection
 
-from neurath.errors import NeurathError, RefusedError
+from neurath.errors import NeurathError, RefusedError, UsageError
 from neurath.server.store.files import Files
 from neurath.server.store.marks import EVERYBODY, Marks
+from neurath.server.store.sqlite import Sqlite
 
 #: The newest migration; tests/server/test_store.py holds it against the folder.
 HEAD = "0011"
-#: How long a writer waits for another one, seconds.
-PATIENCE = 5.0
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
 
-class Store:
-    """A data directory: `neurath.db` and `files/`. Safe with other processes on the same directory."""
+class Database(Protocol):
+    """What is asked of a database: Sqlite or Postgres."""
 
-    def __init__(self, directory: Path) -> None:
+    engine: Engine
+
+    def marks(self) -> Marks: ...
+
+    def write(self, about: int, *, alone: bool) -> AbstractContextManager[Connection]: ...
+
+    def changes(self) -> AbstractContextManager[Callable[[], int]]: ...
+
+    def migrate(self, current: Callable[[Connection], bool], upgrade: Callable[[Connection], None]) -> None: ...
+
+    def claim(self, name: str) -> bool: ...
+
+    def release(self, name: str) -> None: ...
+
+    def trouble(self, fault: DatabaseError) -> bool: ...
+
+    def close(self) -> None: ...
+
+
+class Store:
+    """A data directory with `files/`, and a database: `neurath.db` in it, or the one at `url`. Safe with other processes on
+    the same of both."""
+
+    def __init__(self, directory: Path, url: str = "") -> None:
         self.directory = directory
+        #: Whether servers with other directories may share the database.
+        self.shared = bool(url)
         try:
             (directory / "files").mkdir(parents=True, exist_ok=True)
         except OSError as fault:
             raise _unusable(directory, fault.strerror or str(fault)) from None
         self.files = Files(directory / "files")
-        self._writing = threading.Lock()
-        self._engine = _engine(directory / "neurath.db")
-        self._writer = _engine(directory / "neurath.db", poolclass=StaticPool)  # one connection, for Marks
+        self._database = _opened(directory, url)
         try:
-            self._migrate()
-            self.marks = Marks(_raw(self._writer), self._writing)
+            self._database.migrate(lambda connection: _version(connection) == HEAD, _upgrade)
+            self.marks = self._database.marks()
         except (DatabaseError, OSError) as fault:
-            raise _unusable(directory, str(getattr(fault, "orig", fault))) from None
+            why = str(getattr(fault, "orig", fault)).strip()
+            self._database.close()
+            raise (_away(why) if url else _unusable(directory, why)) from None
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One consistent view."""
-        with _translated(), self._engine.connect() as connection, connection.begin():
+        with self._translated(), self._database.engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
-    def write(self, about: int = EVERYBODY) -> Iterator[Connection]:
+    def write(self, about: int = EVERYBODY, *, alone: bool | None = None) -> Iterator[Connection]:
         """All of it or nothing; on return it survives a power cut. RefusedError "try later" when others hold the lock.
-        `about`: the number of the only terminal whose answers it can change, or NOBODY."""
-        with _translated(), self._writing:
+        `about`: the number of the only terminal whose answers it can change, or NOBODY. Nobody else writes meanwhile
+        (`alone`), but that of writes about one terminal each those about others may."""
+        with self._translated():
             try:
-                with self._writer.connect().execution_options(writing=True) as connection, connection.begin():
+                with self._database.write(about, alone=about <= 0 if alone is None else alone) as connection:
                     yield connection
             finally:
                 self.marks.written(about)
@@ -66,87 +87,81 @@ class Store:
     @contextmanager
     def changes(self) -> Iterator[Callable[[], int]]:
         """Gives a function whose number changes when anybody, in any process, has written since the last call."""
-        with self._engine.connect() as connection:
+        with self._database.changes() as asked:
 
             def number() -> int:
-                with _translated():
-                    found = int(connection.exec_driver_sql("PRAGMA data_version").scalar_one())
-                    connection.rollback()
-                    return found
+                with self._translated():
+                    return asked()
 
             yield number
 
+    def claim(self, name: str) -> bool:
+        """Whether this store has a piece of work to itself now, among all processes on the same database, until release() or
+        its end. False while another has it, and while nobody can say."""
+        return self._database.claim(name)
+
+    def release(self, name: str) -> None:
+        self._database.release(name)
+
     def close(self) -> None:
-        self._writer.dispose()
-        self._engine.dispose()
+        self._database.close()
 
-    def _migrate(self) -> None:
-        # One at a time, the first look included: two processes cannot turn a new file to WAL mode at once.
-        lock = os.open(self.directory / "migrate.lock", os.O_CREAT | os.O_RDWR, 0o600)
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Database trouble in our own words: locked means later, anything else is the disk's."""
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if self._version() != HEAD:
-                self._upgrade()
-        finally:
-            os.close(lock)
-
-    def _upgrade(self) -> None:
-        # Alembic takes a fifth of a second to import, so a verb on an up-to-date directory goes without it.
-        from alembic import command
-        from alembic.config import Config
-
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-        with self._engine.connect().execution_options(writing=True) as connection, connection.begin():
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-
-    def _version(self) -> str:
-        with self._engine.connect() as connection:
-            if not connection.scalar(text("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'")):
-                return ""
-            return str(connection.scalar(text("SELECT version_num FROM alembic_version")))
-
-
-def _engine(path: Path, **pool: Any) -> Engine:
-    arguments = {"timeout": PATIENCE, "check_same_thread": False}
-    pool = pool or {"pool_size": 8, "max_overflow": 32}
-    engine = create_engine(f"sqlite:///{path}", connect_args=arguments, **pool)
-
-    @event.listens_for(engine, "connect")
-    def _opened(connection: sqlite3.Connection, _record: object) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves, below
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-
-    @event.listens_for(engine, "begin")
-    def _begun(connection: Connection) -> None:
-        writing = connection.get_execution_options().get("writing")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
-
-    return engine
-
-
-def _raw(engine: Engine) -> sqlite3.Connection:
-    """The one connection of an engine with a StaticPool."""
-    with engine.connect() as connection:
-        return cast(sqlite3.Connection, connection.connection.dbapi_connection)
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Database trouble in our own words: locked means later, anything else is the disk's."""
-    try:
-        yield
-    except DatabaseError as fault:
-        reason = str(fault.orig)
-        if "locked" in reason or "busy" in reason:
-            raise RefusedError("the store is busy", reason, "try again in a few seconds", id="NRT-310") from None
-        if isinstance(fault.orig, sqlite3.IntegrityError):
+            yield
+        except IntegrityError:
             raise
-        raise NeurathError("the store cannot be used", reason, "check the disk: space, rights, health", id="NRT-141") from None
+        except NoConnection:
+            raise _busy("all connections to the database are in use") from None
+        except DatabaseError as fault:
+            reason = str(fault.orig).strip()
+            if self._database.trouble(fault):
+                raise _busy(reason) from None
+            raise NeurathError(
+                "the store cannot be used", reason, "check the disk: space, rights, health", id="NRT-141"
+            ) from None
+
+
+def _opened(directory: Path, url: str) -> Database:
+    if not url:
+        return Sqlite(directory)
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise UsageError(f"{url.partition(':')[0]!r} is no kind of database", "PostgreSQL is one", "--database postgresql://…")
+    try:
+        from neurath.server.store.postgres import Postgres
+    except ModuleNotFoundError as fault:
+        why = f"{fault.name} is missing"
+        raise UsageError("the driver of PostgreSQL is not installed", why, "pip install 'neurath[postgres]'") from None
+    return Postgres(url)
+
+
+def _version(connection: Connection) -> str:
+    if not inspect(connection).has_table("alembic_version"):
+        return ""
+    return str(connection.scalar(text("SELECT version_num FROM alembic_version")))
+
+
+def _upgrade(connection: Connection) -> None:
+    # Alembic takes a fifth of a second to import, so a verb on an up-to-date directory goes without it.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _busy(reason: str) -> RefusedError:
+    return RefusedError("the store is busy", reason, "try again in a few seconds", id="NRT-310")
 
 
 def _unusable(directory: Path, why: str) -> NeurathError:
     return NeurathError(f"cannot use the data directory {directory}", why, "--data DIR with a directory you own", id="NRT-141")
+
+
+def _away(why: str) -> NeurathError:
+    hint = "--database URL: is the server up, and may this user in?"
+    return NeurathError("cannot use the database", why, hint, id="NRT-144")

@@ -9,7 +9,6 @@ from enum import Enum
 from pathlib import Path
 
 from sqlalchemy import Connection, Row, delete, insert, or_, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from neurath.errors import NotFound, NothingToDo, RefusedError
 from neurath.ids import checked_name
@@ -17,6 +16,7 @@ from neurath.server.fleet import pieces, target
 from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.waves import DEFAULT, Policy
 from neurath.server.software import catalog
+from neurath.server.store.sql import upsert
 from neurath.server.store.tables import folder as folders
 from neurath.server.store.tables import folder_file as files
 from neurath.server.store.tables import folder_terminal as members

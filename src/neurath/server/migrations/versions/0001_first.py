@@ -276,3 +276,10 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("rollout", "terminal"),
     )
+
+
+def downgrade() -> None:
+    for table in ("rollout_terminal", "notice", "action", "rollout", "ledger", "event", "component", "terminal"):
+        op.drop_table(table)
+    for table in ("release_key", "release", "delta", "setting", "model", "file"):
+        op.drop_table(table)

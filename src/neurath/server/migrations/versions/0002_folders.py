@@ -47,3 +47,8 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["release"], ["release.id"]),
         sa.PrimaryKeyConstraint("folder", "name"),
     )
+
+
+def downgrade() -> None:
+    for table in ("folder_file", "folder_terminal", "folder"):
+        op.drop_table(table)

@@ -31,3 +31,8 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["terminal"], ["terminal.n"]),
         sa.PrimaryKeyConstraint("gateway", "terminal"),
     )
+
+
+def downgrade() -> None:
+    for table in ("gateway_terminal", "gateway"):
+        op.drop_table(table)

@@ -29,3 +29,12 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["rollout"], ["rollout.id"]),
         sa.PrimaryKeyConstraint("rollout", "step"),
     )
+
+
+def downgrade() -> None:
+    op.drop_table("rollout_wave")
+    for name in ("policy", "target"):
+        op.drop_column("folder", name)
+    for name in ("stopped", "excused", "bad", "gate", "step", "why", "target", "policy"):
+        op.drop_column("rollout", name)
+    op.drop_column("terminal", "tags")

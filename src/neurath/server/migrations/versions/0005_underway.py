@@ -14,3 +14,8 @@ def upgrade() -> None:
     op.add_column("component", sa.Column("spare", sa.Integer(), server_default="0", nullable=False))
     op.add_column("terminal", sa.Column("remind", sa.Text(), server_default="", nullable=False))
     op.add_column("terminal", sa.Column("reminded", sa.Float(), nullable=True))
+
+
+def downgrade() -> None:
+    for table, name in (("terminal", "reminded"), ("terminal", "remind"), ("component", "spare"), ("ledger", "moved")):
+        op.drop_column(table, name)

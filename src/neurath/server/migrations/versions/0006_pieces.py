@@ -26,3 +26,10 @@ def upgrade() -> None:
         "INSERT INTO cut (file, piece) SELECT DISTINCT action.file, 200 FROM action JOIN ledger ON ledger.action = action.id"
         " WHERE action.state = 'open' AND action.kind != 'package' AND ledger.bytes > 0"
     )
+
+
+def downgrade() -> None:
+    op.drop_table("cut")
+    for table in ("rollout", "folder"):
+        op.drop_column(table, "pieces")
+    op.drop_column("terminal", "room")

@@ -12,3 +12,8 @@ down_revision = "0006"
 def upgrade() -> None:
     for table in ("release", "folder"):
         op.add_column(table, sa.Column("priority", sa.Integer(), server_default="0", nullable=False))
+
+
+def downgrade() -> None:
+    for table in ("release", "folder"):
+        op.drop_column(table, "priority")

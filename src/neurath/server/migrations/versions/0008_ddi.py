@@ -27,3 +27,11 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("word_action", "word", ["action", "id"])
+
+
+def downgrade() -> None:
+    op.drop_table("word")
+    for table in ("release", "model"):
+        op.drop_column(table, "compatible")
+    op.drop_column("action", "insists")
+    op.drop_column("terminal", "auto_confirm")

@@ -13,3 +13,9 @@ def upgrade() -> None:
     for name in ("author", "approver"):
         op.add_column("rollout", sa.Column(name, sa.Text(), server_default="", nullable=False))
     op.add_column("release", sa.Column("revoked_why", sa.Text(), server_default="", nullable=False))
+
+
+def downgrade() -> None:
+    op.drop_column("release", "revoked_why")
+    for name in ("author", "approver"):
+        op.drop_column("rollout", name)

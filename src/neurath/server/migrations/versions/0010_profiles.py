@@ -11,3 +11,7 @@ down_revision = "0009"
 
 def upgrade() -> None:
     op.add_column("component", sa.Column("profiles", sa.Integer(), server_default="0", nullable=False))
+
+
+def downgrade() -> None:
+    op.drop_column("component", "profiles")

@@ -24,3 +24,12 @@ def upgrade() -> None:
         sa.Column("added", sa.Float(), nullable=True),
         sa.PrimaryKeyConstraint("name"),
     )
+
+
+def downgrade() -> None:
+    op.drop_table("filter")
+    for name in ("returns", "before"):
+        op.drop_column("component", name)
+    op.drop_column("release", "channels")
+    for name in ("twin", "replaced_by", "decommissioned", "channel"):
+        op.drop_column("terminal", name)
