@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import httpx
 import uvicorn
 from starlette.applications import Starlette
+from starlette.testclient import TestClient
+from starlette.types import ASGIApp
 
 from neurath.console.board import Why
 from neurath.console.live import Live
 from neurath.console.pages import Desk, routes
+from neurath.server.access.gate import Gate
+from neurath.server.access.paths import Rights
 from neurath.server.store import Store
 
 
-def application(store: Store, why: Why = lambda *_: "", live: Live | None = None) -> Starlette:
-    return Starlette(routes=routes(Desk(store, why), live))
+def application(store: Store, why: Why = lambda *_: "", live: Live | None = None) -> ASGIApp:
+    inside = Starlette(routes=routes(Desk(store, why), live))
+    return Gate(inside, store, Rights.of(inside.routes), "the-stations-token")
+
+
+def visitor(store: Store, why: Why = lambda *_: "") -> TestClient:
+    """A browser on this machine."""
+    return TestClient(application(store, why), base_url="http://127.0.0.1", client=("127.0.0.1", 50000))
+
+
+def proof(client: httpx.Client, page: str = "/") -> str:
+    """What a form of a page holds, as a browser would send it; the client keeps the cookie it belongs to."""
+    found = re.search(r'name="csrf" value="([^"]+)"', client.get(page).text)
+    assert found is not None, "the page has no form"
+    return found[1]
 
 
 @contextmanager

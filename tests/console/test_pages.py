@@ -27,7 +27,7 @@ from neurath.server.watch.stillness import Stillness
 from neurath.wire import manifest
 from neurath.wire.report import Phase
 from tests.console.fleet import KEY, Fleet, every_state, image
-from tests.console.serving import application
+from tests.console.serving import proof, visitor
 
 ROOT = Path(words.__file__).parent
 NOW = 1_795_000_000.0
@@ -42,7 +42,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 @pytest.fixture(scope="module")
 def client(fleet: Fleet) -> TestClient:
-    return TestClient(application(fleet.store, fleet.delivery.why))
+    return visitor(fleet.store, fleet.delivery.why)
 
 
 def test_what_waits_in_a_watched_folder_is_on_the_software_list_with_its_reason(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_what_waits_in_a_watched_folder_is_on_the_software_list_with_its_reason(
     watch = Watch(fleet.store, still=Stillness(lambda: float(next(ticks))))
     watch.look()
     watch.look()
-    client = TestClient(application(fleet.store, fleet.delivery.why))
+    client = visitor(fleet.store, fleet.delivery.why)
     told = {one["name"]: one["note"] for one in client.get("/index.json").json()["waiting"]}
     assert told == {"": "No such file or directory", "new<b>.bin": "no envelope beside it (new<b>.bin.suit)"}
     page = client.get("/").text
@@ -144,7 +144,7 @@ def test_hostile_words_of_a_terminal_stay_words(tmp_path: Path) -> None:
     fleet.shows(terminal, None, word=evil[:64])
     action = fleet.offered(terminal, new, old, 8192, ago=5)
     fleet.report(action, Phase.DOWNLOADING, done=1, reason=evil)
-    client = TestClient(application(fleet.store, lambda *_: evil))
+    client = visitor(fleet.store, lambda *_: evil)
     for path in ("/", "/terminals/t1", "/?q=" + evil, "/?lang=" + evil, "/terminals/" + evil.replace("/", "")):
         text = client.get(path).text
         assert text.count("<script") == 1, path
@@ -155,7 +155,7 @@ def test_hostile_words_of_a_terminal_stay_words(tmp_path: Path) -> None:
 
 def test_an_empty_console_says_how_to_fill_it(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    text = TestClient(application(store)).get("/").text
+    text = visitor(store).get("/").text
     store.close()
     assert "No terminals yet" in text
     shown = [shlex.split(line) for line in commands(text)]
@@ -191,7 +191,7 @@ def test_a_thousand_terminals_are_paged(tmp_path: Path) -> None:
     with fleet.store.write() as db:
         for n in range(1000):
             register(db, Enrolment(f"t{n:04}", "hub"), NOW)
-    client = TestClient(application(fleet.store))
+    client = visitor(fleet.store)
     begin = time.monotonic()
     first, last = client.get("/").text, client.get("/?page=20").text
     assert time.monotonic() - begin < 5
@@ -224,9 +224,10 @@ class TestUpload:
         found.close()
 
     def send(self, fleet: Fleet, data: bytes, envelope: bytes = b"", **headers: str) -> tuple[int, str]:
-        client = TestClient(application(fleet.store))
+        client = visitor(fleet.store)
         files = {"image": ("fw.bin", data), "envelope": ("fw.env", envelope)}
-        answer = client.post("/software", data={"model": "hub", "version": "2.0"}, files=files, headers=headers)
+        fields = {"model": "hub", "version": "2.0", "csrf": proof(client)}
+        answer = client.post("/software", data=fields, files=files, headers=headers)
         return answer.status_code, answer.text
 
     def sealed(self, data: bytes) -> bytes:
@@ -238,7 +239,7 @@ class TestUpload:
 
     def test_an_image_and_its_envelope_reach_the_catalog(self, fleet: Fleet) -> None:
         data = image("hub", "2.0", 9000)
-        status, text = self.send(fleet, data, self.sealed(data), origin="http://testserver")
+        status, text = self.send(fleet, data, self.sealed(data), origin="http://127.0.0.1")
         assert (status, "hub/2.0" in text) == (201, True)
         assert self.kept(fleet) == ["hub/2.0 True"]
         assert self.send(fleet, data, self.sealed(data))[0] == 200  # the same again changes nothing
@@ -250,6 +251,16 @@ class TestUpload:
             assert status == 403
         assert self.kept(fleet) == []
 
+    def test_a_form_without_the_proof_of_its_page_is_refused(self, fleet: Fleet) -> None:
+        data = image("hub", "2.0", 9000)
+        client, other = visitor(fleet.store), visitor(fleet.store)
+        files = {"image": ("fw.bin", data), "envelope": ("fw.env", self.sealed(data))}
+        for given in ({}, {"csrf": ""}, {"csrf": proof(other)}):
+            client.get("/")
+            answer = client.post("/software", data={"model": "hub", "version": "2.0"} | given, files=files)
+            assert answer.status_code == 403
+        assert self.kept(fleet) == []
+
     def test_a_wrong_envelope_is_refused_in_three_lines(self, fleet: Fleet) -> None:
         status, text = self.send(fleet, image("hub", "2.0", 9000), self.sealed(b"another"))
         assert status == 422
@@ -258,10 +269,10 @@ class TestUpload:
         assert self.kept(fleet) == []
 
     def test_what_is_no_form_is_refused(self, fleet: Fleet) -> None:
-        client = TestClient(application(fleet.store))
+        client = visitor(fleet.store)
         for body, kind in ((b"", "text/plain"), (b"x", "multipart/form-data"), (b"x", "multipart/form-data; boundary=b")):
             answer = client.post("/software", content=body, headers={"content-type": kind})
-            assert answer.status_code == 422, kind
+            assert answer.status_code == (403 if kind == "text/plain" else 422), kind  # no field, no proof
         assert client.post("/software", content=b"", headers={"content-length": "99999999999"}).status_code == 422
 
 
@@ -295,7 +306,7 @@ def test_the_language_is_asked_kept_or_accepted(asked: str, kept: str, accepted:
 
 
 def test_the_language_stays_when_it_was_chosen(fleet: Fleet) -> None:
-    client = TestClient(application(fleet.store))
+    client = visitor(fleet.store)
     assert 'lang="ja"' in client.get("/?lang=ja").text.split("<head>")[0]
     assert 'lang="ja"' in client.get("/").text.split("<head>")[0]
 

@@ -126,7 +126,7 @@ def test_a_station_on_another_machine_needs_the_token(
     server: tuple[str, Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url, opened = server
-    monkeypatch.setattr("neurath.server.door._is_local", lambda name: False)  # now everybody comes from elsewhere
+    monkeypatch.setattr("neurath.server.access.gate.is_loopback", lambda name: False)  # now everybody comes from elsewhere
     token = (opened.store.directory / "station.token").read_text().strip()
     assert (opened.store.directory / "station.token").stat().st_mode & 0o077 == 0
     stock = Stock(tmp_path / "stock")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from neurath.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
+    from neurath.server.access.roles import Actor
     from neurath.server.store import Store
 
 DEFAULT = "neurath-data"
@@ -51,7 +52,40 @@ def store(args: argparse.Namespace, *, create: bool) -> Store:
             "--data DIR names another place",
             id="NRT-142",
         )
-    return Store(directory, args.database)
+    opened = Store(directory, args.database)
+    _may(args, opened)
+    return opened
+
+
+def _may(args: argparse.Namespace, opened: Store) -> None:
+    """Who may write the data directory may do everything with it; who gives a token in NEURATH_TOKEN, what that may."""
+    from neurath.server.access import rights, roles
+
+    command = getattr(args, "command", None)
+    verb = f"{args.verb} {command}" if command else str(args.verb)
+    roles.demand(actor(opened), rights.VERBS[verb], f"neurath {verb}")
+
+
+def actor(opened: Store) -> Actor:
+    """Who gives the command: a token's name, else whoever is logged in on this machine."""
+    import getpass
+    import time
+
+    from neurath.server.access import tokens
+    from neurath.server.access.roles import Actor, NoRight, Role
+
+    given = os.environ.get("NEURATH_TOKEN", "")
+    if given:
+        with opened.read() as db:
+            found = tokens.admit(db, given, time.time())
+        if found is None:
+            raise NoRight("this token is not known here", "unknown, revoked or too old", "unset NEURATH_TOKEN", id="NRT-365")
+        return found[0]
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a container's user need not have a name
+        name = ""
+    return Actor(name, Role.ADMIN, "command")
 
 
 class Undone(Exception):  # noqa: N818 (not a fault)

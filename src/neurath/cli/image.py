@@ -115,9 +115,10 @@ def _revoke(args: argparse.Namespace, out: Output) -> int:
     from neurath.server.software import catalog
 
     try:
-        with data.store(args, create=False).write() as db:
+        store = data.store(args, create=False)
+        with store.write() as db:
             found = catalog.find_release(db, args.release)
-            ended = recall.revoke(db, found, time.time(), person(args))
+            ended = recall.revoke(db, found, time.time(), person(args, store))
             if args.dry_run:
                 raise data.Undone
     except data.Undone:

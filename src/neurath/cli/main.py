@@ -31,6 +31,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "carrier": ("carrier", "carriers' server halves, beside the server or at a site"),
     "agent": ("agent", "terminal agent for this machine"),
     "doctor": ("doctor", "what an agent can and cannot do on this machine"),
+    "operator": ("operator", "who may sign in, with which role: add, list, set, remove, oidc"),
+    "token": ("token", "tokens of scripts: add, list, revoke"),
     "gateway": ("gateway", "carrier servers at sites: add, assign, list, revoke"),
     "station": ("station", "restoration station"),
     "sim": ("sim", "simulated fleet, power cuts, links"),

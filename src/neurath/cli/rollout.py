@@ -77,17 +77,12 @@ def _person(parser: argparse.ArgumentParser) -> None:
     data.option(parser)
 
 
-def person(args: argparse.Namespace) -> Person:
-    """Who gives the command."""
-    import getpass
-
+def person(args: argparse.Namespace, store: Store) -> Person:
+    """Who gives the command: a token's name, which nobody can say is another; else --by, or who is logged in."""
     from neurath.server.fleet.rollout import Person
 
-    try:
-        name = args.by or getpass.getuser()
-    except (KeyError, OSError):  # a container's user need not have a name
-        name = ""
-    return Person(name, args.why)
+    who = data.actor(store)
+    return Person(who.name if who.known else args.by or who.name, args.why)
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
@@ -107,9 +102,9 @@ def run(args: argparse.Namespace, out: Output) -> int:
     try:
         with store.write() as db:
             if command == "create":
-                made = _create(db, args)
+                made = _create(db, args, store)
             else:
-                made = rollout.move(db, args.rollout, command, time.time(), person(args))
+                made = rollout.move(db, args.rollout, command, time.time(), person(args, store))
             _say(db, made, out, "would be: " if args.dry_run else "")
             if args.dry_run:
                 raise data.Undone
@@ -121,7 +116,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
 def _switch(store: Store, command: str, args: argparse.Namespace, out: Output) -> int:
     from neurath.server.fleet import stop
 
-    who = person(args)
+    who = person(args, store)
     try:
         with store.write() as db:
             if command == "stop-all":
@@ -148,7 +143,7 @@ def _say_stopped(db: Connection, out: Output) -> None:
         )
 
 
-def _create(db: Connection, args: argparse.Namespace) -> Rollout:
+def _create(db: Connection, args: argparse.Namespace, store: Store) -> Rollout:
     from neurath.server.fleet import access, rollout
     from neurath.server.software import catalog
 
@@ -158,7 +153,7 @@ def _create(db: Connection, args: argparse.Namespace) -> Rollout:
     terminals = None if args.all else [access.find(db, name, args.tenant) for name in args.terminals]
     plan = rollout.Plan(release, terminals, args.time_limit, _policy(args), args.target, args.pieces)
     made = rollout.create(db, plan, time.time())
-    return rollout.move(db, made.id, "start", time.time(), person(args)) if args.start else made
+    return rollout.move(db, made.id, "start", time.time(), person(args, store)) if args.start else made
 
 
 def _policy(args: argparse.Namespace) -> Policy:

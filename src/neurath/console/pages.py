@@ -3,47 +3,30 @@ must never hold state of its own, load anything from elsewhere, or show a figure
 
 from __future__ import annotations
 
-import functools
 import itertools
-import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from enum import Enum
 from urllib.parse import quote, urlencode
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from neurath import __version__
-from neurath.console import board, shapes, upload, words
+from neurath.console import board, forms, shapes, upload, words
 from neurath.console.board import Overview, Why
 from neurath.console.live import Live
+from neurath.console.people import people_routes
+from neurath.console.sheet import Sheet, message, templates, twin
 from neurath.errors import NeurathError, NotFound, NothingToDo
 from neurath.server.fleet import access, remind, underway
 from neurath.server.fleet.access import DEFAULT_TENANT
-from neurath.server.fleet.figures import PAGE, Line, State, Wanted
-from neurath.server.fleet.matrix import Row
+from neurath.server.fleet.figures import PAGE, State, Wanted
 from neurath.server.store import Store
 from neurath.units import UnixTime
-
-POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'"
-)
-HEADERS = {
-    "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Cache-Control": "no-store",
-    "Vary": "Accept-Language, Cookie",
-}
-
 
 #: Lines of the trickle page; the rest are in its twin.
 MOST_RUNS = 500
@@ -62,7 +45,7 @@ class Desk:
         """Reads what the first page needs, so that the first visitor does not wait for it; what fails shows there."""
         with suppress(NeurathError):
             board.overview(self.store, Wanted(), self.why, UnixTime(self.clock()), self.memory)
-        _templates().get_template("overview.html")
+        templates().get_template("overview.html")
 
 
 def routes(desk: Desk, live: Live | None = None) -> list[BaseRoute]:
@@ -80,66 +63,12 @@ def routes(desk: Desk, live: Live | None = None) -> list[BaseRoute]:
         Route("/terminals/{id}/remind", console.remind, methods=["POST"]),
         Route("/software", console.add_software, methods=["POST"]),
         Route("/live", console.stream),
+        *people_routes(desk),
         Mount("/static", StaticFiles(packages=[("neurath.console", "static")])),
     ]
 
 
 Page = Callable[[Request], Response]
-
-
-@functools.cache
-def _templates() -> Environment:
-    loader = PackageLoader("neurath.console")
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-
-
-@dataclass(slots=True)
-class Sheet:
-    """One page on its way out: the request, its language, the moment its figures are of."""
-
-    request: Request
-    now: UnixTime
-    language: str = "en"
-    values: dict[str, object] = field(default_factory=dict)
-
-    def t(self, text: str, **given: object) -> str:
-        return words.speaker(self.language)(text, **given)
-
-    def render(self, name: str, status: int = 200) -> Response:
-        t = self.t
-        shared = {
-            "twin": "",
-            "t": t,
-            "language": self.language,
-            "now": f"{self.now:.3f}",
-            "clock": words.moment(self.now)[11:19],
-            "root": self.request.scope.get("root_path", "").rstrip("/") + "/",
-            "version": __version__,
-            "query": _query(self.request),
-            "units": json.dumps([t("{n} s"), t("{n} min"), t("{n} h"), t("{n} days"), t("{span} ago")], ensure_ascii=False),
-            "amount": words.amount,
-            "moment": words.moment,
-            "span": lambda seconds: words.span(seconds, t),
-            "ago": lambda then: words.ago(then, self.now, t),
-            "cell": lambda mesh: shapes.mesh(mesh, t),
-            "badge": lambda state: shapes.badge(state, t),
-            "track": lambda line: shapes.track(line, t),
-            "bar": shapes.bar,
-            "phase": lambda line: t(shapes.PHASE_WORDS.get(line.phase, "waiting")),
-            "kind": lambda kind: t(shapes.kind_word(kind)),
-            "because": lambda line: words.because(line, t),
-            "address": self.address,
-        }
-        html = _templates().get_template(name).render(shared | self.values)
-        answer = HTMLResponse(html, status, HEADERS | {"Content-Language": self.language})
-        if self.request.query_params.get("lang") in words.LANGUAGES:
-            answer.set_cookie("lang", self.language, max_age=31_536_000, httponly=True, samesite="lax")
-        return answer
-
-    def address(self, one: Line | board.Record | underway.Run | Row) -> str:
-        """The page of a terminal."""
-        tail = "" if one.tenant == DEFAULT_TENANT else "?" + urlencode({"tenant": one.tenant})
-        return f"{self.request.scope.get('root_path', '').rstrip('/')}/terminals/{quote(one.id, safe='')}{tail}"
 
 
 class Console:
@@ -156,7 +85,7 @@ class Console:
             try:
                 return page(request)
             except NeurathError as fault:
-                return _message(self._sheet(request), fault, _status(fault))
+                return message(self._sheet(request), fault, _status(fault))
 
         return answer
 
@@ -168,7 +97,7 @@ class Console:
                 return page(request)
             except NeurathError as fault:
                 said = {"error": fault.id, "what": fault.what, "why": fault.why, "try": fault.hint}
-                return _twin(said, _status(fault))
+                return twin(said, _status(fault))
 
         return answer
 
@@ -194,7 +123,7 @@ class Console:
     def overview_json(self, request: Request) -> Response:
         now = self._sheet(request).now
         seen = board.overview(self.desk.store, _wanted(request), self.desk.why, now, self.desk.memory)
-        return _twin({"now": now, **asdict(seen), "counts": {state.value: n for state, n in seen.counts.items()}})
+        return twin({"now": now, **asdict(seen), "counts": {state.value: n for state, n in seen.counts.items()}})
 
     def matrix(self, request: Request) -> Response:
         sheet = self._sheet(request)
@@ -211,7 +140,7 @@ class Console:
 
     def matrix_json(self, request: Request) -> Response:
         models, seen = board.matrix(self.desk.store, *_asked(request), self.desk.memory)
-        return _twin({"now": self._sheet(request).now, "models": models, "matrix": None if seen is None else asdict(seen)})
+        return twin({"now": self._sheet(request).now, "models": models, "matrix": None if seen is None else asdict(seen)})
 
     def terminal(self, request: Request) -> Response:
         sheet = self._sheet(request)
@@ -234,7 +163,7 @@ class Console:
         seen = board.terminal(self.desk.store, _named(request), self.desk.why, now)
         plain = asdict(seen)
         plain["cells"] = [asdict(cell) for cell in seen.cells]
-        return _twin({"now": now, **plain})
+        return twin({"now": now, **plain})
 
     def trickle(self, request: Request) -> Response:
         sheet = self._sheet(request)
@@ -256,19 +185,19 @@ class Console:
         with self.desk.store.read() as db:
             found = underway.runs(db, now)
         runs, programs = [asdict(one) for one in found], [asdict(one) for one in underway.programs(found)]
-        return _twin({"now": now, "programs": programs, "terminals": runs})
+        return twin({"now": now, "programs": programs, "terminals": runs})
 
     async def remind(self, request: Request) -> Response:
         """A person reminds the user of a terminal; a form of this console, sent from this console."""
         sheet = self._sheet(request)
         try:
-            upload.same_origin(request)
+            await forms.read(request)
             said = await run_in_threadpool(self._remind, _named(request), sheet.now)
         except NeurathError as refused:
             status = 403 if refused.id == "NRT-331" else 409 if isinstance(refused, NothingToDo) else _status(refused)
-            return _message(sheet, refused, status, sheet.t("Not reminded"))
+            return message(sheet, refused, status, sheet.t("Not reminded"))
         headline = sheet.t("The user of {id} will be reminded: {said}", id=request.path_params["id"], said=said)
-        return _message(sheet, None, 202, headline)
+        return message(sheet, None, 202, headline)
 
     def _remind(self, named: tuple[str, str], now: float) -> str:
         tenant, name = named
@@ -280,10 +209,10 @@ class Console:
         try:
             release = await upload.take(request, self.desk.store, sheet.now)
         except NothingToDo as same:
-            return _message(sheet, None, 200, sheet.t("Nothing changed: {what}", what=same.what))
+            return message(sheet, None, 200, sheet.t("Nothing changed: {what}", what=same.what))
         except NeurathError as refused:
-            return _message(sheet, refused, 403 if refused.id == "NRT-331" else 422)
-        return _message(sheet, None, 201, sheet.t("{name} is in the catalog", name=release.name))
+            return message(sheet, refused, 403 if refused.id == "NRT-331" else 422)
+        return message(sheet, None, 201, sheet.t("{name} is in the catalog", name=release.name))
 
     async def stream(self, request: Request) -> Response:
         return self.live.respond()
@@ -296,23 +225,6 @@ class Console:
 
 def _status(fault: NeurathError) -> int:
     return 404 if isinstance(fault, NotFound) else 503
-
-
-def _message(sheet: Sheet, error: NeurathError | None, status: int, headline: str = "") -> Response:
-    if not headline:
-        headline = sheet.t({404: "No such page", 503: "Not now"}.get(status, "Not added"))
-    sheet.values = {"title": headline, "headline": headline, "error": error, "tone": "bad" if error else "good"}
-    return sheet.render("message.html", status)
-
-
-def _twin(content: Mapping[str, object], status: int = 200) -> Response:
-    return JSONResponse(json.loads(json.dumps(content, default=_plain)), status, HEADERS)
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Enum):
-        return value.value
-    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 def _wanted(request: Request) -> Wanted:
@@ -333,14 +245,6 @@ def _asked(request: Request) -> tuple[str, int]:
 
 def _named(request: Request) -> tuple[str, str]:
     return request.query_params.get("tenant", DEFAULT_TENANT), str(request.path_params["id"])
-
-
-def _query(request: Request) -> str:
-    """What the page was asked with, for links that change one thing of it."""
-    kept = [
-        (key, value) for key, value in request.query_params.multi_items() if key in ("q", "state", "tenant", "model") and value
-    ]
-    return urlencode(kept) + "&" if kept else ""
 
 
 def _headline(seen: Overview, sheet: Sheet) -> str:

@@ -4,7 +4,6 @@ where a request came from; it must never take one from another site, nor hold a 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
@@ -12,7 +11,8 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
-from neurath.errors import DataError, RefusedError, UsageError
+from neurath.console import forms
+from neurath.errors import DataError, UsageError
 from neurath.server.software import catalog
 from neurath.server.software.catalog import IMAGE, Release
 from neurath.server.software.images import MAX_SPAN
@@ -36,22 +36,6 @@ class Form:
     envelope: bytes
 
 
-def same_origin(request: Request) -> None:
-    """RefusedError when another site's page sent this request. Browsers say where a form comes from; scripts need not."""
-    origin = request.headers.get("origin")
-    site = request.headers.get("sec-fetch-site", "same-origin")
-    if origin is None and site in ("same-origin", "none"):
-        return
-    if origin is not None and urlsplit(origin).netloc == request.headers.get("host", ""):
-        return
-    raise RefusedError(
-        "this form came from another site",
-        f"its page was opened from {(origin or 'elsewhere')[:80]}",
-        "open the console itself and send it again",
-        id="NRT-331",
-    )
-
-
 async def read_form(request: Request) -> Form:
     """The form in the request, or UsageError."""
     length = request.headers.get("content-length", "")
@@ -59,6 +43,7 @@ async def read_form(request: Request) -> Form:
         raise DataError("this form is too large", f"at most {MAX_FORM:,} bytes", "neurath image add FILE", id="NRT-232")
     try:
         async with request.form(max_files=2, max_fields=8) as form:
+            forms.proven(request, form.get("csrf"))
             image, envelope = form.get("image"), form.get("envelope")
             if not isinstance(image, UploadFile) or not image.filename:
                 raise UsageError("no image was chosen", "the form has no file in it", "choose the image file")
@@ -76,7 +61,7 @@ async def read_form(request: Request) -> Form:
 
 async def take(request: Request, store: Store, now: float) -> Release:
     """Adds what the request's form holds to the catalog."""
-    same_origin(request)
+    forms.same_origin(request)
     form = await read_form(request)
     return await run_in_threadpool(_add, form, store, now)
 

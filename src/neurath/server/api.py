@@ -8,11 +8,15 @@ import time
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Form, HTTPException, Request, UploadFile
-from fastapi.responses import JSONResponse
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException as Stopped
 
-from neurath.errors import DataError, NeurathError, NotFound, NothingToDo, RefusedError, TrustError, UsageError
+from neurath.errors import NeurathError
 from neurath.ids import FIRMWARE
+from neurath.server import problems
+from neurath.server.access import gate
+from neurath.server.access_api import access_routes
 from neurath.server.delivery.calls import Delivery
 from neurath.server.fleet import access, matrix, progress, recall, remind, rollout, stop, underway, waves
 from neurath.server.fleet.access import DEFAULT_TENANT, Enrolment
@@ -77,9 +81,10 @@ class Said(BaseModel):
     by: Annotated[str, Field(max_length=64)] = ""
     why: Annotated[str, Field(max_length=512)] = ""
 
-    @property
-    def person(self) -> Person:
-        return Person(self.by, self.why)
+    def person(self, request: Request) -> Person:
+        """Who was let in; a name that was merely said counts only where nobody has to sign in."""
+        actor = gate.visit(request.scope).actor
+        return Person(actor.name if actor.known else self.by, self.why)
 
 
 class NewModel(BaseModel):
@@ -96,7 +101,10 @@ def plain(value: Any) -> Json:
 def management(store: Store, delivery: Delivery) -> FastAPI:
     """The plane of one store."""
     api = FastAPI(title="Neurath", version="1", docs_url=None, redoc_url=None)
-    api.add_exception_handler(NeurathError, _refused)
+    api.add_exception_handler(NeurathError, problems.refused)
+    api.add_exception_handler(Stopped, problems.stopped)
+    api.add_exception_handler(RequestValidationError, problems.malformed)
+    access_routes(api, store)
     _catalog_routes(api, store, delivery)
     _release_routes(api, store)
     fleet_routes(api, store, delivery)
@@ -106,20 +114,6 @@ def management(store: Store, delivery: Delivery) -> FastAPI:
     _ledger_routes(api, store)
     stock_routes(api, store)
     return api
-
-
-async def _refused(_request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, NeurathError)
-    statuses: list[tuple[type[NeurathError], int]] = [
-        (NotFound, 404),
-        (TrustError, 422),
-        (DataError, 422),
-        (UsageError, 400),
-        (NothingToDo, 409),
-        (RefusedError, 409),
-    ]
-    status = next((number for kind, number in statuses if isinstance(error, kind)), 503)
-    return JSONResponse({"error": error.id, "what": error.what, "why": error.why, "try": error.hint}, status)
 
 
 def _catalog_routes(api: FastAPI, store: Store, delivery: Delivery) -> None:
@@ -184,11 +178,11 @@ def _release_routes(api: FastAPI, store: Store) -> None:
             return release_json(catalog.set_priority(db, name, given.priority))
 
     @api.post("/releases/{name:path}/revoke")
-    def revoke(name: str, given: Said | None = None) -> Json:
+    def revoke(name: str, request: Request, given: Said | None = None) -> Json:
         """Offers it to nobody any more; its rollouts end."""
         with store.write() as db:
             found = catalog.find_release(db, name)
-            ended = recall.revoke(db, found, time.time(), (given or Said()).person)
+            ended = recall.revoke(db, found, time.time(), (given or Said()).person(request))
             return release_json(catalog.find_release(db, name)) | {"ended": ended}
 
 
@@ -300,11 +294,11 @@ def _rollout_routes(api: FastAPI, store: Store) -> None:
         return {"stopped": found is not None} | ({} if found is None else dataclasses.asdict(found))
 
     @api.put("/stop")
-    def stop_all(given: Said | None = None) -> Json:
+    def stop_all(request: Request, given: Said | None = None) -> Json:
         """Nobody is given anything any more, at once."""
-        given = given or Said()
+        person = (given or Said()).person(request)
         with store.write() as db:
-            stop.stop(db, stop.Stop(time.time(), given.by, given.why))
+            stop.stop(db, stop.Stop(time.time(), person.name, person.why))
         return {"stopped": True}
 
     @api.delete("/stop")
@@ -313,9 +307,15 @@ def _rollout_routes(api: FastAPI, store: Store) -> None:
             stop.go_on(db)
         return {"stopped": False}
 
-    @api.post("/rollouts/{number}/{command}")
-    def move(number: int, command: str, given: Said | None = None) -> Json:
-        if command not in rollout.MOVES:
-            raise NotFound(f"no command {command[:20]!r}", "there are " + ", ".join(rollout.MOVES))
+    for command in rollout.MOVES:
+        _move_route(api, store, command)
+
+
+def _move_route(api: FastAPI, store: Store, command: str) -> None:
+    """A route for each command: each takes a role of its own (server/access/rights.py)."""
+
+    @api.post(f"/rollouts/{{number}}/{command}", operation_id=f"{command}_rollout", summary=command.capitalize())
+    def move(number: int, request: Request, given: Said | None = None) -> Json:
         with store.write() as db:
-            return dataclasses.asdict(rollout.move(db, number, command, time.time(), (given or Said()).person))
+            person = (given or Said()).person(request)
+            return dataclasses.asdict(rollout.move(db, number, command, time.time(), person))

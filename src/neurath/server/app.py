@@ -18,6 +18,8 @@ from starlette.routing import BaseRoute, Mount
 
 from neurath.errors import LinkError, NeurathError
 from neurath.flash.native import need
+from neurath.server.access.gate import Gate
+from neurath.server.access.paths import Rights
 from neurath.server.api import management
 from neurath.server.ddi import DevicePlane
 from neurath.server.delivery import tickets
@@ -28,7 +30,6 @@ from neurath.server.delivery.streams import StreamPush
 from neurath.server.delivery.sweep import Pace, Sweep
 from neurath.server.delivery.trickle import Trickle
 from neurath.server.device import Policy, answer
-from neurath.server.door import Guard
 from neurath.server.fleet import reach, rollout
 from neurath.server.fleet.reach import Told
 from neurath.server.gateways import GatewayPlane
@@ -141,7 +142,7 @@ def application(server: Server, console: Iterable[BaseRoute] = ()) -> Behind:
 
     plane = DevicePlane(server.delivery, server.riding, server.push, server.policy)
     inside = Starlette(routes=[Mount("/api/v1", management(server.store, server.delivery)), *console])
-    guarded = Mount("/", Guard(inside, station_token(server.store.directory)))
+    guarded = Mount("/", Gate(inside, server.store, Rights.of(inside.routes), station_token(server.store.directory)))
     device = [*GatewayPlane(server.trickle).routes(), *plane.routes()]
     app = Starlette(routes=[*device, guarded], lifespan=lifespan, exception_handlers={Exception: _broken})
     plane.polls = Polls(app, server.delivery)

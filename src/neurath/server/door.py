@@ -4,8 +4,6 @@ its own. It knows connections; it must never look into a request. Bodies have th
 from __future__ import annotations
 
 import asyncio
-import hmac
-import ipaddress
 import socket
 from collections import Counter
 from typing import Any, ClassVar
@@ -97,62 +95,3 @@ class Door(H11Protocol):
         self._deadline = None
         if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
             self.transport.abort()
-
-
-class Guard:
-    """Before console and management plane: they have no login yet, so they answer this machine only, and no page of another
-    origin may change anything through a visitor's browser. A restoration station, which stands elsewhere, shows the stations'
-    token, and gets at the stock and the place for its records with it, nothing else."""
-
-    def __init__(self, app: Any, station_token: str) -> None:
-        self.app = app
-        self._station = f"StationToken {station_token}".encode()
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http":
-            headers = {key: value.decode("latin-1") for key, value in scope["headers"]}
-            why = "" if self._is_station(scope, headers) else _objection(scope, headers)
-            if why:
-                body = ('{"error":"NRT-329","what":"refused","why":"' + why + '","try":"ask from this machine"}').encode()
-                given = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-                await send({"type": "http.response.start", "status": 403, "headers": given})
-                await send({"type": "http.response.body", "body": body})
-                return
-        await self.app(scope, receive, send)
-
-    def _is_station(self, scope: Any, headers: dict[bytes, str]) -> bool:
-        shown = headers.get(b"authorization", "").encode("latin-1")
-        return hmac.compare_digest(shown, self._station) and _is_for_stations(scope["method"], scope["path"])
-
-
-def _is_for_stations(method: str, path: str) -> bool:
-    if method == "POST":
-        return path == "/api/v1/restorations"
-    return method == "GET" and (path == "/api/v1/stock" or path.startswith("/api/v1/stock/files/"))
-
-
-def _objection(scope: Any, headers: dict[bytes, str]) -> str:
-    client = scope.get("client")
-    if client is None or not _is_local(client[0]):
-        return "console and management answer this machine only"
-    host = headers.get(b"host", "")
-    if not _is_local(_without_port(host)):
-        return "the address asked for is not this machine's"  # a foreign name that was made to point here
-    origin = headers.get(b"origin")
-    if scope["method"] not in ("GET", "HEAD") and origin is not None and origin.partition("://")[2] != host:
-        return "the request comes from another origin"
-    return ""
-
-
-def _without_port(host: str) -> str:
-    return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-
-
-def _is_local(name: str) -> bool:
-    """True for this machine's own address; names are compared whole, or 127.0.0.1.example would pass."""
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False

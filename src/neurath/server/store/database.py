@@ -18,7 +18,7 @@ from neurath.server.store.marks import EVERYBODY, Marks
 from neurath.server.store.sqlite import Sqlite
 
 #: The newest migration; tests/server/test_store.py holds it against the folder.
-HEAD = "0011"
+HEAD = "0012"
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
 

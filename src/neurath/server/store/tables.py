@@ -346,3 +346,72 @@ gateway_terminal = Table(
     Column("gateway", ForeignKey("gateway.id"), primary_key=True),
     Column("terminal", ForeignKey("terminal.n"), primary_key=True),
 )
+
+#: Somebody who may sign in. `password` is argon2id's word for it, "" where an identity provider vouches (`subject`).
+operator = Table(
+    "operator",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    _text("name", None),
+    _text("role", "viewer"),
+    _text("password"),
+    _text("subject"),
+    _time("added"),
+    _time("disabled"),
+    Unique("name", name="operator_name"),
+    Index("operator_subject", "subject"),
+    sqlite_autoincrement=True,
+)
+
+#: A browser that is signed in. `key` is the hash of its cookie, `was` of the one before.
+session = Table(
+    "session",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("operator", ForeignKey("operator.id"), nullable=False),
+    _text("key", None),
+    _text("was"),
+    _text("csrf", None),
+    _text("address"),
+    Column("begun", Float, nullable=False),
+    Column("renewed", Float, nullable=False),
+    Column("seen", Float, nullable=False),
+    Index("session_key", "key"),
+    Index("session_was", "was"),
+    sqlite_autoincrement=True,
+)
+
+#: A script's token, by its hash; `by` who made it, whose number is `operator`.
+api_token = Table(
+    "api_token",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _text("hash", None),
+    _text("role", "viewer"),
+    _text("by"),
+    Column("operator", ForeignKey("operator.id")),
+    _time("added"),
+    Column("expires", Float, nullable=False),
+    _time("used"),
+    Index("api_token_hash", "hash"),
+)
+
+#: Sign-ins that failed, by a hash of whose and from where (server/access/throttle.py).
+failure = Table(
+    "failure",
+    metadata,
+    Column("key", Text, primary_key=True),
+    _count("count"),
+    Column("last", Float, nullable=False),
+)
+
+#: A sign-in that is at the identity provider just now, by the hash of its state.
+oidc_try = Table(
+    "oidc_try",
+    metadata,
+    Column("state", Text, primary_key=True),
+    _text("nonce", None),
+    _text("verifier", None),
+    _text("back"),
+    Column("begun", Float, nullable=False),
+)

@@ -1,0 +1,57 @@
+"""`neurath token`: tokens of scripts that call the API or this command line, each with a name, a role and an end."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from neurath.cli import data
+from neurath.cli.operator import ROLES
+from neurath.cli.output import Output
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(dest="command", metavar="add|list|revoke")
+    add = commands.add_parser("add", help="a new one; it is printed, once")
+    add.add_argument("name", metavar="NAME")
+    add.add_argument("--role", choices=ROLES, required=True)
+    add.add_argument("--days", type=int, default=90, metavar="N", help="it lives so long (default 90)")
+    everyone = commands.add_parser("list", help="names, roles, ends; never a token")
+    revoke = commands.add_parser("revoke", help="at once")
+    revoke.add_argument("name", metavar="NAME")
+    for each in (add, revoke):
+        data.dry_run(each)
+    for each in (add, everyone, revoke):
+        data.option(each)
+    parser.epilog = "example: neurath token add nightly-build --role releaser --days 365"
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    from neurath.server.access import roles, tokens
+    from neurath.server.access.tokens import Asked
+    from neurath.server.store.marks import NOBODY
+
+    command = data.chosen(args)
+    store = data.store(args, create=False)
+    if command == "list":
+        with store.read() as db:
+            for one in tokens.everyone(db):
+                text = f"{one.name:24} {one.role.word:9} until {data.when(one.expires)}, last used {data.when(one.used)}"
+                out.data(f"{text}, made by {one.by or '-'}", name=one.name, role=one.role.word, expires=one.expires, by=one.by)
+        return 0
+    try:
+        with store.write(NOBODY) as db:
+            if command == "add":
+                asked = Asked(args.name, roles.role(args.role), args.days)
+                token = tokens.add(db, asked, data.actor(store), time.time())
+                if args.dry_run:
+                    raise data.Undone
+                out.data(token, name=args.name, role=args.role, token=token)
+            else:
+                tokens.revoke(db, args.name)
+                if args.dry_run:
+                    raise data.Undone
+                out.data(f"{args.name} opens nothing any more", name=args.name, revoked=True)
+    except data.Undone:
+        out.talk("nothing was changed (--dry-run)")
+    return 0

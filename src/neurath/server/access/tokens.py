@@ -1,0 +1,99 @@
+"""Tokens of scripts: named, with a role and an end, shown once. It keeps hashes; it must never keep a token."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Row, delete, insert, select, update
+
+from neurath.errors import NotFound, RefusedError, UsageError
+from neurath.ids import checked_name
+from neurath.server.access.roles import Actor, Role, demand
+from neurath.server.store.tables import api_token as tokens
+from neurath.server.store.tables import operator as operators
+
+PREFIX = "nrt_"
+DAY = 86400.0
+#: Days a token lives where nothing is said, and at the most.
+DAYS, MOST_DAYS = 90, 3650
+#: When one was last used is written so often, seconds.
+NOTED = 3600.0
+_FORM = re.compile(r"nrt_[A-Za-z0-9_-]{43}")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What is known of a token; `operator`: the number of who made it, None where the command line did."""
+
+    name: str
+    role: Role
+    added: float
+    expires: float
+    used: float | None
+    by: str
+    operator: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A token that is wanted."""
+
+    name: str
+    role: Role
+    days: int = DAYS
+
+
+def add(db: Connection, asked: Asked, maker: Actor, now: float) -> str:
+    """A new token, the only time it is seen. Nobody makes one that may do more than he may."""
+    checked_name(asked.name, "token name")
+    demand(maker, asked.role, "a token for that")
+    if not 1 <= asked.days <= MOST_DAYS:
+        raise UsageError("a token lives for days", f"1 to {MOST_DAYS}", "--days 90")
+    if db.scalar(select(tokens.c.name).where(tokens.c.name == asked.name)) is not None:
+        raise RefusedError(f"there is a token {asked.name} already", "", "neurath token list", id="NRT-364")
+    token = PREFIX + secrets.token_urlsafe(32)
+    values = {"name": asked.name, "hash": _hash(token), "role": asked.role.word, "by": maker.name, "operator": maker.operator}
+    db.execute(insert(tokens).values(**values, added=now, expires=now + asked.days * DAY))
+    return token
+
+
+def everyone(db: Connection) -> list[Token]:
+    return [_token(row) for row in db.execute(select(tokens).order_by(tokens.c.name))]
+
+
+def revoke(db: Connection, name: str) -> None:
+    if not db.execute(delete(tokens).where(tokens.c.name == name)).rowcount:
+        raise NotFound(f"no token {name[:64]!r}", "none has this name", "neurath token list", id="NRT-158")
+
+
+def admit(db: Connection, given: str, now: float, address: str = "") -> tuple[Actor, bool] | None:
+    """Whose token this is, and whether its use is to be written down; None where it is nobody's, or over."""
+    if not _FORM.fullmatch(given):
+        return None
+    row = db.execute(select(tokens).where(tokens.c.hash == _hash(given))).one_or_none()
+    if row is None or now >= row.expires:
+        return None
+    found = _token(row)
+    if found.operator is not None:
+        gone = db.scalar(select(operators.c.disabled).where(operators.c.id == found.operator))
+        if gone is not None:
+            return None
+    return Actor(found.name, found.role, "token", address, found.operator), now - (found.used or 0.0) >= NOTED
+
+
+def used(db: Connection, name: str, now: float) -> None:
+    db.execute(update(tokens).where(tokens.c.name == name).values(used=now))
+
+
+def _token(row: Row[tuple[object, ...]]) -> Token:
+    given = row._mapping
+    role = Role[str(given["role"]).upper()]
+    return Token(given["name"], role, given["added"], given["expires"], given["used"], given["by"], given["operator"])
+
+
+def _hash(token: str) -> str:
+    """Tokens are random and long, so one round of SHA-256 is enough."""
+    return hashlib.sha256(token.encode()).hexdigest()
