@@ -168,6 +168,7 @@ const struct fw_services fw_services = {
     .beat = fw_coap_beat,
     .show = show,
     .key = key,
+    .series = fw_coap_series,
 };
 
 static void run_image(void)
@@ -181,17 +182,18 @@ static void run_image(void)
     fw_restart(); /* an image that returns has given up */
 }
 
-/* Comes back where the wire takes precedence, or where no air can help. */
-static void rescue(void)
+/* Comes back where the wire takes precedence, or where no air can help. The wire is served all the while. */
+static void rescue(const char *why)
 {
-    say("boot core " FW_NAME ": in mid-rewrite, the file is needed");
+    say(why);
     for (uint32_t pause = 1000u;; pause = pause < 600000u ? pause * 2u : pause) {
         struct nrt_ram ram = {(uint8_t *)(uintptr_t)FW_APP_RAM, FW_RESCUE_RAM};
-        int rc = fw_rescue(&core, ram);
+        int rc = fw_rescue(&core, &birth, ram);
         if (rc == NRT_OK)
             fw_restart();
-        if (rc != NRT_E_READ)
+        if (rc != NRT_E_READ && rc != NRT_MORE)
             return;
+        pause = rc == NRT_MORE ? 1000u : pause;
         for (uint32_t since = fw_millis(); fw_millis() - since < pause;) {
             boot_poll();
             if (boot_wire_busy())
@@ -221,8 +223,10 @@ void boot_main(void)
         say("boot core " FW_NAME ": the image runs");
         run_image();
     }
-    if (fate == NRT_FATE_FETCH)
-        rescue();
+    if (named && fate == NRT_FATE_FETCH)
+        rescue("boot core " FW_NAME ": in mid-rewrite, the file is needed");
+    else if (named && core.facts.broken == NRT_WHY_UNCONFIRMED)
+        rescue("boot core " FW_NAME ": the image did not work, asking for the way back; the wire is open");
     say("boot core " FW_NAME ": restoration, the wire is open");
     while (wire.fate != NRT_FATE_BOOT)
         boot_poll();

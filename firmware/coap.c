@@ -1,4 +1,4 @@
-/* coap.c - messages of RFC 7252 and 7959, as few as a terminal needs. It knows bytes, repeats and blocks; it must never know
+/* coap.c - messages of RFC 7252, 7959 and 9177, as few as a terminal needs. It knows bytes, repeats and blocks; it must never know
  * what an answer means, nor wait without serving the wire. Spec: docs/spec/coap.md. */
 #include "coap.h"
 
@@ -9,16 +9,21 @@
 #include "boot.h"
 #include "nrt.h"
 
-enum { URI_PATH = 11, CONTENT_FORMAT = 12, MAX_AGE = 14, BLOCK2 = 23, TOKEN = 65001 };
-enum { CONFIRMABLE = 0, NON = 1, ACKNOWLEDGEMENT = 2, RESET = 3, TOKEN_LENGTH = 4, OCTETS = 42, CBOR = 60, MARKER = 0xff };
+enum { URI_PATH = 11, CONTENT_FORMAT = 12, MAX_AGE = 14, BLOCK2 = 23, BLOCK1 = 27, Q_BLOCK2 = 31, TOKEN = 65001 };
+enum { CONFIRMABLE = 0, NON = 1, ACKNOWLEDGEMENT = 2, RESET = 3, TOKEN_LENGTH = 2, OCTETS = 42, CBOR = 60, MARKER = 0xff };
 /* Block size as an exponent: 16 << BLOCK_EXPONENT is FW_BLOCK. */
-enum { BLOCK_EXPONENT = 6 };
-enum { FIRST_WAIT = 2000, REPEATS = 5 };
+enum { BLOCK_EXPONENT = 6, PART_EXPONENT = 4 };
+/* Of a series nothing shorter is waited for: what is asked for twice costs more air than a lost request costs time. */
+enum { FIRST_WAIT = 2000, SERIES_WAIT = 4000, REST = 3000, LONGEST_WAIT = 20000, REPEATS = 5 };
 
 static uint8_t out[FW_AIR_MOST];
 static uint8_t in[FW_AIR_MOST];
 static uint16_t message_id;
+static uint32_t part;  /* of a long body: the block that goes up now */
+static uint32_t asked; /* of a series: bits, from x->block on */
+static int rest;       /* and all behind them, in the same set */
 static uint32_t waited = FIRST_WAIT;
+static uint32_t rests = REST; /* between two blocks of a series */
 
 /* ---- out ----------------------------------------------------------------------------------------------------------- */
 
@@ -78,20 +83,28 @@ static uint32_t build(const struct fw_exchange *x, uint16_t id, uint32_t type)
     put(&w, (uint8_t)x->method);
     put(&w, (uint8_t)(id >> 8));
     put(&w, (uint8_t)id);
-    for (uint32_t i = 0; i < TOKEN_LENGTH; i++)
-        put(&w, (uint8_t)(id >> (i & 1u ? 0 : 8)) ^ (uint8_t)(i * 0x5au));
+    const char *file = x->path[FW_SEGMENTS - 1u] ? x->path[FW_SEGMENTS - 1u] : x->path[1];
+    put(&w, asked ? (uint8_t)file[0] : (uint8_t)(id >> 8)); /* all that is asked of one file has one token */
+    put(&w, asked ? (uint8_t)file[1] : (uint8_t)id);
     for (uint32_t i = 0; i < FW_SEGMENTS && x->path[i]; i++)
         put_option(&w, URI_PATH, (const uint8_t *)x->path[i], (uint32_t)strlen(x->path[i]));
     if (x->method == FW_POST)
         put_number(&w, CONTENT_FORMAT, type == NON ? OCTETS : CBOR);
     if (type == CONFIRMABLE)
         put_number(&w, BLOCK2, x->block << 4 | BLOCK_EXPONENT);
+    uint32_t from = part * FW_PART;
+    uint32_t run = x->body_len - from < FW_PART ? x->body_len - from : FW_PART;
+    if (x->body_len > FW_PART)
+        put_number(&w, BLOCK1, part << 4 | (from + run < x->body_len ? 8u : 0u) | PART_EXPONENT);
+    for (uint32_t i = 0; i < FW_SET; i++)
+        if (asked >> i & 1u)
+            put_number(&w, Q_BLOCK2, (x->block + i) << 4 | (rest ? 8u : 0u) | BLOCK_EXPONENT);
     if (x->token)
         put_option(&w, TOKEN, (const uint8_t *)x->token, (uint32_t)strlen(x->token));
     /* A request for a further block is the same request without its payload. */
     if (x->body_len && x->block == 0) {
         put(&w, MARKER);
-        put_bytes(&w, x->body, x->body_len);
+        put_bytes(&w, x->body + from, run);
     }
     return w.used;
 }
@@ -121,6 +134,7 @@ struct found {
     uint32_t max_age;
     uint32_t payload; /* where it begins */
     int with_block;
+    int in_series;
 };
 
 static void note_option(struct found *f, uint32_t number, const uint8_t *data, uint32_t len)
@@ -128,9 +142,10 @@ static void note_option(struct found *f, uint32_t number, const uint8_t *data, u
     uint32_t value = 0;
     for (uint32_t i = 0; i < len && i < 4u; i++)
         value = value << 8 | data[i];
-    if (number == BLOCK2) {
+    if (number == BLOCK2 || number == Q_BLOCK2) {
         f->block = value;
-        f->with_block = 1;
+        f->with_block = number == BLOCK2;
+        f->in_series = number == Q_BLOCK2;
     } else if (number == MAX_AGE) {
         f->max_age = value;
     }
@@ -158,7 +173,7 @@ static int options(struct found *f, uint32_t at, uint32_t len)
 /* What came: 1 the answer (taken into x), -1 a refusal of the message layer, 0 nothing of ours. */
 static int taken(struct fw_exchange *x, uint32_t len)
 {
-    struct found f = {0, 0, 0, 0};
+    struct found f = {0, 0, 0, 0, 0};
     if (len < 4u || in[0] >> 6 != 1u)
         return 0;
     uint32_t type = in[0] >> 4 & 3u;
@@ -175,9 +190,16 @@ static int taken(struct fw_exchange *x, uint32_t len)
     /* A server may answer with smaller blocks, never with another place. */
     if (f.with_block && (f.block >> 4) << exponent != x->block << BLOCK_EXPONENT)
         return 0;
-    if (count > x->room)
+    uint32_t at = 0;
+    if (f.in_series) {
+        x->block = f.block >> 4;
+        at = x->block * FW_BLOCK;
+        if (!asked || exponent != BLOCK_EXPONENT || at >= x->room || count != (x->room - at < FW_BLOCK ? x->room - at : FW_BLOCK))
+            return 0;
+    }
+    if (count > x->room - at)
         return -1;
-    memcpy(x->answer, in + f.payload, count);
+    memcpy(x->answer + at, in + f.payload, count);
     x->len = count;
     x->code = in[1];
     x->more = (uint8_t)(f.with_block && f.block >> 3 & 1u);
@@ -204,7 +226,9 @@ static int listen(struct fw_exchange *x, uint32_t since, uint32_t wait)
     return NRT_MORE;
 }
 
-int fw_coap_ask(struct fw_exchange *x)
+static uint32_t bounded(uint32_t wait) { return wait < 1000u ? 1000u : wait > LONGEST_WAIT ? LONGEST_WAIT : wait; }
+
+static int exchange(struct fw_exchange *x)
 {
     uint16_t id = ++message_id;
     uint32_t len = build(x, id, CONFIRMABLE);
@@ -220,11 +244,21 @@ int fw_coap_ask(struct fw_exchange *x)
         /* The next exchange waits twice as long as this one took, within bounds. */
         if (rc == NRT_OK && repeat == 0) {
             uint32_t took = (fw_millis() - since) * 2u + 500u;
-            waited = took < 1000u ? 1000u : took > 20000u ? 20000u : took;
+            waited = bounded(took);
         }
         return rc;
     }
     return NRT_E_READ;
+}
+
+int fw_coap_ask(struct fw_exchange *x)
+{
+    int rc = NRT_OK;
+    x->code = FW_CONTINUE;
+    for (part = 0; rc == NRT_OK && x->code == FW_CONTINUE && part * FW_PART < x->body_len + !x->body_len; part++)
+        rc = exchange(x);
+    part = 0;
+    return rc;
 }
 
 int fw_coap_beat(struct fw_exchange *x, uint32_t wait)
@@ -235,6 +269,73 @@ int fw_coap_beat(struct fw_exchange *x, uint32_t wait)
     fw_air_send(out, len);
     int rc = listen(x, fw_millis(), wait);
     return rc == NRT_MORE ? NRT_E_READ : rc;
+}
+
+/* Answers to one request for a series, until the last that was asked for is here; NRT_MORE: none came any more. */
+static int gather(struct fw_series *s, struct fw_exchange *x, uint32_t first, uint32_t wait)
+{
+    uint32_t want = asked;
+    uint32_t since = fw_millis();
+    int rc = NRT_OK;
+    while (asked) {
+        rc = listen(x, since, wait);
+        if (rc < 0 || rc == NRT_MORE)
+            break;
+        s->code = x->code;
+        if (x->code != FW_CONTENT)
+            return x->code >> 5 == 4u ? NRT_E_GONE : NRT_E_READ;
+        uint32_t now = fw_millis();
+        uint32_t took = now - since;
+        /* Twice as long as the first took, four times as those behind it: nothing is asked for again that is on its way. */
+        if (asked == want)
+            waited = bounded(took * 2u + 500u);
+        else if (took > rests / 4u)
+            rests = bounded(took * 4u);
+        since = now;
+        wait = rests;
+        uint32_t bit = x->block - first < FW_SET ? 1u << (x->block - first) : 0u;
+        s->seen |= bit;
+        asked &= ~bit;
+        if ((want & bit) && asked < bit)
+            break; /* they come in order: what was asked for before this one is lost */
+    }
+    return rc;
+}
+
+int fw_coap_series(struct fw_series *s)
+{
+    uint32_t first = s->held / FW_BLOCK;
+    uint32_t count = (s->size - s->held + FW_BLOCK - 1u) / FW_BLOCK;
+    uint32_t wait = waited;
+    uint32_t lost = 0;
+    int rc = NRT_OK;
+    count = count < FW_SET - first % FW_SET ? count : FW_SET - first % FW_SET;
+    uint32_t all = (1u << count) - 1u;
+    while (rc >= 0 && s->seen != all && lost < REPEATS) {
+        struct fw_exchange x = {.method = FW_GET, .path = {s->path[0], s->path[1], s->path[2]}, .token = s->token, .block = first,
+                                .answer = s->data, .room = s->size};
+        uint32_t before = s->seen;
+        uint32_t missing = all & ~before;
+        /* After a silence one block is asked for alone: it comes behind all that may still be on its way. */
+        if (rc == NRT_MORE)
+            missing &= 0u - missing;
+        rest = before == 0 && rc == NRT_OK;
+        asked = rest ? 1u : missing;
+        uint32_t len = build(&x, ++message_id, NON);
+        asked = missing;
+        fw_air_send(out, len);
+        rc = gather(s, &x, first, wait < SERIES_WAIT ? SERIES_WAIT : wait);
+        lost = s->seen == before ? lost + 1u : 0;
+        wait = lost ? bounded(wait * 2u) : waited;
+    }
+    asked = 0;
+    if (rc < 0)
+        return rc;
+    if (s->seen != all)
+        return NRT_E_READ;
+    s->seen = 0;
+    s->held = s->size - s->held < count * FW_BLOCK ? s->size : s->held + count * FW_BLOCK;
+    return s->held < s->size ? NRT_MORE : NRT_OK;
 }
 
 int fw_coap_whole(struct fw_exchange *x)

@@ -1,4 +1,5 @@
-/* rescue.c - a phone cut in its rewrite helps itself: fetches by air the file its state log names, by digest, and goes on. It
+/* rescue.c - a phone that cannot start helps itself by air: it goes on with the file its state log names, or asks for the one
+ * that was made for what its bank holds, and after an image that did not confirm for the way back (docs/spec/rescue.md). It
  * knows blocks and RAM that no application uses; every judgement is the core's. Source: safety design, sections 4 and 5. */
 #include "rescue.h"
 
@@ -6,8 +7,18 @@
 
 #include "air.h"
 #include "board.h"
+#include "board_map.h"
 #include "coap.h"
 #include "stage.h"
+
+/* Question and answer lie at the end of the lent RAM: what was fetched of a file stays where it is while they come and go. */
+#define QUESTION_MOST (44u + NRT_HYBRID_FIXED + 4u * FW_LEAVES)
+#define ANSWER_MOST 1024u
+#define TALK_MOST ((QUESTION_MOST + ANSWER_MOST + 7u) & ~7u)
+
+/* The file that is being fetched, and how much of it is here: a link that comes and goes costs nothing twice. */
+static uint8_t wanted[NRT_SHORT];
+static struct fw_series coming;
 
 static void hex_of(const uint8_t *data, uint32_t count, char *text)
 {
@@ -18,23 +29,25 @@ static void hex_of(const uint8_t *data, uint32_t count, char *text)
     *text = 0;
 }
 
-static int fetch(const uint8_t digest[NRT_SHORT], struct nrt_ram *file)
+/* A server that answers, and has it not: NRT_E_GONE. */
+static int fetch(const uint8_t digest[NRT_SHORT], const struct nrt_ram *file)
 {
     char name[2 * NRT_SHORT + 1];
+    int rc = NRT_MORE;
     hex_of(digest, NRT_SHORT, name);
-    for (uint32_t block = 0, held = 0; held < file->len; block++) {
-        struct fw_exchange x = {.method = FW_GET, .path = {"x", name}, .block = block, .answer = file->mem + held,
-                                .room = file->len - held};
-        int rc = fw_coap_ask(&x);
-        if (rc < 0)
-            return rc;
-        uint32_t wanted = file->len - held < FW_BLOCK ? file->len - held : FW_BLOCK;
-        if (x.code != FW_CONTENT || x.len != wanted)
-            return NRT_E_READ;
-        held += x.len;
+    if (memcmp(wanted, digest, NRT_SHORT) != 0 || coming.data != file->mem || coming.size != file->len) {
+        memcpy(wanted, digest, NRT_SHORT);
+        coming = (struct fw_series){.data = file->mem, .size = file->len};
     }
-    return NRT_OK;
+    coming.path[0] = "x";
+    coming.path[1] = name;
+    while (rc == NRT_MORE && coming.held < coming.size)
+        rc = fw_coap_series(&coming);
+    coming.path[1] = 0;
+    return rc == NRT_MORE ? NRT_OK : rc;
 }
+
+static int is_open(const struct nrt_core *core) { return core->facts.target.file_size != 0 && !core->facts.restoring; }
 
 /* The file as heartbeats brought it, where it still lies in free flash: no link is needed. */
 static int from_stage(struct nrt_core *core, struct nrt_ram ram)
@@ -51,19 +64,69 @@ static int from_stage(struct nrt_core *core, struct nrt_ram ram)
     return nrt_resume(core, &file, rest);
 }
 
-int fw_rescue(struct nrt_core *core, struct nrt_ram ram)
+/* By `target`'s file, in the way that fits what the state log says. A file that arrived damaged is fetched again. */
+static int by_file(struct nrt_core *core, struct nrt_ram ram, const struct nrt_target *target, int same)
 {
-    struct nrt_ram staged = {ram.mem, core->facts.target.file_size};
-    if (staged.len > ram.len)
+    struct nrt_ram area = {ram.mem, target->file_size};
+    uint32_t used = (area.len + 7u) & ~7u;
+    if (area.len > ram.len - TALK_MOST || used > ram.len - TALK_MOST)
         return NRT_E_SPACE;
-    if (from_stage(core, ram) == NRT_OK)
-        return NRT_OK;
-    int rc = fetch(core->facts.target.file, &staged);
+    int rc = fetch(target->file, &area);
     if (rc < 0)
         return rc;
-    uint32_t used = (staged.len + 7u) & ~7u;
-    struct fw_staged whole = {staged.mem, staged.len};
-    struct nrt_file file = {&whole, staged.len, fw_staged_read};
+    struct fw_staged whole = {area.mem, area.len};
+    struct nrt_file file = {&whole, area.len, fw_staged_read};
     struct nrt_ram rest = {ram.mem + used, ram.len - used};
-    return nrt_resume(core, &file, rest);
+    coming.data = 0;
+    if (same)
+        rc = nrt_resume(core, &file, rest);
+    else if (is_open(core))
+        rc = nrt_rescue(core, &file, target, rest);
+    else if ((rc = nrt_prove(core, &file, target, rest)) == NRT_OK)
+        rc = nrt_rewrite(core, &file, target, rest);
+    return rc == NRT_E_DIGEST ? NRT_E_READ : rc;
+}
+
+/* What the server has for this bank. NRT_MORE: it is being made. */
+static int ask(struct nrt_core *core, const struct nrt_birth *birth, struct nrt_ram ram, struct nrt_target *target)
+{
+    uint8_t *question = ram.mem + ram.len - TALK_MOST;
+    uint8_t *answer = question + QUESTION_MOST;
+    uint32_t len = 0;
+    int rc = nrt_question(core, birth, question, QUESTION_MOST, &len);
+    if (rc < 0)
+        return rc;
+    struct fw_exchange x = {.method = FW_POST, .path = {"q", birth->id}, .body = question, .body_len = len, .answer = answer,
+                            .room = ANSWER_MOST};
+    rc = fw_coap_ask(&x);
+    if (rc < 0)
+        return rc;
+    if (x.code == FW_UNAVAILABLE)
+        return NRT_MORE;
+    if (x.code != FW_CHANGED)
+        return NRT_E_GONE;
+    rc = nrt_answer(core, birth, answer, x.len, target);
+    if (rc == NRT_OK && target->serial > core->facts.serial)
+        rc = nrt_accept_serial(core, target->serial);
+    return rc;
+}
+
+int fw_rescue(struct nrt_core *core, const struct nrt_birth *birth, struct nrt_ram ram)
+{
+    struct nrt_target target;
+    struct nrt_span torn = {0, 0};
+    int rc = nrt_torn(core, &torn);
+    if (rc < 0)
+        return rc;
+    if (is_open(core)) {
+        /* With a sector torn this one is refused in the rehearsal, unless it owes nothing to what that sector held. */
+        if (from_stage(core, ram) == NRT_OK)
+            return NRT_OK;
+        target = core->facts.target;
+        rc = torn.len ? NRT_E_GONE : by_file(core, ram, &target, 1);
+        if (rc != NRT_E_GONE)
+            return rc;
+    }
+    rc = ask(core, birth, ram, &target);
+    return rc == NRT_OK ? by_file(core, ram, &target, 0) : rc;
 }

@@ -14,7 +14,7 @@ enum { CHECK_VERSION = 9, CHECK_STAGE = 10, CHECK_SPARE = 16 };
 enum { OFFER_KIND = 1, OFFER_FILE, OFFER_SIZE, OFFER_NEED, OFFER_ENVELOPE, OFFER_TICKET, OFFER_VERSION, OFFER_ACTION,
        OFFER_BLOCKS = 10 };
 enum { REPORT_ACTION = 1, REPORT_PHASE, REPORT_VERDICT, REPORT_DONE, REPORT_TOTAL, REPORT_SECURED, REPORT_REASON = 8 };
-enum { MAP = 5, ARRAY = 4, SOON = 5, LATER = 60, TRIES = 50 };
+enum { MAP = 5, ARRAY = 4, SOON = 5, LATER = 60, TRIES = 50, LONGEST_MAKING = 32 };
 #define FW_MOST_FILE 0x1000000u /* sums with it cannot overflow */
 
 static const struct fw_services *boot;
@@ -165,33 +165,18 @@ static int weigh(const struct offer *o, struct nrt_target *target, int staged)
 
 /* ---- transfer and rewrite ------------------------------------------------------------------------------------------ */
 
-/* Every block once; what was held stays held over a broken link. */
+/* Every block once, set by set; what was held stays held over a broken link. */
 static int fetch(const struct offer *offer, uint8_t *area)
 {
     char name[2 * NRT_SHORT + 1];
     uint32_t lost = 0;
+    struct fw_series s = {.path = {"f", boot->birth->id, name}, .token = token_of(boot), .data = area, .size = offer->size};
     hex(offer->file.data, NRT_SHORT, name);
-    for (uint32_t held = 0; held < offer->size;) {
-        struct fw_exchange x;
-        memset(&x, 0, sizeof x);
-        x.method = FW_GET;
-        x.path[0] = "f";
-        x.path[1] = boot->birth->id;
-        x.path[2] = name;
-        x.token = token_of(boot);
-        x.block = held / FW_BLOCK;
-        x.answer = area + held;
-        x.room = offer->size - held;
-        int rc = boot->ask(&x);
+    for (int rc = NRT_MORE; rc != NRT_OK;) {
+        rc = boot->series(&s);
         if (rc < 0 && (rc != NRT_E_READ || ++lost > TRIES))
             return rc;
-        if (rc < 0)
-            continue;
-        uint32_t wanted = offer->size - held < FW_BLOCK ? offer->size - held : FW_BLOCK;
-        if (x.code != FW_CONTENT || x.len != wanted)
-            return NRT_E_STATE;
-        held += x.len;
-        lost = 0;
+        lost = rc < 0 ? lost : 0;
         tenants_work(); /* those who did not have to leave go on */
     }
     return NRT_OK;
@@ -201,6 +186,8 @@ static int fetch(const struct offer *offer, uint8_t *area)
 static void refused(int rc)
 {
     char text[] = "update: refused by the core with -00, nothing was erased";
+    if (rc >= 0)
+        return;
     text[34] = (char)('0' + -rc / 10 % 10);
     text[35] = (char)('0' + -rc % 10);
     boot->say(text);
@@ -253,6 +240,7 @@ static void install(const struct offer *offer, const struct nrt_target *target, 
 /* Check-in, and the confirmation of a new image by it: 1 an offer is in hand, 0 not; *again is when to come back. */
 static int session(const struct fw_services *services, struct offer *offer, int gathers, uint32_t *again)
 {
+    static uint32_t making;
     struct fw_exchange x;
     boot = services;
     *again = SOON;
@@ -265,8 +253,13 @@ static int session(const struct fw_services *services, struct offer *offer, int 
         boot->say("update: confirmed");
     }
     *again = x.max_age ? x.max_age : LATER;
-    if (x.len == 1u && x.answer[0] == 0xa0u)
+    if (x.len == 1u && x.answer[0] == 0xa0u) {
+        /* A second: the file is being made. Each question costs two datagrams: after 1, 2, 4 ... 32 s. */
+        making = *again > 1u ? 0 : making ? making < LONGEST_MAKING ? making * 2u : making : 1u;
+        *again = making ? making : *again;
         return 0;
+    }
+    making = 0;
     *again = LATER;
     return read_offer(&x, offer);
 }
@@ -276,7 +269,7 @@ static int weighed(const struct offer *offer, struct nrt_target *target, int sta
     int rc = weigh(offer, target, staged);
     if (rc == NRT_OK)
         return 1;
-    boot->say(rc == NRT_E_TRUST ? "update: refused, not trusted" : "update: refused");
+    refused(rc);
     report(offer, "offered", "refused", 0, 0);
     return 0;
 }

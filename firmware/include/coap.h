@@ -5,12 +5,14 @@
 
 enum fw_method { FW_GET = 1, FW_POST = 2 };
 /* Answer codes: class in the upper three bits. */
-enum fw_code { FW_CHANGED = 0x44, FW_CONTENT = 0x45, FW_CONFLICT = 0x89 };
+enum fw_code { FW_CHANGED = 0x44, FW_CONTENT = 0x45, FW_CONTINUE = 0x5f, FW_CONFLICT = 0x89, FW_UNAVAILABLE = 0xa3 };
 
 #define FW_BLOCK 1024u   /* bytes of a block: with its headers it fits the modem's frame */
+#define FW_PART 256u     /* bytes of a block of a request */
+#define FW_SET 10u        /* blocks of a series that come for one request: MAX_PAYLOADS of RFC 9177 */
 #define FW_SEGMENTS 3u
 
-/* One request and its answer. */
+/* One request and its answer. A body that is longer than FW_PART goes up in blocks. */
 struct fw_exchange {
     enum fw_method method;
     const char *path[FW_SEGMENTS];   /* null ends it early */
@@ -27,6 +29,17 @@ struct fw_exchange {
     uint8_t more;                    /* further blocks follow */
 };
 
+/* A file that comes in series of blocks, many for one request (RFC 9177): what is here stays here over broken links. */
+struct fw_series {
+    const char *path[FW_SEGMENTS];
+    const char *token;
+    uint8_t *data;
+    uint32_t size;                   /* of the file: the caller knows it */
+    uint32_t held;                   /* bytes that are here, from the first on: whole sets, or all of it */
+    uint32_t seen;                   /* bits: blocks of the set behind them */
+    uint8_t code;                    /* of the last answer */
+};
+
 /* Once a start, with a number that differs from start to start. */
 void fw_coap_open(uint32_t start);
 /* Sends, repeats while nothing comes (RFC 7252 4.2), serves the wire meanwhile. 0: answered, x->code says how; below 0: no
@@ -34,6 +47,9 @@ void fw_coap_open(uint32_t start);
 int fw_coap_ask(struct fw_exchange *x);
 /* A heartbeat: one datagram, not confirmable, never repeated; waits so many milliseconds for the one that answers it. */
 int fw_coap_beat(struct fw_exchange *x, uint32_t wait);
+/* The next set of blocks. NRT_OK: the file is here; NRT_MORE: further sets follow, the caller may do something else between them;
+ * NRT_E_READ: nothing came; NRT_E_GONE: the server says why, s->code; NRT_E_STATE as above. */
+int fw_coap_series(struct fw_series *s);
 /* The same as fw_coap_ask() for an answer of several blocks, gathered in x->answer; x->len is all of it. */
 int fw_coap_whole(struct fw_exchange *x);
 

@@ -62,6 +62,8 @@ struct fw_services {
     /* The user's screen and keys: a line to show; the next key that was pressed, or -1. */
     void (*show)(const char *text);
     int (*key)(void);
+    /* A file over the air, set of blocks by set. */
+    int (*series)(struct fw_series *s);
 };
 
 extern const struct fw_services fw_services;

@@ -30,7 +30,7 @@ KEY = keys.create(Alg.ES256)
 TICKET = keys.create(Alg.ES256)
 #: Applications that hang: at entry, once tenants work, in the main loop, in a wild jump, in an instruction that is none.
 HANGS = (1, 2, 3, 4, 5)
-PARTS = {"sx1": "qemu-system-arm", "vexpress-a9": "qemu-system-arm", "virt-rv32": "qemu-system-riscv32"}
+PARTS = {board.name: board.emulator for board in BOARDS.values()}
 
 
 @functools.cache
@@ -108,15 +108,16 @@ class Kit:
             phone.off()
 
 
-def kit(board: str, size: int = 300_000, app: str = "app") -> Kit:
-    """A board's kit; its images are the application and, behind it, stores of data that grew from one to the other. `app` is
-    the application that fetches what it is offered, `beat` the one whose files come with its heartbeats."""
+def kit(board: str, size: int = 300_000, app: str = "app", grown: int = 3000) -> Kit:
+    """A board's kit; its images are the application and, behind it, stores of data that grew from one to the other by `grown`
+    bytes that nobody can foretell. `app` is the application that fetches what it is offered, `beat` the one whose files come
+    with its heartbeats."""
     folder = built(board)
     store = random.Random(7).randbytes(size)
     images = {}
     for number, version in enumerate(("1.0", "1.1")):
         code = (folder / f"{app}-{version}.bin").read_bytes()
-        images[version] = code + bytes(-len(code) % 4096) + random.Random(number).randbytes(3000 * number) + store
+        images[version] = code + bytes(-len(code) % 4096) + random.Random(number).randbytes(grown * number) + store
     for place in HANGS:
         images[f"hang-{place}"] = (folder / f"hang-{place}.bin").read_bytes() + store
     return Kit(board, model_of(ROOT / "firmware" / "models", board), (folder / "boot.bin").read_bytes(), images)

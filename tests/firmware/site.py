@@ -50,12 +50,13 @@ class Home:
 
 
 @contextlib.contextmanager
-def home(kit: Kit, place: Path) -> Iterator[Home]:
+def home(kit: Kit, place: Path, new: str = "1.1") -> Iterator[Home]:
+    """A server whose rollout offers everybody `new`, one of the kit's images."""
     data = ("--data", place / "data")
     (place / "release.pem").write_bytes(keys.public_pem(KEY.public))
     model = ROOT / "firmware" / "models" / f"{kit.board}.toml"
     verb("model", "add", model, "--release-key", place / "release.pem", *data)
-    for number, version in enumerate(("1.0", "1.1"), 1):
+    for number, version in enumerate(("1.0", new), 1):
         (place / f"{version}.bin").write_bytes(kit.images[version])
         (place / f"{version}.env").write_bytes(kit.envelope(version, number))
         words = ("--model", kit.board, "--version", version, "--envelope", place / f"{version}.env")
@@ -72,7 +73,7 @@ def home(kit: Kit, place: Path) -> Iterator[Home]:
     server = Running("server", words, place / "server.log", heard)
     try:
         heard.get(timeout=60)
-        verb("rollout", "create", "--release", f"{kit.board}/1.1", "--all", "--start", *data)
+        verb("rollout", "create", "--release", f"{kit.board}/{new}", "--all", "--start", *data)
         ticket = keys.load_public(place / "data" / "ticket.pub.pem")
         flash = replace(factory, birth=replace(factory.birth, ticket=ticket)).flash(place / "flash.bin")
         yield Home(kit, place, port, flash)

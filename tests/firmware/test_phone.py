@@ -16,7 +16,7 @@ from neurath.sim.nbd import TEARS, Cut
 from neurath.sim.phone import BOARDS, Phone
 from neurath.wire import keys
 from neurath.wire.keys import Alg
-from tests.firmware.rig import HANGS, Kit, kit
+from tests.firmware.rig import Kit, kit
 from tests.parts import ASSURANCE, need
 
 pytestmark = pytest.mark.heavy
@@ -130,12 +130,11 @@ def test_the_boot_core_itself_refuses_what_is_not_for_it(tmp_path: Path) -> None
         assert not phone.says("image runs", 0)
 
 
-@pytest.mark.parametrize("place", HANGS)
-def test_an_image_that_hangs_is_given_up_after_three_boots_and_the_wire_opens(place: int, tmp_path: Path) -> None:
-    board = ("sx1", "vexpress-a9", "virt-rv32")[place % 3]
-    phones = kit(board, 20_000)
+def test_an_image_that_hangs_is_given_up_after_three_boots_and_the_wire_opens(tmp_path: Path) -> None:
+    """On a board without air; where there is one the phone returns by itself (test_rescue.py)."""
+    phones = kit("virt-rv32", 20_000)
     phones.factory().flash(tmp_path / "flash.bin")
-    flash = phones.updated(tmp_path / "flash.bin", f"hang-{place}")
+    flash = phones.updated(tmp_path / "flash.bin", "hang-5")
     with phones.on(flash, tmp_path) as phone:
         assert phone.says("the wire is open", 240), phone.said
         assert phone.said.count(b"the image runs") == 3

@@ -24,13 +24,20 @@ int main(void) { fwrite(&board_layout, 1, sizeof board_layout, stdout); return B
 
 
 @settings(max_examples=8, deadline=None)
-@given(st.sampled_from([512, 1024, 4096]), st.integers(4, 40), st.sampled_from([4, 8, 32]), st.sampled_from([0xFF, 0]))
+@given(
+    st.sampled_from([512, 1024, 4096]),
+    st.integers(4, 40),
+    st.sampled_from([4, 8, 32]),
+    st.sampled_from([0xFF, 0]),
+    st.booleans(),
+)
 def test_the_compiler_reads_the_map_that_the_core_is_given(
-    tmp_path_factory: pytest.TempPathFactory, sector: int, sectors: int, unit: int, erased: int
+    tmp_path_factory: pytest.TempPathFactory, sector: int, sectors: int, unit: int, erased: int, resume: bool
 ) -> None:
     layout = simple_layout(sector * sectors, sector=sector, write_unit=unit, erased=erased, group=sector * 4, leaf=sector)
+    model = Model(ModelName("m"), layout, ram=4096, mode="resume" if resume else "scratch")
     here = tmp_path_factory.mktemp("map")
-    (here / "map.h").write_text(header(Model(ModelName("m"), layout, ram=4096), "board"))
+    (here / "map.h").write_text(header(model, "board"))
     (here / "main.c").write_text(MAIN % (layout.bank_size // sector))
     words = [
         need("gcc"),
@@ -44,7 +51,7 @@ def test_the_compiler_reads_the_map_that_the_core_is_given(
     ]
     subprocess.run(words, check=True)
     done = subprocess.run([str(here / "m")], capture_output=True, check=True)
-    assert done.stdout == bytes(ffi.buffer(c_layout(layout)))
+    assert done.stdout == bytes(ffi.buffer(c_layout(model.layout)))
 
 
 def test_the_verb_writes_it_and_refuses_a_name_that_is_none(tmp_path: Path) -> None:

@@ -77,3 +77,16 @@ def test_aiocoap_reads_the_same() -> None:
             ours.type, ours.code, ours.mid, ours.token, ours.payload,
         )  # fmt: skip
         assert [(int(o.number), o.encode()) for o in theirs.opt.option_list()] == list(ours.options)
+
+
+def test_a_series_is_the_blocks_it_names_or_the_rest_of_a_set_and_never_more_than_ten() -> None:
+    one, rest = (coap.block_value(coap.Block(number, more)) for number, more in ((13, False), (17, True)))
+    assert [block.number for block in coap.series([one, rest])] == [13, 17, 18, 19]
+    assert [block.number for block in coap.series([coap.block_value(coap.Block(20, True))])] == list(range(20, 30))
+    assert len(coap.series([coap.block_value(coap.Block(10 * at, True)) for at in range(9)])) == coap.MAX_PAYLOADS
+
+
+@given(st.lists(st.binary(max_size=5), max_size=20))
+def test_no_bytes_of_a_series_break_it(values: list[bytes]) -> None:
+    with contextlib.suppress(DataError):
+        assert all(0 <= block.number < 1 << 20 for block in coap.series(values))

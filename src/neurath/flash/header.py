@@ -49,6 +49,7 @@ def _fields(layout: Layout) -> list[str]:
         f"    .group = {layout.group},",
         f"    .leaf = {layout.leaf},",
         f"    .erased = 0x{layout.erased:02x},",
+        f"    .resume = {int(layout.resume)},",
     ]
 
 

@@ -13,7 +13,9 @@ from pathlib import Path
 
 from aiocoap import Context, Message
 from aiocoap.numbers.codes import Code as Answered
-from aiocoap.optiontypes import BlockOption
+from aiocoap.numbers.constants import TransportTuning
+from aiocoap.optiontypes import BlockOption, OpaqueOption
+from aiocoap.pipe import Pipe
 from aiocoap.resource import PathCapable, Resource
 
 from neurath.carriers.base import Seen
@@ -36,6 +38,9 @@ log = logging.getLogger(__name__)
 
 #: A transfer that was let in is not asked again for so many seconds; so long after a release is revoked a block still leaves.
 LET_IN = 1.0
+#: Seconds until a request whose answer takes longer is acknowledged apart. The library's 0.1 costs two datagrams more as soon
+#: as the store is busy; a client repeats after 2 s at the earliest (RFC 7252 section 4.8).
+ACKNOWLEDGED = 1.0
 #: Transfers whose place is remembered.
 MOST_TRANSFERS = 1024
 _WELL_KNOWN = (".well-known", "core")
@@ -123,6 +128,21 @@ class CoapPlane(Resource, PathCapable):  # type: ignore[misc]  # aiocoap is not 
         except NeurathError as error:
             return refused(error)
 
+    async def render_to_pipe(self, pipe: Pipe) -> None:
+        """A request for a series of blocks has an answer for each of them, others have one."""
+        request = pipe.request
+        series = [option.value for option in request.opt.get_option(coap.Q_BLOCK2)]
+        if not series or tuple(request.opt.uri_path)[:1] not in ((coap.FILE,), (coap.RESCUE,)):
+            await super().render_to_pipe(pipe)
+            return
+        answers: list[Message] = []
+        try:
+            answers = await self._series(_ask(request), coap.series(series))
+        except NeurathError as error:
+            answers = [refused(error)]
+        for answer in answers:
+            pipe.add_response(answer, is_last=answer is answers[-1])
+
     def _admit(self, ask: Ask) -> Terminal:
         everybody = self.store.marks.of(0)[0]
         terminal = self.admission.admit(ask.tenant, ask.path[1], ask.given, ask.now)
@@ -192,7 +212,32 @@ class CoapPlane(Resource, PathCapable):  # type: ignore[misc]  # aiocoap is not 
     # ---- files -----------------------------------------------------------------------------------------------------------
 
     async def _file(self, ask: Ask, wanted: BlockOption.BlockwiseTuple) -> Message:
-        """One block of a file. The first of a second is asked about in the store, the others only read."""
+        """One block of a file."""
+        transfer = await self._transfer(ask)
+        size = 16 << min(wanted.size_exponent, 6)
+        data, more = await self._block(transfer, wanted.block_number * size, size, ask.now)
+        answer = Message(code=Answered.CONTENT, payload=data, etag=bytes.fromhex(transfer.file)[:8])
+        answer.opt.block2 = BlockOption.BlockwiseTuple(wanted.block_number, more, min(wanted.size_exponent, 6))
+        if wanted.block_number == 0:
+            answer.opt.size2 = transfer.size
+        return answer
+
+    async def _series(self, ask: Ask, wanted: list[coap.Block]) -> list[Message]:
+        """Several blocks for one request (RFC 9177); what lies behind the end is left out."""
+        transfer = await self._transfer(ask)
+        answers: list[Message] = []
+        for block in wanted:
+            if answers and block.number * block.size >= transfer.size:
+                continue
+            data, more = await self._block(transfer, block.number * block.size, block.size, ask.now)
+            answer = Message(code=Answered.CONTENT, payload=data)  # no ETag: the path is the digest of what it names
+            value = coap.block_value(coap.Block(block.number, more, block.exponent))
+            answer.opt.add_option(OpaqueOption(coap.Q_BLOCK2, value))
+            answers.append(answer)
+        return answers
+
+    async def _transfer(self, ask: Ask) -> Transfer:
+        """The first request of a second is asked about in the store, the others only read."""
         key = (ask.tenant, ask.token, *ask.path)
         transfer = self._transfers.get(key)
         if transfer is None or ask.now - transfer.since > LET_IN:
@@ -200,8 +245,10 @@ class CoapPlane(Resource, PathCapable):  # type: ignore[misc]  # aiocoap is not 
             while len(self._transfers) >= MOST_TRANSFERS:
                 del self._transfers[next(iter(self._transfers))]
             self._transfers[key] = transfer
-        size = 16 << min(wanted.size_exponent, 6)
-        start = wanted.block_number * size
+        return transfer
+
+    async def _block(self, transfer: Transfer, start: int, size: int, now: float) -> tuple[bytes, bool]:
+        """The bytes that leave, counted, and whether more lie behind them."""
         if start >= transfer.size:
             raise DataError("there is no such block", f"byte {start} of {transfer.size}", id="NRT-263")
         with transfer.path.open("rb") as source:
@@ -210,13 +257,9 @@ class CoapPlane(Resource, PathCapable):  # type: ignore[misc]  # aiocoap is not 
         more = start + len(data) < transfer.size
         if transfer.action is not None:
             _count(transfer, start, len(data))
-            if not more or ask.now - transfer.noted > LET_IN:
-                await asyncio.to_thread(self._note, transfer, ask.now)
-        answer = Message(code=Answered.CONTENT, payload=data, etag=bytes.fromhex(transfer.file)[:8])
-        answer.opt.block2 = BlockOption.BlockwiseTuple(wanted.block_number, more, min(wanted.size_exponent, 6))
-        if start == 0:
-            answer.opt.size2 = transfer.size
-        return answer
+            if not more or now - transfer.noted > LET_IN:
+                await asyncio.to_thread(self._note, transfer, now)
+        return data, more
 
     def _let_in(self, ask: Ask, known: Transfer | None) -> Transfer:
         digest = ask.path[-1]
@@ -308,6 +351,7 @@ async def hosted(rest: str, server: Server) -> AsyncIterator[str]:
     host, port = address(rest)
     plane = CoapPlane(server.delivery, server.riding, server.policy)
     port = free(host, port)
+    TransportTuning.EMPTY_ACK_DELAY = ACKNOWLEDGED
     context = await Context.create_server_context(plane, bind=(host, port), transports=["udp6"])
     try:
         yield f"coap://{f'[{host}]' if ':' in host else host}:{port}"

@@ -44,6 +44,7 @@ BOARDS = {
     board.name: board
     for board in (
         Board("sx1", "qemu-system-arm", ("-M", "sx1"), 0x10000000),
+        Board("sx1-resume", "qemu-system-arm", ("-M", "sx1"), 0x10000000),
         Board("vexpress-a9", "qemu-system-arm", ("-M", "vexpress-a9", "-m", "64M"), 0x60000000),
         Board(
             "virt-rv32", "qemu-system-riscv32", ("-M", "virt", "-m", "64M", "-bios", "none"), 0x80000000, "qemu-system-misc", 1
@@ -127,11 +128,11 @@ class Phone:
 
     def says(self, text: str, seconds: float = 120.0) -> bool:
         """Waits until this text has left by the wire."""
-        return _until(lambda: text.encode() in self.said, seconds)
+        return until(lambda: text.encode() in self.said, seconds)
 
     def shows(self, text: str, seconds: float = 120.0, times: int = 1) -> bool:
         """Waits until this text was on the screen, so many times."""
-        return _until(lambda: self.shown.count(text.encode()) >= times, seconds)
+        return until(lambda: self.shown.count(text.encode()) >= times, seconds)
 
     def press(self, keys: str) -> None:
         """Keys of the phone, as its user presses them."""
@@ -257,7 +258,8 @@ class Machine:
         talk.flush()
 
 
-def _until(true: Callable[[], bool], seconds: float) -> bool:
+def until(true: Callable[[], bool], seconds: float = 240.0) -> bool:
+    """Waits for it to become true."""
     deadline = time.monotonic() + seconds
     while not true():
         if time.monotonic() > deadline:

@@ -1,5 +1,6 @@
-"""The story of one phone: an update over a narrow air, a power cut in the rewrite, rescue by air, a release that hangs, and
-the wire. It knows what the phone says and when it is over; it must never touch flash itself, but to read it at the end."""
+"""The story of one phone: an update over a narrow air, a power cut in the rewrite, rescue by air, a release that hangs and is
+left again by air, a wiped flash and the wire. It knows what the phone says and when it is over; it must never touch flash
+while there is power."""
 
 from __future__ import annotations
 
@@ -68,9 +69,17 @@ class PhoneStory:
         self._off()
         self.say("somebody switches the phone off and on: it checks in at once")
         self._on()
-        if not self._until("the wire is open") and not self._returned():
+        if not self._until("asking for the way back"):
             return self._lost()
-        if not self._returned() and not self._restore(new):
+        self.say("its boot core gave it up, and asks the server for the file that leads back")
+        if not self._until("update: confirmed"):
+            return self._lost()
+        self.say(f"back by air, with nobody near; the server says: {self.home.why()}")
+        self._off()
+        self._wipe()
+        self.say("a workshop wiped its flash, bank and state log: no air can help what holds nothing")
+        self._on()
+        if not self._until("the wire is open") or not self._restore(new):
             return self._lost()
         return self._end(new)
 
@@ -115,6 +124,12 @@ class PhoneStory:
                 return f"the bank holds {version}"
         return "the bank holds neither the old image nor the new one"
 
+    def _wipe(self) -> None:
+        layout, data = self.home.model.layout, bytearray(self.flash)
+        for span in (*layout.bank, *layout.log):
+            data[span.base : span.end] = bytes((layout.erased,)) * span.length
+        self.flash = bytes(data)
+
     # ---- steps ---------------------------------------------------------------------------------------------------------
 
     def _until(self, text: str) -> bool:
@@ -150,16 +165,13 @@ class PhoneStory:
                 found = found or text in line.decode()
         return found
 
-    def _returned(self) -> bool:
-        return False
-
     def _restore(self, version: str) -> bool:
         """The technician, with a stock taken while there was a network, and a cable."""
         assert self._phone is not None
         home, stock = self.home, self.home.root / "stock"
         verb("station", "sync", "--server", home.url, "--stock", stock)
         self.say(f"station: stock taken from the server, then offline; plugged into the phone at {self._phone.wire}")
-        reason = ("--release", version, "--reason", "the newest one hangs")
+        reason = ("--release", version, "--reason", "its flash was wiped")
         with contextlib.suppress(NeurathError):
             verb("station", "run", "--port", self._phone.wire, "--stock", stock, "--once", *reason)
             self.say(f"station: restored to {version}; it is safe to unplug")

@@ -25,12 +25,31 @@ Flying = tuple[float, int, bool, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Air:
-    """A network: `rate` bits a second (0: no limit) and `delay` seconds each way, `loss` of datagrams."""
+    """A network: `rate` bits a second (0: no limit) and `delay` seconds each way, `loss` of datagrams. `steady`: of each
+    1/`loss` datagrams of a direction exactly one is lost, which one is drawn; so what an update costs hangs on no luck."""
 
     rate: float = 0.0
     delay: float = 0.0
     loss: float = 0.0
     seed: int = 0
+    steady: bool = False
+
+
+class Losses:
+    """Which datagrams of one direction are lost."""
+
+    def __init__(self, air: Air, dice: random.Random) -> None:
+        self._air, self._dice = air, dice
+        self._left = self._doomed = 0
+
+    def next(self) -> bool:
+        if not self._air.steady:
+            return self._dice.random() < self._air.loss
+        if not self._left:
+            self._left = round(1 / self._air.loss)
+            self._doomed = self._dice.randint(1, self._left)
+        self._left -= 1
+        return self._left + 1 == self._doomed
 
 
 def frame(datagram: bytes) -> bytes:
@@ -71,7 +90,8 @@ class Radio:
         self._near = near
         self._far = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._far.connect(server)
-        self._dice = random.Random(self.air.seed)
+        dice = random.Random(self.air.seed)
+        self._losses = {True: Losses(self.air, dice), False: Losses(self.air, dice)}
         self._off = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -117,7 +137,7 @@ class Radio:
         else:
             self.down += size
         sent = max(free, time.monotonic()) + (size * 8 / self.air.rate if self.air.rate else 0.0)
-        if not self.area.is_set() or self._dice.random() < self.air.loss:
+        if self._losses[upward].next() or not self.area.is_set():
             self.lost += 1
         else:
             heapq.heappush(waiting, (sent + self.air.delay, next(order), upward, datagram))

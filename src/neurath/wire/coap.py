@@ -3,6 +3,7 @@ called; it must never send one, nor know what a payload means. Spec: docs/spec/c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -14,6 +15,10 @@ PORT = 5683
 TOKEN_OPTION = 65001
 ETAG, LOCATION_PATH, URI_PATH, CONTENT_FORMAT, MAX_AGE, URI_QUERY = 4, 8, 11, 12, 14, 15
 BLOCK2, BLOCK1, SIZE2 = 23, 27, 28
+#: Of RFC 9177: several blocks for one request, each answered by a datagram that nobody acknowledges.
+Q_BLOCK2 = 31
+#: Blocks of a series that leave at once (MAX_PAYLOADS of RFC 9177).
+MAX_PAYLOADS = 10
 CBOR = 60
 OCTETS = 42
 #: Names of our resources: the first segment of the path.
@@ -131,6 +136,18 @@ def uint(value: int) -> bytes:
 
 def block_value(block: Block) -> bytes:
     return uint(block.number << 4 | (8 if block.more else 0) | block.exponent)
+
+
+def series(values: Sequence[bytes]) -> list[Block]:
+    """The blocks that a request for a series asks for: each that is named, and behind one with `more` the rest of its set."""
+    found: list[Block] = []
+    for value in values[:MAX_PAYLOADS]:
+        if len(value) > 3 or (one := int.from_bytes(value, "big")) & 7 == 7:
+            raise malformed("block option", value[:8].hex())
+        number, end = one >> 4, (one >> 4) // MAX_PAYLOADS * MAX_PAYLOADS + MAX_PAYLOADS
+        last = min(end, 1 << 20) if one & 8 else number + 1
+        found += [Block(at, False, one & 7) for at in range(number, last)]
+    return found[:MAX_PAYLOADS]
 
 
 def path(*segments: str) -> tuple[tuple[int, bytes], ...]:
