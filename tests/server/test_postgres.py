@@ -13,6 +13,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import BigInteger, Connection, Integer, create_engine, insert, inspect, select, text
 from sqlalchemy.types import TypeEngine
 
@@ -74,7 +75,8 @@ def test_every_migration_goes_up_and_down_and_up_again(kind: str, tmp_path: Path
             how(config, there)
             return tables(connection)
 
-    seen = [walk(command.upgrade, "+1") for _ in range(int(database.HEAD))]
+    steps = len(list(ScriptDirectory.from_config(config).walk_revisions()))
+    seen = [walk(command.upgrade, "+1") for _ in range(steps)]
     for earlier in reversed(seen[:-1]):
         assert walk(command.downgrade, "-1") == earlier
     assert list(walk(command.downgrade, "base")) == ["alembic_version"]

@@ -60,10 +60,17 @@ def store(args: argparse.Namespace, *, create: bool) -> Store:
 def _may(args: argparse.Namespace, opened: Store) -> None:
     """Who may write the data directory may do everything with it; who gives a token in NEURATH_TOKEN, what that may."""
     from neurath.server.access import rights, roles
+    from neurath.server.store.acts import Act
 
     command = getattr(args, "command", None)
     verb = f"{args.verb} {command}" if command else str(args.verb)
-    roles.demand(actor(opened), rights.VERBS[verb], f"neurath {verb}")
+    who = actor(opened)
+    roles.demand(who, rights.VERBS[verb], f"neurath {verb}")
+    apart = ("verb", "command", "json", "debug", "data", "database", "dry_run")
+    given = {
+        key: str(value)[:200] for key, value in vars(args).items() if key not in apart and value not in (None, "", [], False)
+    }
+    opened.act = Act(who.name, who.role.word, who.way, "", f"neurath {verb}", "", dict(given))
 
 
 def actor(opened: Store) -> Actor:

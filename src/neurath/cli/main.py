@@ -32,6 +32,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "agent": ("agent", "terminal agent for this machine"),
     "doctor": ("doctor", "what an agent can and cannot do on this machine"),
     "operator": ("operator", "who may sign in, with which role: add, list, set, remove, oidc"),
+    "audit": ("audit", "who changed what: verify, show, head, export"),
     "token": ("token", "tokens of scripts: add, list, revoke"),
     "gateway": ("gateway", "carrier servers at sites: add, assign, list, revoke"),
     "station": ("station", "restoration station"),

@@ -20,6 +20,13 @@ JAPANESE: dict[str, str] = {
     "The same as JSON": "JSON で見る",
     "Language": "言語",
     # people
+    "Audit log": "監査ログ",
+    "Head, to be kept elsewhere:": "先頭値（別の場所に保管）:",
+    "When": "日時",
+    "Who": "操作者",
+    "From where": "接続元",
+    "What": "操作",
+    "Nothing was changed yet.": "まだ変更はありません。",
     "People": "利用者",
     "Sign in": "サインイン",
     "Sign out": "サインアウト",

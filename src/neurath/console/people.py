@@ -23,12 +23,14 @@ from neurath.server.access.people import Newcomer
 from neurath.server.access.roles import Role
 from neurath.server.access.tokens import Asked
 from neurath.server.problems import status_of
-from neurath.server.store import Store
+from neurath.server.store import Store, acts, audit
 from neurath.server.store.marks import NOBODY
 from neurath.units import UnixTime
 
 Fields = Mapping[str, str]
 _OIDC = "neurath_oidc"
+#: Entries of the audit log on a page.
+AUDIT_PAGE = 100
 
 
 class Desk(Protocol):
@@ -51,6 +53,7 @@ def people_routes(desk: Desk) -> list[BaseRoute]:
         Route("/oidc/start", pages.oidc_start),
         Route("/oidc/callback", pages.oidc_callback),
         Route("/people", pages.page),
+        Route("/audit", pages.audit_page),
         Route("/people/password", pages.formed(pages.change_password, "Not changed"), methods=["POST"]),
         Route("/people/operators", pages.formed(pages.add_operator, "Not added"), methods=["POST"]),
         Route("/people/operators/change", pages.formed(pages.change_operator, "Not changed"), methods=["POST"]),
@@ -108,7 +111,9 @@ class People:
 
         def end() -> None:
             if found.secret:
-                with self.desk.store.write(NOBODY) as db:
+                one = found.actor
+                act = acts.Act(one.name, one.role.word, one.way, one.address, "sign out")
+                with acts.acting(act), self.desk.store.write(NOBODY) as db:
                     sessions.end(db, found.secret)
 
         await run_in_threadpool(end)
@@ -181,7 +186,8 @@ class People:
         place = oidc.endpoints(provider)
         found = oidc.person(provider, place, oidc.Answer(asked.get("code", ""), self._callback(request), now), made)
         address = request.client.host if request.client else ""
-        with self.desk.store.write(NOBODY) as db:
+        act = acts.Act(found.name, found.role.word, "session", address, "sign in", found.subject)
+        with acts.acting(act), self.desk.store.write(NOBODY) as db:
             return sessions.begin(db, oidc.signed_in(db, found, now), address, now), made.back
 
     @staticmethod
@@ -210,6 +216,20 @@ class People:
             "later": sheet.now,
         }
         return sheet.render("people.html", status)
+
+    def audit_page(self, request: Request) -> Response:
+        sheet = self._sheet(request)
+        asked = request.query_params.get("before", "")
+        with self.desk.store.read() as db:
+            found = audit.page(db, int(asked) if asked.isdecimal() and len(asked) < 16 else None, AUDIT_PAGE + 1)
+            head = audit.the_head(db)
+        sheet.values = {
+            "title": sheet.t("Audit log"),
+            "entries": found[:AUDIT_PAGE],
+            "older": found[AUDIT_PAGE - 1].n if len(found) > AUDIT_PAGE else None,
+            "head": str(head),
+        }
+        return sheet.render("audit.html")
 
     async def change_password(self, request: Request, fields: Fields) -> Response:
         found = gate.visit(request.scope)

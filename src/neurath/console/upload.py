@@ -17,7 +17,7 @@ from neurath.server.software import catalog
 from neurath.server.software.catalog import IMAGE, Release
 from neurath.server.software.images import MAX_SPAN
 from neurath.server.software.upload import read_upload
-from neurath.server.store import Store
+from neurath.server.store import Store, acts
 from neurath.server.watch import arrival
 
 #: A form is at most an image as hex text, and an envelope.
@@ -72,4 +72,5 @@ def _add(form: Form, store: Store, now: float) -> Release:
     taken = read_upload(form.image, form.filename, model)
     envelope = form.envelope if taken.kind == IMAGE else b""
     wanted = replace(taken, model=form.model, version=form.version, envelope=envelope)
+    acts.note(model=form.model, version=wanted.version, file=wanted.filename)
     return arrival.arrive(store, wanted, now).news().release

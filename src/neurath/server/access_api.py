@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from neurath.errors import RefusedError
@@ -18,7 +20,7 @@ from neurath.server.access.oidc import Provider
 from neurath.server.access.people import Newcomer, Operator
 from neurath.server.access.tokens import DAYS, MOST_DAYS, Asked, Token
 from neurath.server.problems import problem
-from neurath.server.store import Store
+from neurath.server.store import Store, acts, audit
 from neurath.server.store.marks import NOBODY
 
 Json = dict[str, Any]
@@ -74,6 +76,7 @@ def access_routes(api: FastAPI, store: Store) -> None:
     _operator_routes(api, store)
     _token_routes(api, store)
     _provider_routes(api, store)
+    _audit_routes(api, store)
 
 
 def operator_json(found: Operator) -> Json:
@@ -102,7 +105,9 @@ def _session_routes(api: FastAPI, store: Store) -> None:
     def sign_out(request: Request, response: Response) -> None:
         found = gate.visit(request.scope)
         if found.secret:
-            with store.write(NOBODY) as db:
+            one = found.actor
+            act = acts.Act(one.name, one.role.word, one.way, one.address, "sign out")
+            with acts.acting(act), store.write(NOBODY) as db:
                 sessions.end(db, found.secret)
         response.headers.append("set-cookie", gate.cookie(SESSION, "", encrypted=found.encrypted, age=0))
 
@@ -186,6 +191,41 @@ def _token_routes(api: FastAPI, store: Store) -> None:
     def revoke(name: str) -> None:
         with store.write(NOBODY) as db:
             tokens.revoke(db, name)
+
+
+def _audit_routes(api: FastAPI, store: Store) -> None:
+    @api.get("/audit")
+    def entries(
+        request: Request,
+        response: Response,
+        before: Annotated[int | None, Query(ge=1, le=1 << 53)] = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    ) -> list[Json]:
+        """The audit log, newest first; the next page is in `Link`, rel="next"."""
+        with store.read() as db:
+            found = audit.page(db, before, limit + 1)
+        if len(found) > limit:
+            address = request.url.include_query_params(before=found[limit - 1].n)
+            response.headers["Link"] = f'<{address.path}?{address.query}>; rel="next"'
+        return [dataclasses.asdict(one) for one in found[:limit]]
+
+    @api.get("/audit/verify")
+    def examined(head: Annotated[str, Query(max_length=100)] = "") -> Json:
+        """Examines the whole chain; `head` is one that was kept elsewhere, N:HASH."""
+        with store.read() as db:
+            found = audit.verify(db, [audit.parsed(head)] if head else [])
+        return {"sound": not found.broken, "broken": found.broken, "head": str(found.head)}
+
+    @api.get("/audit/export")
+    def exported() -> StreamingResponse:
+        """Every entry, oldest first, one JSON object a line."""
+
+        def lines() -> Iterator[bytes]:
+            with store.read() as db:
+                for one in audit.everything(db):
+                    yield audit.line(one).encode() + b"\n"
+
+        return StreamingResponse(lines(), media_type="application/x-ndjson")
 
 
 def _provider_routes(api: FastAPI, store: Store) -> None:

@@ -26,7 +26,7 @@ from neurath.server.fleet_api import fleet_routes, terminal_json
 from neurath.server.software import catalog
 from neurath.server.software.upload import read_upload
 from neurath.server.stock import stock_routes
-from neurath.server.store import Store
+from neurath.server.store import Store, acts
 from neurath.server.watch import arrival
 from neurath.units import UnixTime
 from neurath.wire import keys
@@ -168,6 +168,7 @@ def _release_routes(api: FastAPI, store: Store) -> None:
             known = catalog.find_model(db, model)
         taken = read_upload(data, file.filename or "upload", known, component, signed=bool(signed))
         wanted = dataclasses.replace(taken, model=model, version=version or taken.says, envelope=signed)
+        acts.note(model=model, version=wanted.version, file=wanted.filename)
         came = arrival.arrive(store, wanted, time.time()).news()
         return release_json(came.release) | {"rollout": came.rollout}
 

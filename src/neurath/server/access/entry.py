@@ -12,7 +12,7 @@ from neurath.errors import RefusedError
 from neurath.server.access import people, sessions, throttle
 from neurath.server.access.people import Newcomer, Operator
 from neurath.server.access.roles import Role
-from neurath.server.store import Store
+from neurath.server.store import Store, acts
 from neurath.server.store.marks import NOBODY
 
 #: Each look at a password takes 64 MiB and a processor: so many at once, and so many may wait. They have threads of their own:
@@ -48,14 +48,14 @@ class Entry:
             found, kept = people.password_of(db, name)
         if not people.right(kept, password) or found is None:
             raise Wrong("name or password is wrong", "", "an admin can set a new password: neurath operator set NAME")
-        with self.store.write(NOBODY) as db:
+        with acts.acting(acts.Act(name, found.role.word, "session", address, "sign in")), self.store.write(NOBODY) as db:
             throttle.passed(db, name, address)
             return sessions.begin(db, found, address, time.time())
 
     def set_up(self, name: str, password: str, address: str) -> str:
         """The first operator, once; signed in."""
         now = time.time()
-        with self.store.write(NOBODY) as db:
+        with acts.acting(acts.Act(name, Role.ADMIN.word, "local", address, "set up")), self.store.write(NOBODY) as db:
             if people.any_there(db):
                 raise RefusedError("set-up is over", "there is an operator already", "sign in", id="NRT-364")
             found = people.add(db, Newcomer(name, Role.ADMIN, people.checked(password)), now)
@@ -63,7 +63,10 @@ class Entry:
 
     async def change_password(self, operator: Operator, old: str, new: str, address: str) -> str:
         """A new password for whoever knows the old one; every other session of his ends. Gives the secret of a new one."""
+        act = acts.now()
         ended = await self.sign_in(operator.name, old, address)
+        if act is not None:
+            act.signed = False  # the old password was looked at; the change itself is to come
 
         def change() -> str:
             with self.store.write(NOBODY) as db:

@@ -24,7 +24,8 @@ from neurath.server.access.paths import Right, Rights
 from neurath.server.access.roles import Actor, Role, demand
 from neurath.server.problems import problem, status_of
 from neurath.server.proxy import is_loopback
-from neurath.server.store import Store
+from neurath.server.store import Store, acts
+from neurath.server.store.acts import LOOKED_AT, Act
 from neurath.server.store.marks import NOBODY
 
 SESSION, VISIT = "neurath_session", "neurath_visit"
@@ -91,7 +92,12 @@ class Gate:
             return
         # What calls the API has no forms; its session's new secret it must have all the same.
         given = found if not scope["path"].startswith(_API) or found.secret else replace(found, fresh=())
-        await self.app({**scope, _KEY: found}, receive, _giving(send, given))
+        scope, send = {**scope, _KEY: found}, _giving(send, given)
+        if scope["method"] in _SAFE or right is None or right.needed is Role.ANYONE:
+            await self.app(scope, receive, send)
+            return
+        with acts.acting(_act(scope, found.actor, right)) as act:
+            await self.app(scope, _looking(receive, headers, act), send)
 
     def _admitted(self, scope: Scope, headers: Mapping[bytes, str], right: Right | None) -> Visit:
         """Who it is, where he may do this; NeurathError otherwise."""
@@ -220,6 +226,28 @@ def _refused(scope: Scope, fault: NeurathError) -> Response:
         return problem(401, fault, {"WWW-Authenticate": "Bearer"})
     status = 403 if fault.id in ("NRT-329", "NRT-331") else status_of(fault)
     return problem(status, fault)
+
+
+def _act(scope: Scope, actor: Actor, right: Right) -> Act:
+    """What the audit log says of a request that changes something."""
+    query = scope.get("query_string", b"").decode("latin-1")
+    subject = f"{scope['path']}?{query}" if query else str(scope["path"])
+    return Act(actor.name, actor.role.word, actor.way, actor.address, right.key, subject)
+
+
+def _looking(receive: Receive, headers: Mapping[bytes, str], act: Act) -> Receive:
+    """Lets the audit log see the beginning of a body that has fields."""
+    kind = headers.get(b"content-type", "").partition(";")[0].strip().lower()
+    if kind not in ("application/json", "application/x-www-form-urlencoded"):
+        return receive
+
+    async def look() -> Message:
+        message = await receive()
+        if message["type"] == "http.request" and len(act.body) <= LOOKED_AT:
+            act.body += message.get("body", b"")[: LOOKED_AT + 1]
+        return message
+
+    return look
 
 
 def _giving(send: Send, found: Visit) -> Send:

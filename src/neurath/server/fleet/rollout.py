@@ -16,7 +16,7 @@ from neurath.server.fleet.terms import PLAIN, Terms, Urgency
 from neurath.server.fleet.waves import AT_ONCE, Abort, Act, Again, Pause, Policy, Start, State, Tally, Waves
 from neurath.server.software import catalog
 from neurath.server.software.catalog import Release
-from neurath.server.store import Store
+from neurath.server.store import Store, acts
 from neurath.server.store.sql import upsert
 from neurath.server.store.tables import component as components
 from neurath.server.store.tables import ledger
@@ -138,11 +138,11 @@ def move(db: Connection, number: int, command: str, now: float, person: Person =
     release = catalog.find_release(db, str(found.release))
     event = _event(db, found, release, command, person)
     before = _machine(db, found)
-    after, acts = before.handle(event, now)
-    if (after, acts) == (before, ()):
+    after, due = before.handle(event, now)
+    if (after, due) == (before, ()):
         why = f"{before.author or 'nobody who gave a name'} started it, and {person.name or 'nobody with a name'} approves"
         raise RefusedError(f"rollout {number} needs a second person", why, "--by NAME of another person", id="NRT-355")
-    _keep(db, found, after, acts, now)
+    _keep(db, found, after, due, now)
     db.execute(insert(notices).values(rollout=number))
     return find(db, number)
 
@@ -166,8 +166,8 @@ def _event(db: Connection, found: Rollout, release: Release, command: str, perso
 
 def end(db: Connection, found: Rollout, why: str, now: float) -> None:
     """For good, whatever it was doing; who holds an offer of it is told."""
-    after, acts = _machine(db, found).handle(Abort(why), now)
-    _keep(db, found, after, acts, now)
+    after, due = _machine(db, found).handle(Abort(why), now)
+    _keep(db, found, after, due, now)
     db.execute(insert(notices).values(rollout=found.id))
 
 
@@ -211,12 +211,16 @@ def advance(store: Store, now: float) -> bool:
         due = [found for found in all_rollouts(db) if _moves_by_itself(found)]
         due = [one for one in due if _machine(db, one).handle(tally(db, one, now), now) != (_machine(db, one), ())]
     for found in due:
-        with store.write() as db:
+        with acts.acting(acts.by_server("rollout", str(found.id))) as act, store.write() as db:
             again = find(db, found.id)
-            if _moves_by_itself(again):  # a person may have been quicker
-                after, acts = _machine(db, again).handle(tally(db, again, now), now)
-                _keep(db, again, after, acts, now)
-                opened |= bool(acts)
+            act.signed = True  # a person may have been quicker
+            if _moves_by_itself(again):
+                before = _machine(db, again)
+                after, due_acts = before.handle(tally(db, again, now), now)
+                _keep(db, again, after, due_acts, now)
+                opened |= bool(due_acts)
+                act.signed = (after, due_acts) == (before, ())
+                act.detail = {"state": after.state.value, "step": after.step, "why": after.why}
     return opened
 
 
@@ -244,7 +248,7 @@ def _machine(db: Connection, found: Rollout) -> Waves:
     )
 
 
-def _keep(db: Connection, found: Rollout, after: Waves, acts: tuple[Act, ...], now: float) -> None:
+def _keep(db: Connection, found: Rollout, after: Waves, due: tuple[Act, ...], now: float) -> None:
     """Writes down where a rollout stands now, and opens what it opened."""
     names = ("step", "stopped", "bad", "excused", "why", "author", "approver")
     values: dict[str, object] = {name: getattr(after, name) for name in names} | {"state": after.state.value}
@@ -255,7 +259,7 @@ def _keep(db: Connection, found: Rollout, after: Waves, acts: tuple[Act, ...], n
         values["ended"] = now
     if after.state is State.RUNNING and found.started is None:
         values["started"] = now
-    for act in acts:
+    for act in due:
         release = catalog.find_release(db, str(found.release))
         if isinstance(act, Again):
             reach.forgive(db, course(db, found), release, now)

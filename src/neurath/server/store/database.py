@@ -13,12 +13,14 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
 from neurath.errors import NeurathError, RefusedError, UsageError
+from neurath.server.store import acts, audit
+from neurath.server.store.acts import Act
 from neurath.server.store.files import Files
 from neurath.server.store.marks import EVERYBODY, Marks
 from neurath.server.store.sqlite import Sqlite
 
 #: The newest migration; tests/server/test_store.py holds it against the folder.
-HEAD = "0012"
+HEAD = "0014"
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
 
@@ -57,6 +59,8 @@ class Store:
         except OSError as fault:
             raise _unusable(directory, fault.strerror or str(fault)) from None
         self.files = Files(directory / "files")
+        #: What every write is, where nothing else is said: a command's, which has the store to itself.
+        self.act: Act | None = None
         self._database = _opened(directory, url)
         try:
             self._database.migrate(lambda connection: _version(connection) == HEAD, _upgrade)
@@ -77,10 +81,19 @@ class Store:
         """All of it or nothing; on return it survives a power cut. RefusedError "try later" when others hold the lock.
         `about`: the number of the only terminal whose answers it can change, or NOBODY. Nobody else writes meanwhile
         (`alone`), but that of writes about one terminal each those about others may."""
+        act = acts.now() or self.act
+        signs = act is not None and not act.signed
         with self._translated():
             try:
                 with self._database.write(about, alone=about <= 0 if alone is None else alone) as connection:
                     yield connection
+                    if act is not None and not act.signed:
+                        audit.append(connection, act)
+                        act.signed = True
+            except BaseException:
+                if act is not None and signs:
+                    act.signed = False
+                raise
             finally:
                 self.marks.written(about)
 

@@ -19,7 +19,7 @@ from neurath.ids import digest
 from neurath.server.software import catalog
 from neurath.server.software.catalog import IMAGE, Upload
 from neurath.server.software.upload import read_upload
-from neurath.server.store import Store
+from neurath.server.store import Store, acts
 from neurath.server.watch import arrival, folders
 from neurath.server.watch.folders import ENVELOPE, Folder, Found, Standing
 from neurath.server.watch.stillness import SETTLE, SETTLE_UNSIGNED, Stamp, Stillness, names, stamp, version_in
@@ -150,7 +150,8 @@ class Watch:
     def _taken(self, found: Found, upload: Upload) -> Found:
         if not upload.version:
             return replace(found, standing=Standing.REFUSED, note="no version in its name (NAME-1.2.3.swu)")
-        came = arrival.arrive(self._store, upload, self._clock())
+        with acts.acting(acts.by_server("software from a watched folder", upload.filename, model=upload.model)):
+            came = arrival.arrive(self._store, upload, self._clock())
         self.started += came.rollout is not None
         if came.same is None or came.rollout is not None:
             log.info("%s is %s, rollout %s", found.name, came.release.name, came.rollout or "waits for a person")
