@@ -44,7 +44,7 @@ def measure(trickles: bool, seconds: float, made: Kit, root: Path) -> list[Phase
         run.serve("--coap", f"{FAR}:5683")
         run.live("--trickle", str(BEAT), "--heartbeat", f"coap://{FAR}")
         if trickles:
-            run.wait_for(60 + 20 * BEAT, phase="downloading")
+            run.wait_for(300, phase="downloading")
         else:
             run.listen(6 * BEAT)
         run.pings(5, PING)

@@ -13,6 +13,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 from neurath.sim.line import Line
@@ -49,16 +50,24 @@ class Rig:
 
 
 FULL = Rig(Line(9600, 0.6), 0.93, 5.0, 140.0, 400_000)
-SCALED = Rig(Line(96_000, 0.06), 0.2, 0.53, 35.0, 1_000_000)
+SCALED = Rig(Line(96_000, 0.06), 0.2, 0.53, 35.0, 800_000)
+#: Seconds until the server has built the file, on a machine that has much else to do.
+PATIENCE = 300
 
 
-def measure(name: str, rig: Rig, made: Kit, root: Path) -> dict[str, Any]:
-    """One run: round trips in milliseconds, and how much of the update came meanwhile."""
+def measure(name: str, rig: Rig, made: Kit, root: Path, ready: Barrier) -> dict[str, Any]:
+    """One run: round trips in milliseconds, and how much of the update came meanwhile. It begins when all are `ready`: a
+    server that still builds its file would slow the pings of the others."""
     with narrow(made, rig.line, root / name) as run:
         if name in ("trickle", "bulk"):
             run.roll_out()
         run.serve("--coap", f"{FAR}:5683", "--piece", str(rig.piece))
-        _start(name, rig, run)
+        try:
+            _start(name, rig, run)
+        except BaseException:
+            ready.abort()
+            raise
+        ready.wait(PATIENCE)
         before = _held(run)
         found = run.pings(rig.count, rig.ping)
         carried = _held(run) - before
@@ -80,12 +89,12 @@ def _start(name: str, rig: Rig, run: Narrow) -> None:
         run.pings(3, rig.ping)
     elif name == "bulk":
         run.live()
-        run.wait_for(120, phase="downloading")
+        run.wait_for(PATIENCE, phase="downloading")
         run.pings(8, rig.ping)  # until its window is open
     else:
         run.live("--trickle", str(rig.beat), "--heartbeat", rig.heartbeat)
         if name == "trickle":
-            run.wait_for(60 + 20 * rig.beat, phase="downloading")
+            run.wait_for(PATIENCE, phase="downloading")
         else:
             run.listen(6 * rig.beat + 20 * rig.line.round_trip())
         run.pings(5, rig.ping)
@@ -148,7 +157,8 @@ def main() -> int:
     try:
         made = kit(root / "kit", args.seed, rig.changed)
         with ThreadPoolExecutor(len(RUNS)) as pool:
-            found = pool.map(lambda name: measure(name, rig, made, root), RUNS)
+            ready = Barrier(len(RUNS))
+            found = pool.map(lambda name: measure(name, rig, made, root, ready), RUNS)
             rows = {row["name"]: row for row in found}
     finally:
         shutil.rmtree(root, ignore_errors=True)

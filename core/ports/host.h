@@ -14,4 +14,16 @@ void nrt_one_heap(void);
 /* Gives memory that is free back to the system, where the C library can. */
 void nrt_trim(void);
 
+/* Where struct nrt_plan, at the beginning of the lent RAM, keeps what says how far a plan goes and how (byte offsets of 32-bit
+ * numbers): for tests that flip their bits. */
+struct nrt_reach {
+    uint32_t n_order;
+    uint32_t from;
+    uint32_t joint;
+    uint32_t slide;
+    uint32_t resume;
+    uint32_t n_saves;
+};
+struct nrt_reach nrt_plan_reach(void);
+
 #endif

@@ -32,18 +32,20 @@ static int decode_ahead(struct nrt_core *c, struct nrt_plan *p, uint32_t k, stru
 
 int nrt_slide(struct nrt_core *c, struct nrt_plan *p)
 {
+    /* Copies, as in rewrite_from(): RAM may forget them during the very first decoding. */
     const uint32_t end = p->header.n_order;
-    const struct nrt_member *held = nrt_held(c, p->from);
+    const uint32_t from = p->from;
+    const struct nrt_member *held = nrt_held(c, from);
     struct nrt_member now = {0, 0, 0};
     struct nrt_member next = {0, 0, 0};
     int rc = NRT_OK;
-    if (p->from >= end)
+    if (from >= end)
         return NRT_OK;
     if (held != NULL)
         now = *held;
     else
-        rc = p->from == 0 ? decode(c, p, 0, &now) : NRT_E_STATE;   /* what it reads may be gone */
-    for (uint32_t k = p->from; rc == NRT_OK && k < end; k++) {
+        rc = from == 0 ? decode(c, p, 0, &now) : NRT_E_STATE;   /* what it reads may be gone */
+    for (uint32_t k = from; rc == NRT_OK && k < end; k++) {
         if (k + 1 < end)
             rc = decode_ahead(c, p, k + 1, &next);
         if (rc == NRT_OK)

@@ -145,6 +145,25 @@ def resume_layout(sector: int = 512, *, erased: int = 0xFF, write_unit: int = 8)
     return replace(small_layout(sector, erased=erased, write_unit=write_unit), scratch=Span(), resume=True)
 
 
+def packed_layout() -> Layout:
+    """Bank sectors of 1 KiB, scratch sectors of 4 KiB: four slots in each."""
+    return Layout(
+        regions=(Region(0, 4096, 10), Region(40_960, 1024, 32)),
+        log=(Span(0, 4096), Span(4096, 4096)),
+        scratch=Span(8192, 8 * 4096),
+        bank=(Span(40_960, 32 * 1024),),
+        group=4096,
+        leaf=1024,
+    )
+
+
+def saved_images() -> tuple[bytes, bytes, Segment]:
+    """For that device: the third commit unit begins with the first sector of the first, which is rewritten before it."""
+    old = random.Random(4).randbytes(20_000)
+    new = bytes(b ^ 0x55 for b in old[:8192]) + old[:1024] + bytes(b ^ 0x33 for b in old[9216:])
+    return old, new, Segment(8192, 0, 1024)
+
+
 def edited(old: bytes, seed: int, *, changes: int = 12) -> bytes:
     """The old image with some stretches overwritten."""
     rng = random.Random(seed)

@@ -11,9 +11,20 @@ import pytest
 from neurath.delta.format import Save
 from neurath.delta.match import Segment
 from neurath.errors import DataError, FlashError, RefusedError, TrustError
-from neurath.flash.geometry import Layout, Region, Span, simple_layout
+from neurath.flash.geometry import Layout, Span, simple_layout
 from neurath.flash.native import Core, Fate, Nor, PowerCut, Reset, Why, write_bank
-from tests.flash.crafted import RAM, edited, powered, provisioned, raw_file, record_of, small_layout, target_of
+from tests.flash.crafted import (
+    RAM,
+    edited,
+    packed_layout,
+    powered,
+    provisioned,
+    raw_file,
+    record_of,
+    saved_images,
+    small_layout,
+    target_of,
+)
 
 OLD = random.Random(1).randbytes(100_000)
 NEW = OLD[:30_000] + b"inserted" + OLD[30_000:]
@@ -207,23 +218,9 @@ def test_a_plan_that_slides_past_units_that_hold_the_new_bytes_already_is_done_a
     assert ends == {(Fate.BOOT, False), (Fate.BOOT, True), (Fate.FETCH, True)}
 
 
-def packed_layout() -> Layout:
-    """Bank sectors of 1 KiB, scratch sectors of 4 KiB: four slots in each."""
-    return Layout(
-        regions=(Region(0, 4096, 10), Region(40_960, 1024, 32)),
-        log=(Span(0, 4096), Span(4096, 4096)),
-        scratch=Span(8192, 8 * 4096),
-        bank=(Span(40_960, 32 * 1024),),
-        group=4096,
-        leaf=1024,
-    )
-
-
 def test_a_save_serves_old_bytes_after_their_sector_is_gone() -> None:
     layout = packed_layout()
-    old = random.Random(4).randbytes(20_000)
-    new = bytes(b ^ 0x55 for b in old[:8192]) + old[:1024] + bytes(b ^ 0x33 for b in old[9216:])
-    segment = Segment(8192, 0, 1024)
+    old, new, segment = saved_images()
     without = raw_file(old, new, layout, segments=[segment])
     nor = provisioned(layout, old)
     with pytest.raises(DataError):
