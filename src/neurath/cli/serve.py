@@ -28,6 +28,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default 127.0.0.1)")
     parser.add_argument("--port", type=int, default=PORT, help=f"port, 0 for any that is free (default {PORT})")
     parser.add_argument("--sleep", type=int, default=300, metavar="SECONDS", help="how often terminals poll (default 300)")
+    text = "processes behind the one port; they share the data directory, and the database (default 1)"
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help=text)
     parser.add_argument("--plug-and-play", action="store_true", help="let unknown terminals in, without a token")
     sizes = (64, 128, 200, 256, 512, 1024, 2048, 4096)
     text = "bytes of a piece that rides on heartbeats; smaller where a terminal was seen to have less room (default 200)"
@@ -51,6 +53,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
+    _in_range(args)
+    listener = _listen(args.host, args.port)
+    said = _said(args, listener, out)
+    if args.workers == 1:
+        return _serve(args, listener, 0, said)
+    from neurath.cli.crew import Crew
+
+    def work(number: int, ready: Callable[[dict[str, str]], None]) -> int:
+        try:
+            return _serve(args, listener, number, ready)
+        except NeurathError as error:
+            out.error(error)
+            return error.exit_code
+
+    return Crew(args.workers, work, said).run()
+
+
+def _serve(args: argparse.Namespace, listener: socket.socket, number: int, said: Callable[[dict[str, str]], None]) -> int:
+    """One worker. What there can be only one of (a broker's client, carriers' sockets) is the first one's."""
     import logging
 
     from neurath.cli.serving import Process
@@ -58,22 +79,20 @@ def run(args: argparse.Namespace, out: Output) -> int:
     from neurath.server.app import application, open_server
     from neurath.server.device import Policy
 
-    _in_range(args)
     # Work in threads (a count, a sweep) holds up answers for no longer than this at a time.
     sys.setswitchinterval(0.0005)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    halves = tuple(carrier.half(spec) for spec in _wanted(args))
+    halves = tuple(carrier.half(spec) for spec in _wanted(args)) if number == 0 else ()
     tls = _tls(args)
-    listener = _listen(args.host, args.port)
-    broker = _broker(args)
-    policy = Policy(args.sleep, args.plug_and_play, args.check_ins, args.piece, tuple(args.proxy))
+    broker = _broker(args) if number == 0 else None
+    policy = Policy(args.sleep, args.plug_and_play, args.check_ins / args.workers, args.piece, tuple(args.proxy))
     server = open_server(args.data, policy, [broker] if broker is not None else [], args.database)
     if broker is not None:
         broker.up = server.sweep.again
     live = Live(server.store)
     app = application(server, _console(server, live))
     ends = (live.close, *([broker.close] if broker else []), server.push.close)
-    Process(server, app, listener, tls, _said(args, listener, out), halves, ends).run()
+    Process(server, app, listener, tls, said, halves, ends).run()
     return 0
 
 
@@ -92,6 +111,8 @@ def _said(args: argparse.Namespace, listener: socket.socket, out: Output) -> Cal
 def _in_range(args: argparse.Namespace) -> None:
     if not args.check_ins > 0:
         raise UsageError("--check-ins is out of range", "more than 0 a second", "--check-ins 200")
+    if not 1 <= args.workers <= 64:
+        raise UsageError("--workers is out of range", "1 to 64 processes", "--workers 2")
     if not 1 <= args.sleep <= 86399:
         raise UsageError("--sleep is out of range", "1 to 86399 seconds", "--sleep 300")
 

@@ -36,8 +36,8 @@ from neurath.server.gateways import GatewayPlane
 from neurath.server.polls import Polls
 from neurath.server.proxy import Behind
 from neurath.server.software.deltas import Deltas
-from neurath.server.stock import station_token
-from neurath.server.store import Store
+from neurath.server.stock import TOKEN_FILE, station_token
+from neurath.server.store import Store, shared
 from neurath.server.store.marks import NOBODY
 from neurath.server.watch import monitor
 
@@ -95,6 +95,8 @@ def open_server(directory: Path, policy: Policy | None = None, carriers: Sequenc
     notices too."""
     policy = policy or Policy()
     store = Store(directory, database)
+    shared.same(store, tickets.KEY_FILE, tickets.load_key)
+    shared.same(store, TOKEN_FILE, station_token)
     deltas = Deltas(store)
     delivery = Delivery(store, deltas, tickets.load_key(directory), need)
     return Server(store, deltas, delivery, StreamPush(check_ins=policy.check_ins), policy, carriers)
@@ -102,6 +104,7 @@ def open_server(directory: Path, policy: Policy | None = None, carriers: Sequenc
 
 def asking(store: Store) -> Delivery:
     """Deliveries for a verb that asks what a server would do; why() builds nothing."""
+    shared.same(store, tickets.KEY_FILE, tickets.load_key)
     return Delivery(store, Deltas(store), tickets.load_key(store.directory), need)
 
 
@@ -130,7 +133,7 @@ def application(server: Server, console: Iterable[BaseRoute] = ()) -> Behind:
             asyncio.create_task(follow(Notices(server.store), server.sweep.tell, wake=started)),
             asyncio.create_task(server.sweep.run()),
             asyncio.create_task(_spread(server, started)),
-            asyncio.create_task(monitor.run(monitor.Watch(server.store), started)),
+            asyncio.create_task(_watch(server, started)),
         ]
         try:
             yield
@@ -158,6 +161,13 @@ async def _flush(server: Server) -> None:
             log.warning("last-seen times and sync points wait: %s (%s)", fault.what, fault.why)
 
 
+async def _watch(server: Server, started: asyncio.Event) -> None:
+    """Watches folders, in one process of those on the same database."""
+    while not await asyncio.to_thread(server.store.leads, "folders"):
+        await asyncio.sleep(SPREAD)
+    await monitor.run(monitor.Watch(server.store), started)
+
+
 async def _spread(server: Server, started: asyncio.Event) -> None:
     """Opens and halts waves as they fall due; counted when something was written, and now and then for the silent."""
     counted, seen = 0.0, -1
@@ -165,6 +175,8 @@ async def _spread(server: Server, started: asyncio.Event) -> None:
         while True:
             await asyncio.sleep(SPREAD)
             try:
+                if not await asyncio.to_thread(server.store.leads, "waves"):
+                    continue  # another process counts
                 found = await asyncio.to_thread(number)
                 if found == seen and time.monotonic() - counted < SPREAD_AT_LEAST:
                     continue

@@ -1,4 +1,5 @@
-"""Update files on demand: one build for each (old, new, memory map, profile), in a process pool, kept for ever. It knows
+"""Update files on demand: one build for each (old, new, memory map, profile) among all servers, in a process pool, kept for
+ever. It knows
 keys, races and failures of the pool; it must never decide who gets a file."""
 
 from __future__ import annotations
@@ -186,6 +187,8 @@ class Deltas:
             try:
                 old_path = self.store.files.verified(old) if old else None
                 future = self._start(key, Job(old_path, self.store.files.verified(new), layout, profile))
+                if future is None:
+                    return Pending()
             except (NeurathError, OSError, RuntimeError) as fault:
                 return self._note_failure(key, fault)
         # Not under the lock: a future that is done already calls back at once, in this thread.
@@ -205,6 +208,8 @@ class Deltas:
                 left = Left(cut.description, file, meant)
                 job = Job(self.store.files.verified(old), self.store.files.verified(new), layout, left=left)
                 future = self._start(key, job)
+                if future is None:
+                    return Pending()
             except (NeurathError, OSError, RuntimeError) as fault:
                 return self._note_failure(key, fault)
         future.add_done_callback(lambda done: self._finished(key, done))
@@ -234,7 +239,17 @@ class Deltas:
             self.pool.shutdown(wait=not self._running, cancel_futures=True)
             self.pool = None
 
-    def _start(self, key: Key, job: Job) -> Future[Result]:
+    def _start(self, key: Key, job: Job) -> Future[Result] | None:
+        """The build, begun here; None: another process is at it, or has just done it."""
+        if not self.store.claim(_claim(key)):
+            return None
+        try:
+            return None if self._kept(key) is not None else self._submitted(key, job)
+        finally:
+            if key not in self._running:
+                self.store.release(_claim(key))
+
+    def _submitted(self, key: Key, job: Job) -> Future[Result]:
         if self.pool is None:
             self.pool = workers()
         self.builds += 1
@@ -254,6 +269,7 @@ class Deltas:
         finally:
             with self._lock:
                 self._running.pop(key, None)
+            self.store.release(_claim(key))
 
     def _note_failure(self, key: Key, fault: BaseException) -> Unbuilt:
         self.failures += 1
@@ -293,6 +309,10 @@ class Deltas:
         if row is None or not self.store.files.sound(row.file):
             return None  # never built, or lost since: it is built (again)
         return Built(row.file, row.size, row.workspace, row.sectors)
+
+
+def _claim(key: Key) -> str:
+    return "build " + " ".join(map(str, key))
 
 
 def workers() -> ProcessPoolExecutor:

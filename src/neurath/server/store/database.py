@@ -39,6 +39,8 @@ class Database(Protocol):
 
     def claim(self, name: str) -> bool: ...
 
+    def holds(self, name: str) -> bool: ...
+
     def release(self, name: str) -> None: ...
 
     def trouble(self, fault: DatabaseError) -> bool: ...
@@ -115,6 +117,11 @@ class Store:
 
     def release(self, name: str) -> None:
         self._database.release(name)
+
+    def leads(self, name: str) -> bool:
+        """Whether a work that goes on for ever is this store's, among all processes on the same database: whoever asks first,
+        until its end."""
+        return self._database.holds(name) or self._database.claim(name)
 
     def close(self) -> None:
         self._database.close()

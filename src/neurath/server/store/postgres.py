@@ -91,6 +91,9 @@ class Postgres:
     def claim(self, name: str) -> bool:
         return self._claims.claim(name)
 
+    def holds(self, name: str) -> bool:
+        return self._claims.holds(name)
+
     def release(self, name: str) -> None:
         self._claims.release(name)
 
@@ -170,6 +173,17 @@ class Claims:
                 self._held.add(name)
                 return True
             return False
+
+    def holds(self, name: str) -> bool:
+        """Asked of the database: the connection may be gone, and another may have it."""
+        with self._lock:
+            if name not in self._held or self._link is None:
+                return False
+            try:
+                self._link.execute("SELECT 1")
+            except psycopg.Error:
+                self._drop()
+            return name in self._held
 
     def release(self, name: str) -> None:
         with self._lock:

@@ -35,6 +35,8 @@ class Sqlite:
         self.engine = _engine(directory / "neurath.db")
         self._writer = _engine(directory / "neurath.db", poolclass=StaticPool)  # one connection, for its marks
         self._claims = -1
+        self._held: set[str] = set()
+        self._claiming = threading.Lock()
 
     def marks(self) -> Marks:
         return LookedUp(_raw(self._writer), self._writing)
@@ -71,16 +73,26 @@ class Sqlite:
 
     def claim(self, name: str) -> bool:
         """A lock on one byte of a file: it ends with the process that holds it, however that ends."""
-        if self._claims < 0:
-            self._claims = os.open(self._directory / "claims.lock", os.O_CREAT | os.O_RDWR, 0o600)
-        try:
-            fcntl.fcntl(self._claims, fcntl.F_OFD_SETLK, _lock(fcntl.F_WRLCK, name))
-        except OSError:
-            return False
-        return True
+        with self._claiming:
+            if name in self._held:
+                return False
+            if self._claims < 0:
+                self._claims = os.open(self._directory / "claims.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.fcntl(self._claims, fcntl.F_OFD_SETLK, _lock(fcntl.F_WRLCK, name))
+            except OSError:
+                return False
+            self._held.add(name)
+            return True
+
+    def holds(self, name: str) -> bool:
+        return name in self._held
 
     def release(self, name: str) -> None:
-        fcntl.fcntl(self._claims, fcntl.F_OFD_SETLK, _lock(fcntl.F_UNLCK, name))
+        with self._claiming:
+            if name in self._held:
+                self._held.discard(name)
+                fcntl.fcntl(self._claims, fcntl.F_OFD_SETLK, _lock(fcntl.F_UNLCK, name))
 
     def trouble(self, fault: DatabaseError) -> bool:
         """Whether it is over in a moment."""
@@ -93,6 +105,7 @@ class Sqlite:
         if self._claims >= 0:
             os.close(self._claims)
             self._claims = -1
+            self._held.clear()
 
 
 def _lock(kind: int, name: str) -> bytes:
