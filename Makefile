@@ -78,7 +78,7 @@ footprint: $(CORE_STAMP)
 docs: $(CORE_STAMP)
 	@$(BIN)/python tools/cli_reference.py --write
 	@$(BIN)/python tools/error_list.py --write
-	@$(BIN)/python tools/faults.py --write
+	@$(BIN)/python tools/promises.py --write
 
 clean:
 	rm -rf .venv build out dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

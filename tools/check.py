@@ -152,7 +152,7 @@ CHECKS: dict[str, Callable[[], list[str]]] = {
     "imports": lambda: tool("lint-imports"),
     "core": core,
     "rows": lambda: script("rows.py"),
-    "faults": lambda: script("faults.py"),
+    "promises": lambda: script("promises.py"),
     "pages": spec_pages,
     "cli reference": lambda: script("cli_reference.py"),
     "error list": lambda: script("error_list.py"),
