@@ -127,6 +127,22 @@ def test_a_user_says_no_is_asked_again_says_yes_and_closes_the_program(household
     until(lambda: household.holds("a", 2))
     assert time.monotonic() - ended < 10
     until(lambda: household.ledger("a", 2).get("verdict") == "confirmed")
+    _both_sides_say_the_same(household)
+
+
+def _both_sides_say_the_same(household: Household) -> None:
+    """C3: what `neurath agent status` says at the terminal, also after a restart of the agent, is what the server says."""
+    until(lambda: dict(shown(household).get("last") or {}).get("verdict") == "confirmed")
+    last = shown(household)["last"]
+    household.running[-1].end()
+    household.agent()
+    until(lambda: shown(household).get("last") == last)
+    assert isinstance(last, dict)
+    there = household.ledger("a", 2)
+    assert (last["version"], last["size"], last["verdict"]) == (there["version"], there["size"], there["verdict"])
+    assert 0 < last["offered"] <= last["distributed"] <= last["installed"]
+    for moment in ("offered", "distributed", "installed"):
+        assert abs(last[moment] - float(str(there[moment]))) < 30, moment
 
 
 @pytest.mark.heavy

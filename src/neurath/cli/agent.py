@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurath.cli import in_use
-from neurath.cli.agent_lines import Progress
+from neurath.cli.agent_lines import Progress, history
 from neurath.cli.output import Output
 from neurath.errors import LinkError, NeurathError, RefusedError, TrustError, UsageError
 
@@ -312,6 +312,7 @@ def _running(args: argparse.Namespace, out: Output) -> int:
         line += f"  {one['offered']}, {one['held']:,} of {one['size']:,} bytes" if "offered" in one else ""
         line += f"  {one['waits']}" if one.get("waits") else ""
         line += f"  (said: {one['answer']})" if one.get("answer") else ""
+        line += history(one["last"]) if "last" in one else ""
         out.data(line, **one)
     if restart := found.get("restart"):
         line = f"{'restart':16} wanted for {', '.join(sorted(restart['wanted']))}  {restart.get('waits', '')}".rstrip()

@@ -1,9 +1,11 @@
-"""What `neurath agent run` says of what happens: a line for people, every word for machines. It knows words and how often; it
-must never know what an agent is made of."""
+"""What `neurath agent run` and `status` say of what happens: a line for people, every word for machines. It knows words and
+how often; it must never know what an agent is made of."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from neurath.cli.output import Output
 
@@ -39,3 +41,12 @@ def _line(phase: str, fields: dict[str, object]) -> str:
         words.append(f"{fields['rate']:,} bytes/s, {fields['left_s']} s left")
     words += [str(fields[key]) for key in ("verdict", "reason", "try") if fields.get(key)]
     return "  ".join(words)
+
+
+def history(last: Mapping[str, Any]) -> str:
+    """A second line about a component: what came to it last, and when (local time)."""
+    words = [f"{last['version']}, {last['size']:,} bytes"]
+    for name in ("offered", "distributed", "installed"):
+        if last[name]:
+            words.append(f"{name} {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(last[name]))}")
+    return f"\n{'':16} {'  '.join([*words, last['verdict']])}".rstrip()

@@ -13,6 +13,7 @@ from neurath.errors import LinkError, NeurathError
 from neurath.terminal import rescue
 from neurath.terminal.gate import Gate, Wish
 from neurath.terminal.identity import Lending
+from neurath.terminal.ledger import Ledger
 from neurath.terminal.line import Free, Line
 from neurath.terminal.machine import Machine, Step
 from neurath.terminal.machine import events as ev
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 class Parts:
     """What an agent is made of. `arena(running)` makes the RAM of one power-up; `attach` gives the wire its responder;
     `stage_room` is how many bytes can be staged durably. With a `heart` files trickle in; `bell` is where other threads put
-    what the machine is to hear (a notice, the end of a use); `line` says when a download ahead may flow, and how fast. Every
-    use of the core holds `lock`."""
+    what the machine is to hear (a notice, the end of a use); `line` says when a download ahead may flow, and how fast;
+    `ledger` is for people. Every use of the core holds `lock`."""
 
     installer: Installer
     carrier: Carrier
@@ -49,6 +50,7 @@ class Parts:
     heart: Heart | None = None
     bell: Bell | None = None
     line: Line = field(default_factory=Free)
+    ledger: Ledger = field(default_factory=Ledger)
 
 
 class Bell(Protocol):
@@ -164,9 +166,12 @@ class Acts:
         offer = answer.offer
         if offer is None or offer.component != parts.installer.component:
             parts.trace.note("nothing newer", again_in=answer.again_in)
+            if offer is None:
+                parts.ledger.nothing_newer(check.bank, self.clock())
             self.ending = self.ending or Ending(3, "nothing newer")
             return ev.NothingNewer(answer.again_in)
         parts.trace.note("offer", kind=offer.kind.name, file=offer.file, size=offer.size, need=offer.need, action=offer.action)
+        parts.ledger.offered(offer, check.bank, self.clock())
         if offer.remind:
             parts.trace.note("reminder", text=offer.remind, version=offer.version)
             self.word(reminder=offer.remind, reason=offer.remind)
@@ -324,6 +329,8 @@ class Acts:
 
     def _check_file(self, m: Machine) -> ev.Event:
         outcome = self.parts.transfer.seal()
+        if isinstance(outcome, ev.FileGood):
+            self.parts.ledger.distributed(self.clock())
         self.parts.trace.note("file good" if isinstance(outcome, ev.FileGood) else "file bad")
         return outcome
 
@@ -378,6 +385,7 @@ class Acts:
         outcome = self.parts.installer.confirm()
         if isinstance(outcome, ev.Confirmed):
             self.ending = Ending(0)
+            self.parts.ledger.ended(Verdict.CONFIRMED.value, self.clock(), installed=True)
             self.parts.trace.note("confirmed")
             self.word(verdict=Verdict.CONFIRMED.value)
         return outcome
@@ -386,6 +394,7 @@ class Acts:
         back = self.parts.installer.give_up()
         if back is not None:
             self.ending = Ending(1, back.reason, "the software before runs again", "see the trace, then offer another release")
+            self.parts.ledger.ended(Verdict.FAILED.value, self.clock(), installed=False)
             self.parts.trace.note("rolled back", reason=back.reason)
             self.word(reason=back.reason)
             return back

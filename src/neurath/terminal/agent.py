@@ -20,6 +20,7 @@ from neurath.terminal.asking import AskingGate, Holds, Tell
 from neurath.terminal.consent import Word
 from neurath.terminal.gate import Gate, Open, Wish
 from neurath.terminal.inuse import InUse, subjects
+from neurath.terminal.ledger import kept
 from neurath.terminal.life import Bell, Life
 from neurath.terminal.line import Free, Quiet
 from neurath.terminal.machine import Machine, Policy
@@ -294,6 +295,7 @@ def _software(base: _Base, component: Component) -> Life:
         heart=heart,
         bell=bell,
         line=_line(component),
+        ledger=kept(setup.state, component.name),
     )
     return Life(parts, _policy(setup, component, trickles=heart is not None), time.time)
 
@@ -362,6 +364,7 @@ def _bank(base: _Base, component: Component) -> Life:
         heart=heart,
         bell=bell,
         line=_line(component),
+        ledger=kept(setup.state, component.name),
     )
     return Life(parts, _policy(setup, component, trickles=heart is not None), time.time)
 

@@ -131,4 +131,5 @@ def shown(life: Life) -> dict[str, object]:
         fields |= {"offered": str(machine.offer.version), "size": machine.offer.size, "held": life.parts.transfer.held}
     if isinstance(gate, AskingGate):
         fields |= {key: value for key, value in gate.shown().items() if value}
-    return fields
+    last = life.parts.ledger.shown()
+    return fields | ({"last": last} if last else {})
