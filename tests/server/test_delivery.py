@@ -315,3 +315,16 @@ def test_a_bank_gets_the_large_profile_where_its_terminal_names_it_and_lends_eno
     phone.world.delivery.deltas.builder = builder
     assert phone.check(phone.says(OLD, 1, **more)) is not None
     assert asked == tried
+
+
+def test_a_lost_report_is_made_good_by_the_bank_also_where_its_image_was_signed_twice(world: World) -> None:
+    phone = world.terminal()
+    first = world.release("2", image(2), 2)
+    world.start(first)
+    world.delivery.check(phone, world.says(image(1)), world.now)
+    again = world.release("2b", image(2), 5)  # the same bytes, under a higher sequence
+    world.delivery.check(phone, world.says(image(2), 2), world.now)
+    entry = world.entry(phone, first)
+    assert entry is not None
+    assert entry.verdict == "confirmed"
+    assert world.entry(phone, again) is None

@@ -132,8 +132,8 @@ class Delivery:
 
     def _settle_by_bank(self, db: Connection, terminal: Terminal, check: Check, now: float) -> None:
         model = str(terminal.model)
-        release = catalog.installed(db, model, check.component, check.bank.hex(), check.bank_size)
-        if release is None or (check.floor.epoch, check.floor.sequence) < (release.epoch, release.sequence):
+        release = catalog.confirmed(db, model, check)
+        if release is None:
             return
         progress.found_installed(db, Key(terminal.n, check.component, release.id), now)
         current = actions.current_action(db, terminal.n, check.component)

@@ -6,8 +6,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
 from neurath.errors import DataError, NotFound, NothingToDo, RefusedError, TrustError, UsageError
 from neurath.flash.geometry import Model, model_from_toml, plain_model
@@ -21,6 +22,7 @@ from neurath.server.store.tables import release_key as keys
 from neurath.server.store.tables import terminal as terminals
 from neurath.wire import keys as keyfiles
 from neurath.wire import manifest
+from neurath.wire.check import Check
 from neurath.wire.leaflist import leaf_digest, leaf_list
 from neurath.wire.manifest import Envelope
 
@@ -358,11 +360,23 @@ def list_releases(db: Connection, model: str | None = None) -> list[Release]:
 
 def installed(db: Connection, model: str, component: str, bank: str, size: int) -> Release | None:
     """The release whose image a bank holds, by digest and size; None for a content nobody put in here."""
+    row = db.execute(_holding(model, component, bank, size).limit(1)).one_or_none()
+    return None if row is None else _release(row)
+
+
+def confirmed(db: Connection, model: str, check: Check) -> Release | None:
+    """The newest release that a terminal can have confirmed: its bank holds the image, which may have been signed more than
+    once, and its floor has come so far."""
+    floor = (check.floor.epoch, check.floor.sequence)
+    rows = db.execute(_holding(model, check.component, check.bank.hex(), check.bank_size)).all()
+    return next((_release(row) for row in rows if (row.epoch, row.sequence) <= floor), None)
+
+
+def _holding(model: str, component: str, bank: str, size: int) -> Select[Any]:
     query = select(releases).where(
         releases.c.model == model, releases.c.component == component, releases.c.image == bank, releases.c.size == size
     )
-    row = db.execute(query.order_by(releases.c.sequence.desc(), releases.c.id.desc()).limit(1)).one_or_none()
-    return None if row is None else _release(row)
+    return query.order_by(releases.c.sequence.desc(), releases.c.id.desc())
 
 
 def by_version(db: Connection, model: str, components: Sequence[str], version: str) -> Release | None:
