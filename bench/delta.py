@@ -3,7 +3,8 @@
 A row is a pair of builds, a column a tool; every peer's patch is applied where its package can do so and counts only if it
 gives the new image. `ratio` is ours, made for an old image elsewhere, against the smallest peer; `place` is ours for one bank
 of 4 KiB sectors, groups of the redo log counted in, against our own sequential file and against detools in-place. `large` and
-`l ratio` are the same for terminals that lend 4 MB, `l place` is that file for one bank. Peers run with the strongest settings
+`l ratio` are the same for terminals that lend 4 MB, `l place` is that file for one bank; `tiny` and `t ratio` for chips
+that lend 6 KiB, `t slight` against the peers that decode in that much. Peers run with the strongest settings
 they have. Run: python bench/delta.py [PAIR ...] [--json FILE] [--peers FILE]"""
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from neurath.delta import Delta, Wish, build, insight
-from neurath.delta.build import LARGE_WORKSPACE
+from neurath.delta.build import LARGE_WORKSPACE, TINY_WORKSPACE
+from neurath.delta.format import TINY
 from neurath.delta.native import decode_apart
 from neurath.errors import NeurathError
 from neurath.flash.geometry import GROUP, Layout, simple_layout
@@ -58,7 +60,8 @@ def _detools(**options: object) -> Peer:
         more = dict(options)
         if more.get("patch_type") == "in-place":
             more["memory_size"] = (max(len(old), len(new)) // SECTOR + 9) * SECTOR
-        detools.create_patch(io.BytesIO(old), io.BytesIO(new), patch, compression="lzma", **more)
+        more.setdefault("compression", "lzma")
+        detools.create_patch(io.BytesIO(old), io.BytesIO(new), patch, **more)
         if "patch_type" not in more:
             detools.apply_patch(io.BytesIO(old), io.BytesIO(patch.getvalue()), out)
             if out.getvalue() != new:
@@ -134,6 +137,12 @@ PEERS: dict[str, Peer] = {
 }
 
 
+#: Those that decode in 6 KiB of RAM, the old image elsewhere: what the tiny profile is measured by (and hlite).
+SLIGHT: dict[str, Peer] = {
+    "dt-crle": _detools(compression="crle"),
+    "dt-hs": _detools(compression="heatshrink"),
+}
+
 Row = dict[str, float | int | str | None]
 
 
@@ -142,7 +151,7 @@ def measure(name: str, known: Row | None = None) -> Row:
     pair = corpus.pair(name)
     old, new = pair.old, pair.new
     row: Row = {"pair": name, "image": len(new)}
-    row |= _sizes(name, old, new) if known is None else {peer: known[peer] for peer in (*PEERS, "dt-place")}
+    row |= _sizes(name, old, new, known or {})
     layout = simple_layout(max(len(old), len(new)), sector=SECTOR, scratch_sectors=max(8, 2 * GROUP // SECTOR))
     ours, row["create"], row["apply"] = _timed(old, new, layout, Wish(apart=True))
     large, row["l create"], row["l apply"] = _timed(old, new, layout, Wish(apart=True, workspace=LARGE_WORKSPACE))
@@ -152,6 +161,12 @@ def measure(name: str, known: Row | None = None) -> Row:
     row |= {"full": len(build(b"", new, layout).data), "xz": len(lzma.compress(new, preset=9 | lzma.PRESET_EXTREME))}
     row |= {"ours": len(ours.data), "in place": len(place.data), "ram": max(ours.workspace, place.workspace)}
     row |= {"large": len(large.data), "l place": len(large_place.data), "l ram": max(large.workspace, large_place.workspace)}
+    tiny, row["t create"], row["t apply"] = _timed(old, new, layout, Wish(TINY, apart=True, workspace=TINY_WORKSPACE))
+    tiny_place = build(old, new, layout, Wish(TINY, workspace=TINY_WORKSPACE))
+    row |= {"tiny": len(tiny.data), "t place": len(tiny_place.data), "t ram": max(tiny.workspace, tiny_place.workspace)}
+    slight = [n for p in (*SLIGHT, "hlite") if isinstance(n := row[p], int)]
+    row["t ratio"] = len(tiny.data) / min(peers)
+    row["t slight"] = len(tiny.data) / min(slight) if slight else None
     row["ratio"] = len(ours.data) / min(peers)
     row["l ratio"] = len(large.data) / min(peers)
     row["l/dt"] = len(large_place.data) / row["dt-place"] if isinstance(row["dt-place"], int) else None
@@ -160,10 +175,13 @@ def measure(name: str, known: Row | None = None) -> Row:
     return row
 
 
-def _sizes(name: str, old: bytes, new: bytes) -> Row:
-    """Of every peer; None for one that fails."""
+def _sizes(name: str, old: bytes, new: bytes, known: Row) -> Row:
+    """Of every peer, as `known` where it is; None for one that fails."""
     row: Row = {}
-    for peer, run in {**PEERS, "dt-place": _detools(patch_type="in-place", segment_size=SECTOR)}.items():
+    for peer, run in {**PEERS, **SLIGHT, "dt-place": _detools(patch_type="in-place", segment_size=SECTOR)}.items():
+        if peer in known:
+            row[peer] = known[peer]
+            continue
         try:
             row[peer] = run(old, new)
         except Exception as fault:  # a peer that fails is a peer that has no size
@@ -186,6 +204,7 @@ COLUMNS = (
     "image",
     "xz",
     *PEERS,
+    *SLIGHT,
     "dt-place",
     "ours",
     "in place",
@@ -203,7 +222,16 @@ COLUMNS = (
     "l apply",
     "l ratio",
     "l/dt",
+    "tiny",
+    "t place",
+    "t ram",
+    "t create",
+    "t apply",
+    "t ratio",
+    "t slight",
 )
+
+RATIOS = ("ratio", "place", "place/dt", "l ratio", "l/dt", "t ratio", "t slight")
 
 
 def _cell(value: float | int | str | None) -> str:
@@ -239,7 +267,9 @@ def main() -> None:
         ("AArch64", A64),
         ("x86-64", X86),
     ):
-        means = "   ".join(f"{c} {_mean(rows, names, c)}" for c in ("ratio", "place", "place/dt", "l ratio", "l/dt"))
+        means = "   ".join(
+            f"{c} {_mean(rows, names, c)}" for c in ("ratio", "place", "place/dt", "l ratio", "l/dt", "t ratio", "t slight")
+        )
         print(f"geometric mean, {title}: {means}")
     used = ", ".join(f"{p} {version(p)}" for p in ("bsdiff4", "detools", "hdiffpatch"))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

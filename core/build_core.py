@@ -27,6 +27,7 @@ HEADERS = (
 FLAGS = [
     "-std=c11",
     "-DNRT_WITH_LARGE",
+    "-DNRT_WITH_TINY",
     "-O2",
     "-g",
     "-Wall",

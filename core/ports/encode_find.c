@@ -48,7 +48,7 @@ static int bits_of(uint32_t v)
 int nrt_find_copy(const struct nrt_encoder *e, uint32_t at, uint32_t end, struct nrt_segment *s)
 {
     uint32_t room = end - at;
-    uint32_t near = at + e->model->diagonal;
+    uint32_t near = at + *e->diagonal;
     uint32_t len;
     int best = 0;
     int tried = 0;
@@ -64,7 +64,7 @@ int nrt_find_copy(const struct nrt_encoder *e, uint32_t at, uint32_t end, struct
     if (room < 4 || e->task.old_size < 4)
         return best;
     for (uint32_t p = e->head[nrt_hash4(e->task.new_image + at)]; p != NRT_NOWHERE && tried < CHAIN; p = e->next[p], tried++) {
-        int gain = worth(e, at, p, room, &len) - e->far_cost - 2 * bits_of(nrt_zigzag(p - at - e->model->diagonal));
+        int gain = worth(e, at, p, room, &len) - e->far_cost - 2 * bits_of(nrt_zigzag(p - at - *e->diagonal));
         if (len > 15)
             gain -= 4;
         if (gain > best) {

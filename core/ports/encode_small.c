@@ -77,12 +77,17 @@ static void join_sections(struct nrt_encoder *e)
 
 static void join_map(struct nrt_encoder *e)
 {
-    struct nrt_predictor *p = &e->model->predictor;
     for (uint32_t i = 0; i < e->task.n_segments; i++) {
         e->segments[i].at = e->task.segments[3 * i];
         e->segments[i].from = e->task.segments[3 * i + 1];
         e->segments[i].len = e->task.segments[3 * i + 2];
     }
+    if (e->tiny != NULL) {
+        nrt_tiny_join(e);
+        return;
+    }
+    struct nrt_predictor *p = &e->model->predictor;
+    e->diagonal = &e->model->diagonal;
     for (uint32_t i = 0; i < e->task.n_shifts && i < NRT_MAX_SHIFTS; i++) {
         e->model->shifts[i].from = e->task.shifts[2 * i];
         e->model->shifts[i].by = e->task.shifts[2 * i + 1];
@@ -111,6 +116,7 @@ void nrt_encoder_close(struct nrt_encoder *e)
         free(e->large);
     else
         free(e->model);
+    free(e->tiny);
     free(e->segments);
     free(e->by_old);
     free(e->head);
@@ -127,7 +133,9 @@ struct nrt_encoder *nrt_encoder_open(const struct nrt_task *task)
     if (e == NULL)
         return NULL;
     e->task = *task;
-    if (task->large) {
+    if (task->tiny) {
+        e->tiny = calloc(1, sizeof *e->tiny);
+    } else if (task->large) {
         e->large = calloc(1, sizeof *e->large);
         e->model = e->large != NULL ? &e->large->small : NULL;
     } else {
@@ -143,7 +151,7 @@ struct nrt_encoder *nrt_encoder_open(const struct nrt_task *task)
     e->made = calloc(task->new_size + 4u, 1);
     e->made_head = malloc(NRT_HEADS * sizeof *e->made_head);
     e->made_next = calloc(task->new_size + 1u, sizeof *e->made_next);
-    if (e->made == NULL || e->made_head == NULL || e->made_next == NULL || e->model == NULL || e->segments == NULL || e->by_old == NULL || e->head == NULL || e->next == NULL) {
+    if (e->made == NULL || e->made_head == NULL || e->made_next == NULL || (e->model == NULL && e->tiny == NULL) || e->segments == NULL || e->by_old == NULL || e->head == NULL || e->next == NULL) {
         nrt_encoder_close(e);
         return NULL;
     }
@@ -180,6 +188,8 @@ int64_t nrt_encoder_control(struct nrt_encoder *e, uint8_t *out, uint32_t cap)
     uint32_t diagonal = 0;
     uint32_t from = 0;
     int fault = 0;
+    if (e->tiny != NULL)
+        return nrt_tiny_control(e, out, cap);
     nrt_writer_open(&w, out, cap);
     nrt_small_reset(m);
     memset(m->diagonals, 0, sizeof m->diagonals);
@@ -402,6 +412,8 @@ int64_t nrt_encoder_group(struct nrt_encoder *e, uint32_t start, uint32_t end, c
 {
     e->gone = gone;
     e->spent = spent;
+    if (e->tiny != NULL)
+        return nrt_tiny_group(e, start, end, out, cap);
     e->lag = start - e->next_place;
     memcpy(e->made + e->next_place, e->task.new_image + start, end - start);
     e->next_place += end - start;

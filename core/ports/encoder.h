@@ -5,6 +5,7 @@
 
 #include "encode_small.h"
 #include "large.h"
+#include "tiny.h"
 
 #define NRT_NOWHERE 0xFFFFFFFFu
 #define NRT_HEADS 65536u
@@ -13,6 +14,8 @@ struct nrt_encoder {
     struct nrt_task task;
     struct nrt_small *model;
     struct nrt_large *large;   /* profile 3, else NULL */
+    struct nrt_tiny *tiny;     /* profile 4, then without `model`; else NULL */
+    const uint32_t *diagonal;  /* of the model: that of the last copy */
     const struct nrt_voice *voice;
     int gap_gain;           /* half bits that a hit among literals saves */
     int far_cost;           /* and that a copy from elsewhere costs */
@@ -41,6 +44,11 @@ static inline uint32_t nrt_zigzag(uint32_t d)
 {
     return d >> 31 != 0 ? ~(d << 1) : d << 1;
 }
+
+/* Profile 4 (encode_tiny.c): what nrt_encoder_control() and nrt_encoder_group() do for it. */
+void nrt_tiny_join(struct nrt_encoder *e);
+int64_t nrt_tiny_control(struct nrt_encoder *e, uint8_t *out, uint32_t cap);
+int64_t nrt_tiny_group(struct nrt_encoder *e, uint32_t start, uint32_t end, uint8_t *out, uint32_t cap);
 
 /* The best copy of old bytes at new offset `at` that ends before `end`: half bits that it gains, 0: none does. */
 int nrt_find_copy(const struct nrt_encoder *e, uint32_t at, uint32_t end, struct nrt_segment *s);

@@ -5,6 +5,15 @@
 
 #include "unpack.h"
 
+/* Where only the tiny profile is linked, what its files never have is not even asked for: a model that goes on, and saves. */
+#ifdef NRT_TINY_ONLY
+#define NRT_HAS_FLOW 0
+#define NRT_HAS_SAVES 0
+#else
+#define NRT_HAS_FLOW 1
+#define NRT_HAS_SAVES 1
+#endif
+
 /* ---- reading the staged file --------------------------------------------------------------------------------------- */
 
 /* Strictly forward reads of [next, end) through a small buffer. */
@@ -82,6 +91,7 @@ uint8_t nrt_simple_literal(struct nrt_simple *m, struct nrt_bits *b, uint8_t byt
 uint32_t nrt_simple_number(struct nrt_simple *m, struct nrt_bits *b, int field, uint32_t value, int *fault);
 
 struct nrt_small;
+struct nrt_tiny;
 struct nrt_voice;
 
 /* ---- the decoder's state ------------------------------------------------------------------------------------------- */
@@ -96,11 +106,15 @@ struct nrt_segment {
 #define NRT_UNPACK_CHUNK 256
 #define NRT_MAX_WINDOW 65535u   /* bytes copies look back */
 
+/* What is touched most stands first, as in struct nrt_tiny. */
 struct nrt_unpack {
-    struct nrt_header head;
-    const struct nrt_layout *layout;
     const struct nrt_file *file;
     struct nrt_core *core;
+    uint32_t at;                 /* new offset of the next byte */
+    uint32_t k;                  /* plan position whose first frame begins at `frame` */
+    uint32_t frame;
+    struct nrt_header head;
+    const struct nrt_layout *layout;
     struct nrt_sink sink;
     struct nrt_segment *segments;
     struct nrt_save *saves;
@@ -108,17 +122,15 @@ struct nrt_unpack {
     uint8_t *room;               /* resume mode: the commit unit that is assembled; else NULL */
     struct nrt_simple *model;    /* profile 1, else NULL */
     struct nrt_small *small;     /* profile 2, and within profile 3; else NULL */
+    struct nrt_tiny *tiny;       /* profile 4, else NULL */
     const struct nrt_voice *voice;   /* of those two */
-    uint16_t *by_old;            /* profiles 2 and 3: indices of the segments by old offset */
+    uint16_t *by_old;            /* profiles 2 to 4: indices of the segments by old offset */
     struct nrt_segment here;     /* the segment a copy belongs to, whole */
-    uint32_t k;                  /* plan position whose first frame begins at `frame` */
-    uint32_t frame;
     uint32_t fresh;              /* 1: the model begins with this frame, else it goes on */
     uint32_t flowed;             /* plan position it could go on with */
     uint8_t *window;             /* bytes made last, of a file whose copies may come from them; else NULL */
     uint32_t turn;               /* where in it the next byte goes */
     uint32_t past;               /* bytes in it */
-    uint32_t at;                 /* new offset of the next byte */
     uint32_t filled;             /* of `out` */
     struct nrt_reader reader;
     struct nrt_range range;
@@ -143,12 +155,19 @@ struct nrt_coder {
     int (*rest)(struct nrt_unpack *u);
     /* Once, before the control table: joins the model to the tables and the header of `u`; or NULL. */
     void (*open)(struct nrt_unpack *u);
+    uint32_t room;   /* bytes of its model: the same figure on every machine, whatever its pointers are */
 };
+
+#define NRT_MODEL_ROOM 4480u
+#define NRT_SMALL_ROOM 12800u
+#define NRT_LARGE_ROOM 3825664u
+#define NRT_TINY_ROOM 2624u
 
 extern const struct nrt_coder nrt_coder_raw;
 extern const struct nrt_coder nrt_coder_simple;
 extern const struct nrt_coder nrt_coder_small;
 extern const struct nrt_coder nrt_coder_large;   /* only with NRT_WITH_LARGE */
+extern const struct nrt_coder nrt_coder_tiny;    /* only with NRT_WITH_TINY or NRT_TINY_ONLY */
 
 const struct nrt_coder *nrt_coder_of(uint32_t profile);
 /* `u->frame` stands at the first frame of plan position k. (units.c) */

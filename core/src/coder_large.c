@@ -125,4 +125,5 @@ const struct nrt_coder nrt_coder_large = {large_begin,
                                           nrt_small_coder_number,
                                           large_start,
                                           large_rest,
-                                          large_open};
+                                          large_open,
+                                          NRT_LARGE_ROOM};

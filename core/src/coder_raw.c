@@ -50,4 +50,4 @@ static int raw_number(struct nrt_unpack *u, int field, uint32_t *value)
     return nrt_reader_varint(&u->reader, value);
 }
 
-const struct nrt_coder nrt_coder_raw = {raw_begin, raw_copy, raw_literal, raw_end, raw_number, NULL, NULL, NULL};
+const struct nrt_coder nrt_coder_raw = {raw_begin, raw_copy, raw_literal, raw_end, raw_number, NULL, NULL, NULL, 0};

@@ -224,4 +224,4 @@ static int simple_number(struct nrt_unpack *u, int field, uint32_t *value)
 }
 
 const struct nrt_coder nrt_coder_simple = {simple_begin, simple_copy, simple_literal, simple_end, simple_number,
-                                           NULL, NULL, NULL};
+                                           NULL, NULL, NULL, NRT_MODEL_ROOM};

@@ -182,4 +182,4 @@ int nrt_small_coder_rest(struct nrt_unpack *u)
 }
 
 const struct nrt_coder nrt_coder_small = {small_begin,  nrt_small_coder_copy,  nrt_small_coder_literal, small_end,
-                                          nrt_small_coder_number, small_start, nrt_small_coder_rest, nrt_small_coder_open};
+                                          nrt_small_coder_number, small_start, nrt_small_coder_rest, nrt_small_coder_open, NRT_SMALL_ROOM};

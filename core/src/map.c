@@ -70,17 +70,11 @@ enum nrt_found nrt_map_to(const struct nrt_map *m, uint32_t old, uint32_t *out)
 
 int nrt_map_word(const struct nrt_map *m, uint32_t word, uint32_t *by)
 {
-    uint32_t low = 0;
-    uint32_t high = m->n_shifts;
-    while (low < high) {
-        uint32_t mid = low + (high - low) / 2;
-        if (m->shifts[mid].from <= word)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    if (low == 0 || low == m->n_shifts)
+    uint32_t i = m->n_shifts;
+    while (i > 0 && m->shifts[i - 1].from > word)
+        i--;
+    if (i == 0 || i == m->n_shifts)
         return 0;
-    *by = m->shifts[low - 1].by;
+    *by = m->shifts[i - 1].by;
     return 1;
 }

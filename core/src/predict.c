@@ -10,41 +10,6 @@
 #define SECTIONS(p) 0
 #endif
 
-#if NRT_ISAS_LINKED & 0x02
-#define HAS_THUMB &nrt_thumb
-#else
-#define HAS_THUMB NULL
-#endif
-#if NRT_ISAS_LINKED & 0x04
-#define HAS_ARM &nrt_arm
-#else
-#define HAS_ARM NULL
-#endif
-#if NRT_ISAS_LINKED & 0x08
-#define HAS_A64 &nrt_a64
-#else
-#define HAS_A64 NULL
-#endif
-#if NRT_ISAS_LINKED & 0x10
-#define HAS_RV32 &nrt_rv32
-#else
-#define HAS_RV32 NULL
-#endif
-#if NRT_ISAS_LINKED & 0x20
-#define HAS_X86 &nrt_x86
-#else
-#define HAS_X86 NULL
-#endif
-#define TONGUES HAS_THUMB, HAS_ARM, HAS_A64, HAS_RV32, HAS_X86
-
-uint32_t nrt_hash(uint32_t a, uint32_t b)
-{
-    uint32_t x = (a * 0x9E3779B1u) ^ ((b + 0x7F4A7C15u) * 0x85EBCA6Bu);
-    x ^= x >> 15;
-    x *= 0x2C1B3C6Du;
-    return x ^ x >> 13;
-}
-
 static struct nrt_pairing *call_slot(const struct nrt_predictor *p, uint32_t target)
 {
     return &p->calls[nrt_hash(target, 77) & (p->slots - 1u)];
@@ -59,12 +24,6 @@ static struct nrt_pairing *word_slot(const struct nrt_predictor *p, uint32_t wor
 static int known(const struct nrt_pairing *slot, uint32_t key)
 {
     return slot->key != 0 && slot->key == key + 1u;
-}
-
-const struct nrt_tongue *nrt_tongue(uint32_t isa)
-{
-    static const struct nrt_tongue *const tongues[NRT_ISAS] = {NULL, TONGUES};
-    return isa < NRT_ISAS ? tongues[isa] : NULL;
 }
 
 int nrt_guessed(struct nrt_guess *out, uint32_t kind, uint32_t length)

@@ -3,6 +3,7 @@
 #ifndef NRT_SMALL_H
 #define NRT_SMALL_H
 
+#include "numbers.h"
 #include "predict.h"
 
 #define NRT_FLAG_SLOTS 128
@@ -101,8 +102,5 @@ void nrt_small_prime(struct nrt_small *m, uint32_t at, const uint8_t *old, uint3
 uint32_t nrt_small_number(struct nrt_small *m, struct nrt_bits *b, uint32_t field, uint32_t value, int *fault);
 /* A segment's turn: zigzag of its diagonal minus that of the segment before. */
 uint32_t nrt_small_turn(struct nrt_small *m, struct nrt_bits *b, uint32_t turn, int *fault);
-
-enum nrt_number { NRT_NUMBER_GAP = 0, NRT_NUMBER_LENGTH = 1, NRT_NUMBER_TURN = 2, NRT_NUMBER_SHIFTS = 4, NRT_NUMBER_STEP = 5,
-                  NRT_NUMBER_BY = 6, NRT_NUMBER_ALSO = 7, NRT_NUMBER_SECTION = 8, NRT_NUMBER_LIFT = 9, NRT_NUMBERS = 10 };
 
 #endif

@@ -1,31 +1,6 @@
 /* thumb.c - fields of Thumb and Thumb-2 instructions that name another place of the image (docs/spec/delta.md 9.1). It knows
  * encodings; where a target went it asks the map. */
-#include "predict.h"
-
-/* BL, BLX to an immediate, B.W. */
-static uint32_t call(const uint8_t *code, uint32_t left, uint32_t at, uint32_t *target)
-{
-    if (left < 4)
-        return 0;
-    uint32_t a = nrt_get16(code);
-    uint32_t b = nrt_get16(code + 2);
-    uint32_t s = a >> 10 & 1u;
-    if ((a & 0xF800u) != 0xF000u || ((b & 0xC000u) != 0xC000u && (b & 0xD000u) != 0x9000u))
-        return 0;
-    uint32_t i1 = (b >> 13 & 1u) ^ s ^ 1u;
-    uint32_t i2 = (b >> 11 & 1u) ^ s ^ 1u;
-    *target = at + 4 + nrt_extend(s << 24 | i1 << 23 | i2 << 22 | (a & 0x3FFu) << 12 | (b & 0x7FFu) << 1, 25);
-    return 4;
-}
-
-static void aim(const uint8_t *code, uint32_t at, uint32_t target, uint8_t *out)
-{
-    uint32_t o = target - at - 4;
-    uint32_t s = o >> 31;
-    nrt_put16(out, (nrt_get16(code) & 0xF800u) | s << 10 | (o >> 12 & 0x3FFu));
-    nrt_put16(out + 2, (nrt_get16(code + 2) & 0xD000u) | ((o >> 23 & 1u) ^ 1u ^ s) << 13 | ((o >> 22 & 1u) ^ 1u ^ s) << 11 |
-                           (o >> 1 & 0x7FFu));
-}
+#include "thumb.h"
 
 /* Where the old target went, counted from `origin`; 0 when it is outside the old image. */
 static int moved(const struct nrt_predictor *p, uint32_t target, uint32_t origin, uint32_t *offset)
@@ -115,4 +90,4 @@ static int late(const struct nrt_predictor *p, const struct nrt_site *s, struct 
     return 0;
 }
 
-const struct nrt_tongue nrt_thumb = {2, 1, 0, call, aim, NULL, late, NULL, NULL};
+const struct nrt_tongue nrt_thumb = {2, 1, 0, nrt_thumb_call, nrt_thumb_aim, NULL, late, NULL, NULL};

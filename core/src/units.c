@@ -74,7 +74,7 @@ int nrt_unpack_put(struct nrt_unpack *u, uint8_t byte)
 {
     u->out[u->filled++] = byte;
     u->at++;
-    if (u->window != NULL) {
+    if (NRT_HAS_FLOW && u->window != NULL) {
         u->window[u->turn] = byte;
         u->turn = u->turn + 1u < u->head.window ? u->turn + 1u : 0;
         u->past += u->past < u->head.window;
@@ -143,7 +143,7 @@ static int decode_unit(struct nrt_unpack *u, uint32_t k)
     frame = u->frame;
     while (u->at < end) {
         uint32_t stop = end - u->at < u->head.group ? end : u->at + u->head.group;
-        u->fresh = u->head.flow == 0 || (u->at == off && (k == 0 || !stays(u)));
+        u->fresh = !NRT_HAS_FLOW || u->head.flow == 0 || (u->at == off && (k == 0 || !stays(u)));
         if ((rc = enter_frame(u, &frame)) < 0 || (rc = decode_group(u, stop)) < 0)
             return rc;
     }
@@ -172,7 +172,7 @@ int nrt_unpack_unit(struct nrt_unpack *u, struct nrt_core *c, uint32_t k, struct
         return NRT_E_ARG;
     u->core = c;
     u->sink = none;
-    for (; rc == NRT_OK && u->head.flow != 0 && stays(u) && from < k; from++)
+    for (; NRT_HAS_FLOW && rc == NRT_OK && u->head.flow != 0 && stays(u) && from < k; from++)
         rc = decode_unit(u, from);
     u->sink = sink;
     return rc < 0 ? rc : decode_unit(u, k);

@@ -5,6 +5,7 @@
 
 #include "coder.h"
 #include "large.h"
+#include "tiny.h"
 
 #define FLAG_ADDRESS 0x01u
 #define FLAG_SAVES 0x02u
@@ -14,50 +15,57 @@
 #define FLAG_RESUME 0x20u
 #define FLAG_HYBRID 0x40u
 #define FLAG_SLIDE 0x80u
-#ifdef NRT_WITH_LARGE   /* Linux terminals and servers; where it is not, profile 3 is refused and large.c stays out */
-#define MAX_PROFILE 3u
-#define MORE_CODERS , &nrt_coder_large
+/* What is linked; files of other profiles are refused. */
+#ifdef NRT_WITH_TINY   /* beside the others; NRT_TINY_ONLY links it alone, for chips with 16 KiB of RAM */
+#define HAS_TINY &nrt_coder_tiny
 #else
-#define MAX_PROFILE 2u
-#define MORE_CODERS
+#define HAS_TINY NULL
 #endif
+#ifdef NRT_WITH_LARGE   /* Linux terminals and servers */
+#define HAS_LARGE &nrt_coder_large
+#else
+#define HAS_LARGE NULL
+#endif
+#define PROFILES 5u
 
 #define ALIGN 8u
 #define ALIGNED(n) (((n) + (ALIGN - 1u)) & ~(uint32_t)(ALIGN - 1u))
 /* The same figures on every machine, whatever its pointers are: the server computes with them too. */
 #define STATE_ROOM 896u
-#define MODEL_ROOM 4480u
-#define SMALL_ROOM 12800u
-#define LARGE_ROOM 3825664u
 
 _Static_assert(sizeof(struct nrt_unpack) <= STATE_ROOM, "STATE_ROOM is too small");
-_Static_assert(sizeof(struct nrt_simple) <= MODEL_ROOM, "MODEL_ROOM is too small");
-_Static_assert(sizeof(struct nrt_small) <= SMALL_ROOM, "SMALL_ROOM is too small");
-_Static_assert(sizeof(struct nrt_large) <= LARGE_ROOM, "LARGE_ROOM is too small");
+_Static_assert(sizeof(struct nrt_simple) <= NRT_MODEL_ROOM, "NRT_MODEL_ROOM is too small");
+_Static_assert(sizeof(struct nrt_small) <= NRT_SMALL_ROOM, "NRT_SMALL_ROOM is too small");
+_Static_assert(sizeof(struct nrt_large) <= NRT_LARGE_ROOM, "NRT_LARGE_ROOM is too small");
+_Static_assert(sizeof(struct nrt_tiny) <= NRT_TINY_ROOM, "NRT_TINY_ROOM is too small");
 _Static_assert(sizeof(struct nrt_segment) == 12 && sizeof(struct nrt_save) == 8, "tables are packed");
 
+#ifdef NRT_TINY_ONLY
 const struct nrt_coder *nrt_coder_of(uint32_t profile)
 {
-    static const struct nrt_coder *const coders[MAX_PROFILE + 1u] = {&nrt_coder_raw, &nrt_coder_simple, &nrt_coder_small MORE_CODERS};
-    return coders[profile];
+    return profile == NRT_PROFILE_TINY ? &nrt_coder_tiny : NULL;
 }
+#else
+const struct nrt_coder *nrt_coder_of(uint32_t profile)
+{
+    static const struct nrt_coder *const coders[PROFILES] = {&nrt_coder_raw, &nrt_coder_simple, &nrt_coder_small, HAS_LARGE, HAS_TINY};
+    return profile < PROFILES ? coders[profile] : NULL;
+}
+#endif
 
 uint32_t nrt_profiles(void)
 {
-    return (1u << (MAX_PROFILE + 1u)) - 1u;
-}
-
-static uint32_t model_room(const struct nrt_header *h)
-{
-    return (h->profile == NRT_PROFILE_LARGE ? LARGE_ROOM : SMALL_ROOM) + h->window;
+    uint32_t all = 0;
+    for (uint32_t i = 0; i < PROFILES; i++)
+        all |= (uint32_t)(nrt_coder_of(i) != NULL) << i;
+    return all;
 }
 
 static uint32_t workspace_of(const struct nrt_header *h)
 {
     uint32_t n = ALIGN + STATE_ROOM + ALIGNED(h->n_segments * 12u) + ALIGNED(h->n_saves * 8u) + ALIGNED(h->n_order * 2u) + ALIGNED(h->room);
-    if (h->profile >= NRT_PROFILE_SMALL)
-        return n + ALIGNED(model_room(h)) + ALIGNED(h->n_segments * 2u);
-    return h->profile == 0 ? n : n + ALIGNED(MODEL_ROOM);
+    n += ALIGNED(nrt_coder_of(h->profile)->room + h->window);
+    return h->profile >= NRT_PROFILE_SMALL ? n + ALIGNED(h->n_segments * 2u) : n;
 }
 
 /* ---- the header ---------------------------------------------------------------------------------------------------- */
@@ -83,7 +91,7 @@ static int units_are(const struct nrt_layout *l, uint32_t group, uint32_t shift)
 static int read_mode(const struct nrt_layout *l, uint32_t flags, struct nrt_header *h)
 {
     h->apart = (flags & FLAG_APART) != 0;
-    h->flow = (flags & FLAG_FLOW) != 0;
+    h->flow = NRT_HAS_FLOW && (flags & FLAG_FLOW) != 0;
     h->resume = (flags & FLAG_RESUME) != 0;
     h->hybrid = (flags & FLAG_HYBRID) != 0;
     h->slide = (flags & FLAG_SLIDE) != 0;
@@ -117,20 +125,22 @@ static int read_fixed(const struct nrt_layout *l, struct nrt_reader *r, struct n
     h->isa = b[4] >> 4 & 7u;
     h->sections = b[4] >> 7;
     *flags = b[5];
-    if (h->profile > MAX_PROFILE || !isa_fits(h))
+    if (nrt_coder_of(h->profile) == NULL || !isa_fits(h))
+        return NRT_E_FORMAT;
+    if (h->profile == NRT_PROFILE_TINY && (*flags & (FLAG_FLOW | FLAG_SAVES)) != 0)
         return NRT_E_FORMAT;
     if ((rc = read_mode(l, *flags, h)) < 0 || ((*flags & FLAG_ADDRESS) != 0 && (rc = nrt_reader_varint(r, &h->address)) < 0))
         return rc;
-    if (h->flow != 0 && (rc = nrt_reader_varint(r, &h->window)) < 0)
+    if (NRT_HAS_FLOW && h->flow != 0 && (rc = nrt_reader_varint(r, &h->window)) < 0)
         return rc;
-    if (h->window > (h->profile == NRT_PROFILE_SMALL ? NRT_MAX_WINDOW : 0))
+    if (NRT_HAS_FLOW && h->window > (h->profile == NRT_PROFILE_SMALL ? NRT_MAX_WINDOW : 0))
         return NRT_E_FORMAT;
     if ((rc = nrt_reader_varint(r, &h->old_size)) < 0 || (rc = nrt_reader_varint(r, &h->new_size)) < 0)
         return rc;
     if (h->old_size != 0 && (rc = read_bytes(r, b, 2)) < 0)
         return rc;
     h->base = h->old_size != 0 ? (uint32_t)b[0] | (uint32_t)b[1] << 8 : 0;
-    if (h->flow != 0 && (h->profile < NRT_PROFILE_SMALL || (h->profile > NRT_PROFILE_SMALL && h->apart == 0 && h->old_size != 0)))
+    if (NRT_HAS_FLOW && h->flow != 0 && (h->profile < NRT_PROFILE_SMALL || (h->profile == NRT_PROFILE_LARGE && h->apart == 0 && h->old_size != 0)))
         return NRT_E_FORMAT;
     if ((rc = read_bytes(r, b, 5)) < 0)
         return rc;
@@ -216,7 +226,7 @@ static int read_head(const struct nrt_layout *l, struct nrt_reader *r, struct nr
         if (h->joint < 2 || h->joint > NRT_MAX_JOINT || h->apart || (flags & FLAG_SAVES) != 0)
             return NRT_E_BOUND;
     }
-    if ((flags & FLAG_SAVES) != 0) {
+    if (NRT_HAS_SAVES && (flags & FLAG_SAVES) != 0) {
         if ((rc = nrt_reader_varint(r, &h->n_saves)) < 0)
             return rc;
         if (h->n_saves == 0 || h->n_saves > NRT_MAX_SAVES)
@@ -312,11 +322,15 @@ static int check_order(const struct nrt_unpack *u)
 
 static void take_model(struct nrt_unpack *u, const struct nrt_header *h, struct nrt_ram *room)
 {
+    uint8_t *model = carve(room, nrt_coder_of(h->profile)->room + h->window);
     if (h->profile == 1)
-        u->model = (struct nrt_simple *)(void *)carve(room, MODEL_ROOM);
+        u->model = (struct nrt_simple *)(void *)model;
+    if (h->profile == NRT_PROFILE_TINY)
+        u->tiny = (struct nrt_tiny *)(void *)model;
+    if (h->profile == NRT_PROFILE_SMALL || h->profile == NRT_PROFILE_LARGE)
+        u->small = (struct nrt_small *)(void *)model;
     if (h->profile >= NRT_PROFILE_SMALL) {
-        u->small = (struct nrt_small *)(void *)carve(room, model_room(h));
-        u->window = h->window != 0 ? (uint8_t *)u->small + SMALL_ROOM : NULL;
+        u->window = h->window != 0 ? model + NRT_SMALL_ROOM : NULL;
         u->by_old = (uint16_t *)(void *)carve(room, h->n_segments * 2u);
     }
 }

@@ -1,4 +1,4 @@
-"""A delta of the simple coder under a power cut at every flash operation: old, new, or the same file goes on."""
+"""A delta under a power cut at every flash operation: old, new, or the same file goes on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from neurath.delta import Delta, build, full, simulate
+from neurath.delta import Delta, Wish, build, full, simulate
 from neurath.flash.geometry import Span
 from neurath.flash.native import Core, Fate, PowerCut
 from tests.delta.images import pair, small_layout
@@ -17,9 +17,10 @@ LAYOUT = replace(WIDE, scratch=Span(WIDE.scratch.base, 4096))
 OLD, NEW = pair(400)
 DELTA = build(OLD, NEW, LAYOUT)
 FULL = full(NEW, LAYOUT)
+TINY = build(OLD, NEW, LAYOUT, Wish(4, workspace=6144))
 
 
-@pytest.mark.parametrize("made", [DELTA, FULL], ids=["delta", "full"])
+@pytest.mark.parametrize("made", [DELTA, FULL, TINY], ids=["delta", "full", "tiny"])
 @pytest.mark.parametrize("kind", ["before", "early", "late", "after"])
 def test_a_cut_at_any_operation_ends_in_old_new_or_goes_on_with_the_same_file(made: Delta, kind: str) -> None:
     data, ram = made.data, made.ram_needed(LAYOUT, staged_in_ram=False)

@@ -124,12 +124,12 @@ def packed(isa: int, image: bytes, data: int, stretch: int) -> bytes:
     return bytes(body + b"".join(rows))
 
 
-@pytest.mark.parametrize("profile", [2, 3])
+@pytest.mark.parametrize("profile", [2, 3, 4])
 @pytest.mark.parametrize("isa", WRITERS, ids=lambda isa: insight.ISAS[isa])
 def test_core_and_oracle_decode_what_was_encoded_for_code(isa: int, profile: int) -> None:
     for seed in range(3):
         old, new = programs(isa, seed)
-        made = build(old, new, LAYOUT, Wish(profile, apart=seed % 2 == 0))
+        made = build(old, new, LAYOUT, Wish(profile, apart=seed % 2 == 0, workspace=6144 if profile == 4 else 20480))
         assert parse(made.data)[0].isa == isa
         assert apply(old, made.data, UNITS) == new
 
@@ -174,11 +174,11 @@ def _instruction(isa: int, dice: random.Random) -> bytes:
     return struct.pack("<I", dice.choice(SHAPES[isa]) | dice.getrandbits(32) & mask)
 
 
-@pytest.mark.parametrize("profile", [2, 3])
+@pytest.mark.parametrize("profile", [2, 3, 4])
 @pytest.mark.parametrize("isa", WRITERS, ids=lambda isa: insight.ISAS[isa])
 def test_bytes_that_hardly_are_code_come_back_the_same_in_core_and_oracle(isa: int, profile: int, seed: int) -> None:
     """Every field at every place: instructions with random operands, cut and moved anywhere."""
-    for round_ in range(6 if profile == 2 else 2):
+    for round_ in range(2 if profile == 3 else 6):
         dice = random.Random(f"{seed} {round_}")
         old = b"".join(_instruction(isa, dice) for _ in range(150))
         cut = 4 * dice.randrange(100) + dice.choice((0, 0, 2, 1))
@@ -193,7 +193,7 @@ def coded(old: bytes, new: bytes, found: list, hints: Hints, profile: int) -> by
     """The file with just these hints, whatever a trial would say."""
     from neurath.delta.build import Pair, _apart, _assembled
 
-    pair, wish = Pair(old, new), Wish(profile, apart=True, workspace=4000000 if profile == 3 else 20480)
+    pair, wish = Pair(old, new), Wish(profile, apart=True, workspace={3: 4000000, 4: 6144}.get(profile, 20480))
     return _assembled(pair, LAYOUT, wish, _apart(old, new, UNITS, found), hints)
 
 

@@ -301,16 +301,18 @@ def test_asking_why_builds_and_opens_nothing(world):
         ({"profiles": 0b1111, "ram": 8 << 20}, [3]),
         ({"profiles": 0b1111, "ram": 1 << 20}, [2]),
         ({"profiles": 0b1111, "ram": 4_000_000}, [3, 2]),
+        ({"profiles": 0b10000}, [4]),
+        ({"profiles": 0b10111, "ram": 24_000}, [2, 4]),
     ],
 )
-def test_a_bank_gets_the_large_profile_where_its_terminal_names_it_and_lends_enough(phone, more, tried):
-    """The stand-in's files of the large profile want 4 MB, the others little."""
+def test_a_bank_gets_the_profile_that_its_terminal_names_and_has_the_memory_for(phone, more, tried):
+    """The stand-in's files of the large profile want 4 MB, those of the small one 20,000 bytes, the others little."""
     asked = []
 
     def builder(job):
         asked.append(job.profile)
         made = build(job)
-        return replace(made, workspace=4_000_000 if job.profile == 3 else made.workspace)
+        return replace(made, workspace={3: 4_000_000, 2: 20_000}.get(job.profile, made.workspace))
 
     phone.world.delivery.deltas.builder = builder
     assert phone.check(phone.says(OLD, 1, **more)) is not None

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from neurath.delta import hybrid
 from neurath.errors import DataError
 from neurath.flash.geometry import file_layout, simple_layout
 from neurath.server.delivery import choice
 from neurath.server.delivery.pace import Built, Pending, Unbuilt
 from neurath.server.software import catalog
 from neurath.server.software import deltas as deltas_module
-from neurath.server.software.deltas import LARGE, LEAN, PROFILE, Deltas, Job, Result, layout_digest
+from neurath.server.software.deltas import LARGE, LEAN, PROFILE, TINY, Deltas, Job, Result, layout_digest
 from neurath.server.store import Store
 from tests.server.world import build, image
 
@@ -207,6 +208,18 @@ def test_one_who_lends_less_gets_a_file_of_the_simple_profile(store):
     lean = deltas_module.build(Job(store.files.verified(old), store.files.verified(new), LAYOUT, LEAN))
     assert lean.data[4] & 15 == LEAN
     assert lean.workspace <= 12 * 1024
+
+
+def test_a_chip_with_16_kib_of_ram_gets_a_file_of_the_tiny_profile(store):
+    """Also the one that goes on after a cut, where the file that was cut is not there any more."""
+    before = image(1, 40_000)
+    after = before[:20_000] + b"new words" + before[20_000:39_000]
+    old, new = (store.files.verified(keep(store, data)) for data in (before, after))
+    made = deltas_module.build(Job(old, new, LAYOUT, TINY))
+    assert (made.data[4] & 15, made.workspace <= deltas_module.TINY_WORKSPACE) == (TINY, True)
+    whole = hybrid.describe(hybrid.Hybrid(before, None, ()), LAYOUT.leaf)
+    left = deltas_module.build(Job(old, new, LAYOUT, TINY, deltas_module.Left(whole, None)))
+    assert left.data[4] & 15 == TINY
 
 
 def test_one_who_lends_four_megabytes_gets_the_smallest_of_all_profiles(store):

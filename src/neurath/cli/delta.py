@@ -113,11 +113,11 @@ def _after_cut(old: bytes, new: bytes, data: bytes, layout: Layout) -> int:
 
 def _sized(wish: Wish, profile: str) -> Wish:
     """What the decoder may lend: 6 KiB, 20 KiB, or 4 MB where the terminal runs Linux."""
-    from neurath.delta.build import LARGE_WORKSPACE, TINY
-    from neurath.delta.format import SIMPLE
+    from neurath.delta.build import LARGE_WORKSPACE, TINY_WORKSPACE
+    from neurath.delta.format import TINY
 
     if profile == "tiny":
-        return replace(wish, profile=SIMPLE, workspace=TINY)
+        return replace(wish, profile=TINY, workspace=TINY_WORKSPACE)
     return replace(wish, workspace=LARGE_WORKSPACE) if profile == "large" else wish
 
 

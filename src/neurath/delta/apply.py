@@ -6,9 +6,9 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 
-from neurath.delta import oracle, oracle_large
+from neurath.delta import oracle, oracle_large, oracle_tiny
 from neurath.delta.code import groups
-from neurath.delta.format import LARGE, RAW, SMALL, Head, Reader, malformed, parse, segments
+from neurath.delta.format import LARGE, RAW, SMALL, TINY, Head, Reader, malformed, parse, segments
 from neurath.delta.match import Segment
 from neurath.errors import TrustError
 
@@ -150,6 +150,8 @@ def apply(old: bytes, data: bytes, units: Sequence[tuple[int, int]]) -> bytes:
         raise malformed("it has too few or too many groups")
     if head.profile == SMALL:
         return _small(head, old, list(zip(ranges, frames, strict=True)), units)
+    if head.profile == TINY:
+        return _tiny(head, old, list(zip(ranges, frames, strict=True)))
     if head.profile == LARGE:
         return _large(head, old, list(zip(ranges, frames, strict=True)), units)
     table = control_of(head)
@@ -186,6 +188,22 @@ def _small(
     return bytes(new)
 
 
+def _tiny(head: Head, old: bytes, groups_: Sequence[tuple[tuple[int, int], bytes]]) -> bytes:
+    """Profile 4: section 12."""
+    new = bytearray(old[: head.new_size].ljust(head.new_size, b"\xff"))
+    try:
+        map_ = map_of(head)
+        for (start, end), frame in groups_:
+            range_ = Range(frame)
+            new[start:end] = bytes(oracle_tiny.Model(range_.bit, map_).group(old, start, end))
+            range_.close()
+    except ValueError as fault:
+        raise malformed(str(fault)) from None
+    if zlib.crc32(new, zlib.crc32(old)) != head.crc:
+        raise malformed("what it makes is not what it says")
+    return bytes(new)
+
+
 def _large(
     head: Head, old: bytes, groups_: Sequence[tuple[tuple[int, int], bytes]], units: Sequence[tuple[int, int]]
 ) -> bytes:
@@ -211,6 +229,11 @@ def map_of(head: Head) -> oracle.Map:
     map_ = oracle.Map(head.old_size, head.address, head.isa, [])
     if head.segments:
         range_ = Range(head.control)
+        if head.profile == TINY:
+            values, map_.shifts, map_.also = oracle_tiny.table(oracle_tiny.Model(range_.bit, map_), head.segments)
+            range_.close()
+            map_.segments = segments(values, head)
+            return map_
         model = oracle.Model(range_.bit, map_)
         values, map_.shifts, map_.also = oracle.table(model, head.segments)
         map_.sections = oracle.sections(model) if head.sections else []
@@ -224,7 +247,7 @@ def _wrong_base() -> TrustError:
 
 
 def control_of(head: Head) -> list[Segment]:
-    if head.profile in (SMALL, LARGE):
+    if head.profile in (SMALL, LARGE, TINY):
         return map_of(head).segments
     if head.profile == RAW:
         reader = Reader(head.control)

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from neurath.delta import code, insight, native, simulate
-from neurath.delta.encoder import Encoder, Hints
-from neurath.delta.format import IRREGULAR, LARGE, RAW, SIMPLE, SMALL, Head, Kind, most_segments, pack
+from neurath.delta.encoder import Encoder, Hints, Model
+from neurath.delta.format import IRREGULAR, LARGE, RAW, SIMPLE, SMALL, TINY, Head, Kind, most_segments, pack
 from neurath.delta.match import COST_SEGMENT, Exact, Matcher, Segment, Suffix, worth
 from neurath.delta.plan import SLIDES, Plan, changed_units, plan
 from neurath.delta.sight import Sight
@@ -25,8 +25,8 @@ WINDOW, LEAST_WINDOW = 6144, 512
 LARGE_FIXED, LARGE_WORKSPACE = 3826592, 4000000
 #: And of profile 1 (profile 0 takes less).
 SIMPLE_FIXED, SIMPLE_SEGMENT = 5400, 12
-#: What the decoder of a chip with 16 KiB of RAM may take: profile 1 with fewer segments, no mixing.
-TINY = 6144
+#: And of profile 4; what the decoder of a chip with 16 KiB of RAM may take.
+TINY_FIXED, TINY_WORKSPACE = 3552, 6144
 #: Segments that are given up for a window of 2 KiB.
 SPARED = 146
 #: A window costs a terminal RAM: it is tried where more than one byte in so many is a literal, and must pay so much.
@@ -37,6 +37,10 @@ WORTHLESS = 4
 OPAQUE = 0.98
 #: A copy that the order cannot keep is worth a hint from this many bytes on.
 HINT_FROM = 64
+
+
+#: Profiles that predict fields by the map, and what their model is called.
+MAPPED: dict[int, Model] = {SMALL: "small", LARGE: "large", TINY: "tiny"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,7 @@ def build(old: bytes, new: bytes, layout: Layout, wish: Wish | None = None) -> D
     _check_room(old, new, layout)
     pair = Pair(old, new)
     profiles = _profiles(wish)
-    found = functools.cache(lambda profile: _matched(pair, replace(wish, profile=profile)))
+    found = functools.cache(lambda alike: _matched(pair, replace(wish, profile=alike)))
     made = [_made(pair, layout, replace(wish, profile=p), found(min(p, SMALL))) for p in profiles]
     fit = [one for one in made if native.header(one[0], layout).decoder <= wish.workspace]
     data, planned = min(fit or made, key=lambda one: len(one[0]))
@@ -197,7 +201,7 @@ def _matched(pair: Pair, wish: Wish) -> tuple[list[Segment], Hints]:
     hints = Hints(0, wish.address or 0)
     if not pair.old:
         return [], hints
-    if wish.profile not in (SMALL, LARGE):
+    if wish.profile not in MAPPED:
         return (Exact(matcher) if wish.profile == RAW else matcher).match(pair.old, pair.new), hints
     found = matcher.match(pair.old, pair.new)
     hints = insight.chosen(pair.old, pair.new, found)
@@ -233,8 +237,8 @@ def _room(wish: Wish, units: int) -> int:
     assert wish.profile is not None  # build() has chosen
     if wish.profile == LARGE:
         fixed, each, lent = LARGE_FIXED, SMALL_SEGMENT, max(wish.workspace, LARGE_WORKSPACE)
-    elif wish.profile == SMALL:
-        fixed, each, lent = SMALL_FIXED, SMALL_SEGMENT, wish.workspace
+    elif wish.profile in (SMALL, TINY):
+        fixed, each, lent = SMALL_FIXED if wish.profile == SMALL else TINY_FIXED, SMALL_SEGMENT, wish.workspace
     else:
         fixed, each, lent = SIMPLE_FIXED, SIMPLE_SEGMENT, wish.workspace
     return max(0, min(most_segments(wish.profile), (lent - fixed - 2 * units) // each))
@@ -266,9 +270,9 @@ def _with_room(pair: Pair, layout: Layout, wish: Wish, chosen: Chosen) -> bytes:
     units = native.units(layout)
     segments = _best(pair, planned.segments, wish.profile, room)
     encoder = None
-    if wish.profile in (SMALL, LARGE):
+    if wish.profile in MAPPED:
         segments = _with_hints(pair, segments, planned.gone, room - len(segments))
-        encoder = Encoder(old, new, segments, hints, "large" if wish.profile == LARGE else "small")
+        encoder = Encoder(old, new, segments, hints, MAPPED[wish.profile])
     head = Head(
         profile=wish.profile,
         old_size=len(old),
@@ -294,7 +298,7 @@ def _with_room(pair: Pair, layout: Layout, wish: Wish, chosen: Chosen) -> bytes:
         sizes = (len(old), len(new), layout.group)
         joint = None if wish.apart else SLIDES if planned.slide else planned.joint
         packed = pack(head, code.small_frames(encoder, units, planned.order, sizes, joint))
-        if not wish.flow or wish.profile == LARGE:
+        if not wish.flow or wish.profile != SMALL:
             return packed
 
         def flowing(window: int) -> bytes:

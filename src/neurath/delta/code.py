@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import neurath.flash._core as _core
 from neurath.delta.encoder import GRAIN, Encoder, Hints, Whole
-from neurath.delta.format import LARGE, RAW, SMALL, numbers, varint
+from neurath.delta.format import LARGE, RAW, SMALL, TINY, numbers, varint
 from neurath.delta.match import Segment
 
 
@@ -23,8 +23,8 @@ def groups(units: Sequence[tuple[int, int]], order: Sequence[int], new_size: int
 def control(profile: int, segments: Sequence[Segment]) -> bytes:
     """The coded control table, empty for none."""
     values = numbers(segments)
-    if profile in (SMALL, LARGE) and segments:
-        return Encoder(b"", b"", segments, Hints()).control()
+    if profile in (SMALL, LARGE, TINY) and segments:
+        return Encoder(b"", b"", segments, Hints(), "tiny" if profile == TINY else "small").control()
     if profile == RAW:
         return b"".join(varint(v) for v in values)
     if not values:
@@ -41,8 +41,8 @@ def frames(
     """One frame for each range of the new image; in profile 3 each is a commit unit of one group, in place."""
     if profile == RAW:
         return [_literals(new, segments, start, end) for start, end in ranges]
-    if profile == SMALL:
-        encoder = Encoder(old, new, segments, Hints())
+    if profile in (SMALL, TINY):
+        encoder = Encoder(old, new, segments, Hints(), "tiny" if profile == TINY else "small")
         return [encoder.group(start, end) for start, end in ranges]
     if profile == LARGE:
         large, made = Encoder(old, new, segments, Hints(), "large"), []
@@ -89,7 +89,7 @@ TAUGHT = 1 << 19
 def small_frames(
     encoder: Encoder, units: Sequence[tuple[int, int]], order: Sequence[int], sizes: tuple[int, int, int], joint: int | None
 ) -> list[bytes]:
-    """The frames of profiles 2 and 3; `sizes` are those of old image, new image and group. In place, nothing is read that was
+    """The frames of profiles 2 to 4; `sizes` are those of old image, new image and group. In place, nothing is read that was
     committed by then, `joint` units at once, or sliding (0); None: not in place, nothing goes. The model of profile 3 goes on
     through the file, in place through a unit."""
     old_size, new_size, group = sizes

@@ -10,8 +10,8 @@ from typing import Literal
 import neurath.flash._core as _core
 from neurath.delta.match import Segment
 
-#: Profile 2 group by group; profile 3; profile 2 going on through the file, with a window of so many bytes.
-Model = Literal["small", "large"] | int
+#: Profile 2 group by group; profile 3; profile 4; profile 2 going on through the file, with a window of so many bytes.
+Model = Literal["small", "large", "tiny"] | int
 #: Old bytes one mark of `gone` stands for.
 GRAIN = 64
 
@@ -67,6 +67,7 @@ class Task:
                 "address": hints.address,
                 "also": hints.also,
                 "large": model == "large",
+                "tiny": model == "tiny",
                 "flow": isinstance(model, int),
                 "window": model if isinstance(model, int) else 0,
             },
@@ -77,7 +78,7 @@ class Encoder:
     """Holds both images and the map of their segments while groups are coded."""
 
     def __init__(self, old: bytes, new: bytes, segments: Sequence[Segment], hints: Hints, model: Model = "small") -> None:
-        """`model` is "small", "large", or the window in bytes of a profile 2 that goes on through the file."""
+        """`model` is "small", "large", "tiny", or the window in bytes of a profile 2 that goes on through the file."""
         self.large, self.flows = model == "large", isinstance(model, int)
         self._task = Task(old, new, segments, hints, model)
         self._spent = _core.ffi.new("struct nrt_spent *")

@@ -12,8 +12,8 @@ from neurath.delta.match import Segment
 from neurath.errors import DataError
 
 MAGIC = b"NRU\x01"
-RAW, SIMPLE, SMALL, LARGE = 0, 1, 2, 3
-PROFILES = {RAW: "raw", SIMPLE: "simple", SMALL: "small", LARGE: "large"}
+RAW, SIMPLE, SMALL, LARGE, TINY = 0, 1, 2, 3, 4
+PROFILES = {RAW: "raw", SIMPLE: "simple", SMALL: "small", LARGE: "large", TINY: "tiny"}
 MAX_ISA = 5
 MAX_SEGMENTS, MAX_SAVES, MAX_ORDER = 512, 64, 4096
 MAX_JOINT = 6
@@ -211,7 +211,7 @@ def parse(data: bytes) -> tuple[Head, list[bytes]]:
         raise malformed("it looks back too far")
     old_size, new_size = r.varint(), r.varint()
     base = struct.unpack("<H", r.take(2))[0] if old_size else 0
-    if flags & _FLOW and (kind & 0x0F < SMALL or (kind & 0x0F > SMALL and old_size and not flags & _APART)):
+    if flags & _FLOW and (kind & 0x0F < SMALL or (kind & 0x0F == LARGE and old_size and not flags & _APART)):
         raise malformed("its model cannot go on from group to group")
     crc = struct.unpack("<I", r.take(4))[0]
     grain = r.take(1)[0]
@@ -263,6 +263,7 @@ def _check_flags(kind: int, flags: int) -> None:
         kind & 0x0F not in PROFILES
         or (kind >> 4 & 7) > (MAX_ISA if kind & 0x0F >= SMALL else 0)
         or (kind & _SECTIONS and kind & 0x0F != LARGE)
+        or (kind & 0x0F == TINY and flags & (_FLOW | _SAVES))
         or (flags & _RESUME and flags & (_SAVES | _APART | _JOINT))
         or (flags & _HYBRID and flags & (_SAVES | _APART | _FLOW))
         or (flags & _SLIDE and flags & (_SAVES | _APART | _JOINT | _RESUME | _HYBRID))

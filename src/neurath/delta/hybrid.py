@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from neurath.delta import apply, code, native
-from neurath.delta.build import Delta, Wish, _best, _matched, _room, _unit_shift, _with_hints
+from neurath.delta.build import MAPPED, TINY_WORKSPACE, Delta, Wish, _best, _matched, _room, _unit_shift, _with_hints
 from neurath.delta.build import Pair as Images
 from neurath.delta.encoder import GRAIN, Encoder, Hints
-from neurath.delta.format import LARGE, RAW, SMALL, Head, pack, parse
+from neurath.delta.format import LARGE, RAW, SMALL, TINY, Head, pack, parse
 from neurath.delta.match import Segment
 from neurath.delta.plan import _pieces, plan
 from neurath.errors import DataError
@@ -208,7 +208,7 @@ def _frame_sizes(goal: Goal, layout: Layout) -> dict[int, int]:
 def _planned(hybrid: Hybrid, goal: Goal, layout: Layout, wish: Wish) -> _Made:
     units = native.units(layout)
     found, hints, before, profile = _before(hybrid, goal, layout, wish)
-    wish = replace(wish, profile=profile)
+    wish = replace(wish, profile=profile, workspace=min(wish.workspace, TINY_WORKSPACE) if profile == TINY else wish.workspace)
     order = _order(hybrid, goal, layout, before)
     planned = frozenset(order)
     turn = {unit: k for k, unit in enumerate(order)}
@@ -220,7 +220,7 @@ def _planned(hybrid: Hybrid, goal: Goal, layout: Layout, wish: Wish) -> _Made:
     room = _room(wish, len(order))
     images = Images(hybrid.data, goal.new)
     segments = _best(images, _joined(kept), profile, room)
-    if profile == SMALL:
+    if profile in (SMALL, TINY):
         # Where code of units that are new already came from still tells the map something.
         others = [s for s, _, _ in _pieces(found, units, frozenset(range(len(units))) - planned) if s.diagonal and s.length]
         segments = _with_hints(images, segments, [*gone, *others], room - len(segments))
@@ -333,7 +333,7 @@ def _sectors(hybrid: Hybrid, goal: Goal, layout: Layout) -> int:
 
 def _packed(hybrid: Hybrid, goal: Goal, layout: Layout, made: _Made) -> bytes:
     base, new, units = hybrid.data, goal.new, native.units(layout)
-    encoder = Encoder(base, new, made.segments, made.hints) if made.profile == SMALL else None
+    encoder = Encoder(base, new, made.segments, made.hints, MAPPED[made.profile]) if made.profile in MAPPED else None
     control = encoder.control() if encoder and made.segments else code.control(made.profile, made.segments)
     head = Head(
         profile=made.profile,

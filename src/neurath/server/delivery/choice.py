@@ -16,7 +16,7 @@ from neurath.server.delivery.pace import Built, File, Need, Pending, Refuse, Sit
 from neurath.server.fleet.actions import Draft
 from neurath.server.fleet.standing import Said, Standing
 from neurath.server.software.catalog import IMAGE
-from neurath.server.software.deltas import LARGE, LARGE_WORKSPACE, LEAN, PROFILE, Files
+from neurath.server.software.deltas import LARGE, LARGE_WORKSPACE, LEAN, PROFILE, TINY, Files, usual
 
 
 def choose(view: Standing, files: Files, need_of: Need) -> Draft | Building | Nothing:
@@ -98,7 +98,9 @@ def _way_back(view: Standing, files: Files) -> Building | Nothing | None:
     assert view.model is not None
     if view.model.rescue == "wire" or view.base is None:
         return None
-    match files(view.selected.release.image, view.base.image, view.model.layout):
+    match files(
+        view.selected.release.image, view.base.image, view.model.layout, usual(view.said.profiles if view.said else 0)
+    ):
         case Pending():
             return Building()
         case Unbuilt(reason=reason):
@@ -118,10 +120,14 @@ def profiles_of_file(ram: int, old: int, new: int) -> tuple[int, ...]:
 
 def _profiles_of_bank(said: Said, size: int) -> tuple[int, ...]:
     """What to build for a bank with an image of this size, best first; a lesser one where its decoder asks for too much RAM.
-    A check-in that names no profiles has the first three."""
+    A check-in that names no profiles has the first three. Where the tiny one is spoken the simple one has no use: its decoder
+    takes more."""
+    lean = TINY if said.profiles >> TINY & 1 else LEAN
+    if lean == usual(said.profiles):
+        return (lean,)
     if said.profiles >> LARGE & 1 and size <= pace.LARGE_MOST and said.ram >= LARGE_WORKSPACE:
-        return LARGE, PROFILE, LEAN
-    return PROFILE, LEAN
+        return LARGE, PROFILE, lean
+    return PROFILE, lean
 
 
 def _asker(view: Standing, files: Files) -> Callable[[Literal["full", "delta"]], File]:

@@ -20,7 +20,7 @@ from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.actions import Action, Draft
 from neurath.server.software import catalog
 from neurath.server.software.catalog import Release
-from neurath.server.software.deltas import Cut
+from neurath.server.software.deltas import Cut, usual
 from neurath.wire import rescue, ticket
 from neurath.wire.report import Phase, Report, Verdict
 from neurath.wire.rescue import Question
@@ -31,7 +31,7 @@ WIRE = "restore it over the wire"
 @dataclass(frozen=True, slots=True)
 class Way:
     """From what to what: the image the bank held before, the release it is to hold, the one it was meant to, and the action
-    it was cut in."""
+    it was cut in; `profile` is what its core decodes."""
 
     terminal: Terminal
     layout: Layout
@@ -39,6 +39,7 @@ class Way:
     goal: Release
     meant: Release
     action: Action
+    profile: int
 
 
 class Rescue:
@@ -77,7 +78,7 @@ class Rescue:
         goal = release
         if release.revoked is not None and view.selected is not None and view.selected.release.revoked is None:
             goal = view.selected.release
-        return Way(terminal, layout, old.image, goal, release, action)
+        return Way(terminal, layout, old.image, goal, release, action, usual(said.profiles))
 
     def _back(self, db: Connection, terminal: Terminal, asked: Question) -> Way:
         """An image that did not confirm: back to what the bank held before it. Its nonce nobody has seen: what the answer
@@ -87,7 +88,8 @@ class Rescue:
         before = self._image(db, terminal, action.base)
         if before is None or before.id == release.id or before.revoked is not None:
             raise RefusedError("no image is known to go back to", release.name, WIRE, id="NRT-332")
-        return Way(terminal, layout, release.image, before, release, action)
+        said = standing.last_said(db, terminal, FIRMWARE)
+        return Way(terminal, layout, release.image, before, release, action, usual(said.profiles if said else 0))
 
     def _cut(self, db: Connection, terminal: Terminal, release: Release) -> Action:
         """The action whose file brought, or was bringing, this release: the last that was made for a bank that was whole."""
@@ -123,10 +125,10 @@ class Rescue:
     def _file(self, way: Way, asked: Question) -> File:
         deltas = self.delivery.deltas
         if not asked.description:
-            return deltas.get(way.old, way.goal.image, way.layout)
+            return deltas.get(way.old, way.goal.image, way.layout, way.profile)
         file = way.action.file if way.action.kind == "delta" and self.store.files.sound(way.action.file) else ""
         cut = Cut(asked.description, file) if way.goal == way.meant else Cut(asked.description, meant=way.meant.image)
-        return deltas.resumed(way.old, way.goal.image, way.layout, cut)
+        return deltas.resumed(way.old, way.goal.image, way.layout, cut, way.profile)
 
     def _issue(self, way: Way, asked: Question, built: Built, now: float) -> bytes:
         back = not asked.description

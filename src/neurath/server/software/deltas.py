@@ -30,13 +30,15 @@ from neurath.server.store.sql import upsert
 from neurath.server.store.tables import delta as deltas
 
 if TYPE_CHECKING:
-    from neurath.delta.build import Delta
+    from neurath.delta.build import Delta, Wish
 
 #: Which coder builds (docs/spec/delta.md): 2 is the smallest file of a decoder in 20 KiB, 1 ("simple") one in 12 KiB for those
 #: who lend less. Part of the key, so a better coder makes new files.
 PROFILE, LEAN = 2, 1
 #: The third is for terminals that run Linux: the smallest of all profiles that 4 MB of decoder allow.
 LARGE, LARGE_WORKSPACE = 3, 4_000_000
+#: The fourth is for chips with 16 KiB of RAM, and for those who lend less than PROFILE wants.
+TINY, TINY_WORKSPACE = 4, 6144
 #: A build that failed is tried again after this many seconds.
 RETRY = 60.0
 #: Seconds after which a build counts as hanging; 33 MB take a minute.
@@ -85,6 +87,11 @@ class Result:
     seconds: float
 
 
+def usual(profiles: int) -> int:
+    """What to build where nothing speaks for more or less, for a core that decodes these (a bit each)."""
+    return TINY if profiles >> TINY & 1 and not profiles >> PROFILE & 1 else PROFILE
+
+
 class Files(Protocol):
     """Deltas.get or Deltas.peek."""
 
@@ -103,25 +110,27 @@ def build(job: Job) -> Result:
     new = job.new.read_bytes()
     # A component that is a file keeps its old bytes while the new ones are made beside them.
     wish = delta.Wish(LEAN if job.profile == LEAN else None, apart=job.layout == file_layout())
+    if job.profile == TINY:
+        wish = replace(wish, profile=TINY, workspace=TINY_WORKSPACE)
     if job.profile == LARGE:
         wish = replace(wish, workspace=LARGE_WORKSPACE)
     old = b"" if job.old is None else job.old.read_bytes()
     with _limited(BUILD_TIME):
         if job.left is not None:
-            made = _resumed(old, new, job.left, job.layout)
+            made = _resumed(old, new, job.left, job.layout, wish if job.profile == TINY else delta.Wish())
         else:
             made = delta.build(old, new, job.layout, wish if old else replace(wish, apart=False))
             made = _bounded(old, new, made, job.layout)
     return Result(made.data, made.workspace, made.sectors, time.monotonic() - began)
 
 
-def _resumed(old: bytes, new: bytes, left: Left, layout: Layout) -> Delta:
+def _resumed(old: bytes, new: bytes, left: Left, layout: Layout, wish: Wish) -> Delta:
     """The resume delta for what a cut left (docs/spec/rescue.md)."""
     from neurath.delta import hybrid
 
     file, meant = (b"" if path is None else path.read_bytes() for path in (left.file, left.meant))
     goal = hybrid.Goal(old, new, file, meant)
-    return hybrid.build(hybrid.recognise(left.description, goal, layout), goal, layout)
+    return hybrid.build(hybrid.recognise(left.description, goal, layout), goal, layout, wish)
 
 
 def _bounded(old: bytes, new: bytes, made: Delta, layout: Layout) -> Delta:
@@ -195,10 +204,10 @@ class Deltas:
         future.add_done_callback(lambda done: self._finished(key, done))
         return Pending()
 
-    def resumed(self, old: str, new: str, layout: Layout, cut: Cut) -> File:
+    def resumed(self, old: str, new: str, layout: Layout, cut: Cut, profile: int = PROFILE) -> File:
         """The file that brings a bank in mid-rewrite, begun on image `old`, to image `new`."""
         whole = hashlib.sha256(b"|".join((cut.description, *(n.encode() for n in (old, cut.file, cut.meant))))).hexdigest()
-        key = (f"left-{whole[:48]}", new, layout_digest(layout), PROFILE)
+        key = (f"left-{whole[:48]}", new, layout_digest(layout), profile)
         with self._lock:
             known = self._known(key)
             if known is not None:
@@ -206,7 +215,7 @@ class Deltas:
             try:
                 file, meant = (self.store.files.verified(n) if n else None for n in (cut.file, cut.meant))
                 left = Left(cut.description, file, meant)
-                job = Job(self.store.files.verified(old), self.store.files.verified(new), layout, left=left)
+                job = Job(self.store.files.verified(old), self.store.files.verified(new), layout, profile, left)
                 future = self._start(key, job)
                 if future is None:
                     return Pending()
