@@ -1,23 +1,28 @@
 #!/bin/sh
 # Fuzzes, under address and undefined-behaviour sanitizers: `unpack` the decoder with all profiles, `small` the decoder of
 # microcontrollers (no large profile: a hundred times as many inputs a second), both from the golden files in vectors/delta; `match`
-# the matcher. run.sh [SECONDS, default 30] [WHAT, default unpack]; RUNS: so many inputs at most. Exit 1 on any finding.
+# the matcher; `deep` the decoder without the large profile behind headers that are always right, thousands of inputs for each second
+# of the processor; `deep-large` with it, some hundreds. run.sh [SECONDS, default 30] [WHAT, default unpack]; RUNS: so many inputs at
+# most; SEED: of the inputs. Exit 1 on any finding.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 work=${FUZZ_WORK:-$root/build/fuzz}
 what=${2:-unpack}
 sources="$root/core/fuzz/fuzz_unpack.c $root/core/ports/decode.c $root/core/src/*.c"
 large=-DNRT_WITH_LARGE
+seeds=corpus long=70000 late=300 memory=1024
 case $what in
+deep) sources="$root/core/fuzz/fuzz_deep.c $root/core/ports/decode.c $root/core/src/*.c" large= seeds=deep long=400 late=10 memory=256 ;;
+deep-large) sources="$root/core/fuzz/fuzz_deep.c $root/core/ports/decode.c $root/core/src/*.c" seeds=deep long=400 late=60 ;;
 match) sources="$root/core/fuzz/fuzz_match.c $root/core/ports/match.c $root/core/ports/suffix.c" ;;
 small) large= ;;
 esac
-mkdir -p "$work/corpus"
-cp "$root"/vectors/delta/*.nru "$work/corpus/" 2>/dev/null || true
+mkdir -p "$work/$seeds"
+[ $seeds = deep ] || cp "$root"/vectors/delta/*.nru "$work/corpus/" 2>/dev/null || true
 # shellcheck disable=SC2086 # a list of files, and a word or none
-clang -std=c11 $large -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+clang -std=c11 $large -DNRT_WITH_TINY -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
     -I"$root/core/include" -I"$root/core/src" -I"$root/core/ports" $sources -o "$work/fuzz_$what"
 cd "$work"
 # The time of one input is that of the clock, on machines that may do ten other things.
-exec "./fuzz_$what" -max_total_time="${1:-30}" -runs="${RUNS:--1}" -max_len=70000 -timeout=300 -rss_limit_mb=1024 \
-    -print_final_stats=1 corpus
+exec "./fuzz_$what" -max_total_time="${1:-30}" -runs="${RUNS:--1}" -max_len=$long -timeout=$late -rss_limit_mb=$memory \
+    -print_final_stats=1 ${SEED:+-seed=$SEED} $seeds

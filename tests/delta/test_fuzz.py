@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("what", ["unpack", "small", "match"])
+@pytest.mark.parametrize("what", ["unpack", "match", "deep", *(["small", "deep-large"] if ASSURANCE else [])])
 def test_a_short_fuzz_of_decoder_and_matcher_finds_nothing(what: str, tmp_path: Path) -> None:
     clang = need("clang")
     library = subprocess.run(
@@ -22,9 +22,11 @@ def test_a_short_fuzz_of_decoder_and_matcher_finds_nothing(what: str, tmp_path: 
     runtime = subprocess.run([clang, "-print-runtime-dir"], capture_output=True, text=True, check=False).stdout.strip()
     if not Path(library.stdout.strip()).is_absolute() and not list(Path(runtime or "/nowhere").glob("*fuzzer*")):
         absent("clang has no fuzzer runtime here (apt: libclang-rt-14-dev)")
+    seconds = (3600 if what == "deep" else 300) if ASSURANCE else 10
+    more = {"RUNS": "10000000", "SEED": "20261121"} if what == "deep" else {}
     done = subprocess.run(
-        [str(ROOT / "core/fuzz/run.sh"), "300" if ASSURANCE else "10", what],
-        capture_output=True, text=True, check=False, env={"FUZZ_WORK": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        [str(ROOT / "core/fuzz/run.sh"), str(seconds), what],
+        capture_output=True, text=True, check=False, env={"FUZZ_WORK": str(tmp_path), "PATH": "/usr/bin:/bin"} | more,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     assert "stat::number_of_executed_units" in done.stderr
