@@ -215,3 +215,19 @@ def test_a_full_image_that_stands_for_a_delta_is_applied_to_any_old_image(here: 
     (here / "n.nru").write_bytes(data)
     assert run("apply a.bin n.nru -o bad.bin") == 1
     assert not (here / "bad.bin").exists()
+
+
+def test_explain_says_what_create_would_make_and_writes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(here.iterdir())
+    assert main(["--json", "delta", "explain", "old.bin", "new.bin", "--model", "hub.toml", "--lend", "9000"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["profile"], said["lent"], said["decided_by"]) == (4, 9000, "ram")
+    assert said["ram"] <= 9000
+    assert run("create old.bin new.bin -o tiny.nru --model hub.toml --profile tiny") == 0
+    assert (here / "tiny.nru").stat().st_size == said["size"]
+    (here / "tiny.nru").unlink()
+    assert run("explain old.bin new.bin --model hub.toml") == 0
+    assert "weighed:" in capsys.readouterr().out
+    assert run("explain old.bin old.bin") == 3
+    assert run("explain old.bin new.bin --lend 10") == 5
+    assert sorted(here.iterdir()) == before

@@ -25,15 +25,16 @@ EPILOG = """examples:
   neurath delta create old.bin new.bin -o update.nru --model hub.toml
   neurath delta apply old.bin update.nru -o new.bin
   neurath delta show update.nru
+  neurath delta explain old.bin new.bin --model hub.toml --lend 49152
 
 exit codes: 0 done, 1 not an update file, 3 the images are the same, 4 no such file, 5 refused, 7 OLD is not the base"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """create, apply, show."""
+    """create, apply, show, explain."""
     parser.epilog = EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    verbs = parser.add_subparsers(dest="action", required=True, metavar="create|apply|show")
+    verbs = parser.add_subparsers(dest="action", required=True, metavar="create|apply|show|explain")
     create = verbs.add_parser("create", help="make an update file from OLD to NEW (raw images)", epilog=EPILOG)
     create.add_argument("old", metavar="OLD")
     create.add_argument("new", metavar="NEW")
@@ -52,17 +53,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
     apply.add_argument("--dry-run", action="store_true", help="do it in memory, write nothing")
     show = verbs.add_parser("show", help="what an update file is", epilog=EPILOG)
     show.add_argument("file", metavar="FILE")
-    for sub in (create, apply):
+    why = verbs.add_parser(
+        "explain", help="which update file a terminal would get, what was weighed, and what decided", epilog=EPILOG
+    )
+    why.add_argument("old", metavar="OLD")
+    why.add_argument("new", metavar="NEW")
+    why.add_argument("--lend", type=int, metavar="BYTES", help="RAM the terminal lends in all; default: no limit")
+    why.add_argument("--sequential", action="store_true", help="for an old image that stays whole elsewhere")
+    why.add_argument("--sector", type=int, default=None, metavar="BYTES", help="equal sectors of a plain chip, default 4096")
+    for sub in (create, apply, why):
         sub.add_argument("--model", metavar="FILE", help="memory map (TOML) of the terminals")
     create.add_argument(
         "--sector", type=int, default=None, metavar="BYTES", help="equal sectors of a plain chip, default 4096"
     )
-    for sub in (create, apply, show):
+    for sub in (create, apply, show, why):
         sub.formatter_class = argparse.RawDescriptionHelpFormatter
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    return {"create": _create, "apply": _apply, "show": _show}[args.action](args, out)
+    return {"create": _create, "apply": _apply, "show": _show, "explain": _explain}[args.action](args, out)
 
 
 def _create(args: argparse.Namespace, out: Output) -> int:
@@ -199,6 +208,24 @@ def _applied(old: bytes, data: bytes, layout: Layout) -> tuple[bytes, int]:
     if head.apart:
         return new, 0
     return simulate.rewrite(old, new, layout, data)
+
+
+def _explain(args: argparse.Namespace, out: Output) -> int:
+    from neurath.delta.build import Wish
+    from neurath.delta.explain import explain
+
+    old, new, model = _read(args.old), _read(args.new), _model(args.model)
+    layout = model.layout if model else _plain(max(len(old), len(new)), args.sector or 4096)
+    told = explain(old, new, layout, Wish(apart=args.sequential, address=model.address or None if model else None), args.lend)
+    others = [
+        f"  {w.name:27} {w.size:>9} B, lends {w.ram:>9} B" + ("" if w.fits else ", not there")
+        if w.size
+        else f"  {w.name:27} {w.why}"
+        for w in told.weighed
+    ]
+    weighed = [{"name": w.name, "size": w.size, "ram": w.ram, "fits": w.fits, "why": w.why} for w in told.weighed]
+    out.data("\n".join([*told.sentences(), "weighed:", *others]), **told.facts(), chosen=told.name, weighed=weighed)
+    return 0
 
 
 def _show(args: argparse.Namespace, out: Output) -> int:
