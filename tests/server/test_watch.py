@@ -3,7 +3,9 @@ should not). The real server with a real folder and a real stream is in tests/jo
 
 from __future__ import annotations
 
+import asyncio
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from neurath.errors import NothingToDo, RefusedError
 from neurath.server.fleet import rollout
 from neurath.server.software import catalog
 from neurath.server.software.catalog import Upload
-from neurath.server.watch import arrival, folders
+from neurath.server.watch import arrival, folders, monitor
 from neurath.server.watch.folders import Binding, Standing
 from neurath.server.watch.monitor import Watch
 from neurath.server.watch.stillness import SETTLE, SETTLE_UNSIGNED, Stillness, version_in
@@ -298,3 +300,39 @@ def test_one_component_has_one_folder(bench, world, tmp_path):
 )
 def test_versions_are_read_from_file_names(name, version):
     assert version_in(name) == version
+
+
+@pytest.mark.parametrize("told", ["nothing comes", "it cannot be watched"])
+def test_where_the_system_says_nothing_about_changes_the_clock_finds_them(bench, monkeypatch, told):
+    """P2: a network share, or no inotify watches left."""
+
+    async def silent(*paths, **how):
+        if told == "it cannot be watched":
+            raise OSError(28, "inotify watch limit reached")
+        await asyncio.Event().wait()
+        yield
+
+    async def story():
+        started = asyncio.Event()
+        watching = asyncio.create_task(monitor.run(Watch(bench.world.store, lambda: bench.world.now), started))
+        try:
+            await asyncio.sleep(2 * monitor.EVERY / 10)  # it has looked, and found nothing
+            bench.drop("app.bin", image(1), seal(image(1), 1, "1"))
+            began = time.monotonic()
+            while not bench.releases():
+                assert time.monotonic() - began < 60 * monitor.EVERY
+                await asyncio.sleep(0.05)
+            bench.drop("app.bin", image(2), seal(image(2), 2, "2"))
+            while len(bench.releases()) < 2:
+                assert time.monotonic() - began < 60 * monitor.EVERY
+                await asyncio.sleep(0.05)
+            await asyncio.wait_for(started.wait(), 60)
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+    monkeypatch.setattr(monitor.watchfiles, "awatch", silent)
+    monkeypatch.setattr(monitor, "EVERY", 0.5)
+    bench.bind(auto=True)
+    asyncio.run(story())
+    assert bench.releases() == ["phone/2", "phone/1"]

@@ -90,6 +90,8 @@ def kill_everywhere(
         if not site.updated():
             assert site.install(unit, *site.offered(site.new, 2)), where
         assert site.updated(), where
+        rests = site.made_and_started()
+        assert rests.facts.installed.sequence == 2, f"{where}: it does not know what it runs"
         assert not [p for p in site.path.parent.iterdir() if ".neurath-" in p.name or p.name.endswith(".part")], where
     assert outcomes == {True, False}, "it was never cut on one of the two sides"
     return len(counter.trace)

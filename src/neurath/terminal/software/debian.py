@@ -111,6 +111,8 @@ class Debian:
 
     def tidy(self) -> None:
         if self._store.is_dir():
+            if self._next.exists() and self._stands(self._next):
+                self._fs.replace(self._next, self._now)  # power failed when dpkg had done it and put() had not come to its end
             for path in (self._next, self._before, self._none, self._store / "draft.deb", self._store / "check.deb"):
                 self._fs.remove(path)
 
