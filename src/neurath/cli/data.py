@@ -33,6 +33,12 @@ def option(parser: argparse.ArgumentParser) -> None:
         default=os.environ.get("NEURATH_DATABASE", ""),
         help="postgresql://[USER@]HOST[:PORT]/NAME instead of neurath.db in the data directory (default: NEURATH_DATABASE)",
     )
+    parser.add_argument(
+        "--store",
+        metavar="URL",
+        default=os.environ.get("NEURATH_STORE", ""),
+        help="s3://BUCKET[/PREFIX][?endpoint=URL&region=R] for the files of all servers (default: NEURATH_STORE)",
+    )
 
 
 def dry_run(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +58,7 @@ def store(args: argparse.Namespace, *, create: bool) -> Store:
             "--data DIR names another place",
             id="NRT-142",
         )
-    opened = Store(directory, args.database)
+    opened = Store(directory, args.database, args.store)
     _may(args, opened)
     return opened
 

@@ -41,6 +41,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tls-key", type=Path, metavar="FILE.pem", help="... and its private key")
     text = "a reverse proxy whose word about clients' certificates is believed (X-Controller-Id, X-Authority); may be repeated"
     parser.add_argument("--proxy", action="append", default=[], metavar="ADDRESS", help=text)
+    text = "have other clients fetch packages from the object store itself, by an address that is good for so long (0: never)"
+    parser.add_argument("--offload", type=int, default=0, metavar="SECONDS", help=text)
     parser.add_argument("--coap", metavar="[HOST:]PORT", help="answer terminals over CoAP too (port 0: any that is free)")
     parser.add_argument(
         "--carrier",
@@ -76,7 +78,7 @@ def _serve(args: argparse.Namespace, listener: socket.socket, number: int, said:
 
     from neurath.cli.serving import Process
     from neurath.console.live import Live
-    from neurath.server.app import application, open_server
+    from neurath.server.app import Place, application, open_server
     from neurath.server.device import Policy
 
     # Work in threads (a count, a sweep) holds up answers for no longer than this at a time.
@@ -85,8 +87,9 @@ def _serve(args: argparse.Namespace, listener: socket.socket, number: int, said:
     halves = tuple(carrier.half(spec) for spec in _wanted(args)) if number == 0 else ()
     tls = _tls(args)
     broker = _broker(args) if number == 0 else None
-    policy = Policy(args.sleep, args.plug_and_play, args.check_ins / args.workers, args.piece, tuple(args.proxy))
-    server = open_server(args.data, policy, [broker] if broker is not None else [], args.database)
+    check_ins = args.check_ins / args.workers
+    policy = Policy(args.sleep, args.plug_and_play, check_ins, args.piece, tuple(args.proxy), args.offload)
+    server = open_server(args.data, policy, [broker] if broker is not None else [], Place(args.database, args.store))
     if broker is not None:
         broker.up = server.sweep.again
     live = Live(server.store)
@@ -111,6 +114,8 @@ def _said(args: argparse.Namespace, listener: socket.socket, out: Output) -> Cal
 def _in_range(args: argparse.Namespace) -> None:
     if not args.check_ins > 0:
         raise UsageError("--check-ins is out of range", "more than 0 a second", "--check-ins 200")
+    if args.offload and not (args.store and 60 <= args.offload <= 604800):
+        raise UsageError("--offload is out of range", "60 to 604800 seconds, and a store to fetch from", "--store s3://…")
     if not 1 <= args.workers <= 64:
         raise UsageError("--workers is out of range", "1 to 64 processes", "--workers 2")
     if not 1 <= args.sleep <= 86399:

@@ -90,11 +90,22 @@ class Server:
         self.store.close()
 
 
-def open_server(directory: Path, policy: Policy | None = None, carriers: Sequence[Push] = (), database: str = "") -> Server:
-    """A server on a data directory and its database: migrations applied, ticket key made where there is none. `carriers` bring
-    notices too."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where state and files are kept, as URLs; "": in the data directory."""
+
+    database: str = ""
+    files: str = ""
+
+
+HERE = Place()
+
+
+def open_server(directory: Path, policy: Policy | None = None, carriers: Sequence[Push] = (), place: Place = HERE) -> Server:
+    """A server on a data directory, a database and a store: migrations applied, ticket key made where there is none.
+    `carriers` bring notices too."""
     policy = policy or Policy()
-    store = Store(directory, database)
+    store = Store(directory, place.database, place.files)
     shared.same(store, tickets.KEY_FILE, tickets.load_key)
     shared.same(store, TOKEN_FILE, station_token)
     deltas = Deltas(store)

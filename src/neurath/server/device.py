@@ -42,13 +42,15 @@ _WAIT = re.compile(r"\bwait=(\d{1,5})\b")
 class Policy:
     """What an operator sets: how often terminals poll, seconds, whether unknown ones are let in; `piece` is the size of what
     rides on heartbeats, one of wire.trickle.SIZES: it must fit the smallest carrier there is; `proxies` are the addresses of
-    those whose word about a client's certificate is believed."""
+    those whose word about a client's certificate is believed; `offload`: an address of the object store is good for so many
+    seconds, 0: none is given."""
 
     sleep: int = 300
     plug_and_play: bool = False
     check_ins: float = CHECK_INS  # a second, that notices may lead to
     piece: int = PIECE
     proxies: tuple[str, ...] = ()
+    offload: int = 0
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Ask:
     form: str = ""  # of the body
     history: int = 0  # messages of an action's history that are wanted; below 0: all
     agent: str = ""  # the client's program
+    method: str = "GET"
     mark: Mark | None = None  # of the store, before anything was read; None where the answer is not to be kept
 
     @property
@@ -218,6 +221,7 @@ class Reception:
             form=headers.get("content-type", ""),
             history=_number(request.query_params.get("actionHistory", "")),
             agent=headers.get("user-agent", "")[:64],
+            method=request.method,
             mark=(everybody, own) if shown is None and not open_to_all else None,
         )
 

@@ -15,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 from neurath.errors import NeurathError, RefusedError, UsageError
 from neurath.server.store import acts, audit
 from neurath.server.store.acts import Act
-from neurath.server.store.files import Files
+from neurath.server.store.files import Behind, Files
 from neurath.server.store.marks import EVERYBODY, Marks
 from neurath.server.store.sqlite import Sqlite
 
@@ -50,9 +50,9 @@ class Database(Protocol):
 
 class Store:
     """A data directory with `files/`, and a database: `neurath.db` in it, or the one at `url`. Safe with other processes on
-    the same of both."""
+    the same of both. `objects`: where all servers keep their files, s3://BUCKET; the directory is a cache then."""
 
-    def __init__(self, directory: Path, url: str = "") -> None:
+    def __init__(self, directory: Path, url: str = "", objects: str = "") -> None:
         self.directory = directory
         #: Whether servers with other directories may share the database.
         self.shared = bool(url)
@@ -60,7 +60,7 @@ class Store:
             (directory / "files").mkdir(parents=True, exist_ok=True)
         except OSError as fault:
             raise _unusable(directory, fault.strerror or str(fault)) from None
-        self.files = Files(directory / "files")
+        self.files = Files(directory / "files", _behind(objects))
         #: What every write is, where nothing else is said: a command's, which has the store to itself.
         self.act: Act | None = None
         self._database = _opened(directory, url)
@@ -142,6 +142,17 @@ class Store:
             raise NeurathError(
                 "the store cannot be used", reason, "check the disk: space, rights, health", id="NRT-141"
             ) from None
+
+
+def _behind(url: str) -> Behind | None:
+    if not url:
+        return None
+    try:
+        from neurath.server.store.objects import Objects
+    except ModuleNotFoundError as fault:
+        why = f"{fault.name} is missing"
+        raise UsageError("the client of object stores is not installed", why, "pip install 'neurath[objects]'") from None
+    return Objects(url)
 
 
 def _opened(directory: Path, url: str) -> Database:

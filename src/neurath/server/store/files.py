@@ -1,21 +1,38 @@
-"""Files by digest: `files/ab/abcdef...`. It knows how bytes reach the disk whole or not at all, and that what is read is
-what was written; it must never overwrite a sound file, and never delete."""
+"""Files by digest: `files/ab/abcdef...`, and behind them an object store where there is one: then the directory is its
+cache. It knows how bytes reach the disk whole or not at all, and that what is read is what was written; it must never
+overwrite a sound file, and never delete."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
+from typing import Protocol
 
 from neurath.disk import write_whole
 from neurath.errors import NeurathError, NotFound
 from neurath.ids import Digest, digest
 
 
-class Files:
-    """A directory of immutable files named by their SHA-256."""
+class Behind(Protocol):
+    """Where files lie that all servers share. Raises NeurathError where it cannot be reached."""
 
-    def __init__(self, root: Path) -> None:
+    def put(self, name: str, file: Path) -> None:
+        """Keeps a copy of the file under this name."""
+
+    def get(self, name: str, into: Path) -> bool:
+        """Writes the object into the file, which is not there yet; False where there is no such object."""
+
+    def link(self, name: str, called: str, seconds: int) -> str:
+        """An address at which anybody may fetch it for so long."""
+
+
+class Files:
+    """A directory of immutable files named by their SHA-256, and what lies `behind` it."""
+
+    def __init__(self, root: Path, behind: Behind | None = None) -> None:
         self.root = root
+        self.behind = behind
         #: (size, time of change) of files that were read whole and found sound.
         self._sound: dict[str, tuple[int, int]] = {}
 
@@ -29,11 +46,12 @@ class Files:
         found = digest(data)
         name = found.hex()
         target = self.path(name)
-        if self._is_sound(name):
-            return found
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(target, data)
-        self._sound.pop(name, None)
+        if not self._is_sound(name):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(target, data)
+            self._sound.pop(name, None)
+        if self.behind is not None:
+            self.behind.put(name, target)  # before anything names it
         return found
 
     def read(self, name: str) -> bytes:
@@ -43,9 +61,9 @@ class Files:
     def verified(self, name: str) -> Path:
         """The path of a file whose content was compared with its name since it last changed; NeurathError when it rotted."""
         target = self.path(name)
-        if not target.is_file():
+        if not target.is_file() and not self._fetched(name):
             raise NotFound(f"no file {name[:16]}…", "the store does not hold it", "add the image again", id="NRT-131")
-        if not self._is_sound(name):
+        if not self._is_sound(name) and not self._fetched(name):
             # Nobody who asks is at fault: this is our disk.
             raise NeurathError(
                 f"file {name[:16]}… is damaged", f"{target} differs from its digest", "add the same image again", id="NRT-260"
@@ -54,6 +72,26 @@ class Files:
 
     def sound(self, name: str) -> bool:
         """Whether the store holds this file, whole."""
+        return self._is_sound(name) or self._fetched(name)
+
+    def _fetched(self, name: str) -> bool:
+        """Brings it from behind, in place of what is here; False where it is not there, or not what its name says."""
+        if self.behind is None:
+            return False
+        target = self.path(name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_name(f".{name}.{os.urandom(4).hex()}")
+        try:
+            if not self.behind.get(name, draft):
+                return False
+            with draft.open("rb") as source:
+                if hashlib.file_digest(source, "sha256").hexdigest() != name:
+                    return False
+                os.fsync(source.fileno())
+            draft.replace(target)
+        finally:
+            draft.unlink(missing_ok=True)
+        self._sound.pop(name, None)
         return self._is_sound(name)
 
     def _is_sound(self, name: str) -> bool:
