@@ -1,6 +1,7 @@
 """CPU that a server spends on one check-in without an update and on one with an update pending, and how long a check-in takes
 with 64 at once: ours, and goosebit in the same run under the same load. CPU is the server's process alone, so a machine that
-is shared tells the truth about it. Run: python bench/server.py [--polls N] [--peer PYTHON-WITH-GOOSEBIT]"""
+is shared tells the truth about it. PostgreSQL's own CPU is not counted. Run: python bench/server.py [--polls N]
+[--database URL] [--peer PYTHON-WITH-GOOSEBIT]"""
 
 from __future__ import annotations
 
@@ -45,14 +46,22 @@ def free_port() -> int:
 
 
 def cpu(process: subprocess.Popen[bytes]) -> float:
-    """Seconds of CPU of a process and its threads."""
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
+    """Seconds of CPU of a process, its threads and its workers."""
+    spent = 0.0
+    for pid in (process.pid, *workers(process.pid)):
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        spent += (int(fields[11]) + int(fields[12])) / TICK
+    return spent
+
+
+def workers(pid: int) -> list[int]:
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def memory(process: subprocess.Popen[bytes]) -> float:
-    text = Path(f"/proc/{process.pid}/status").read_text()
-    return int(text.partition("VmRSS:")[2].split()[0]) / 1024
+    """Of the largest of its processes that serve, MB."""
+    every = [Path(f"/proc/{pid}/status").read_text() for pid in (process.pid, *workers(process.pid))]
+    return max(int(text.partition("VmRSS:")[2].split()[0]) for text in every) / 1024
 
 
 def talk(link: socket.socket, request: bytes) -> bytes:
@@ -105,8 +114,8 @@ def at_once(peer: Peer, links: int, polls: int) -> tuple[float, float]:
     return took[len(took) // 2] * 1000, took[len(took) * 99 // 100] * 1000
 
 
-def ours(folder: Path, *, pending: bool) -> Peer:
-    store = Store(folder)
+def ours(folder: Path, *, pending: bool, database: str = "", count: int = 1) -> Peer:
+    store = Store(folder, database)
     with store.write() as db:
         add_plain_model(db, "lab", 0.0)
         for n in range(TERMINALS):
@@ -118,6 +127,7 @@ def ours(folder: Path, *, pending: bool) -> Peer:
             rollout.move(db, rollout.create(db, Plan(release, None), 0.0).id, "start", time.time())
     store.close()
     words = [sys.executable, "-m", "neurath.cli.main", "serve", "--data", str(folder), "--port", "0", "--json"]
+    words += ["--database", database, "--workers", str(count)] if database else []
     process = subprocess.Popen(words, stdout=subprocess.PIPE)
     assert process.stdout is not None
     port = int(json.loads(process.stdout.readline())["port"])
@@ -126,7 +136,7 @@ def ours(folder: Path, *, pending: bool) -> Peer:
         head = f"GET /DEFAULT/controller/v1/dev-{n} HTTP/1.1\r\nHost: b\r\nAuthorization: TargetToken {TOKEN}\r\n"
         return f"{head}Accept: application/json\r\n\r\n".encode()
 
-    return Peer("neurath", process, port, request)
+    return Peer(f"neurath{f', PostgreSQL, {count}' if database else ''}", process, port, request)
 
 
 #: goosebit's tables, without its migrations: they are the same.
@@ -181,7 +191,7 @@ def measured(peer: Peer, what: str, polls: int) -> float:
         spent, body = each(peer, polls)
         half, most = at_once(peer, 64, min(polls, 6400))
         print(
-            f"{peer.name:10} {what:16} {spent:7.3f} ms CPU a poll   64 at once: p50 {half:6.1f} ms, p99 {most:6.1f} ms"
+            f"{peer.name:24} {what:16} {spent:7.3f} ms CPU a poll   64 at once: p50 {half:6.1f} ms, p99 {most:6.1f} ms"
             f"   {memory(peer.process):5.0f} MB   {len(body)} bytes"
         )
         return spent
@@ -193,12 +203,17 @@ def measured(peer: Peer, what: str, polls: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--polls", type=int, default=10_000)
+    text = "URL of an empty database, asked for with {} in the place of its name: postgresql://user@/{}?host=/run/postgresql"
+    parser.add_argument("--database", metavar="URL", help=text)
     parser.add_argument("--peer", metavar="PYTHON", help="an interpreter that has goosebit (pip install goosebit)")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         nothing = measured(ours(root / "a", pending=False), "nothing to do", args.polls)
         measured(ours(root / "b", pending=True), "update pending", args.polls)
+        for name, pending, count in (("d", False, 1), ("e", True, 1), ("f", False, 2)) if args.database else ():
+            what = "update pending" if pending else "nothing to do"
+            measured(ours(root / name, pending=pending, database=args.database.format(name), count=count), what, args.polls)
         if args.peer:
             (root / "c").mkdir()
             other = measured(goosebit(root / "c", args.peer), "nothing to do", max(400, args.polls // 10))

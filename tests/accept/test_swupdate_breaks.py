@@ -18,15 +18,22 @@ from pathlib import Path
 
 import pytest
 
+from neurath.server.app import asking
 from neurath.server.device import Policy
 from neurath.server.fleet import access, actions, history
 from neurath.server.software.catalog import add, add_plain_model
 from neurath.server.software.upload import read_upload
-from tests.parts import need
-from tests.server.test_http import serving
+from neurath.server.store import Store
+from tests.parts import ASSURANCE, need
+from tests.rigs import objects, postgres
+from tests.server.served import serve
+from tests.server.test_http import Running, serving
+from tests.server.world import World
 
 HERE = Path(__file__).parent
 SIZE, CUT = 400_000, 100_000
+#: Where it is walked; the second place takes minutes on a machine that is busy.
+PLACES = ["one box", *(["two workers on PostgreSQL and an object store"] if ASSURANCE else [])]
 HOP = {"connection", "transfer-encoding", "keep-alive"}
 
 
@@ -121,8 +128,23 @@ def becomes(what: Callable[[], object], within: float = 200.0) -> None:
         time.sleep(0.2)
 
 
-@pytest.fixture
-def site(tmp_path):
+@contextlib.contextmanager
+def many(folder: Path) -> Iterator[Running]:
+    """Two workers on a PostgreSQL and an object store, seen from a third place with a directory of its own."""
+    with postgres.running() as server, objects.bucket() as bucket:
+        url = server.database()
+        words = ["--database", url, "--store", bucket.url, "--workers", "2", "--sleep", "2"]
+        with pytest.MonkeyPatch.context() as patched:
+            for name, value in bucket.env.items():
+                patched.setenv(name, value)
+            store = Store(folder / "lab", url, bucket.url)
+            with serve(folder / "data", *words) as served:
+                yield Running(World(store, asking(store), time.time()), served.port, Policy(2))
+            store.close()
+
+
+@pytest.fixture(params=["one box"])
+def site(tmp_path, request):
     for part in ("swupdate", "openssl", "cpio"):
         need(part)
     words = "req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 30 -subj /CN=accept".split()
@@ -140,7 +162,7 @@ def site(tmp_path):
         *(tmp_path / name for name in ("cert.pem", "key.pem")),
     ]
     subprocess.run(made, cwd=tmp_path, check=True, capture_output=True)
-    with serving(tmp_path / "data", Policy(2)) as running:
+    with serving(tmp_path / "data", Policy(2)) if request.param == "one box" else many(tmp_path) as running:
         with running.world.store.write() as db:
             add_plain_model(db, "lab", 0.0, ["1.0"])
         taken = read_upload((tmp_path / "fw.swu").read_bytes(), "fw.swu", None)
@@ -149,6 +171,8 @@ def site(tmp_path):
 
 
 @pytest.mark.heavy
+@pytest.mark.parametrize("site", PLACES, indirect=True)
+@pytest.mark.timeout(900)
 def test_swupdate_resumes_by_range_after_two_cuts_installs_and_closes(site):
     running, release, folder = site
     assert (release.version, release.compatible) == ("2.0.0", ("1.0",))  # read out of the package
