@@ -149,6 +149,7 @@ CHECKS: dict[str, Callable[[], list[str]]] = {
     "ruff": lambda: tool("ruff", "check", "-q", "."),
     "format": lambda: tool("ruff", "format", "-q", "--check", "."),
     "types": lambda: tool("mypy", "--no-error-summary"),
+    "bandit": lambda: tool("bandit", "-q", "-ll", "-r", "src"),
     "imports": lambda: tool("lint-imports"),
     "core": core,
     "rows": lambda: script("rows.py"),

@@ -28,6 +28,8 @@ from neurath.server.access.roles import Actor, Role
 from neurath.server.access.tokens import Asked
 from neurath.server.api import management
 
+#: What a browser takes.
+PAGES = {"Accept": "text/html,*/*;q=0.8"}
 PASSWORD = "seven words that nobody has said"
 NOW = 1_795_000_000.0
 
@@ -50,7 +52,7 @@ def browser(world, inside=None, scheme="http", host="127.0.0.1", client="127.0.0
     """A browser, or a script, before the whole of console and management (or before something that answers everything)."""
     every = parts(world)
     app = Gate(inside or Starlette(routes=every), world.store, Rights.of(every), "the-stations-token")
-    return TestClient(app, base_url=f"{scheme}://{host}", client=(client, 50000), follow_redirects=False)
+    return TestClient(app, base_url=f"{scheme}://{host}", client=(client, 50000), follow_redirects=False, headers=PAGES)
 
 
 async def anything(scope, receive, send):

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Query, Request, Response
-from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from neurath.errors import RefusedError
@@ -19,7 +18,7 @@ from neurath.server.access.gate import SESSION, Visit
 from neurath.server.access.oidc import Provider
 from neurath.server.access.people import Newcomer, Operator
 from neurath.server.access.tokens import DAYS, MOST_DAYS, Asked, Token
-from neurath.server.problems import problem
+from neurath.server.problems import Lines, problem
 from neurath.server.store import Store, acts, audit
 from neurath.server.store.marks import NOBODY
 
@@ -216,8 +215,8 @@ def _audit_routes(api: FastAPI, store: Store) -> None:
             found = audit.verify(db, [audit.parsed(head)] if head else [])
         return {"sound": not found.broken, "broken": found.broken, "head": str(found.head)}
 
-    @api.get("/audit/export")
-    def exported() -> StreamingResponse:
+    @api.get("/audit/export", response_class=Lines)
+    def exported() -> Lines:
         """Every entry, oldest first, one JSON object a line."""
 
         def lines() -> Iterator[bytes]:
@@ -225,7 +224,7 @@ def _audit_routes(api: FastAPI, store: Store) -> None:
                 for one in audit.everything(db):
                     yield audit.line(one).encode() + b"\n"
 
-        return StreamingResponse(lines(), media_type="application/x-ndjson")
+        return Lines(lines())
 
 
 def _provider_routes(api: FastAPI, store: Store) -> None:

@@ -100,7 +100,7 @@ def plain(value: Any) -> Json:
 
 def management(store: Store, delivery: Delivery) -> FastAPI:
     """The plane of one store."""
-    api = FastAPI(title="Neurath", version="1", docs_url=None, redoc_url=None)
+    api = FastAPI(title="Neurath", version="1", docs_url=None, redoc_url=None, responses=problems.DESCRIBED)
     api.add_exception_handler(NeurathError, problems.refused)
     api.add_exception_handler(Stopped, problems.stopped)
     api.add_exception_handler(RequestValidationError, problems.malformed)

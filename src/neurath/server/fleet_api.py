@@ -12,13 +12,13 @@ from typing import Annotated, Any
 import anyio
 import msgspec
 from fastapi import FastAPI, Query, Request, Response
-from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from neurath.errors import DataError
 from neurath.server.delivery.calls import Delivery
 from neurath.server.fleet import access, confirm, enrol, filters, life
 from neurath.server.fleet.access import DEFAULT_TENANT, Terminal, Wanted
+from neurath.server.problems import Lines
 from neurath.server.software import catalog
 from neurath.server.store import Store
 
@@ -92,8 +92,8 @@ def _page_routes(api: FastAPI, store: Store, delivery: Delivery) -> None:
             response.headers["Link"] = f'<{address.path}?{address.query}>; rel="next"'
         return [terminal_json(delivery, one) for one in found]
 
-    @api.post("/terminals/import", status_code=201)
-    async def import_terminals(request: Request, tenant: str = DEFAULT_TENANT, skip_known: bool = False) -> StreamingResponse:
+    @api.post("/terminals/import", status_code=201, response_class=Lines)
+    async def import_terminals(request: Request, tenant: str = DEFAULT_TENANT, skip_known: bool = False) -> Lines:
         """Registers the terminals of a CSV in the body (id,model[,token,link,tenant]): all is read first, and refused whole
         where it is not sound. The answer has one JSON object a line, as they are written, with the tokens that were made."""
         kept = tempfile.TemporaryFile(mode="w+b", dir=store.directory)  # noqa: SIM115 (closed by who reads it)
@@ -110,7 +110,7 @@ def _page_routes(api: FastAPI, store: Store, delivery: Delivery) -> None:
             found.check(skip_known=skip_known)
         finally:
             kept.close()
-        return StreamingResponse(_written(found, skip_known), 201, media_type="application/x-ndjson")
+        return Lines(_written(found, skip_known), 201)
 
 
 def _written(found: enrol.Import, skip_known: bool) -> Iterator[bytes]:

@@ -8,9 +8,10 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from neurath.errors import DataError, LinkError, NeurathError, NotFound, NothingToDo, RefusedError, TrustError, UsageError
 from neurath.server.access.roles import NoRight
@@ -56,6 +57,32 @@ def problem(status: int, error: NeurathError, headers: Mapping[str, str] | None 
     if isinstance(error, TooMany):
         given["Retry-After"] = str(int(error.wait) + 1)
     return Response(msgspec.json.encode(said | more), status, given, MEDIA)
+
+
+class Problem(BaseModel):
+    """RFC 9457, and our words: what happened, why, what to try."""
+
+    type: str = Field(examples=["urn:neurath:error:NRT-135"])
+    title: str = Field(examples=["no rollout 7"])
+    status: int = Field(examples=[404])
+    detail: str = Field(examples=["none has this number"])
+    error: str = Field(pattern=r"^NRT-\d{3}$", examples=["NRT-135"])
+    what: str
+    why: str
+    hint: str = Field(alias="try", examples=["neurath rollout show"])
+
+
+#: What every route may answer, as its description has it.
+DESCRIBED: dict[int | str, dict[str, Any]] = {
+    "4XX": {"description": "A problem document", "content": {MEDIA: {"schema": Problem.model_json_schema()}}},
+    "503": {"description": "The store is busy, or the disk full", "content": {MEDIA: {"schema": Problem.model_json_schema()}}},
+}
+
+
+class Lines(StreamingResponse):
+    """One JSON object a line, as they come."""
+
+    media_type = "application/x-ndjson"
 
 
 async def refused(_request: Request, error: Exception) -> Response:

@@ -59,7 +59,7 @@ def stock_routes(api: FastAPI, store: Store) -> None:
         with store.read() as db:
             return index(db)
 
-    @api.get("/stock/files/{digest}")
+    @api.get("/stock/files/{digest}", response_class=FileResponse)
     def image(digest: str) -> FileResponse:
         with store.read() as db:
             if not _DIGEST.fullmatch(digest) or not _is_release(db, digest):

@@ -36,6 +36,8 @@ class Source:
 
     def ask(self, path: str, body: bytes | None = None) -> bytes:
         """One request; the answer's body, or an error in three lines."""
+        if not self.server.startswith(("http://", "https://")):
+            raise DataError(f"{self.server!r} is no address", "neither http:// nor https://", "say http://HOST:PORT")
         try:
             request = urllib.request.Request(f"{self.server.rstrip('/')}/api/v1{path}", body)
         except ValueError as fault:
@@ -79,8 +81,8 @@ def _fetch(stock: Stock, source: Source, index: Index) -> int:
 
 
 def _answer(request: urllib.request.Request) -> bytes:
-    try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
+    try:  # the scheme was looked at: http or https
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # nosec B310
             return bytes(answer.read(LONGEST))
     except urllib.error.HTTPError as fault:
         hint = "--token, from station.token in the server's data directory" if fault.code == 403 else "check --server"

@@ -88,7 +88,7 @@ class Gate:
         try:
             found = await to_thread.run_sync(self._admitted, scope, headers, right)
         except NeurathError as fault:
-            await _refused(scope, fault)(scope, receive, send)
+            await _refused(scope, headers, fault)(scope, receive, send)
             return
         # What calls the API has no forms; its session's new secret it must have all the same.
         given = found if not scope["path"].startswith(_API) or found.secret else replace(found, fresh=())
@@ -215,11 +215,12 @@ def _is_local(name: str) -> bool:
     return name == "localhost" or is_loopback(name)
 
 
-def _refused(scope: Scope, fault: NeurathError) -> Response:
+def _refused(scope: Scope, headers: Mapping[bytes, str], fault: NeurathError) -> Response:
     """The answer to somebody who is not let in: a page's reader is led to the sign-in, everybody else is told."""
     path: str = scope["path"]
     if isinstance(fault, Closed):
-        if scope["method"] in _SAFE and not path.startswith(_API) and not path.endswith(".json") and path != "/live":
+        reads = "text/html" in headers.get(b"accept", "") and b"authorization" not in headers
+        if reads and scope["method"] in _SAFE and not path.startswith(_API):
             query = scope.get("query_string", b"").decode("latin-1")
             back = quote(f"{path}?{query}" if query else path, safe="/")
             return RedirectResponse(f"{scope.get('root_path', '').rstrip('/')}/sign-in?back={back}", 303)

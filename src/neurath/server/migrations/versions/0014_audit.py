@@ -41,7 +41,8 @@ def upgrade() -> None:
         sa.Column("hash", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.execute(f"INSERT INTO audit_head (id, n, hash) VALUES (1, 0, '{64 * '0'}')")
+    head = sa.table("audit_head", sa.column("id", sa.Integer), sa.column("n", sa.Integer), sa.column("hash", sa.Text))
+    op.bulk_insert(head, [{"id": 1, "n": 0, "hash": 64 * "0"}])
     for statement in _POSTGRES if op.get_bind().dialect.name == "postgresql" else _SQLITE:
         op.execute(statement)
 

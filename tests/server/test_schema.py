@@ -1,0 +1,119 @@
+"""Generated requests against everything the server answers (schemathesis): the whole OpenAPI of the management plane and a
+description of the device plane. No server error, no answer that its description does not allow, whatever comes."""
+
+from __future__ import annotations
+
+import sys
+import time
+import warnings
+from collections import Counter
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode
+from schemathesis.checks import CHECKS, load_all_checks
+
+from neurath.server.access import people
+from neurath.server.access.roles import Role
+from neurath.server.fleet.access import Enrolment, register
+from neurath.server.software.catalog import Upload, add, add_plain_model
+from tests.parts import ASSURANCE
+from tests.server.schemas import app, device_plane, furnished
+from tests.server.test_operators import token
+
+#: Cases for each operation and mode: in sum at least 20,000 of them.
+EACH = 130 if ASSURANCE else 2
+#: Without them: of every two operations one is asked what it allows, the other what it does not.
+TURNS = 1 if ASSURANCE else 2
+MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
+SETTINGS = settings(
+    max_examples=EACH, derandomize=True, database=None, deadline=None, phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)  # fmt: skip
+
+
+@pytest.fixture
+def site(world, monkeypatch):
+    """A server with something of everything; the admin's token and a terminal's."""
+    from argon2 import PasswordHasher
+
+    monkeypatch.setattr(people, "_hasher", lambda: PasswordHasher(1, 64, 1))
+    with world.store.write() as db:
+        add_plain_model(db, "box", 1.0)
+    for version in ("1", "2"):
+        add(world.store, Upload(version.encode() * 900, "box", version, kind="swu", filename=f"box-{version}.swu"), 1.0)
+    with world.store.write() as db:
+        shown = register(db, Enrolment("t1", "box"), 1.0)
+    furnished(world)
+    return app(world), token(world, Role.ADMIN, days=3650), shown
+
+
+def walked(schema, checks, headers, figures):
+    """Every operation, both with what its description allows and with what it does not."""
+    load_all_checks()
+    chosen = [CHECKS.get_one(name) for name in checks]
+    broken = []
+    for number, found in enumerate(schema.get_all_operations()):
+        operation = found.ok()
+        for mode in MODES if TURNS == 1 else MODES[number % TURNS :][:1]:
+            try:
+                one(operation, mode, chosen, headers, figures)
+            except Unsatisfiable:
+                assert mode is GenerationMode.NEGATIVE  # nothing can be wrong about a request that holds nothing
+            except (Exception, BaseExceptionGroup) as fault:
+                broken.append(f"{operation.label} ({mode.value}): {told(fault)}")
+    assert broken == [], "\n\n".join(broken)
+
+
+def told(fault):
+    """What failed, and by which request: a group's members each."""
+    members = getattr(fault, "exceptions", [fault])
+    return "; ".join(f"{type(one).__name__} {one}" for one in members)[:900]
+
+
+def one(operation, mode, checks, headers, figures):
+    @SETTINGS
+    @given(data=st.data())
+    def run(data):
+        case = data.draw(operation.as_strategy(generation_mode=mode))
+        answer = case.call(headers=headers)
+        figures[answer.status_code] += 1
+        case.validate_response(answer, checks=checks)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        run()
+
+
+def report(record_property, name, figures, begun):
+    words = ", ".join(f"{count} x {status}" for status, count in sorted(figures.items()))
+    words = f"{name}: {sum(figures.values())} cases in {time.monotonic() - begun:.0f} s: {words}"
+    sys.stdout.write(f"\n{words}\n")
+    record_property(name, words)
+
+
+@pytest.mark.timeout(3600 if ASSURANCE else 120)
+def test_the_management_plane_answers_as_it_is_described_and_never_fails(site, record_property):
+    served, admin, _ = site
+    shown = {"Authorization": f"Bearer {admin}"}
+    schema = schemathesis.openapi.from_asgi("/api/v1/openapi.json", served, headers=shown)
+    figures, begun = Counter(), time.monotonic()
+    names = ["not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance"]
+    walked(schema, names, shown, figures)
+    report(record_property, "management plane", figures, begun)
+    assert {200, 404, 422} <= set(figures)
+
+
+@pytest.mark.timeout(3600 if ASSURANCE else 120)
+def test_the_device_plane_never_fails(site, record_property):
+    served, _, shown = site
+    schema = schemathesis.openapi.from_dict(device_plane(shown))
+    schema.app = served
+    figures, begun = Counter(), time.monotonic()
+    for given in ({"Authorization": f"TargetToken {shown}"}, {}):
+        walked(schema, ["not_a_server_error"], given, figures)
+    report(record_property, "device plane", figures, begun)
+    assert {200, 400, 401, 404} <= set(figures)
