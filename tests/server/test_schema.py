@@ -113,7 +113,7 @@ def test_the_device_plane_never_fails(site, record_property):
     schema = schemathesis.openapi.from_dict(device_plane(shown))
     schema.app = served
     figures, begun = Counter(), time.monotonic()
-    for given in ({"Authorization": f"TargetToken {shown}"}, {}):
-        walked(schema, ["not_a_server_error"], given, figures)
+    for headers in ({"Authorization": f"TargetToken {shown}"}, {}):
+        walked(schema, ["not_a_server_error"], headers, figures)
     report(record_property, "device plane", figures, begun)
     assert {200, 400, 401, 404} <= set(figures)
