@@ -1,5 +1,5 @@
 """Why an update file is as it is: every profile and the full image are made and weighed, the smallest that the lent memory
-holds is chosen, and each fact is read back from the file that was built. It must never say a thing that is not in that file."""
+holds is chosen, and each fact is read back from the file that was built. It must never say what is not in that file."""
 
 from __future__ import annotations
 
