@@ -25,6 +25,7 @@ from neurath.server.fleet.actions import Action, Draft
 from neurath.server.fleet.progress import FINAL, Key
 from neurath.server.fleet.standing import Standing
 from neurath.server.software import catalog
+from neurath.server.software.catalog import Release
 from neurath.server.software.deltas import RETRY, Deltas
 from neurath.server.store import Store
 from neurath.server.store.sql import upsert
@@ -38,6 +39,9 @@ from neurath.wire.report import Report, Verdict
 
 #: What a piece carries beside its data.
 PIECE_HEADER = 10
+
+#: Verdicts after which a release is no step any more.
+UNFIT = (Verdict.REFUSED.value, Verdict.FAILED.value, Verdict.RESTORATION.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +162,7 @@ class Delivery:
         if self._stands(view):
             assert view.current is not None
             return _given(view.current)
-        draft = choose(view, self.deltas.get, self.need)
+        draft = choose(view, self.deltas.get, self.need, lambda: self._between(view))
         if isinstance(draft, Draft):
             return self._open(view, draft, now)
         return replace(draft, until=now + RETRY) if isinstance(draft, Nothing) else draft
@@ -180,7 +184,7 @@ class Delivery:
             if closed:
                 return f"{closed}; until then it is told not to install action {view.current.id}"
             return f"offered as action {view.current.id}: {view.entry.phase}, {view.entry.sync:,} of {view.entry.size:,} bytes"
-        draft = choose(view, self.deltas.peek, self.need)
+        draft = choose(view, self.deltas.peek, self.need, lambda: self._between(view))
         if isinstance(draft, Nothing):
             return draft.reason
         return "its update file is not built yet" if isinstance(draft, Building) else "will be offered at its next check-in"
@@ -266,13 +270,25 @@ class Delivery:
         if current is None or current.state == "cancelling" or current.insists:
             return
         wanted = None if view.selected is None else view.selected.release.id
-        if current.release == wanted and current.kind != "package":
+        if (current.release == wanted or view.step is not None) and current.kind != "package":
             return  # in judgement, or waiting: the verdict is still to come
         with self.store.write(current.terminal) as db:
             if current.kind == "package" and current.fetched is not None:
                 actions.cancel(db, current)
             else:
                 actions.end(db, current, "superseded", now)
+
+    def _between(self, view: Standing) -> list[Release]:
+        """Releases that could be a step on the way, the one in the middle first; none that failed this terminal."""
+        if view.base is None or view.selected is None:
+            return []
+        base, goal = view.base, view.selected.release
+        with self.store.read() as db:
+            found = [one for one in catalog.list_releases(db, goal.model) if standing.lies_between(one, base, goal)]
+            tried = [progress.entry(db, Key(view.terminal.n, view.component, one.id)) for one in found]
+        failed = {one.id for one, entry in zip(found, tried, strict=True) if entry is not None and entry.verdict in UNFIT}
+        middle = (base.sequence + goal.sequence) / 2
+        return sorted((one for one in found if one.id not in failed), key=lambda one: abs(one.sequence - middle))
 
     def _open(self, view: Standing, draft: Draft, now: float) -> Decision:
         with self.store.write(view.terminal.n) as db:
@@ -300,7 +316,9 @@ def _given(action: Action) -> Offered | Asking:
 def _continues(view: Standing) -> bool:
     """True where the open action is still the right one: same release, made for what the bank holds now."""
     current, selected = view.current, view.selected
-    if current is None or selected is None or current.state == "cancelling" or current.release != selected.release.id:
+    if current is None or selected is None or current.state == "cancelling":
+        return False
+    if current.release != selected.release.id and view.step is None:
         return False
     return current.kind == "package" or (view.said is not None and current.base == view.said.bank)
 

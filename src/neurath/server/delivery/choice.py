@@ -3,7 +3,7 @@ whether there is a way back. It knows a standing and what is built; it must neve
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Literal
@@ -12,16 +12,21 @@ from neurath.flash.geometry import file_layout
 from neurath.ids import FIRMWARE
 from neurath.server.delivery import pace
 from neurath.server.delivery.decision import Building, Nothing
-from neurath.server.delivery.pace import Built, File, Need, Pending, Refuse, Situation, Take, Unbuilt, Wait
+from neurath.server.delivery.pace import Built, Choice, File, Need, Pending, Refuse, Situation, Take, Unbuilt, Wait
 from neurath.server.fleet.actions import Draft
 from neurath.server.fleet.standing import Said, Standing
-from neurath.server.software.catalog import IMAGE
+from neurath.server.software.catalog import IMAGE, Release
 from neurath.server.software.deltas import LARGE, LARGE_WORKSPACE, LEAN, PROFILE, TINY, Files, usual
 
+#: Releases on the way that are tried at most: each costs two files or more.
+WAYS = 3
 
-def choose(view: Standing, files: Files, need_of: Need) -> Draft | Building | Nothing:
+
+def choose(
+    view: Standing, files: Files, need_of: Need, between: Callable[[], Sequence[Release]] = list
+) -> Draft | Building | Nothing:
     """The draft of an action for the release that is selected; that its file is being built, or why there is none.
-    `need_of` is the core's own count of RAM."""
+    `need_of` is the core's own count of RAM; `between`: releases that could be a step on the way, the best first."""
     assert view.selected is not None
     release = view.selected.release
     package = Draft(
@@ -38,22 +43,59 @@ def choose(view: Standing, files: Files, need_of: Need) -> Draft | Building | No
     assert view.said is not None
     if view.component != FIRMWARE:
         return _choose_file(view, package, files)
+    choice = _weighed(view, files, need_of)
+    match choice:
+        case Wait():
+            return Building()
+        case Refuse(reason=reason, ram=ram):
+            way = _by_way_of(view, files, need_of, between()) if ram else None
+            return way or Nothing(reason)
+        case Take():
+            return _drafted(view, files, choice)
+
+
+def _weighed(view: Standing, files: Files, need_of: Need) -> Choice:
+    """The choice between full image and delta, in the first profile whose decoder the lent memory holds."""
+    assert view.said is not None
+    assert view.selected is not None
     situation = _situation(view)
-    profiles = _profiles_of_bank(view.said, max(release.size, view.said.bank_size))
+    profiles = _profiles_of_bank(view.said, max(view.selected.release.size, view.said.bank_size))
     choice = pace.choose(situation, _asker(view, partial(files, profile=profiles[0])), need_of)
     for profile in profiles[1:]:
         if isinstance(choice, Refuse) and choice.ram:
             choice = pace.choose(situation, _asker(view, partial(files, profile=profile)), need_of)
-    match choice:
-        case Wait():
+    return choice
+
+
+def _by_way_of(view: Standing, files: Files, need_of: Need, between: Sequence[Release]) -> Draft | Building | None:
+    """The first of two steps, by way of a signed release between, where no direct file fits: only when both do."""
+    assert view.selected is not None
+    for release in between[:WAYS]:
+        first = replace(view, selected=replace(view.selected, release=release))
+        choices = [_weighed(one, files, need_of) for one in (first, replace(view, base=release))]
+        if any(isinstance(choice, Wait) for choice in choices):
             return Building()
-        case Refuse(reason=reason):
-            return Nothing(reason)
-        case Take(kind=kind, built=built, need=need):
-            back = _way_back(view, files)
-            if back is not None:
-                return back
-            return replace(package, kind=kind, file=built.file, size=built.size, need=need, base=view.said.bank)
+        step = choices[0]
+        if isinstance(step, Take) and step.kind == "delta" and isinstance(choices[1], Take):
+            found = _drafted(first, files, step)
+            return found if isinstance(found, Draft | Building) else None
+    return None
+
+
+def _drafted(view: Standing, files: Files, take: Take) -> Draft | Building | Nothing:
+    assert view.said is not None
+    assert view.selected is not None
+    return _way_back(view, files) or Draft(
+        terminal=view.terminal.n,
+        component=view.component,
+        release=view.selected.release.id,
+        rollout=view.selected.rollout,
+        kind=take.kind,
+        file=take.built.file,
+        size=take.built.size,
+        need=take.need,
+        base=view.said.bank,
+    )
 
 
 def _choose_file(view: Standing, whole: Draft, files: Files) -> Draft | Building | Nothing:

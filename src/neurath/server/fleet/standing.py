@@ -66,6 +66,7 @@ class Standing:
     model: Model | None
     stop: Stop | None = None
     twin: float | None = None
+    step: Release | None = None
 
 
 def read(db: Connection, terminal: Terminal, component: str) -> Standing:
@@ -74,18 +75,37 @@ def read(db: Connection, terminal: Terminal, component: str) -> Standing:
     base = None
     if said is not None and terminal.model is not None:
         base = catalog.installed(db, terminal.model, component, said.bank, said.bank_size)
+    current = actions.current_action(db, terminal.n, component)
     return Standing(
         terminal=terminal,
         component=component,
         said=said,
         selected=selected,
-        current=actions.current_action(db, terminal.n, component),
+        current=current,
         entry=None if selected is None else progress.entry(db, Key(terminal.n, component, selected.release.id)),
         base=base,
         model=None if terminal.model is None else catalog.find_model(db, terminal.model),
         stop=stopped(db),
         twin=db.scalar(select(terminals.c.twin).where(terminals.c.n == terminal.n)),
+        step=_step(db, current, base, selected),
     )
+
+
+def lies_between(one: Release, base: Release, goal: Release) -> bool:
+    """A release that may be installed on the way from what a bank holds to what is meant for it (decision 0361)."""
+    whole = one.kind == catalog.IMAGE and one.component == goal.component and bool(one.envelope)
+    same = one.model == goal.model and one.channels == goal.channels and base.epoch == one.epoch == goal.epoch
+    return whole and same and one.revoked is None and base.sequence < one.sequence < goal.sequence
+
+
+def _step(db: Connection, current: Action | None, base: Release | None, selected: Selected | None) -> Release | None:
+    """The release of the open action, where that is a step towards the one that is selected."""
+    if current is None or base is None or selected is None or current.kind == "package":
+        return None
+    if current.release == selected.release.id or current.rollout != selected.rollout:
+        return None
+    found = catalog.find_release(db, str(current.release))
+    return found if lies_between(found, base, selected.release) else None
 
 
 def last_said(db: Connection, terminal: Terminal, component: str) -> Said | None:
