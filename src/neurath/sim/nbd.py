@@ -10,6 +10,7 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -32,12 +33,18 @@ _READ, _WRITE, _DISCONNECT = 0, 1, 2
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One erase or program as the chip saw it: `at` is its flash address, `length` its bytes, `when` the time of a clock that
-    only grows."""
+    only grows, `data` what a program brought."""
 
     kind: Literal["erase", "program"]
     at: int
     length: int
     when: float = field(default=0.0, compare=False)
+    data: bytes = field(default=b"", compare=False, repr=False)
+
+    @property
+    def new(self) -> bytes:
+        """What the cells hold afterwards."""
+        return self.data if self.kind == "program" else b"\xff" * self.length
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,35 @@ class Cut:
     number: int
     tear: Tear = "early"
     seed: int = 0
+
+
+def left(flash: bytes, operations: Sequence[Operation], cut: Cut) -> bytes:
+    """What this cut leaves of a flash that would have seen these operations: the bytes as if the power had gone there, and
+    nothing has to be lived through again."""
+    data = bytearray(flash)
+    for operation in operations[: cut.number - 1]:
+        data[operation.at : operation.at + operation.length] = operation.new
+    last = operations[cut.number - 1]
+    old = bytes(data[last.at : last.at + last.length])
+    data[last.at : last.at + last.length] = torn(cut.tear, old, last.new, random.Random(cut.seed))
+    return bytes(data)
+
+
+def torn(tear: Tear, old: bytes, new: bytes, dice: random.Random) -> bytes:
+    """What the cells of an operation that was cut hold."""
+    half = len(new) // 2
+    match tear:
+        case "before":
+            return old
+        case "early":
+            return new[:half] + old[half:]
+        case "late":
+            return old[:half] + new[half:]
+        case "after":
+            return new
+    # Any bit on its way may stand anywhere between what it was and what it was to be.
+    drawn = dice.randbytes(len(new))
+    return bytes((o & ~d | n & d) & 0xFF for o, n, d in zip(old, new, drawn, strict=True))
 
 
 class FlashDisk:
@@ -152,25 +188,12 @@ class FlashDisk:
                 return  # the emulator writes whole blocks; no cell is touched
             at, old, new = at + changed[0], old[changed[0] : changed[-1] + 1], new[changed[0] : changed[-1] + 1]
             self.illegal += any(n & ~o & 0xFF for n, o in zip(new, old, strict=True))
-        self.operations.append(Operation("erase" if erase else "program", at, len(new), time.monotonic()))
+        self.operations.append(
+            Operation("erase" if erase else "program", at, len(new), time.monotonic(), b"" if erase else bytes(new))
+        )
         if self._at is not None and len(self.operations) == self._at.number:
-            new = self._torn(self._at.tear, old, new)
+            new = torn(self._at.tear, old, new, self._dice)
             self.data[at : at + len(new)] = new
             self.cut.set()
             return
         self.data[at : at + len(new)] = new
-
-    def _torn(self, tear: Tear, old: bytes, new: bytes) -> bytes:
-        half = len(new) // 2
-        match tear:
-            case "before":
-                return old
-            case "early":
-                return new[:half] + old[half:]
-            case "late":
-                return old[:half] + new[half:]
-            case "after":
-                return new
-        # Any bit on its way may stand anywhere between what it was and what it was to be.
-        dice = self._dice.randbytes(len(new))
-        return bytes((o & ~d | n & d) & 0xFF for o, n, d in zip(old, new, dice, strict=True))
