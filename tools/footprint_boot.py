@@ -73,8 +73,12 @@ def sources() -> list[Path]:
     ]
 
 
+#: As the phone's boot core is linked (firmware/Makefile).
+AS_ONE = ("-flto", "-flto-partition=one")
+
+
 def linked(gcc: str, flags: tuple[str, ...], folder: Path) -> tuple[Counter[str], int]:
-    """Bytes of flash by source, and of static RAM."""
+    """Bytes of flash by source, and of static RAM. With AS_ONE among the flags only their sum says something."""
     neurath = [sys.executable, "-m", "neurath.cli.main", "model", "header", str(FIRMWARE / "models" / "sx1.toml")]
     subprocess.run([*neurath, "--prefix", "fw", "-o", str(folder / "board_map.h")], check=True, capture_output=True)
     (folder / "stand.c").write_text(STANDS_IN)
@@ -117,7 +121,7 @@ def lent() -> int:
     return need(layout, 1 << 20, 20_000, 13728 + 14 * 8, False)
 
 
-def say(name: str, flash: Counter[str], ram: int) -> None:
+def say(name: str, flash: Counter[str], ram: int, total: int) -> None:
     print(f"\n{name}: from boot to verdict")
     left = Counter(flash)
     for part, files in PARTS.items():
@@ -126,7 +130,8 @@ def say(name: str, flash: Counter[str], ram: int) -> None:
             own += sum(left.pop(file) for file in list(left) if file.startswith(("i15", "ec", "cc")))
         print(f"  {part:32} {own:7,} B")
     print(f"  {'compiler library, other':32} {sum(left.values()):7,} B")
-    total, update = sum(flash.values()), lent()
+    print(f"  {'seen as one by the compiler (LTO)':32} {total - sum(flash.values()):7,} B")
+    update = lent()
     need = ram + update + STACK
     print(f"  {'flash':32} {total:7,} B   goal {FLASH_GOAL:,}: {_judged(total, FLASH_GOAL)}")
     print(f"  {'RAM beside the staged file':32} {need:7,} B   goal {RAM_GOAL:,}: {_judged(need, RAM_GOAL)}")
@@ -144,7 +149,8 @@ def main() -> int:
         return 1
     for name, flags in PROCESSORS.items():
         with tempfile.TemporaryDirectory() as folder:
-            say(name, *linked(gcc, flags, Path(folder)))
+            whole, _ = linked(gcc, (*flags, *AS_ONE), Path(folder))
+            say(name, *linked(gcc, flags, Path(folder)), sum(whole.values()))
     return 0
 
 

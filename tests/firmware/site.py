@@ -83,7 +83,7 @@ def home(kit: Kit, place: Path, new: str = "1.1") -> Iterator[Home]:
     words = ("serve", "--port", "0", "--coap", f"127.0.0.1:{port}", *map(str, data), "--json")
     server = Running("server", words, place / "server.log", heard)
     try:
-        heard.get(timeout=60)
+        heard.get(timeout=600)
         verb("rollout", "create", "--release", f"{kit.board}/{new}", "--all", "--start", *data)
         ticket = keys.load_public(place / "data" / "ticket.pub.pem")
         flash = replace(factory, birth=replace(factory.birth, ticket=ticket)).flash(place / "flash.bin")
