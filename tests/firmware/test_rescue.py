@@ -20,7 +20,7 @@ from tests.parts import ASSURANCE
 
 pytestmark = pytest.mark.heavy
 #: Power cuts in the rewrite of one phone without scratch.
-CUTS = 100 if ASSURANCE else 2
+CUTS = 100 if ASSURANCE else 1
 
 
 def erased(operations: Iterable[Operation], layout: Layout) -> Counter[int]:
