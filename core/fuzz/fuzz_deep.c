@@ -1,7 +1,7 @@
 /* fuzz_deep.c - libFuzzer target: a payload behind a header that is always right, so that nearly every input reaches control
  * table, coder, prediction and the plan's own rules, not only the checks before them. The first bytes choose profile, instruction
  * set, mode, sizes and order; the rest is the coded control table and the frames. Every input is decoded twice: for an old image
- * that stays, and in place, unit after unit, where old bytes go away. Small images: thousands of inputs a second; the large
+ * that stays, and in place, unit after unit, where old bytes go away. Small images: over a thousand inputs for each second of the processor; the large
  * profile, whose model alone has 3.8 MB, is linked where it is asked for (run.sh). Build and run with core/fuzz/run.sh. */
 #include <stdlib.h>
 #include <string.h>

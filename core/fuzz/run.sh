@@ -1,8 +1,8 @@
 #!/bin/sh
 # Fuzzes, under address and undefined-behaviour sanitizers: `unpack` the decoder with all profiles, `small` the decoder of
 # microcontrollers (no large profile: a hundred times as many inputs a second), both from the golden files in vectors/delta; `match`
-# the matcher; `deep` the decoder without the large profile behind headers that are always right, thousands of inputs for each second
-# of the processor; `deep-large` with it, some hundreds. run.sh [SECONDS, default 30] [WHAT, default unpack]; RUNS: so many inputs at
+# the matcher; `deep` the decoder without the large profile behind headers that are always right, over a thousand inputs for each
+# second of the processor; `deep-large` with it, some hundreds. run.sh [SECONDS, default 30] [WHAT, default unpack]; RUNS: so many inputs at
 # most; SEED: of the inputs. Exit 1 on any finding.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
