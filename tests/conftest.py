@@ -9,6 +9,7 @@ import secrets
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import hypothesis
@@ -73,13 +74,12 @@ def net() -> Iterator[Net]:
 def figures(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
     """`figures(name, markdown)` writes docs/assurance/NAME.md with date, commit and duration; only in the assurance tier."""
     begin = time.monotonic()
+    # Now and not at the end: a run takes an hour, and whoever works on meanwhile has another commit by then.
+    commit = _commit()
 
     def write(name: str, text: str) -> None:
         if not ASSURANCE:
             return
-        commit = subprocess.run(
-            ["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-        ).stdout.strip()
         today = datetime.datetime.now(datetime.UTC).date().isoformat()
         page = ROOT / "docs/assurance" / f"{name}.md"
         page.parent.mkdir(parents=True, exist_ok=True)
@@ -89,6 +89,13 @@ def figures(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
         )
 
     return write
+
+
+@cache
+def _commit() -> str:
+    """The commit that this process has loaded."""
+    words = ["git", "rev-parse", "--short=12", "HEAD"]
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _skipped(reporter: pytest.TerminalReporter) -> dict[str, list[str]]:
