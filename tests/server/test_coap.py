@@ -54,7 +54,7 @@ class TestCoapInBadWeather(CarrierContract):
             monkeypatch.setattr(datagram, name, 0.1)  # a loopback's round trip: seconds would only make the test slow
         weather = Weather(loss=0.04, double=0.1, late=0.02)
         with serving(tmp_path / "data") as running, DatagramLink(("127.0.0.1", running.port), weather, seed) as link:
-            site = RealSite(running, link, limit=4.0)
+            site = RealSite(running, link, limit=10.0)
             yield site
             site.carrier.close()
 
