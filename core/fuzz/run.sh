@@ -24,5 +24,6 @@ clang -std=c11 $large -DNRT_WITH_TINY -g -O1 -fsanitize=fuzzer,address,undefined
     -I"$root/core/include" -I"$root/core/src" -I"$root/core/ports" $sources -o "$work/fuzz_$what"
 cd "$work"
 # The time of one input is that of the clock, on machines that may do ten other things.
-exec "./fuzz_$what" -max_total_time="${1:-30}" -runs="${RUNS:--1}" -max_len=$long -timeout=$late -rss_limit_mb=$memory \
+# Not in place of this shell: what a process is said to have used at most begins with what its caller had.
+"./fuzz_$what" -max_total_time="${1:-30}" -runs="${RUNS:--1}" -max_len=$long -timeout=$late -rss_limit_mb=$memory \
     -print_final_stats=1 ${SEED:+-seed=$SEED} $seeds

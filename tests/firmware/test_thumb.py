@@ -37,7 +37,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PORT = ROOT / "examples" / "port-m3"
 #: Who may have the bank read while an update is proven and written: old bytes come through nrt_old() alone; the others compare
 #: what is written with what is there, and take the digest of the whole.
-READERS = {"nrt_old", "nrt_plan_mark", "nrt_flash_same", "nrt_flash_program", "nrt_bank_digest"}
+READERS = {"nrt_old", "nrt_plan_mark", "nrt_flash_same", "nrt_flash_program", "nrt_bank_hash"}
 #: Instructions of rehearsal and rewrite together for each byte of the image.
 GOAL = 800
 
