@@ -41,7 +41,7 @@ def test_an_update_rides_on_renewals_of_a_stock_client_and_is_installed(tmp_path
         site.kea()
         site.server.start(*NEURATH, "serve", *data, "--host", SERVER, log=tmp_path / "serve.log")
         site.server.listens(8642, limit=60)
-        until((tmp_path / "data/ticket.pub.pem").exists, 60)  # it listens before it is set up
+        until((tmp_path / "data/ticket.pub.pem").exists, "a server that is set up, and not just listening", 60)
         bank = ("--bank", tmp_path / "t1.bank", "--model", tmp_path / "phone.toml")
         first = ("--image", tmp_path / "1.bin", "--envelope", tmp_path / "1.env", "--id", "t1")
         keys = ("--release-key", tmp_path / "release.pub.pem", "--ticket-key", tmp_path / "data/ticket.pub.pem")
