@@ -37,14 +37,6 @@ static int worth(const struct nrt_encoder *e, uint32_t at, uint32_t from, uint32
     return *len > 0 && readable(e, from, *len) ? best : 0;
 }
 
-static int bits_of(uint32_t v)
-{
-    int n = 0;
-    for (; v != 0; v >>= 1)
-        n++;
-    return n;
-}
-
 int nrt_find_copy(const struct nrt_encoder *e, uint32_t at, uint32_t end, struct nrt_segment *s)
 {
     uint32_t room = end - at;
@@ -64,7 +56,7 @@ int nrt_find_copy(const struct nrt_encoder *e, uint32_t at, uint32_t end, struct
     if (room < 4 || e->task.old_size < 4)
         return best;
     for (uint32_t p = e->head[nrt_hash4(e->task.new_image + at)]; p != NRT_NOWHERE && tried < CHAIN; p = e->next[p], tried++) {
-        int gain = worth(e, at, p, room, &len) - e->far_cost - 2 * bits_of(nrt_zigzag(p - at - *e->diagonal));
+        int gain = worth(e, at, p, room, &len) - e->far_cost - 2 * (int)nrt_length_of(nrt_zigzag(p - at - *e->diagonal));
         if (len > 15)
             gain -= 4;
         if (gain > best) {
@@ -89,7 +81,7 @@ static int worth_back(const struct nrt_encoder *e, uint32_t place, uint32_t dist
     while (n < room && e->made[place + n] == e->made[place - distance + n])
         n++;
     *len = n;
-    int cost = BACK_COST + 2 * bits_of(n) + (distance == e->model->back ? 0 : 4 + 2 * bits_of(distance >> 1));
+    int cost = BACK_COST + 2 * (int)nrt_length_of(n) + (distance == e->model->back ? 0 : 4 + 2 * (int)nrt_length_of(distance >> 1));
     return (int)n * e->gap_gain - cost;
 }
 

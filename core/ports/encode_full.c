@@ -78,23 +78,15 @@ static uint32_t bits_of(uint32_t p)
     return bits;
 }
 
-static uint32_t length_of(uint32_t v)
-{
-    uint32_t n = 0;
-    for (; v != 0; v >>= 1)
-        n++;
-    return n;
-}
-
 static uint32_t class_of(uint32_t v)
 {
-    uint32_t n = length_of(v);
+    uint32_t n = nrt_length_of(v);
     return n < CLASSES ? n : CLASSES - 1;
 }
 
 static uint32_t number(const uint32_t *classes, uint32_t v)
 {
-    uint32_t n = length_of(v);
+    uint32_t n = nrt_length_of(v);
     return classes[n < CLASSES ? n : CLASSES - 1] + (n > 1 ? (n - 1) * UNIT : 0);
 }
 

@@ -40,11 +40,6 @@ static inline uint32_t nrt_hash4(const uint8_t *p)
     return nrt_get32(p) * 2654435761u >> 16;
 }
 
-static inline uint32_t nrt_zigzag(uint32_t d)
-{
-    return d >> 31 != 0 ? ~(d << 1) : d << 1;
-}
-
 /* Profile 4 (encode_tiny.c): what nrt_encoder_control() and nrt_encoder_group() do for it. */
 void nrt_tiny_join(struct nrt_encoder *e);
 int64_t nrt_tiny_control(struct nrt_encoder *e, uint8_t *out, uint32_t cap);

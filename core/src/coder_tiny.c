@@ -105,7 +105,7 @@ static int tiny_rest(struct nrt_unpack *u)
             return NRT_E_BOUND;
         from += step;
         m->shifts[i].from = from;
-        m->shifts[i].by = nrt_tiny_unzigzag(nrt_tiny_number(m, b, NRT_NUMBER_BY, 0, &fault));
+        m->shifts[i].by = nrt_unzigzag(nrt_tiny_number(m, b, NRT_NUMBER_BY, 0, &fault));
     }
     m->also = nrt_tiny_number(m, b, NRT_NUMBER_ALSO, 0, &fault);
     m->map.n_shifts = n;

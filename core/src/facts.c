@@ -108,14 +108,6 @@ const struct nrt_member *nrt_member(const struct nrt_core *c, uint32_t i)
     return i < joined(c) ? &c->log.joined[i] : &c->log.last;
 }
 
-static uint32_t ones(uint32_t mask)
-{
-    uint32_t n = 0;
-    for (; mask != 0; mask &= mask - 1)
-        n++;
-    return n;
-}
-
 uint32_t nrt_member_sector(const struct nrt_member *m, uint32_t n)
 {
     for (uint32_t i = 0; i < NRT_UNIT_SECTORS; i++) {
@@ -144,7 +136,7 @@ static uint32_t parts_of(const struct nrt_core *c)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < nrt_members(c); i++)
-        n += ones(nrt_member(c, i)->mask);
+        n += nrt_ones(nrt_member(c, i)->mask);
     return n;
 }
 

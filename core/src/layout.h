@@ -6,6 +6,15 @@
 
 #define NRT_UNIT_SECTORS 32   /* a COMMIT record names changed sectors in one 32-bit mask */
 
+/* How many sectors such a mask names. */
+static inline uint32_t nrt_ones(uint32_t mask)
+{
+    uint32_t n = 0;
+    for (; mask != 0; mask &= mask - 1)
+        n++;
+    return n;
+}
+
 #define NRT_MAX_PARTS 255u    /* sectors of one commit: DONE counts them in a byte */
 
 /* Scratch as slots: each holds one bank sector, `per` of them lie in one scratch sector. */

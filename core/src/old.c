@@ -249,14 +249,6 @@ int nrt_plan_mark(struct nrt_core *c, uint32_t off, const uint8_t *data, uint32_
     return NRT_OK;
 }
 
-static uint32_t ones(uint32_t mask)
-{
-    uint32_t n = 0;
-    for (; mask != 0; mask &= mask - 1)
-        n++;
-    return n;
-}
-
 /* Scratch sectors that the units of plan positions k to `end` take at once; the changed sectors are added to n_changed. */
 static int count_batch(struct nrt_plan *p, const struct nrt_scratch *s, uint32_t k, uint32_t end, uint32_t *erases)
 {
@@ -267,8 +259,8 @@ static int count_batch(struct nrt_plan *p, const struct nrt_scratch *s, uint32_t
         int rc = nrt_unpack_order(p->unpack, k, &unit);
         if (rc < 0)
             return rc;
-        changed += ones(p->changed[unit]);
-        sectors += (ones(p->changed[unit]) + s->per - 1) / s->per;
+        changed += nrt_ones(p->changed[unit]);
+        sectors += (nrt_ones(p->changed[unit]) + s->per - 1) / s->per;
     }
     p->n_changed += changed;
     *erases += sectors;
@@ -284,7 +276,7 @@ int nrt_plan_budget(struct nrt_core *c)
     uint32_t step = p->header.joint;
     p->n_changed = 0;
     for (uint32_t u = 0; p->header.resume && u < p->n_units; u++)
-        p->n_changed += ones(p->changed[u]);
+        p->n_changed += nrt_ones(p->changed[u]);
     if (p->header.resume)
         return NRT_OK;
     int rc = nrt_scratch_of(c->layout, &s);

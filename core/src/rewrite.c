@@ -21,14 +21,6 @@ struct spill {
     uint32_t fill;            /* bytes in core->page */
 };
 
-static uint32_t ones(uint32_t mask)
-{
-    uint32_t n = 0;
-    for (; mask != 0; mask &= mask - 1)
-        n++;
-    return n;
-}
-
 /* One unit's redo log is a struct nrt_member: taken out of the plan once, checked, and acted on as it was then. */
 
 /* Flash address of the i-th slot of a run of scratch sectors. */
@@ -128,7 +120,7 @@ static int decode_unit(struct nrt_core *c, struct nrt_plan *p, const struct nrt_
         rc = nrt_unit_span(c->layout, r->unit, &s.unit);
     if (rc == NRT_OK)
         rc = nrt_unit_sector(c->layout, &s.unit, 0, &s.part);
-    for (uint32_t i = 0; rc == NRT_OK && i * scratch.per < ones(s.mask); i++)
+    for (uint32_t i = 0; rc == NRT_OK && i * scratch.per < nrt_ones(s.mask); i++)
         rc = nrt_flash_erase(c, slot_addr(c->layout, &scratch, r->first, i * scratch.per));
     if (rc < 0)
         return rc;
@@ -161,7 +153,7 @@ int nrt_future_addr(const struct nrt_core *c, const struct nrt_member *r, uint32
         return rc;
     if ((r->mask & 1u << i) == 0)
         return nrt_image_addr(c->layout, off, addr, run);
-    *addr = slot_addr(c->layout, &s, r->first, ones(r->mask & ((1u << i) - 1u))) + (off - part.base);
+    *addr = slot_addr(c->layout, &s, r->first, nrt_ones(r->mask & ((1u << i) - 1u))) + (off - part.base);
     *run = part.len - (off - part.base);
     return NRT_OK;
 }
@@ -267,7 +259,7 @@ static int finish_member(struct nrt_core *c, const struct nrt_scratch *s, const 
     struct nrt_span part;
     uint32_t mine = 0;
     int rc = nrt_unit_span(c->layout, m->unit, &unit);
-    for (uint32_t i = 0; rc == NRT_OK && mine < ones(m->mask); i++) {
+    for (uint32_t i = 0; rc == NRT_OK && mine < nrt_ones(m->mask); i++) {
         rc = nrt_unit_sector(c->layout, &unit, i, &part);
         if (rc < 0 || (m->mask & 1u << i) == 0)
             continue;
@@ -294,7 +286,7 @@ int nrt_finish_commit(struct nrt_core *c)
 
 static uint32_t sectors_of(const struct nrt_scratch *s, uint32_t mask)
 {
-    return (ones(mask) + s->per - 1) / s->per;
+    return (nrt_ones(mask) + s->per - 1) / s->per;
 }
 
 /* Scratch sector where the next redo log begins: after the last one, so that all wear alike. */

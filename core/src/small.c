@@ -270,17 +270,9 @@ int nrt_small_item(struct nrt_small *m, struct nrt_bits *b, uint32_t at, int cop
     return copy;
 }
 
-static uint32_t length_of(uint32_t value)
-{
-    uint32_t n = 0;
-    for (; value != 0; value >>= 1)
-        n++;
-    return n;
-}
-
 static uint32_t code_number(struct nrt_bits *b, uint16_t *slots, uint32_t value, int *fault)
 {
-    uint32_t length = length_of(value);
+    uint32_t length = nrt_length_of(value);
     uint32_t node = 1;
     uint32_t out = 1;
     for (uint32_t i = 6; i-- > 0;)
@@ -297,16 +289,6 @@ static uint32_t code_number(struct nrt_bits *b, uint16_t *slots, uint32_t value,
         out = out << 1 | (uint32_t)bit;
     }
     return out;
-}
-
-static uint32_t zigzag(uint32_t d)
-{
-    return d >> 31 != 0 ? ~(d << 1) : d << 1;
-}
-
-static uint32_t unzigzag(uint32_t z)
-{
-    return (z & 1u) != 0 ? ~(z >> 1) : z >> 1;
 }
 
 /* Slot 0 is no node of a number. */
@@ -329,8 +311,8 @@ int nrt_small_back(struct nrt_small *m, struct nrt_bits *b, uint32_t *distance, 
 int nrt_small_far(struct nrt_small *m, struct nrt_bits *b, struct nrt_segment *s)
 {
     int fault = NRT_OK;
-    uint32_t turn = code_number(b, m->number[0], zigzag(s->from - s->at - m->diagonal), &fault);
-    s->from = s->at + m->diagonal + unzigzag(turn);
+    uint32_t turn = code_number(b, m->number[0], nrt_zigzag(s->from - s->at - m->diagonal), &fault);
+    s->from = s->at + m->diagonal + nrt_unzigzag(turn);
     s->len = code_number(b, m->number[1], s->len - 1u, &fault) + 1u;
     return fault;
 }
@@ -342,7 +324,7 @@ uint32_t nrt_small_number(struct nrt_small *m, struct nrt_bits *b, uint32_t fiel
 
 uint32_t nrt_small_turn(struct nrt_small *m, struct nrt_bits *b, uint32_t turn, int *fault)
 {
-    uint32_t next = m->diagonals[0] + unzigzag(turn);
+    uint32_t next = m->diagonals[0] + nrt_unzigzag(turn);
     uint32_t k = 0;
     while (k < 4 && m->diagonals[k] != next)
         k++;
@@ -350,8 +332,8 @@ uint32_t nrt_small_turn(struct nrt_small *m, struct nrt_bits *b, uint32_t turn, 
     if (k < 4)
         next = m->diagonals[k];
     else
-        next = m->diagonals[0] + unzigzag(nrt_small_number(m, b, NRT_NUMBER_TURN, turn, fault));
-    turn = zigzag(next - m->diagonals[0]);
+        next = m->diagonals[0] + nrt_unzigzag(nrt_small_number(m, b, NRT_NUMBER_TURN, turn, fault));
+    turn = nrt_zigzag(next - m->diagonals[0]);
     for (k = k < 4 ? k : 3; k > 0; k--)
         m->diagonals[k] = m->diagonals[k - 1];
     m->diagonals[0] = next;

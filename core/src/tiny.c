@@ -134,14 +134,6 @@ void nrt_tiny_here(struct nrt_tiny *m, const struct nrt_segment *s)
     m->length = 0;
 }
 
-static uint32_t length_of(uint32_t value)
-{
-    uint32_t n = 0;
-    for (; value != 0; value >>= 1)
-        n++;
-    return n;
-}
-
 uint8_t nrt_tiny_copied(struct nrt_tiny *m, struct nrt_bits *b, const struct nrt_spot *c, uint8_t byte)
 {
     const struct nrt_tongue *t = nrt_tongue(m->isa);
@@ -153,7 +145,7 @@ uint8_t nrt_tiny_copied(struct nrt_tiny *m, struct nrt_bits *b, const struct nrt
     }
     uint32_t guess = m->length != 0 ? m->field[m->done] : c->old[0];
     uint32_t place = m->length != 0 ? (uint32_t)m->kind << 2 | m->done : c->at & 1u;
-    uint32_t grade = length_of(m->run);
+    uint32_t grade = nrt_length_of(m->run);
     grade = grade < 7 ? grade : 7;
     uint32_t slots[3] = {grade << 4 | (uint32_t)m->kind << 1 | (m->done != 0),
                          NRT_TINY_FLAGS + nrt_hash(guess | place << 8, m->history & 15u) % NRT_TINY_FLAGS,
@@ -186,7 +178,7 @@ uint8_t nrt_tiny_copied(struct nrt_tiny *m, struct nrt_bits *b, const struct nrt
 uint32_t nrt_tiny_number(struct nrt_tiny *m, struct nrt_bits *b, uint32_t field, uint32_t value, int *fault)
 {
     uint32_t context[1] = {field | 7u << 16};
-    uint32_t length = length_of(value);
+    uint32_t length = nrt_length_of(value);
     uint32_t node = 1;
     uint32_t out = 1;
     for (uint32_t i = 6; i-- > 0;)
@@ -205,16 +197,6 @@ uint32_t nrt_tiny_number(struct nrt_tiny *m, struct nrt_bits *b, uint32_t field,
     return out;
 }
 
-static uint32_t zigzag(uint32_t d)
-{
-    return d >> 31 != 0 ? ~(d << 1) : d << 1;
-}
-
-uint32_t nrt_tiny_unzigzag(uint32_t z)
-{
-    return (z & 1u) != 0 ? ~(z >> 1) : z >> 1;
-}
-
 int nrt_tiny_item(struct nrt_tiny *m, struct nrt_bits *b, uint32_t at, int copy)
 {
     uint32_t context[1] = {8u << 16};
@@ -226,8 +208,8 @@ int nrt_tiny_item(struct nrt_tiny *m, struct nrt_bits *b, uint32_t at, int copy)
 int nrt_tiny_far(struct nrt_tiny *m, struct nrt_bits *b, struct nrt_segment *s)
 {
     int fault = NRT_OK;
-    uint32_t turn = nrt_tiny_number(m, b, NRT_NUMBER_TURN, zigzag(s->from - s->at - m->diagonal), &fault);
-    s->from = s->at + m->diagonal + nrt_tiny_unzigzag(turn);
+    uint32_t turn = nrt_tiny_number(m, b, NRT_NUMBER_TURN, nrt_zigzag(s->from - s->at - m->diagonal), &fault);
+    s->from = s->at + m->diagonal + nrt_unzigzag(turn);
     s->len = nrt_tiny_number(m, b, NRT_NUMBER_LENGTH, s->len - 1u, &fault) + 1u;
     return fault;
 }

@@ -58,7 +58,6 @@ uint8_t nrt_tiny_literal(struct nrt_tiny *m, struct nrt_bits *b, uint32_t at, ui
 int nrt_tiny_item(struct nrt_tiny *m, struct nrt_bits *b, uint32_t at, int copy);
 /* Where a copy among literals reads, and how far: new offset `s->at` is known, the rest is coded. */
 int nrt_tiny_far(struct nrt_tiny *m, struct nrt_bits *b, struct nrt_segment *s);
-uint32_t nrt_tiny_unzigzag(uint32_t z);
 /* A number of the control table; *fault is set where the bits say no number. */
 uint32_t nrt_tiny_number(struct nrt_tiny *m, struct nrt_bits *b, uint32_t field, uint32_t value, int *fault);
 
