@@ -148,81 +148,70 @@ def apply(old: bytes, data: bytes, units: Sequence[tuple[int, int]]) -> bytes:
     ranges = groups(units, head.order, head.new_size, head.group)
     if len(ranges) != len(frames):
         raise malformed("it has too few or too many groups")
-    if head.profile == SMALL:
-        return _small(head, old, list(zip(ranges, frames, strict=True)), units)
-    if head.profile == TINY:
-        return _tiny(head, old, list(zip(ranges, frames, strict=True)))
-    if head.profile == LARGE:
-        return _large(head, old, list(zip(ranges, frames, strict=True)), units)
+    new = bytearray(old[: head.new_size].ljust(head.new_size, b"\xff"))
+    try:
+        for (start, end), group in _DECODERS.get(head.profile, _plain)(
+            head, old, list(zip(ranges, frames, strict=True)), units
+        ):
+            new[start:end] = group
+    except ValueError as fault:
+        raise malformed(str(fault)) from None
+    if zlib.crc32(new, zlib.crc32(old)) != head.crc:
+        raise malformed("what it makes is not what it says")
+    return bytes(new)
+
+
+#: Groups in the order they are decoded: (start, end) image offsets, and bytes or the frame they come from.
+_Groups = Sequence[tuple[tuple[int, int], bytes]]
+_Made = Iterator[tuple[tuple[int, int], bytes]]
+_Units = Sequence[tuple[int, int]]
+
+
+def _plain(head: Head, old: bytes, framed: _Groups, units: _Units) -> _Made:
+    """Profiles 0 and 1: sections 6 and 7."""
     table = control_of(head)
-    new = bytearray(old[: head.new_size].ljust(head.new_size, b"\xff"))
-    for (start, end), frame in zip(ranges, frames, strict=True):
-        new[start:end] = bytes(_group(head, old, table, frame, (start, end)))
-    if zlib.crc32(new, zlib.crc32(old)) != head.crc:
-        raise malformed("what it makes is not what it says")
-    return bytes(new)
+    for span, frame in framed:
+        yield span, bytes(_group(head, old, table, frame, span))
 
 
-def _small(
-    head: Head, old: bytes, groups_: Sequence[tuple[tuple[int, int], bytes]], units: Sequence[tuple[int, int]]
-) -> bytes:
+def _small(head: Head, old: bytes, framed: _Groups, units: _Units) -> _Made:
     """Profile 2: sections 8 and 9."""
-    new = bytearray(old[: head.new_size].ljust(head.new_size, b"\xff"))
-    try:
-        map_ = map_of(head)
-        model = None
-        firsts = set() if head.apart or not old else {start for start, _ in units}
-        for (start, end), frame in groups_:
-            range_ = Range(frame)
-            map_.here = None
-            if model is None or not head.flow or start in firsts:
-                model = oracle.Model(range_.bit, map_)
-                model.window = head.window
-            model.go_on(range_.bit)
-            new[start:end] = bytes(model.group(old, start, end))
-            range_.close()
-    except ValueError as fault:
-        raise malformed(str(fault)) from None
-    if zlib.crc32(new, zlib.crc32(old)) != head.crc:
-        raise malformed("what it makes is not what it says")
-    return bytes(new)
+    map_ = map_of(head)
+    model = None
+    firsts = set() if head.apart or not old else {start for start, _ in units}
+    for (start, end), frame in framed:
+        range_ = Range(frame)
+        map_.here = None
+        if model is None or not head.flow or start in firsts:
+            model = oracle.Model(range_.bit, map_)
+            model.window = head.window
+        model.go_on(range_.bit)
+        yield (start, end), bytes(model.group(old, start, end))
+        range_.close()
 
 
-def _tiny(head: Head, old: bytes, groups_: Sequence[tuple[tuple[int, int], bytes]]) -> bytes:
+def _tiny(head: Head, old: bytes, framed: _Groups, units: _Units) -> _Made:
     """Profile 4: section 12."""
-    new = bytearray(old[: head.new_size].ljust(head.new_size, b"\xff"))
-    try:
-        map_ = map_of(head)
-        for (start, end), frame in groups_:
-            range_ = Range(frame)
-            new[start:end] = bytes(oracle_tiny.Model(range_.bit, map_).group(old, start, end))
-            range_.close()
-    except ValueError as fault:
-        raise malformed(str(fault)) from None
-    if zlib.crc32(new, zlib.crc32(old)) != head.crc:
-        raise malformed("what it makes is not what it says")
-    return bytes(new)
+    map_ = map_of(head)
+    for (start, end), frame in framed:
+        range_ = Range(frame)
+        yield (start, end), bytes(oracle_tiny.Model(range_.bit, map_).group(old, start, end))
+        range_.close()
 
 
-def _large(
-    head: Head, old: bytes, groups_: Sequence[tuple[tuple[int, int], bytes]], units: Sequence[tuple[int, int]]
-) -> bytes:
+def _large(head: Head, old: bytes, framed: _Groups, units: _Units) -> _Made:
     """Profile 3: section 11."""
-    new = bytearray(old[: head.new_size].ljust(head.new_size, b"\xff"))
     unit_of = {at: unit for unit in head.order for at in range(*units[unit], head.group)}
-    try:
-        map_ = map_of(head)
-        ranges = [Range(frame) for _, frame in groups_]
-        frames = [((start, end), unit_of[start], r.bit) for ((start, end), _), r in zip(groups_, ranges, strict=True)]
-        made = oracle_large.decode(old, frames, map_, units, head.apart or head.flow)
-        for ((start, end), _), r, group in zip(groups_, ranges, made, strict=True):
-            new[start:end] = bytes(group)
-            r.close()
-    except ValueError as fault:
-        raise malformed(str(fault)) from None
-    if zlib.crc32(new, zlib.crc32(old)) != head.crc:
-        raise malformed("what it makes is not what it says")
-    return bytes(new)
+    map_ = map_of(head)
+    ranges = [Range(frame) for _, frame in framed]
+    frames = [((start, end), unit_of[start], r.bit) for ((start, end), _), r in zip(framed, ranges, strict=True)]
+    made = oracle_large.decode(old, frames, map_, units, head.apart or head.flow)
+    for (span, _), r, group in zip(framed, ranges, made, strict=True):
+        yield span, bytes(group)
+        r.close()
+
+
+_DECODERS = {SMALL: _small, LARGE: _large, TINY: _tiny}
 
 
 def map_of(head: Head) -> oracle.Map:
@@ -247,7 +236,7 @@ def _wrong_base() -> TrustError:
 
 
 def control_of(head: Head) -> list[Segment]:
-    if head.profile in (SMALL, LARGE, TINY):
+    if head.profile in _DECODERS:
         return map_of(head).segments
     if head.profile == RAW:
         reader = Reader(head.control)

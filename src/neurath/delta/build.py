@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from neurath.delta import code, insight, native, simulate
-from neurath.delta.encoder import Encoder, Hints, Model
+from neurath.delta.encoder import MAPPED, Encoder, Hints
 from neurath.delta.format import IRREGULAR, LARGE, RAW, SIMPLE, SMALL, TINY, Head, Kind, most_segments, pack
 from neurath.delta.match import COST_SEGMENT, Exact, Matcher, Segment, Suffix, worth
 from neurath.delta.plan import SLIDES, Plan, changed_units, plan
@@ -37,10 +37,6 @@ WORTHLESS = 4
 OPAQUE = 0.98
 #: A copy that the order cannot keep is worth a hint from this many bytes on.
 HINT_FROM = 64
-
-
-#: Profiles that predict fields by the map, and what their model is called.
-MAPPED: dict[int, Model] = {SMALL: "small", LARGE: "large", TINY: "tiny"}
 
 
 @dataclass(frozen=True, slots=True)

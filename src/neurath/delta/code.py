@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import neurath.flash._core as _core
-from neurath.delta.encoder import GRAIN, Encoder, Hints, Whole
-from neurath.delta.format import LARGE, RAW, SMALL, TINY, numbers, varint
+from neurath.delta.encoder import GRAIN, MAPPED, Encoder, Hints, Whole
+from neurath.delta.format import LARGE, RAW, numbers, varint
 from neurath.delta.match import Segment
 
 
@@ -23,8 +23,8 @@ def groups(units: Sequence[tuple[int, int]], order: Sequence[int], new_size: int
 def control(profile: int, segments: Sequence[Segment]) -> bytes:
     """The coded control table, empty for none."""
     values = numbers(segments)
-    if profile in (SMALL, LARGE, TINY) and segments:
-        return Encoder(b"", b"", segments, Hints(), "tiny" if profile == TINY else "small").control()
+    if profile in MAPPED and segments:
+        return Encoder(b"", b"", segments, Hints(), MAPPED[profile]).control()
     if profile == RAW:
         return b"".join(varint(v) for v in values)
     if not values:
@@ -41,14 +41,12 @@ def frames(
     """One frame for each range of the new image; in profile 3 each is a commit unit of one group, in place."""
     if profile == RAW:
         return [_literals(new, segments, start, end) for start, end in ranges]
-    if profile in (SMALL, TINY):
-        encoder = Encoder(old, new, segments, Hints(), "tiny" if profile == TINY else "small")
-        return [encoder.group(start, end) for start, end in ranges]
-    if profile == LARGE:
-        large, made = Encoder(old, new, segments, Hints(), "large"), []
+    if profile in MAPPED:
+        encoder, made = Encoder(old, new, segments, Hints(), MAPPED[profile]), []
         for start, end in ranges:
-            large.anew((min(start, len(old)), min(end, len(old))))
-            made.append(large.group(start, end))
+            if profile == LARGE:
+                encoder.anew((min(start, len(old)), min(end, len(old))))
+            made.append(encoder.group(start, end))
         return made
     flat = _core.ffi.new("uint32_t[]", [v for s in segments for v in (s.at, s.source, s.length)] or [0])
     before, after = _core.ffi.from_buffer(old), _core.ffi.from_buffer(new)

@@ -1,4 +1,4 @@
-"""The C encoder of profiles 2 and 3 from Python: control table, groups, and the images as a second pass of matching compares
+"""The C encoder of profiles 2 to 4 from Python: control table, groups, and the images as a second pass of matching compares
 them. It knows core/ports/encode_small.h; it must never contain a model of its own."""
 
 from __future__ import annotations
@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import neurath.flash._core as _core
+from neurath.delta.format import LARGE, SMALL, TINY
 from neurath.delta.match import Segment
 
 #: Profile 2 group by group; profile 3; profile 4; profile 2 going on through the file, with a window of so many bytes.
 Model = Literal["small", "large", "tiny"] | int
+#: Profiles that predict fields by the map, and what their model is called.
+MAPPED: dict[int, Model] = {SMALL: "small", LARGE: "large", TINY: "tiny"}
 #: Old bytes one mark of `gone` stands for.
 GRAIN = 64
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from neurath.delta import apply, code, native
-from neurath.delta.build import MAPPED, TINY_WORKSPACE, Delta, Wish, _best, _matched, _room, _unit_shift, _with_hints
+from neurath.delta.build import TINY_WORKSPACE, Delta, Wish, _best, _matched, _room, _unit_shift, _with_hints
 from neurath.delta.build import Pair as Images
-from neurath.delta.encoder import GRAIN, Encoder, Hints
+from neurath.delta.encoder import GRAIN, MAPPED, Encoder, Hints
 from neurath.delta.format import LARGE, RAW, SMALL, TINY, Head, pack, parse
 from neurath.delta.match import Segment
 from neurath.delta.plan import _pieces, plan
