@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import shlex
 from pathlib import Path
 
 import pytest
 
-from neurath.cli.main import VERBS, Parser, main
+from neurath.cli.main import VERBS, main, parser
 from neurath.flash.geometry import model_from_toml, model_to_toml
 from neurath.wire import manifest
 from neurath.wire.keys import public_pem
@@ -31,11 +30,7 @@ def test_every_command_on_a_page_is_one(page: Path) -> None:
     for line in commands(page.read_text()):
         words = shlex.split(line)
         assert words[1] in VERBS, line
-        verb = importlib.import_module(f"neurath.cli.{VERBS[words[1]][0]}")
-        parser = Parser(prog=f"neurath {words[1]}")
-        parser.set_defaults(verb=words[1])
-        verb.configure(parser)
-        parser.parse_args([word for word in words[2:] if word not in ("--json", "--debug")])
+        parser(words[1]).parse_args([word for word in words[2:] if word not in ("--json", "--debug")])
 
 
 def test_the_page_about_fleets_does_what_it_says_from_top_to_bottom(tmp_path, monkeypatch, capsys) -> None:

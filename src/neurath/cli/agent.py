@@ -37,8 +37,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     run_.add_argument("--server", metavar="URL")
     run_.add_argument("--token", default=os.environ.get("NEURATH_TOKEN", ""), metavar="T", help="default: $NEURATH_TOKEN")
     run_.add_argument("--tenant", default="DEFAULT")
-    run_.add_argument("--once", action="store_true", help="end after one session: 0 updated, 3 nothing newer, 5 refused")
-    run_.add_argument("--poll", type=float, metavar="S", help="seconds between check-ins (default: as the server wishes)")
+    run_.add_argument("--once", action="store_true", help="end after one session (0 updated, 3 nothing newer)")
+    run_.add_argument("--poll", type=float, metavar="S", help="seconds between check-ins (default: the server's)")
     run_.add_argument("--ram", type=int, metavar="N", help="bytes of RAM it can lend (default: the model's)")
     run_.add_argument(
         "--stage", default="ram", metavar="DIR|ram", help="where a file gathers: a directory survives power cuts"
@@ -54,10 +54,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     run_.add_argument("--no-push", action="store_true", help="poll only; do not keep a stream of notices open")
     run_.add_argument("--push", default="", metavar="URL", help="listen for notices at a broker: mqtt://HOST[:1883]")
     run_.add_argument("--ca", type=Path, metavar="FILE.pem", help="who vouches for the server (default: the system's)")
-    run_.add_argument("--proxy", default="", metavar="URL", help="reach the server through it: http://[USER:WORD@]HOST:PORT")
+    run_.add_argument("--proxy", default="", metavar="URL", help="a proxy on the way: http://[USER:WORD@]HOST:PORT")
     run_.add_argument("--trace", type=Path, metavar="FILE", help="append what happens, one JSON object a line")
     run_.add_argument("--confirm", choices=("contact", "boot"), default="contact", help="what confirms a new image")
-    run_.add_argument("--kill-at", type=int, metavar="N", help="end by SIGKILL in the N-th flash operation: a power cut")
+    run_.add_argument("--kill-at", type=int, metavar="N", help="SIGKILL in the N-th flash operation: a power cut")
     run_.add_argument("--dry-run", action="store_true", help="check in, say what is offered, change nothing")
     example = "neurath agent provision --bank B --model M --image app.bin --envelope app.env --id t1 --release-key r.pub.pem"
     new = _sub(verbs, "provision", "what the factory does: birth record, image, state log", example)

@@ -84,7 +84,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for name, kind in _APART.items():
         sub = verbs.add_parser(name, help=kind.text, description=kind.text, allow_abbrev=False)
         importlib.import_module(kind.module).configure(sub)
-    parser.epilog = "example: neurath carrier mqtt --help"
+    parser.epilog = "example: neurath carrier mqtt --broker mqtt://127.0.0.1 --server http://127.0.0.1:8642 --token T"
 
 
 def run(args: argparse.Namespace, out: Output) -> int:

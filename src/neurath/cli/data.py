@@ -25,19 +25,19 @@ def option(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="DIR",
         default=Path(os.environ.get("NEURATH_DATA", DEFAULT)),
-        help=f"data directory of the server (default: NEURATH_DATA or ./{DEFAULT})",
+        help=f"the server's data (NEURATH_DATA, ./{DEFAULT})",
     )
     parser.add_argument(
         "--database",
         metavar="URL",
         default=os.environ.get("NEURATH_DATABASE", ""),
-        help="postgresql://[USER@]HOST[:PORT]/NAME instead of neurath.db in the data directory (default: NEURATH_DATABASE)",
+        help="postgresql://[USER@]HOST[:PORT]/NAME, not the file in --data (NEURATH_DATABASE)",
     )
     parser.add_argument(
         "--store",
         metavar="URL",
         default=os.environ.get("NEURATH_STORE", ""),
-        help="s3://BUCKET[/PREFIX][?endpoint=URL&region=R] for the files of all servers (default: NEURATH_STORE)",
+        help="s3://BUCKET[/PREFIX][?endpoint=URL&region=R] for files (NEURATH_STORE)",
     )
 
 

@@ -20,22 +20,11 @@ if TYPE_CHECKING:
 #: Bytes of the largest bank `apply` draws by itself, without a model.
 LARGEST = 1 << 28
 
-EPILOG = """examples:
-  neurath delta create old.bin new.bin -o update.nru --sector 4096
-  neurath delta create old.bin new.bin -o update.nru --model hub.toml
-  neurath delta apply old.bin update.nru -o new.bin
-  neurath delta show update.nru
-  neurath delta explain old.bin new.bin --model hub.toml --lend 49152
-
-exit codes: 0 done, 1 not an update file, 3 the images are the same, 4 no such file, 5 refused, 7 OLD is not the base"""
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """create, apply, show, explain."""
-    parser.epilog = EPILOG
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     verbs = parser.add_subparsers(dest="action", required=True, metavar="create|apply|show|explain")
-    create = verbs.add_parser("create", help="make an update file from OLD to NEW (raw images)", epilog=EPILOG)
+    create = verbs.add_parser("create", help="make an update file from OLD to NEW (raw images)")
     create.add_argument("old", metavar="OLD")
     create.add_argument("new", metavar="NEW")
     create.add_argument("-o", "--output", required=True, metavar="FILE")
@@ -46,16 +35,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--buffers", type=int, default=0, metavar="N", help="scratch mode: planner cache only; 0 is enough")
     create.add_argument("--mode", choices=("scratch", "resume"), default="scratch")
     create.add_argument("--dry-run", action="store_true", help="make it, try it, write nothing")
-    apply = verbs.add_parser("apply", help="turn OLD into NEW the way a terminal does", epilog=EPILOG)
+    apply = verbs.add_parser("apply", help="turn OLD into NEW the way a terminal does")
     apply.add_argument("old", metavar="OLD")
     apply.add_argument("file", metavar="FILE")
     apply.add_argument("-o", "--output", required=True, metavar="NEW")
     apply.add_argument("--dry-run", action="store_true", help="do it in memory, write nothing")
-    show = verbs.add_parser("show", help="what an update file is", epilog=EPILOG)
+    show = verbs.add_parser("show", help="what an update file is")
     show.add_argument("file", metavar="FILE")
-    why = verbs.add_parser(
-        "explain", help="which update file a terminal would get, what was weighed, and what decided", epilog=EPILOG
-    )
+    why = verbs.add_parser("explain", help="which update file a terminal would get, what was weighed, and what decided")
     why.add_argument("old", metavar="OLD")
     why.add_argument("new", metavar="NEW")
     why.add_argument("--lend", type=int, metavar="BYTES", help="RAM the terminal lends in all; default: no limit")

@@ -7,7 +7,8 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
+from types import ModuleType
 from typing import Any
 
 from neurath import __version__, lazily
@@ -30,7 +31,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "rollout": ("rollout", "offer a release to terminals"),
     "carrier": ("carrier", "carriers' server halves, beside the server or at a site"),
     "agent": ("agent", "terminal agent for this machine"),
-    "doctor": ("doctor", "what an agent can and cannot do on this machine"),
+    "doctor": ("doctor", "what is wrong on this machine, and the cure"),
+    "completion": ("completion", "completion for bash, zsh and fish"),
     "operator": ("operator", "who may sign in, with which role: add, list, set, remove, oidc"),
     "audit": ("audit", "who changed what: verify, show, head, export"),
     "token": ("token", "tokens of scripts: add, list, revoke"),
@@ -85,20 +87,32 @@ def _run(arguments: list[str], out: Output) -> int:
     if verb == "agent":
         lazily.put_off(*lazily.HARDLY_USED)
         argparse._ = str  # type: ignore[attr-defined]  # its words in other languages would load `locale`; ours are English
-    module = importlib.import_module(f"neurath.cli.{VERBS[verb][0]}")
-    return int(module.run(_parsed(verb, module.configure, arguments), out))
+    args = _parsed(verb, arguments)  # the parser itself is gone afterwards
+    return int(_module(verb).run(args, out))
 
 
-def _parsed(verb: str, configure: Callable[[argparse.ArgumentParser], None], arguments: list[str]) -> argparse.Namespace:
-    """The words of one verb; the parser itself is gone afterwards."""
-    parser = Parser(prog=f"neurath {verb}", description=VERBS[verb][1], allow_abbrev=False)
-    parser.set_defaults(verb=verb, json=False, debug=False)
-    configure(parser)
+def _module(verb: str) -> ModuleType:
+    return importlib.import_module(f"neurath.cli.{VERBS[verb][0]}")
+
+
+def parser(verb: str) -> Parser:
+    """The parser of one verb, whole: what help, completion and the reference are made from."""
+    made = Parser(prog=f"neurath {verb}", description=VERBS[verb][1], allow_abbrev=False)
+    made.set_defaults(verb=verb, json=False, debug=False)
+    _module(verb).configure(made)
+    return made
+
+
+def _parsed(verb: str, arguments: list[str]) -> argparse.Namespace:
     # What follows `--` is another program's.
     end = arguments.index("--") if "--" in arguments else len(arguments)
     rest = [a for a in arguments[:end] if a not in ("--json", "--debug")] + arguments[end:]
     rest.remove(verb)
-    return parser.parse_args(rest)
+    return parser(verb).parse_args(rest)
+
+
+#: A usage line names so many options at most; beyond, those that may be left out are only said to be there.
+FEW = 6
 
 
 class Form(argparse.HelpFormatter):
@@ -106,6 +120,23 @@ class Form(argparse.HelpFormatter):
 
     def __init__(self, prog: str, indent_increment: int = 2, max_help_position: int = 24, width: int | None = None) -> None:
         super().__init__(prog, indent_increment, max_help_position, _width() if width is None else width)
+
+    def add_usage(
+        self, usage: str | None, actions: Iterable[argparse.Action], groups: Iterable[Any], prefix: str | None = None
+    ) -> None:
+        every = list(actions)
+        left = [one for one in every if one.required or not one.option_strings]
+        if len(every) - len(left) > FEW:
+            self._prog, every, groups = f"{self._prog} [options]", left, ()
+        super().add_usage(usage, every, groups, prefix)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        # An option broken at its hyphen could not be copied.
+        import textwrap
+
+        return textwrap.fill(
+            text, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
+        )
 
 
 def _width() -> int:
@@ -124,6 +155,14 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *words: Any, **named: Any) -> None:
         super().__init__(*words, **({"formatter_class": Form} | named))
+
+    def format_help(self) -> str:
+        if not self.epilog:
+            from neurath.cli.examples import EXAMPLES
+
+            words = EXAMPLES.get(self.prog)
+            self.epilog = words and f"example: {self.prog} {words}"
+        return super().format_help()
 
     def error(self, message: str) -> None:  # type: ignore[override]  # argparse says NoReturn; raising is that
         raise UsageError(message, " ".join(self.format_usage().split()), f"{self.prog} --help")

@@ -28,22 +28,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default 127.0.0.1)")
     parser.add_argument("--port", type=int, default=PORT, help=f"port, 0 for any that is free (default {PORT})")
     parser.add_argument("--sleep", type=int, default=300, metavar="SECONDS", help="how often terminals poll (default 300)")
-    text = "processes behind the one port; they share the data directory, and the database (default 1)"
+    text = "processes behind the one port, sharing the data (default 1)"
     parser.add_argument("--workers", type=int, default=1, metavar="N", help=text)
     parser.add_argument("--plug-and-play", action="store_true", help="let unknown terminals in, without a token")
     sizes = (64, 128, 200, 256, 512, 1024, 2048, 4096)
-    text = "bytes of a piece that rides on heartbeats; smaller where a terminal was seen to have less room (default 200)"
+    text = "bytes of a piece that rides on heartbeats, at most (default 200)"
     parser.add_argument("--piece", type=int, default=200, choices=sizes, metavar="N", help=text)
     parser.add_argument("--check-ins", type=float, default=200.0, metavar="N", help="a second, that notices may lead to (200)")
     parser.add_argument("--mqtt", metavar="URL", help="tell terminals to check in over a broker too: mqtt://HOST[:1883]")
     parser.add_argument("--mqtt-ca", default="", metavar="FILE.pem", help="who vouches for an mqtts:// broker")
     parser.add_argument("--tls-cert", type=Path, metavar="FILE.pem", help="speak TLS: the server's certificate and its chain")
     parser.add_argument("--tls-key", type=Path, metavar="FILE.pem", help="... and its private key")
-    text = "a reverse proxy whose word about clients' certificates is believed (X-Controller-Id, X-Authority); may be repeated"
+    text = "a reverse proxy whose word about certificates is believed; may be repeated"
     parser.add_argument("--proxy", action="append", default=[], metavar="ADDRESS", help=text)
-    text = "have other clients fetch packages from the object store itself, by an address that is good for so long (0: never)"
+    text = "other clients fetch from the object store itself, by an address good for so long (0: never)"
     parser.add_argument("--offload", type=int, default=0, metavar="SECONDS", help=text)
-    parser.add_argument("--coap", metavar="[HOST:]PORT", help="answer terminals over CoAP too (port 0: any that is free)")
+    parser.add_argument("--coap", metavar="[HOST:]PORT", help="answer over CoAP too (port 0: any that is free)")
     parser.add_argument(
         "--carrier",
         action="append",

@@ -1,0 +1,37 @@
+"""The help of every verb and command: at most 40 lines on a screen of 80 columns, with an example that can be parsed."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+
+import pytest
+
+from neurath.cli.completion import tree
+from neurath.cli.main import Parser, parser
+
+EVERY = list(tree())
+
+
+@pytest.mark.parametrize(("words", "made"), EVERY, ids=[" ".join(words) for words, _ in EVERY])
+def test_help_fits_a_screen_and_ends_with_an_example_that_can_be_typed(
+    words: list[str], made: argparse.ArgumentParser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = made.format_help().splitlines()
+    assert len(lines) <= 40
+    at = next(n for n, line in enumerate(lines) if line.startswith("example: neurath "))
+    typed = shlex.split(" ".join(lines[at:]).removeprefix("example: ").split(" > ")[0])
+    assert typed[1] == words[0]
+    parser(typed[1]).parse_args([word for word in typed[2:] if word != "--json"])
+
+
+def test_a_usage_of_many_options_names_those_that_are_needed() -> None:
+    made = Parser(prog="neurath x")
+    made.add_argument("--needed", required=True)
+    for n in range(9):
+        made.add_argument(f"--option-{n}")
+    usage = made.format_usage()
+    assert "[options]" in usage
+    assert "--needed" in usage
+    assert "--option-1" not in usage
