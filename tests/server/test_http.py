@@ -400,6 +400,29 @@ def test_slow_headers_are_cut_off_and_others_served_meanwhile(shared, monkeypatc
         link.close()
 
 
+@pytest.mark.parametrize("endless", ["a header", "many headers", "a trailer", "a chunk's line"])
+def test_what_a_parser_would_keep_for_ever_is_refused(shared, monkeypatch, endless):
+    phone = shared.enrol(f"endless{len(endless)}")
+    head = f"PUT {phone.base}/configData HTTP/1.1\r\nHost: x\r\nAuthorization: TargetToken {phone.token}\r\n".encode()
+    chunked = head + b"Transfer-Encoding: chunked\r\n\r\n"
+    before, more = {
+        "a header": (head + b"X-Long: ", b"x" * 1024),
+        "many headers": (head, b"X-More: y\r\n" * 100),
+        "a trailer": (chunked + b"0\r\nX-Long: ", b"x" * 1024),
+        "a chunk's line": (chunked + b"1;", b"x" * 1024),
+    }[endless]
+    # No deadline ends it; a server that goes on reading runs into the time of this side.
+    monkeypatch.setattr(Door, "head_deadline", 600.0)
+    monkeypatch.setattr("neurath.server.device.BODY_DEADLINE", 600.0)
+    with socket.create_connection(("127.0.0.1", shared.port), timeout=30) as link, contextlib.suppress(ConnectionError):
+        link.sendall(before)
+        for _ in range(200):
+            link.sendall(more)
+        while data := link.recv(4096):
+            assert data.startswith(b"HTTP/1.1 400 ")
+    assert phone.ask("GET", "").status == 200
+
+
 def test_one_address_cannot_take_every_connection(shared, monkeypatch):
     time.sleep(0.3)  # connections of earlier tests are gone
     monkeypatch.setattr(Door, "per_address", 5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 
@@ -11,6 +12,7 @@ from neurath.server.device import Policy
 from neurath.server.fleet import access, rollout, stop, tenants, waves
 from neurath.server.fleet.rollout import Plan
 from neurath.server.fleet.tenants import Tenant
+from neurath.server.polls import Kept, Polls, alike
 from neurath.server.software.catalog import Upload, add, add_plain_model
 from neurath.server.store import Store
 from tests.server.test_http import Client, serving
@@ -127,3 +129,35 @@ def test_who_polls_is_heard_all_the_same(site):
     site.world.delivery.flush()
     with site.world.store.read() as db:
         assert access.find(db, "t1").heard > before
+
+
+def test_more_terminals_than_there_is_room_for_are_still_answered_from_what_is_kept(world):
+    """They poll in turn: were each kept in the place of the one before it, none would be found again."""
+    looked = []
+
+    async def look(scope, receive, send):
+        looked.append(scope["raw_path"])
+        polls.keep(scope, Kept(1, (0, 0), time.time() + 100, alike((), b"nothing")))
+
+    async def sent(message):
+        pass
+
+    polls = Polls(look, world.delivery, most=100)
+    world.store.marks.of = lambda number: (0, 0)
+    rounds = []
+    for _ in range(20):
+        looked.clear()
+        for n in range(150):
+            headers = [(b"authorization", b"TargetToken %d" % n)]
+            path = b"/DEFAULT/controller/v1/t%d" % n
+            scope = {"type": "http", "method": "GET", "raw_path": path, "query_string": b"", "scheme": "http"}
+            asyncio.run(polls(scope | {"headers": headers, "client": ("127.0.0.1", 1)}, None, sent))
+        rounds.append(len(looked))
+    assert rounds[0] == 150
+    assert max(rounds[1:]) <= 60  # 50 have no room, three of them are let in where three others were
+    assert len(polls._kept) == 100
+
+
+def test_what_is_alike_is_kept_once():
+    first, second = (alike(((b"etag", bytes([n])),), b"{}") for n in (65, 65))
+    assert first is second

@@ -25,7 +25,7 @@ from neurath.server.delivery.calls import Delivery
 from neurath.server.delivery.streams import CHECK_INS
 from neurath.server.delivery.trickle import PIECE
 from neurath.server.fleet.access import Stranger, Terminal
-from neurath.server.polls import LONGEST, Kept, Polls
+from neurath.server.polls import LONGEST, Kept, Polls, alike
 from neurath.server.proxy import certificate
 from neurath.server.serving import Conditions
 from neurath.server.store.marks import Mark
@@ -34,7 +34,7 @@ from neurath.wire.ddi import TooMuch
 from neurath.wire.documents import CBOR, parse
 
 #: A request's body is here within so many seconds, whatever trickles in.
-BODY_DEADLINE = 20.0
+BODY_DEADLINE = 8.0
 _WAIT = re.compile(r"\bwait=(\d{1,5})\b")
 
 
@@ -172,6 +172,8 @@ class Reception:
                 if quick and (data := self._at_once(request, body)) is not None:
                     return Response(data, media_type="application/octet-stream")
                 ask = await anyio.to_thread.run_sync(self._admit, request, body, open_to_all)
+                if quick and ask.mark is not None:
+                    self.beats.passed(ask.terminal, request.headers.get("authorization", ""), ask.mark)
                 made = handler(ask) if stay else await anyio.to_thread.run_sync(handler, ask)
             except NeurathError as error:
                 return refused(error)
@@ -180,10 +182,9 @@ class Reception:
             headers = request.headers
             told = made.to(headers.get("accept", ""), headers.get("if-none-match", ""))
             if made.until > ask.now and told.status_code == 200 and self.polls is not None and ask.mark is not None:
-                given = headers.get("authorization", "").encode("latin-1")
                 until = min(made.until, ask.now + LONGEST)
-                kept = Kept(ask.terminal.n, given, ask.mark, until, tuple(told.raw_headers), bytes(told.body))
-                self.polls.keep(request.scope, kept)
+                known = alike(tuple(told.raw_headers), bytes(told.body))
+                self.polls.keep(request.scope, Kept(ask.terminal.n, ask.mark, until, known))
             return told
 
         return endpoint
@@ -203,8 +204,6 @@ class Reception:
         else:
             terminal = self.admission.admit(tenant, name, given, now, shown)
         own = self.store.marks.of(terminal.n)[1]  # what is written about one terminal never changes its token
-        if shown is None and not open_to_all:
-            self.beats.passed(terminal, given, (everybody, own))
         address = request.client.host if request.client else ""
         self.delivery.heard(terminal, "http", address, now)
         return Ask(

@@ -1,5 +1,6 @@
-"""The door: an absolute deadline on request headers and a cap of connections per address, which no Python HTTP server has of
-its own. It knows connections; it must never look into a request. Bodies have their deadline where they are read."""
+"""The door: an absolute deadline on request headers, a bound on their length, and a cap of connections per address, which no
+Python HTTP server has of its own. It knows connections; it must never look into a request. Bodies have their deadline where
+they are read."""
 
 from __future__ import annotations
 
@@ -8,13 +9,16 @@ import socket
 from collections import Counter
 from typing import Any, ClassVar
 
-import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 #: Headers are whole within so many seconds of the connection, or of their first byte.
-HEAD_DEADLINE = 10.0
+HEAD_DEADLINE = 8.0
+#: A request's headers, a chunk's line or trailers are no longer than this: the parser would keep whatever comes.
+MOST_HEAD = 65536
 #: One address may hold so many connections; a site behind one address has a gateway or polls in turn.
 PER_ADDRESS = 256
+#: What is longer leaves by itself: to join it with what comes before would cost more than a packet does.
+LONG = 16384
 
 
 class Together:
@@ -27,6 +31,10 @@ class Together:
         self._held = bytearray()
 
     def write(self, data: bytes) -> None:
+        if len(data) > LONG:
+            self._flush()
+            self._transport.write(data)
+            return
         if not self._held:
             self._loop.call_soon(self._flush)
         self._held += data
@@ -44,8 +52,8 @@ class Together:
         return getattr(self._transport, name)
 
 
-class Door(H11Protocol):
-    """uvicorn's HTTP/1.1 protocol with a deadline and a cap."""
+class Door(HttpToolsProtocol):
+    """uvicorn's HTTP/1.1 protocol with a deadline, a bound and a cap."""
 
     head_deadline = HEAD_DEADLINE
     per_address = PER_ADDRESS
@@ -60,6 +68,8 @@ class Door(H11Protocol):
         if link is not None and link.family in (socket.AF_INET, socket.AF_INET6):
             link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._deadline: asyncio.TimerHandle | None = None
+        self._ahead = True  # the next thing to come is a request, or the rest of its head
+        self._unread = 0  # bytes since the parser had something to say
         self._address = self.client[0] if self.client else ""
         self._open[self._address] += 1
         if self._open[self._address] > self.per_address:
@@ -75,11 +85,30 @@ class Door(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        self._unread += len(data)
+        before = self._unread
         super().data_received(data)
-        if self.conn.their_state is h11.IDLE:
-            self._arm()
+        if self._unread > MOST_HEAD and not self.transport.is_closing():
+            self.send_400_response("Headers are too long.")
+        if self._ahead and self._unread == before:
+            self._arm()  # a part of a head, and nothing else
         else:
             self._disarm()
+
+    def on_headers_complete(self) -> None:
+        self._ahead, self._unread = False, 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._unread = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._ahead, self._unread = True, 0
+        super().on_message_complete()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Nobody is advised to install more: there is nothing to upgrade to, and the request is answered as it is."""
 
     def _arm(self) -> None:
         """Begins the deadline, unless it runs: later bytes do not move it."""
@@ -93,5 +122,5 @@ class Door(H11Protocol):
 
     def _late(self) -> None:
         self._deadline = None
-        if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
+        if self._ahead and not self.transport.is_closing():
             self.transport.abort()

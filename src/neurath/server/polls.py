@@ -3,11 +3,14 @@ before the application's routes, reads the few headers that matter, and must nev
 
 from __future__ import annotations
 
-import hmac
 import re
+import secrets
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -16,79 +19,103 @@ from neurath.server.delivery.sightings import Sighting
 from neurath.server.proxy import certificate
 from neurath.server.store.marks import Mark
 
-#: Answers kept; of more, the one that came first is worked out again.
-MOST = 100_000
+#: Answers kept, of 0.25 KB each where there is nothing to do.
+MOST = 1_000_000
+#: Of those that find no room one in so many is let in, in place of the oldest. Terminals poll in turn: were each let in, each
+#: would be gone before it is asked for again.
+LET_IN = 16
 #: An answer stands no longer than this, seconds, however still it is.
 LONGEST = 3600.0
-_PATH = re.compile(r"/([^/]+)/controller/v1/([^/]+)")
-#: What an answer depends on beside terminal and store.
-_MATTERS = (b"host", b"accept", b"user-agent")
-
-Key = tuple[bytes | str, ...]
+_PATH = re.compile(rb"/[^/]+/controller/v1/[^/]+")
+#: What an answer depends on beside terminal and store: who asks, under which name, in which form, with which program.
+_MATTERS = (b"host", b"authorization", b"accept", b"user-agent")
+#: A request that has one of these is answered for itself.
+_OWN = (b"if-none-match", b"transfer-encoding")
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """One terminal's answer: who may have it (`given`, its Authorization), as long as `mark` is the store's and until then."""
+class Answer:
+    """What is sent: the same for many terminals where there is nothing to do."""
 
-    terminal: int
-    given: bytes
-    mark: Mark
-    until: float
     head: tuple[tuple[bytes, bytes], ...]
     body: bytes
 
 
-class Polls:
-    """The answers of one plane. `app` is what everything else goes to."""
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One terminal's answer: it stands as long as `mark` is the store's, and until then."""
 
-    def __init__(self, app: ASGIApp, delivery: Delivery) -> None:
+    terminal: int
+    mark: Mark
+    until: float
+    answer: Answer
+
+
+@lru_cache(maxsize=256)
+def alike(head: tuple[tuple[bytes, bytes], ...], body: bytes) -> Answer:
+    """One object for those that are alike."""
+    return Answer(head, body)
+
+
+class Polls:
+    """The answers of one plane. `app` is what everything else goes to. An answer is found by a keyed hash of everything it
+    depends on, the Authorization among it: whoever does not show the same finds nothing."""
+
+    def __init__(self, app: ASGIApp, delivery: Delivery, most: int = MOST) -> None:
         self.app = app
         self._delivery = delivery
         self._marks = delivery.store.marks
-        self._kept: dict[Key, Kept] = {}
+        self._most = most
+        self._key = secrets.token_bytes(32)
+        self._kept: dict[bytes, Kept] = {}
+        self._left_out = 0
         self._lock = threading.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "GET":
-            asked = _asked(scope)
-            found = None if asked is None else self._kept.get(asked[0])
-            if asked is not None and found is not None and self._stands(found, asked[1]):
-                client = scope.get("client")
-                seen = Sighting("http", client[0] if client else "", time.time())
-                self._delivery.sightings.note(found.terminal, seen)
-                await send({"type": "http.response.start", "status": 200, "headers": found.head})
-                await send({"type": "http.response.body", "body": found.body, "more_body": False})
-                return
+            asked = self._asked(scope)
+            found = None if asked is None else self._kept.get(asked)
+            if found is not None:
+                now = time.time()
+                if now < found.until and found.mark == self._marks.of(found.terminal):
+                    client = scope["client"]
+                    self._delivery.sightings.note(found.terminal, Sighting("http", client[0] if client else "", now))
+                    await send({"type": "http.response.start", "status": 200, "headers": found.answer.head})
+                    await send({"type": "http.response.body", "body": found.answer.body, "more_body": False})
+                    return
         await self.app(scope, receive, send)
-
-    def _stands(self, found: Kept, given: bytes) -> bool:
-        if time.time() >= found.until or found.mark != self._marks.of(found.terminal):
-            return False
-        return hmac.compare_digest(found.given, given)
 
     def keep(self, scope: Scope, found: Kept) -> None:
         """Keeps an answer to this request, if it is one that can be kept."""
-        asked = _asked(scope)
-        if asked is None or asked[1] != found.given:
+        asked = self._asked(scope)
+        if asked is None:
             return
         with self._lock:
-            while len(self._kept) >= MOST:
-                self._kept.pop(next(iter(self._kept)))
-            self._kept[asked[0]] = found
+            if asked not in self._kept and len(self._kept) >= self._most:
+                self._left_out += 1
+                if self._left_out % LET_IN:
+                    return
+                del self._kept[next(iter(self._kept))]
+            self._kept[asked] = found
 
-
-def _asked(scope: Scope) -> tuple[Key, bytes] | None:
-    """What a base poll asks and what it shows; None for any other request, and for one whose answer is its own."""
-    match = _PATH.fullmatch(scope["path"])
-    if match is None or scope["query_string"] or certificate(scope) is not None:
-        return None
-    words, given = [b"", b"", b""], b""
-    for name, value in scope["headers"]:
-        if name == b"authorization":
-            given = value
-        elif name in _MATTERS:
-            words[_MATTERS.index(name)] = value[:128]
-        elif name in (b"if-none-match", b"transfer-encoding") or (name == b"content-length" and value != b"0"):
+    def _asked(self, scope: Scope) -> bytes | None:
+        """What a base poll is known by; None for any other request, and for one whose answer is its own."""
+        path = scope["raw_path"]
+        if _PATH.fullmatch(path) is None or scope["query_string"] or certificate(scope) is not None:
             return None
-    return (match[1], match[2], scope["scheme"], *words), given
+        words = _words(scope["headers"])
+        if words is None:
+            return None
+        # None of them can hold the end of a line.
+        text = b"\n".join((path, scope["scheme"].encode(), *words))
+        return blake2b(text, digest_size=16, key=self._key).digest()
+
+
+def _words(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes] | None:
+    words = [b"", b"", b"", b""]
+    for name, value in headers:
+        if name in _MATTERS:
+            words[_MATTERS.index(name)] = value
+        elif name in _OWN or (name == b"content-length" and value != b"0"):
+            return None
+    return words

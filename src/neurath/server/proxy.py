@@ -7,6 +7,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -34,10 +35,12 @@ class Behind:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         client = scope.get("client")
         if scope["type"] == "http" and client is not None and self._believed(client[0]):
-            headers = {key: value.decode("latin-1") for key, value in scope["headers"]}
-            scope = self._forwarded(scope, headers)
-            if client[0] in self.proxies:
-                scope[_KEY] = _certificate(headers)
+            # A proxy's words all begin so; most requests of this machine itself have none.
+            headers = {key: value.decode("latin-1") for key, value in scope["headers"] if key.startswith(b"x-")}
+            if headers:
+                scope = self._forwarded(scope, headers)
+                if client[0] in self.proxies:
+                    scope[_KEY] = _certificate(headers)
         await self.app(scope, receive, send)
 
     def _believed(self, address: str) -> bool:
@@ -69,6 +72,7 @@ def _certificate(headers: Mapping[bytes, str]) -> Certificate | None:
     return Certificate(name, found) if name and found else None
 
 
+@lru_cache(maxsize=1024)
 def is_loopback(name: str) -> bool:
     """Whether an address is this machine's own."""
     try:
