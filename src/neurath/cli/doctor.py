@@ -1,117 +1,48 @@
-"""`neurath doctor`: what an agent can and cannot do on this machine, looked at and not guessed. It knows where Linux shows its
-limits; it must never change anything."""
+"""`neurath doctor`: what is wrong here, and the cure. It knows which looks belong to which option; it must never change
+anything, and never stop at the first fault."""
 
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
+from neurath.cli import data
+from neurath.cli.finding import Finding
 from neurath.cli.output import Output
-
-#: The inode of the first PID namespace of a machine (include/linux/proc_ns.h, PROC_PID_INIT_INO).
-FIRST_PIDS = 0xEFFFFFFC
-#: CAP_SYS_PTRACE, by which other users' processes can be looked at.
-PTRACE = 19
-#: Before this moment (2025) no clock is right.
-BUILT = 1_735_689_600
-
-
-class Finding(NamedTuple):
-    """One line: what was looked at, whether it is as one would wish, and what follows where it is not."""
-
-    name: str
-    good: bool
-    text: str
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--setup", type=Path, metavar="AGENT.toml", help="also look at what this agent would need")
-    parser.epilog = "example: neurath doctor --setup /etc/neurath/agent.toml"
+    parser.add_argument("--server", default="", metavar="URL", help="also look at the way to a server, and at both clocks")
+    parser.add_argument("--serial", action="append", default=[], metavar="PORT", help="also look at a station's port")
+    parser.add_argument("--port", type=int, metavar="N", help="also look whether a server could listen there")
+    data.option(parser)
+    parser.epilog = "example: neurath doctor --data ./neurath-data --port 8642"
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    found = [*_machine(), *_in_use(), *_memory(), *_people()]
+    """0: no fault; 1: at least one."""
+    faults = 0
+    for one in _looks(args):
+        faults += one.state == "fault"
+        out.data(one.line, name=one.name, state=one.state, good=one.state == "ok", text=one.text, cure=one.cure)
+    out.talk(f"{faults} faults" if faults else "no fault was found")
+    return 1 if faults else 0
+
+
+def _looks(args: argparse.Namespace) -> Iterator[Finding]:
+    from neurath.cli import doctor_agent, doctor_ports, doctor_server
+
+    yield from doctor_agent.machine()
+    yield from doctor_ports.fonts()
     if args.setup is not None:
-        found += _setup(args.setup)
-    for one in found:
-        out.data(f"{'ok   ' if one.good else 'LIMIT'}  {one.name:20} {one.text}", name=one.name, good=one.good, text=one.text)
-    return 0
-
-
-def _machine() -> Iterator[Finding]:
-    yield Finding("python", sys.version_info >= (3, 11), sys.version.split()[0])
-    try:
-        import neurath.flash._core as core
-
-        yield Finding("core", bool(core.lib), "the C core is built for this machine")
-    except ImportError as fault:
-        yield Finding("core", False, f"the C core cannot be loaded: {fault}")
-    right = time.time() > BUILT
-    yield Finding("clock", right, "is set" if right else "is not set: only TLS goes by it")
-
-
-def _in_use() -> Iterator[Finding]:
-    first = os.stat("/proc/self/ns/pid").st_ino == FIRST_PIDS
-    text = "sees every process, those of containers too"
-    yield Finding("pid namespace", first, text if first else "sees only its own: name a lock file as well")
-    caps = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapEff:"))
-    may = bool(int(caps.split()[1], 16) >> PTRACE & 1)
-    text = "other users' processes can be looked at" if may else "they are hidden: run as root, or use a lock"
-    yield Finding("other users", may, text)
-    pidfd = hasattr(os, "pidfd_open") and _opens()
-    yield Finding("exit of a process", pidfd, "noticed at once" if pidfd else "noticed twice a second: no pidfd here")
-    systemd = Path("/run/systemd/system").is_dir()
-    yield Finding("systemd units", systemd, "can be asked about" if systemd else "systemd does not run here")
-
-
-def _opens() -> bool:
-    try:
-        os.close(os.pidfd_open(os.getpid()))
-    except OSError:
-        return False
-    return True
-
-
-def _memory() -> Iterator[Finding]:
-    from neurath.terminal.memory.cells import ROOT, available
-
-    unified = (ROOT / "cgroup.controllers").exists()
-    memory = (unified and "memory" in (ROOT / "cgroup.controllers").read_text().split()) or (ROOT / "memory").is_dir()
-    text = f"cgroup version {2 if unified else 1}" if memory else "no memory controller: services can be stopped, not limited"
-    yield Finding("limit services", memory, text)
-    freezer = unified or (ROOT / "unified").is_dir() or (ROOT / "freezer").is_dir()
-    yield Finding("freeze services", freezer, "can be frozen" if freezer else "no freezer")
-    swap = len(Path("/proc/swaps").read_text().splitlines()) > 1
-    yield Finding("swap", swap, "there is some" if swap else "none: what is frozen gives page cache only")
-    yield Finding("memory to be had", True, f"{available() >> 20:,} MiB without asking anybody")
-
-
-def _people() -> Iterator[Finding]:
-    desktop = shutil.which("gdbus") is not None and any(Path("/run/user").glob("*/bus"))
-    wall = shutil.which("wall") is not None
-    text = "notices go to desktops" if desktop else "no desktop here: notices go to terminals by wall"
-    yield Finding("notices", desktop or wall, text if desktop or wall else "neither gdbus with a desktop nor wall")
-    for program, why in (("dpkg", 'installer = "deb"'), ("systemctl", "in_use_unit")):
-        there = shutil.which(program) is not None
-        yield Finding(program, there, "is here" if there else f"is not here: {why} cannot be used")
-
-
-def _setup(path: Path) -> Iterator[Finding]:
-    from neurath.terminal.setup import setup_from_toml
-
-    setup = setup_from_toml(path.read_text(encoding="utf-8"), path.parent)
-    assert setup.state is not None
-    place = setup.state if setup.state.exists() else setup.state.parent
-    may = os.access(place, os.W_OK)
-    yield Finding("state", may, f"{setup.state} {'can' if may else 'cannot'} be written")
-    for one in setup.components:
-        folder = one.path.parent
-        may = one.installer in ("deb", "command") or os.access(folder, os.W_OK)
-        text = f"{one.installer} {one.path}" if may else f"{folder} cannot be written"
-        yield Finding(f"component {one.name}", may, text)
+        yield from doctor_agent.agent(args.setup)
+    for port in args.serial:
+        yield from doctor_ports.serial(port)
+    if args.port is not None:
+        yield from doctor_ports.listening(args.port)
+    if args.server:
+        yield from doctor_ports.server(args.server)
+    if args.database or args.data.exists():
+        yield from doctor_server.store(args.data, args.database, args.store)

@@ -68,9 +68,8 @@ class Store:
             self._database.migrate(lambda connection: _version(connection) == HEAD, _upgrade)
             self.marks = self._database.marks()
         except (DatabaseError, OSError) as fault:
-            why = str(getattr(fault, "orig", fault)).strip()
             self._database.close()
-            raise (_away(why) if url else _unusable(directory, why)) from None
+            raise _no_use(directory, url, fault) from None
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -166,6 +165,23 @@ def _opened(directory: Path, url: str) -> Database:
         why = f"{fault.name} is missing"
         raise UsageError("the driver of PostgreSQL is not installed", why, "pip install 'neurath[postgres]'") from None
     return Postgres(url)
+
+
+def stands_at(directory: Path, url: str = "") -> str:
+    """The migration a database stands at, "" before the first, looked at without migrating it; raises as Store does."""
+    database = _opened(directory, url)
+    try:
+        with database.engine.connect() as connection:
+            return _version(connection)
+    except (DatabaseError, OSError) as fault:
+        raise _no_use(directory, url, fault) from None
+    finally:
+        database.close()
+
+
+def _no_use(directory: Path, url: str, fault: DatabaseError | OSError) -> NeurathError:
+    why = str(getattr(fault, "orig", fault)).strip()
+    return _away(why) if url else _unusable(directory, why)
 
 
 def _version(connection: Connection) -> str:
