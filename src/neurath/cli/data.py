@@ -71,7 +71,7 @@ def _may(args: argparse.Namespace, opened: Store) -> None:
     command = getattr(args, "command", None)
     verb = f"{args.verb} {command}" if command else str(args.verb)
     who = actor(opened)
-    roles.demand(who, rights.VERBS[verb], f"neurath {verb}")
+    roles.demand(who, rights.of_verb(verb), f"neurath {verb}")
     apart = ("verb", "command", "json", "debug", "data", "database", "dry_run")
     given = {
         key: str(value)[:200] for key, value in vars(args).items() if key not in apart and value not in (None, "", [], False)

@@ -32,6 +32,12 @@ class Output:
         if self.json:
             print(json.dumps({"event": kind, **fields}, default=_plain), flush=True)
 
+    def progress(self, task: str, done: int, total: int) -> None:
+        """How far a long task is: an event with --json; for a person on stderr, where that is a screen."""
+        self.event("task_progress", task=task, done=done, total=total)
+        if not self.json and sys.stderr.isatty():
+            print(f"\r{done:,} of {total:,}", end="" if done < total else "\n", file=sys.stderr, flush=True)
+
     def error(self, error: NeurathError) -> None:
         """Three lines on stderr, or one object: what, why, try."""
         if self.json:

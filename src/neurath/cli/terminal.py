@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    names = "add|import|list|show|why|timeline|pin|tag|remind"
+    names = "add|import|list|work|show|why|..."
     commands = parser.add_subparsers(dest="command", metavar=names)
     add = commands.add_parser("add", help="register one; prints its token, once")
     add.add_argument("id", metavar="ID")
     add.add_argument("--model", required=True, metavar="M")
     add.add_argument("--token", default="", help="32 to 128 letters and digits (default: a new one)")
+    add.add_argument("--place", default="", metavar="TEXT", help="where it stands, for who goes there")
     add.add_argument("--link", type=int, default=0, metavar="BYTES/S", help="declared speed of its link")
-    text = "register many from a CSV of any length: id,model[,token,link,tenant]; prints the tokens it makes"
+    text = "many from a CSV: id,model[,token,link,tenant,place]; prints tokens"
     many = commands.add_parser("import", help=text)
     many.add_argument("file", type=Path, metavar="FILE.csv")
     many.add_argument("--skip-known", action="store_true", help="leave those that are registered as they are")
@@ -35,9 +36,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     pin.add_argument("id", metavar="ID")
     pin.add_argument("release", nargs="?", metavar="MODEL/VERSION")
     pin.add_argument("--none", action="store_true", help="take the pin away")
-    tag = commands.add_parser("tag", help="words of yours for --target filters; without any: shows them")
+    tag = commands.add_parser("tag", help="words of yours for --target filters")
     tag.add_argument("id", metavar="ID")
     tag.add_argument("tags", nargs="*", metavar="TAG", help="put on; `no-TAG` takes it off")
+    stands = commands.add_parser("place", help="where it stands, for who goes there")
+    stands.add_argument("id", metavar="ID")
+    stands.add_argument("place", nargs="?", default="", metavar="TEXT")
     prod = commands.add_parser("remind", help="have the user reminded of an update that is on its way or waits for him")
     prod.add_argument("id", metavar="ID")
     prod.add_argument("--text", default="", help="what is said (default: please keep it on, and restart when it asks)")
@@ -47,7 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     back = commands.add_parser("recommission", help="back in service; prints its new token, once")
     other = commands.add_parser("replace", help="another device takes its place, with an id and a token of its own; prints it")
     one = commands.add_parser("one", help="two devices were seen under its id; a person has looked, and it is one again")
-    channel = commands.add_parser("channel", help="put it on a channel of releases: beta, stable (usual), ...")
+    channel = commands.add_parser("channel", help="put it on a channel: beta, stable (usual), ...")
     yes = commands.add_parser(
         "confirm", help="in the device's place: let begin what waits for its word (a rollout with confirm=yes)"
     )
@@ -59,15 +63,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         each.add_argument("--why", default="", metavar="TEXT")
     other.add_argument("new", metavar="NEW-ID")
     channel.add_argument("channel", metavar="NAME")
-    for each in (add, many, pin, tag, prod, *changing):
+    for each in (add, many, pin, tag, stands, prod, *changing):
         data.dry_run(each)
     reading = [commands.add_parser("list", help="all of them in service")]
     reading[0].add_argument("--target", default="", metavar="FILTER", help="only such: 'tag:field and site=osaka', saved:NAME")
     reading[0].add_argument("--retired", action="store_true", help="those out of service too")
+    work = commands.add_parser("work", help="those that want a person, with their place")
+    work.add_argument("--kind", choices=("restoration", "twin", "failed"), help="only these (default: all kinds)")
     for name, text in (("show", "one of them"), ("why", "why it is, or is not, updated"), ("timeline", "what happened to it")):
         reading.append(commands.add_parser(name, help=text))
         reading[-1].add_argument("id", metavar="ID")
-    for each in (add, many, pin, tag, prod, *changing, *reading):
+    data.option(work)
+    for each in (add, many, pin, tag, stands, prod, *changing, *reading):
         each.add_argument("--tenant", default="DEFAULT")
         data.option(each)
     for each in (pin, reading[2]):
@@ -85,6 +92,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
     with store.read() as db:
         if command == "list":
             return _list(db, args, out)
+        if command == "work":
+            return _work(db, args, out)
         from neurath.server.fleet import access
 
         found = access.find(db, args.id, args.tenant)
@@ -114,7 +123,7 @@ def _add(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, objec
     from neurath.server.fleet import access
     from neurath.server.fleet.access import Enrolment
 
-    token = access.register(db, Enrolment(args.id, args.model, args.tenant, args.token, args.link), time.time())
+    token = access.register(db, Enrolment(args.id, args.model, args.tenant, args.token, args.link, args.place), time.time())
     return _token(args.id, token, args)
 
 
@@ -131,10 +140,14 @@ def _import(store: Store, args: argparse.Namespace, out: Output) -> int:
             out.talk("nothing was changed (--dry-run)")
             out.data(f"{found.count:,} terminals, {found.known:,} of them known", count=found.count, known=found.known)
             return 0
+        done = 0
         # Each batch is printed when it is on the disk: a token that was seen is a token that works.
         for batch in found.write(time.time(), skip_known=args.skip_known):
             for one in batch:
                 out.data(f"{one.id} {one.token}".strip(), id=one.id, tenant=one.tenant, token=one.token)
+            done += len(batch)
+            if done < found.count:
+                out.progress("import", done, found.count)
     return 0
 
 
@@ -188,6 +201,13 @@ def _tag(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, objec
     return f"{args.id}: {' '.join(tags) or 'no tags'}", {"id": args.id, "tags": tags}
 
 
+def _place(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, object]]:
+    from neurath.server.fleet import access
+
+    access.put_at(db, access.find(db, args.id, args.tenant), args.place)
+    return f"{args.id}: {args.place or 'place not known'}", {"id": args.id, "place": args.place}
+
+
 def _pin(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, object]]:
     from neurath.errors import UsageError
     from neurath.server.fleet import access, rollout
@@ -215,6 +235,7 @@ CHANGES: dict[str, Callable[[Connection, argparse.Namespace], tuple[str, dict[st
     "add": _add,
     "pin": _pin,
     "tag": _tag,
+    "place": _place,
     "remind": _remind,
     "decommission": _decommission,
     "recommission": _recommission,
@@ -236,6 +257,19 @@ def _list(db: Connection, args: argparse.Namespace, out: Output) -> int:
         software = stands.get((one.tenant, one.id), {})
         words = [f"{name}: {said['runs'] or 'unknown'}, newest {said['mark']}" for name, said in software.items()]
         out.data("  ".join([text, *words]), **dataclasses.asdict(one), software=software)
+    return 0
+
+
+def _work(db: Connection, args: argparse.Namespace, out: Output) -> int:
+    from neurath.server.fleet import work
+
+    for kind in (args.kind,) if args.kind else work.KINDS:
+        last = ("", "")
+        while found := work.jobs(db, kind, last):
+            for one in found:
+                text = f"{one.kind:12} {one.id:32} {one.place or 'place not known':32} {one.release}  {one.reason}"
+                out.data(f"{text.rstrip()}  since {data.when(one.since)}", **dataclasses.asdict(one))
+            last = (found[-1].tenant, found[-1].id)
     return 0
 
 

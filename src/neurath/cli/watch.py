@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from neurath.server.watch import folders
-    from neurath.server.watch.folders import Folder, Found
+    from neurath.server.watch.folders import Folder
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -96,18 +96,13 @@ def _binding(db: Connection, args: argparse.Namespace, path: Path) -> folders.Bi
 def _tell(db: Connection, folder: Folder, out: Output) -> None:
     from neurath.server.watch import folders
 
-    found = folders.found_in(db, folder.id)
-    names = folders.release_names(db, [one.release for one in found if one.release is not None])
-    lines = [_line(folder)] + [f"    {_file_line(one, names)}" for one in found]
-    files = [dataclasses.asdict(one) | {"standing": one.standing.value, "name": one.name} for one in found]
-    for one in files:
-        one["release"] = names.get(one["release"])
+    files = folders.listed(db, folder)
+    lines = [_line(folder)] + [f"    {_file_line(one)}" for one in files]
     out.data("\n".join(lines), **_fields(folder), files=files)
 
 
-def _file_line(one: Found, names: dict[int, str]) -> str:
-    tail = names[one.release] if one.release is not None else one.note
-    return f"{one.name:32} {one.size:>12,} bytes  {one.standing.value:9} {tail}"
+def _file_line(one: dict[str, object]) -> str:
+    return f"{one['name']:32} {one['size']:>12,} bytes  {one['standing']:9} {one['release'] or one['note']}"
 
 
 def _line(one: Folder) -> str:

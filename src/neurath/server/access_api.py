@@ -18,6 +18,7 @@ from neurath.server.access.gate import SESSION, Visit
 from neurath.server.access.oidc import Provider
 from neurath.server.access.people import Newcomer, Operator
 from neurath.server.access.tokens import DAYS, MOST_DAYS, Asked, Token
+from neurath.server.paging import Before, Paged
 from neurath.server.problems import Lines, problem
 from neurath.server.store import Store, acts, audit
 from neurath.server.store.marks import NOBODY
@@ -62,11 +63,11 @@ class IdentityProvider(BaseModel):
     """`issuer` "": none. `secret` null: the one that is kept."""
 
     issuer: Annotated[str, Field(max_length=500, examples=["https://id.example"])]
-    client: Annotated[str, Field(max_length=200)] = ""
-    secret: Annotated[str | None, Field(max_length=500)] = None
-    scope: Annotated[str, Field(max_length=200)] = "openid profile email"
-    claim: Annotated[str, Field(max_length=64)] = "groups"
-    groups: Annotated[dict[str, RoleName], Field(max_length=100)] = {}
+    client: Annotated[str, Field(max_length=200, examples=["neurath"])] = ""
+    secret: Annotated[str | None, Field(max_length=500, examples=[None])] = None
+    scope: Annotated[str, Field(max_length=200, examples=["openid profile email"])] = "openid profile email"
+    claim: Annotated[str, Field(max_length=64, examples=["groups"])] = "groups"
+    groups: Annotated[dict[str, RoleName], Field(max_length=100, examples=[{"release-board": "releaser"}])] = {}
     others: RoleName | Literal[""] = ""
 
 
@@ -195,18 +196,19 @@ def _token_routes(api: FastAPI, store: Store) -> None:
 def _audit_routes(api: FastAPI, store: Store) -> None:
     @api.get("/audit")
     def entries(
-        request: Request,
-        response: Response,
-        before: Annotated[int | None, Query(ge=1, le=1 << 53)] = None,
-        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        pages: Paged,
+        asked: Annotated[Before, Query()],
     ) -> list[Json]:
         """The audit log, newest first; the next page is in `Link`, rel="next"."""
         with store.read() as db:
-            found = audit.page(db, before, limit + 1)
-        if len(found) > limit:
-            address = request.url.include_query_params(before=found[limit - 1].n)
-            response.headers["Link"] = f'<{address.path}?{address.query}>; rel="next"'
-        return [dataclasses.asdict(one) for one in found[:limit]]
+            found = audit.page(db, asked.before, asked.limit + 1)
+        return [dataclasses.asdict(one) for one in pages.cut(found, asked.limit, before=lambda one: one.n)]
+
+    @api.get("/audit/head")
+    def head() -> Json:
+        """How many entries there are and the last one's hash, to be kept elsewhere."""
+        with store.read() as db:
+            return {"head": str(audit.the_head(db))}
 
     @api.get("/audit/verify")
     def examined(head: Annotated[str, Query(max_length=100)] = "") -> Json:

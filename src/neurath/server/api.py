@@ -1,4 +1,4 @@
-"""The management plane under /api/v1: models, images, releases, terminals, rollouts, ledger, as plain values with an OpenAPI
+"""The management plane under /api/v1: models, images, releases, one terminal, ledger, as plain values with an OpenAPI
 description. It knows requests; every rule is in the module that owns it, so that command line and API cannot differ."""
 
 from __future__ import annotations
@@ -7,22 +7,23 @@ import dataclasses
 import time
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Form, HTTPException, Request, UploadFile
+from fastapi import FastAPI, File, HTTPException, Query, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException as Stopped
 
-from neurath.errors import NeurathError
+from neurath.errors import NeurathError, UsageError
 from neurath.ids import FIRMWARE
 from neurath.server import problems
-from neurath.server.access import gate
 from neurath.server.access_api import access_routes
 from neurath.server.delivery.calls import Delivery
-from neurath.server.fleet import access, matrix, progress, recall, remind, rollout, stop, underway, waves
+from neurath.server.fleet import access, matrix, progress, recall, remind, rollout, underway
 from neurath.server.fleet.access import DEFAULT_TENANT, Enrolment
 from neurath.server.fleet.progress import Wanted
-from neurath.server.fleet.rollout import Person
 from neurath.server.fleet_api import fleet_routes, terminal_json
+from neurath.server.paging import MOST, Limit, Paged
+from neurath.server.rollout_api import Said, rollout_routes
+from neurath.server.sites_api import site_routes
 from neurath.server.software import catalog
 from neurath.server.software.upload import read_upload
 from neurath.server.stock import stock_routes
@@ -38,35 +39,52 @@ Json = dict[str, Any]
 
 
 class NewTerminal(BaseModel):
-    id: str
-    model: str | None = None
-    tenant: str = DEFAULT_TENANT
-    link: int = 0
+    """`token` "": one is made. `link`: declared bytes a second, 0: not known."""
+
+    id: Annotated[str, Field(examples=["T-0001"])]
+    model: Annotated[str | None, Field(examples=["phone"])] = None
+    tenant: Annotated[str, Field(examples=[DEFAULT_TENANT])] = DEFAULT_TENANT
+    token: Annotated[str, Field(max_length=128, examples=[""])] = ""
+    link: Annotated[int, Field(ge=0, le=1 << 40)] = 0
+    place: Annotated[str, Field(max_length=access.MOST_PLACE, examples=["Osaka, hall 3"])] = ""
 
 
-class NewRollout(BaseModel):
-    """`terminals` null: every terminal of the model."""
+class NewRelease(BaseModel):
+    """An image or a package; `version` "": as a package says itself. `envelope`: made by `neurath sign`."""
 
-    release: str
-    terminals: list[str] | None = None
-    time_limit: float = 60.0
-    policy: str = "at-once"
-    target: str = ""
-    pieces: str = ""
-    tenant: str = DEFAULT_TENANT
+    file: UploadFile
+    model: Annotated[str, Field(examples=["phone"])]
+    version: Annotated[str, Field(examples=["1.4.1"])] = ""
+    component: Annotated[str, Field(examples=[str(FIRMWARE)])] = str(FIRMWARE)
+    priority: Annotated[int, Field(ge=-9, le=9)] = 0
+    envelope: UploadFile | None = None
+
+
+class LedgerAsked(BaseModel):
+    """Lines of one release, or all; changed since then. `after`: RELEASE/NUMBER/COMPONENT of the last one, as in `Link`."""
+
+    release: Annotated[int | None, Field(ge=1, le=1 << 53)] = None
+    since: float = 0.0
+    after: Annotated[str, Field(max_length=120, pattern=r"^([0-9]{1,16}/[0-9]{1,16}/[^/]*)?$")] = ""
+    limit: Limit = MOST
+
+    @property
+    def last(self) -> tuple[int, int, str]:
+        release, number, component = self.after.split("/") if self.after else ("0", "0", "")
+        return int(release), int(number), component
 
 
 class NewPin(BaseModel):
     """`release` null: the pin goes."""
 
-    release: str | None
-    component: str = str(FIRMWARE)
+    release: Annotated[str | None, Field(examples=["phone/1.4.1"])]
+    component: Annotated[str, Field(examples=[str(FIRMWARE)])] = str(FIRMWARE)
 
 
 class NewReminder(BaseModel):
     """`text` "": the usual words."""
 
-    text: str = ""
+    text: Annotated[str, Field(examples=["Please restart when it asks"])] = ""
 
 
 class NewPriority(BaseModel):
@@ -75,21 +93,14 @@ class NewPriority(BaseModel):
     priority: int
 
 
-class Said(BaseModel):
-    """Who gives a command, and why."""
-
-    by: Annotated[str, Field(max_length=64)] = ""
-    why: Annotated[str, Field(max_length=512)] = ""
-
-    def person(self, request: Request) -> Person:
-        """Who was let in; a name that was merely said counts only where nobody has to sign in."""
-        actor = gate.visit(request.scope).actor
-        return Person(actor.name if actor.known else self.by, self.why)
-
-
 class NewModel(BaseModel):
-    toml: str
-    release_keys: list[str] = []
+    """A memory map as TOML with the public keys its releases are signed with; or the name of a `plain` model, whose clients
+    take packages as they are, of those only such as name one of `compatible`."""
+
+    toml: Annotated[str, Field(max_length=1 << 16, examples=["name = 'phone' ..."])] = ""
+    release_keys: Annotated[list[str], Field(max_length=16, examples=[["-----BEGIN PUBLIC KEY-----..."]])] = []
+    plain: Annotated[str, Field(max_length=64, examples=["gateway"])] = ""
+    compatible: Annotated[list[str], Field(max_length=100, examples=[["Lab Board"]])] = []
 
 
 def plain(value: Any) -> Json:
@@ -110,7 +121,8 @@ def management(store: Store, delivery: Delivery) -> FastAPI:
     fleet_routes(api, store, delivery)
     _terminal_routes(api, store, delivery)
     _underway_routes(api, store)
-    _rollout_routes(api, store)
+    rollout_routes(api, store)
+    site_routes(api, store)
     _ledger_routes(api, store)
     stock_routes(api, store)
     return api
@@ -135,7 +147,12 @@ def _catalog_routes(api: FastAPI, store: Store, delivery: Delivery) -> None:
 
     @api.post("/models", status_code=201)
     def add_model(given: NewModel) -> Json:
+        if bool(given.toml) == bool(given.plain):
+            raise UsageError("a memory map or the name of a plain model is needed", "exactly one of them", "toml, or plain")
         with store.write() as db:
+            if given.plain:
+                catalog.add_plain_model(db, given.plain, time.time(), given.compatible)
+                return catalog.describe_model(db, given.plain)
             found = catalog.add_model(db, given.toml, given.release_keys, time.time())
             return catalog.describe_model(db, found.name)
 
@@ -153,21 +170,16 @@ def _release_routes(api: FastAPI, store: Store) -> None:
             return release_json(found) | {"phases": progress.counts(db, found.id)}
 
     @api.post("/releases", status_code=201)
-    def add_release(
-        file: UploadFile,
-        model: Annotated[str, Form()],
-        version: Annotated[str, Form()] = "",
-        component: Annotated[str, Form()] = str(FIRMWARE),
-        envelope: UploadFile | None = None,
-    ) -> Json:
-        data = file.file.read(MAX_UPLOAD + 1)
+    def add_release(given: Annotated[NewRelease, File()]) -> Json:
+        data, model = given.file.file.read(MAX_UPLOAD + 1), given.model
         if len(data) > MAX_UPLOAD:
             raise HTTPException(413, "no image is that long")
-        signed = b"" if envelope is None else envelope.file.read(4096)
+        signed = b"" if given.envelope is None else given.envelope.file.read(4096)
         with store.read() as db:
             known = catalog.find_model(db, model)
-        taken = read_upload(data, file.filename or "upload", known, component, signed=bool(signed))
-        wanted = dataclasses.replace(taken, model=model, version=version or taken.says, envelope=signed)
+        taken = read_upload(data, given.file.filename or "upload", known, given.component, signed=bool(signed))
+        version = given.version or taken.says
+        wanted = dataclasses.replace(taken, model=model, version=version, envelope=signed, priority=given.priority)
         acts.note(model=model, version=wanted.version, file=wanted.filename)
         came = arrival.arrive(store, wanted, time.time()).news()
         return release_json(came.release) | {"rollout": came.rollout}
@@ -194,7 +206,7 @@ def release_json(found: catalog.Release) -> Json:
 def _terminal_routes(api: FastAPI, store: Store, delivery: Delivery) -> None:
     @api.post("/terminals", status_code=201)
     def add_terminal(given: NewTerminal) -> Json:
-        wanted = Enrolment(given.id, given.model, given.tenant, "", given.link)
+        wanted = Enrolment(given.id, given.model, given.tenant, given.token, given.link, given.place)
         with store.write() as db:
             return {"id": given.id, "tenant": given.tenant, "token": access.register(db, wanted, time.time())}
 
@@ -260,63 +272,15 @@ def _ledger_routes(api: FastAPI, store: Store) -> None:
         return found
 
     @api.get("/ledger")
-    def ledger(release: int | None = None, since: float = 0.0) -> list[Json]:
+    def ledger(
+        pages: Paged,
+        asked: Annotated[LedgerAsked, Query()],
+    ) -> list[Json]:
+        """What was offered to whom and what became of it, in order of release, terminal and component; the next page is in
+        `Link`, rel="next"."""
+        wanted = Wanted(release=asked.release, since=asked.since)
         with store.read() as db:
-            return [dataclasses.asdict(one) for one in progress.entries(db, Wanted(release=release, since=since))]
-
-
-def _rollout_routes(api: FastAPI, store: Store) -> None:
-    @api.get("/rollouts")
-    def rollouts() -> list[Json]:
-        with store.read() as db:
-            return [dataclasses.asdict(one) for one in rollout.all_rollouts(db)]
-
-    @api.post("/rollouts", status_code=201)
-    def create(given: NewRollout) -> Json:
-        with store.write() as db:
-            release = catalog.find_release(db, given.release)
-            chosen = None if given.terminals is None else [access.find(db, one, given.tenant) for one in given.terminals]
-            policy = waves.policy(given.policy)
-            plan = rollout.Plan(release, chosen, given.time_limit, policy, given.target, given.pieces)
-            return dataclasses.asdict(rollout.create(db, plan, time.time()))
-
-    @api.get("/rollouts/{number}")
-    def show(number: int) -> Json:
-        with store.read() as db:
-            found = rollout.find(db, number)
-            stand = dataclasses.asdict(rollout.tally(db, found, time.time()))
-            return dataclasses.asdict(found) | {"phases": progress.counts(db, found.release), "tally": stand}
-
-    @api.get("/stop")
-    def stopped() -> Json:
-        """Whether everything is stopped, since when, by whom and why."""
-        with store.read() as db:
-            found = stop.stopped(db)
-        return {"stopped": found is not None} | ({} if found is None else dataclasses.asdict(found))
-
-    @api.put("/stop")
-    def stop_all(request: Request, given: Said | None = None) -> Json:
-        """Nobody is given anything any more, at once."""
-        person = (given or Said()).person(request)
-        with store.write() as db:
-            stop.stop(db, stop.Stop(time.time(), person.name, person.why))
-        return {"stopped": True}
-
-    @api.delete("/stop")
-    def go_on() -> Json:
-        with store.write() as db:
-            stop.go_on(db)
-        return {"stopped": False}
-
-    for command in rollout.MOVES:
-        _move_route(api, store, command)
-
-
-def _move_route(api: FastAPI, store: Store, command: str) -> None:
-    """A route for each command: each takes a role of its own (server/access/rights.py)."""
-
-    @api.post(f"/rollouts/{{number}}/{command}", operation_id=f"{command}_rollout", summary=command.capitalize())
-    def move(number: int, request: Request, given: Said | None = None) -> Json:
-        with store.write() as db:
-            person = (given or Said()).person(request)
-            return dataclasses.asdict(rollout.move(db, number, command, time.time(), person))
+            found = progress.page(db, wanted, asked.last, asked.limit + 1)
+        return [
+            dataclasses.asdict(one) for _, one in pages.cut(found, asked.limit, after=lambda one: "/".join(map(str, one[0])))
+        ]

@@ -7,53 +7,70 @@ import dataclasses
 import tempfile
 import time
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import anyio
 import msgspec
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import FastAPI, Query, Request
 from pydantic import BaseModel, Field
 
 from neurath.errors import DataError
 from neurath.server.delivery.calls import Delivery
 from neurath.server.fleet import access, confirm, enrol, filters, life
+from neurath.server.fleet import work as jobs
 from neurath.server.fleet.access import DEFAULT_TENANT, Terminal, Wanted
+from neurath.server.paging import After, Paged
 from neurath.server.problems import Lines
 from neurath.server.software import catalog
 from neurath.server.store import Store
 
 Json = dict[str, Any]
-#: Terminals of one page, at the most; and bytes of a list.
-MOST, LONGEST = 1000, 1 << 30
+#: Bytes of a list.
+LONGEST = 1 << 30
 Name = Annotated[str, Field(max_length=64)]
 
 
-class PageAsked(BaseModel):
-    """`after` is TENANT/ID of the last one of the page before."""
+class PageAsked(After):
+    """Of one tenant, or of all; only such as `target` asks for; those out of service too where they are wanted."""
 
     tenant: str | None = None
     target: Annotated[str, Field(max_length=500, examples=["tag:field", "saved:field"])] = ""
-    after: Annotated[str, Field(max_length=130)] = ""
-    limit: Annotated[int, Field(ge=1, le=MOST)] = MOST
     retired: bool = False
 
 
+class WorkAsked(After):
+    kind: Literal["restoration", "twin", "failed"] = "restoration"
+
+
+class TagChange(BaseModel):
+    """Words to put on, and to take off."""
+
+    add: Annotated[list[Name], Field(max_length=100, examples=[["field"]])] = []
+    remove: Annotated[list[Name], Field(max_length=100, examples=[["lab"]])] = []
+
+
+class NewPlace(BaseModel):
+    """ "": not known."""
+
+    place: Annotated[str, Field(max_length=access.MOST_PLACE, examples=["Osaka, hall 3, row 12"])]
+
+
 class NewChannel(BaseModel):
-    channel: Name
+    channel: Annotated[str, Field(max_length=64, examples=["beta"])]
 
 
 class NewChannels(BaseModel):
     """None: every channel."""
 
-    channels: list[Name] = []
+    channels: Annotated[list[Name], Field(examples=[["beta", "stable"]])] = []
 
 
 class NewDevice(BaseModel):
-    id: Name
+    id: Annotated[str, Field(max_length=64, examples=["T-9001"])]
 
 
 class Why(BaseModel):
-    why: Annotated[str, Field(max_length=512)] = ""
+    why: Annotated[str, Field(max_length=512, examples=["lost"])] = ""
 
 
 class NewFilter(BaseModel):
@@ -64,7 +81,7 @@ class Word(BaseModel):
     """An operator's word in place of the device's."""
 
     confirmed: bool
-    why: Annotated[str, Field(max_length=512)] = ""
+    why: Annotated[str, Field(max_length=512, examples=["the line stands still today"])] = ""
 
 
 def fleet_routes(api: FastAPI, store: Store, delivery: Delivery) -> None:
@@ -79,23 +96,27 @@ def terminal_json(delivery: Delivery, found: Terminal) -> Json:
 
 def _page_routes(api: FastAPI, store: Store, delivery: Delivery) -> None:
     @api.get("/terminals")
-    def terminals(request: Request, response: Response, asked: Annotated[PageAsked, Query()]) -> list[Json]:
+    def terminals(pages: Paged, asked: Annotated[PageAsked, Query()]) -> list[Json]:
         """A page of terminals, in order of tenant and id; the next one is in `Link`, rel="next"."""
-        last = asked.after.partition("/")
         with store.read() as db:
             target = filters.expanded(db, asked.target)
-            wanted = Wanted(asked.tenant, target, (last[0], last[2]), asked.limit + 1, asked.retired)
+            wanted = Wanted(asked.tenant, target, asked.last, asked.limit + 1, asked.retired)
             found = access.page(db, wanted)
-        if len(found) > asked.limit:
-            found = found[: asked.limit]
-            address = request.url.include_query_params(after=f"{found[-1].tenant}/{found[-1].id}")
-            response.headers["Link"] = f'<{address.path}?{address.query}>; rel="next"'
+        found = pages.cut(found, asked.limit, after=lambda one: f"{one.tenant}/{one.id}")
         return [terminal_json(delivery, one) for one in found]
+
+    @api.get("/work")
+    def work(pages: Paged, asked: Annotated[WorkAsked, Query()]) -> list[Json]:
+        """Terminals that want a person, with the place where they stand; the next page is in `Link`, rel="next"."""
+        with store.read() as db:
+            found = jobs.jobs(db, asked.kind, asked.last, asked.limit + 1)
+        return [dataclasses.asdict(one) for one in pages.cut(found, asked.limit, after=lambda one: f"{one.tenant}/{one.id}")]
 
     @api.post("/terminals/import", status_code=201, response_class=Lines)
     async def import_terminals(request: Request, tenant: str = DEFAULT_TENANT, skip_known: bool = False) -> Lines:
-        """Registers the terminals of a CSV in the body (id,model[,token,link,tenant]): all is read first, and refused whole
-        where it is not sound. The answer has one JSON object a line, as they are written, with the tokens that were made."""
+        """Registers the terminals of a CSV in the body (id,model[,token,link,tenant,place]): all is read first, and refused
+        whole where it is not sound. The answer has one JSON object a line, as they are written, with the tokens that were
+        made; the header Neurath-Count says how many it will have."""
         kept = tempfile.TemporaryFile(mode="w+b", dir=store.directory)  # noqa: SIM115 (closed by who reads it)
         try:
             length = 0
@@ -110,7 +131,7 @@ def _page_routes(api: FastAPI, store: Store, delivery: Delivery) -> None:
             found.check(skip_known=skip_known)
         finally:
             kept.close()
-        return Lines(_written(found, skip_known), 201)
+        return Lines(_written(found, skip_known), 201, {"Neurath-Count": str(found.count)})
 
 
 def _written(found: enrol.Import, skip_known: bool) -> Iterator[bytes]:
@@ -145,6 +166,20 @@ def _life_routes(api: FastAPI, store: Store) -> None:
         """A person has looked: one device uses this id."""
         with store.write() as db:
             life.one_again(db, access.find(db, name, tenant))
+            return dataclasses.asdict(access.find(db, name, tenant))
+
+    @api.patch("/terminals/{name}/tags")
+    def tag(name: str, given: TagChange, tenant: str = DEFAULT_TENANT) -> Json:
+        """Puts words of an operator's on it, for filters, and takes others off."""
+        with store.write() as db:
+            tags = access.tag(db, access.find(db, name, tenant), set(given.add), set(given.remove))
+        return {"terminal": name, "tags": tags}
+
+    @api.put("/terminals/{name}/place")
+    def place(name: str, given: NewPlace, tenant: str = DEFAULT_TENANT) -> Json:
+        """Where it stands, for who goes there."""
+        with store.write() as db:
+            access.put_at(db, access.find(db, name, tenant), given.place)
             return dataclasses.asdict(access.find(db, name, tenant))
 
     @api.put("/terminals/{name}/channel")

@@ -42,13 +42,13 @@ class Restoration(BaseModel):
     """The record of one restoration; fields that a newer station adds are kept as they are."""
 
     model_config = ConfigDict(extra="allow")
-    name: str = Field(max_length=65)
+    name: str = Field(max_length=65, examples=["9f86d081-1"])
     at: float
-    terminal: str = Field(max_length=64)
-    verdict: str = Field(max_length=64)
-    station: str = Field(default="", max_length=64)
-    version: str = Field(default="", max_length=64)
-    reason: str = Field(default="", max_length=256)
+    terminal: str = Field(max_length=64, examples=["T-0001"])
+    verdict: str = Field(max_length=64, examples=["confirmed"])
+    station: str = Field(default="", max_length=64, examples=["bench-2"])
+    version: str = Field(default="", max_length=64, examples=["1.4.1"])
+    reason: str = Field(default="", max_length=256, examples=[""])
 
 
 def stock_routes(api: FastAPI, store: Store) -> None:

@@ -20,6 +20,8 @@ from neurath.server.store.tables import terminal as terminals
 from neurath.wire.confirmation import AutoConfirm
 
 DEFAULT_TENANT = "DEFAULT"
+#: Characters of the name of a place, at the most.
+MOST_PLACE = 200
 
 
 class Stranger(RefusedError):  # noqa: N818 (who, not what went wrong)
@@ -31,7 +33,8 @@ class Stranger(RefusedError):  # noqa: N818 (who, not what went wrong)
 @dataclass(frozen=True, slots=True)
 class Terminal:
     """A registered terminal. `n` is its number in this store; `link` its declared speed in bytes a second, 0 unknown;
-    `configured` is None until it has sent attributes; `twin`: when it was seen that two devices use its id."""
+    `configured` is None until it has sent attributes; `twin`: when it was seen that two devices use its id; `place`: where it
+    stands, in an operator's words."""
 
     n: int
     tenant: str
@@ -49,6 +52,8 @@ class Terminal:
     decommissioned: float | None = None
     replaced_by: str = ""
     twin: float | None = None
+    tags: tuple[str, ...] = ()
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,7 @@ class Enrolment:
     tenant: str = DEFAULT_TENANT
     token: str = ""
     link: int = 0
+    place: str = ""
 
 
 def register(db: Connection, enrolment: Enrolment, now: float) -> str:
@@ -82,10 +88,24 @@ def register(db: Connection, enrolment: Enrolment, now: float) -> str:
             model=enrolment.model,
             token=hashed(token),
             link=enrolment.link,
+            place=checked_place(enrolment.place),
             registered=now,
         )
     )
     return token
+
+
+def checked_place(text: str) -> str:
+    """Where a terminal stands: one line for people."""
+    if len(text) > MOST_PLACE or not (text.isprintable() or not text):
+        why = f"one line of at most {MOST_PLACE} characters"
+        raise DataError("this is no place", why, "'Osaka, hall 3, row 12'", id="NRT-262")
+    return text.strip()
+
+
+def put_at(db: Connection, terminal: Terminal, place: str) -> None:
+    """Where a terminal stands, for who goes there; "": not known."""
+    db.execute(update(terminals).where(terminals.c.n == terminal.n).values(place=checked_place(place)))
 
 
 def is_token(text: str) -> bool:
@@ -232,6 +252,8 @@ def _terminal(row: Row[tuple[object, ...]]) -> Terminal:
         decommissioned=row.decommissioned,
         replaced_by=row.replaced_by,
         twin=row.twin,
+        tags=tuple(row.tags.split()),
+        place=row.place,
     )
 
 

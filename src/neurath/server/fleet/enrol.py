@@ -15,7 +15,7 @@ from sqlalchemy import insert, select
 
 from neurath.errors import DataError, NotFound, RefusedError
 from neurath.ids import checked_name
-from neurath.server.fleet.access import DEFAULT_TENANT, Enrolment, hashed, is_token
+from neurath.server.fleet.access import DEFAULT_TENANT, Enrolment, checked_place, hashed, is_token
 from neurath.server.software import catalog
 from neurath.server.store import Store
 from neurath.server.store.marks import NOBODY
@@ -24,6 +24,8 @@ from neurath.server.store.tables import terminal as terminals
 #: Rows of one write: some hundredths of a second.
 BATCH = 1000
 _MOST_LINE = 4096
+#: Tenant, id, model, hash of the token, link, place.
+_Row = tuple[str, str, str | None, str, int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +38,12 @@ class Enrolled:
 
 
 def rows(lines: Iterable[str], tenant: str = DEFAULT_TENANT) -> Iterator[Enrolment]:
-    """The terminals in a CSV with the columns id, model and, if wanted, tenant, token, link; DataError names the line."""
+    """The terminals of a CSV with columns id, model and, if wanted, tenant, token, link, place; DataError with the line."""
     reader = csv.DictReader(_short(lines))
     try:
         if not {"id", "model"} <= set(reader.fieldnames or ()):
-            raise DataError("this is not a list of terminals", "the first line names the columns id,model[,token,link,tenant]")
+            why = "the first line names the columns id,model[,token,link,tenant,place]"
+            raise DataError("this is not a list of terminals", why)
         for number, row in enumerate(reader, start=2):
             yield _row(number, row, tenant)
     except csv.Error as fault:
@@ -64,8 +67,10 @@ def _row(number: int, row: dict[str, str], tenant: str) -> Enrolment:
         tenant=(row.get("tenant") or tenant).strip(),
         token=(row.get("token") or "").strip(),
         link=int(link),
+        place=(row.get("place") or "").strip(),
     )
     try:
+        checked_place(found.place)
         checked_name(found.id, "terminal id")
         checked_name(found.tenant, "tenant")
     except DataError as fault:
@@ -94,7 +99,7 @@ class Import:
         db, number = self._list, 1
         db.execute("PRAGMA journal_mode = OFF")
         db.execute("PRAGMA synchronous = OFF")
-        db.execute("CREATE TABLE row (tenant, id, model, token, link, UNIQUE (tenant, id))")
+        db.execute("CREATE TABLE row (tenant, id, model, token, link, place, UNIQUE (tenant, id))")
         db.execute("BEGIN")
         models: set[str] = set()
         with self.store.read() as store:
@@ -106,23 +111,24 @@ class Import:
                     raise NotFound(f"no model {one.model!r}", why, "neurath model add FILE.toml", id="NRT-132")
                 kept = hashed(one.token) if one.token else ""
                 # A token of the list is kept as its hash here too; one that is to be made is made when it is written.
-                db.execute("INSERT INTO row VALUES (?, ?, ?, ?, ?)", (one.tenant, one.id, one.model, kept, one.link))
+                values = (one.tenant, one.id, one.model, kept, one.link, one.place)
+                db.execute("INSERT INTO row VALUES (?, ?, ?, ?, ?, ?)", values)
         except sqlite3.IntegrityError:
             raise DataError(f"line {number}: {one.id} stands in the list twice", "an id is one terminal's") from None
         db.execute("COMMIT")
         return number - 1
 
-    def _batches(self) -> Iterator[list[tuple[str, str, str | None, str, int]]]:
+    def _batches(self) -> Iterator[list[_Row]]:
         last = 0
         while True:
-            query = "SELECT rowid, tenant, id, model, token, link FROM row WHERE rowid > ? ORDER BY rowid LIMIT ?"
+            query = "SELECT rowid, tenant, id, model, token, link, place FROM row WHERE rowid > ? ORDER BY rowid LIMIT ?"
             found = self._list.execute(query, (last, BATCH)).fetchall()
             if not found:
                 return
             last = found[-1][0]
-            yield [(str(r[1]), str(r[2]), r[3], str(r[4]), int(r[5])) for r in found]
+            yield [(str(r[1]), str(r[2]), r[3], str(r[4]), int(r[5]), str(r[6])) for r in found]
 
-    def _registered(self, batch: list[tuple[str, str, str | None, str, int]]) -> list[bool]:
+    def _registered(self, batch: list[_Row]) -> list[bool]:
         """Which of these are registered."""
         seen: set[tuple[str, str]] = set()
         with self.store.read() as db:
@@ -145,12 +151,12 @@ class Import:
         self.check(skip_known=skip_known)
         for batch in self._batches():
             done, fresh = [], []
-            for (tenant, name, model, kept, link), known in zip(batch, self._registered(batch), strict=True):
+            for (tenant, name, model, kept, link, place), known in zip(batch, self._registered(batch), strict=True):
                 token = "" if kept or known else secrets.token_hex(24)
                 done.append(Enrolled(tenant, name, token))
                 if not known:
                     row = {"tenant": tenant, "id": name, "model": model, "token": kept or hashed(token), "link": link}
-                    fresh.append(row | {"registered": now})
+                    fresh.append(row | {"place": place, "registered": now})
             if fresh:
                 with self.store.write(NOBODY) as db:
                     db.execute(insert(terminals), fresh)

@@ -52,14 +52,14 @@ def recommission(db: Connection, terminal: Terminal, now: float) -> str:
 
 
 def replace(db: Connection, terminal: Terminal, name: str, now: float) -> str:
-    """Another device takes a terminal's place: its model, link, tags, channel, pins and rollouts, under an id and a token of
-    its own, which is given. What the new one runs it will say itself."""
+    """Another device takes a terminal's place: its model, link, tags, channel, place, pins and rollouts, under an id and a
+    token of its own, which is given. What the new one runs it will say itself."""
     _in_service(terminal)
     token = access.register(db, Enrolment(name, terminal.model, terminal.tenant, "", terminal.link), now)
     other = access.find(db, name, terminal.tenant)
-    kept = select(terminals.c.tags, terminals.c.channel).where(terminals.c.n == terminal.n)
+    kept = select(terminals.c.tags, terminals.c.channel, terminals.c.place).where(terminals.c.n == terminal.n)
     row = db.execute(kept).one()
-    db.execute(update(terminals).where(terminals.c.n == other.n).values(tags=row.tags, channel=row.channel))
+    db.execute(update(terminals).where(terminals.c.n == other.n).values(tags=row.tags, channel=row.channel, place=row.place))
     for table in (members, gateways):
         own = [column for column in table.c if column.name != "terminal"]
         for found in db.execute(select(*own).where(table.c.terminal == terminal.n)).all():

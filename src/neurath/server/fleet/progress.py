@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Row, Select, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, func, insert, select, tuple_, update
 
 from neurath.server.fleet.actions import Action
 from neurath.server.store.sql import upsert
@@ -255,6 +255,24 @@ def entries(db: Connection, wanted: Wanted | None = None) -> list[Entry]:
     if wanted.release is not None:
         query = query.where(ledger.c.release == wanted.release)
     return [Entry(**row._asdict()) for row in db.execute(query.order_by(ledger.c.updated.desc()))]
+
+
+def page(db: Connection, wanted: Wanted, after: tuple[int, int, str], limit: int) -> list[tuple[tuple[int, int, str], Entry]]:
+    """So many lines in order of release, terminal and component, each with that as its mark, after this one: a page takes as
+    long wherever it lies."""
+    marks = (ledger.c.release, ledger.c.terminal, ledger.c.component)
+    query = _entries().add_columns(ledger.c.terminal.label("n")).order_by(*marks).limit(limit)
+    query = query.where(tuple_(*marks) > tuple_(*after))
+    if wanted.release is not None:
+        query = query.where(ledger.c.release == wanted.release)
+    if wanted.since:
+        query = query.where(ledger.c.updated >= wanted.since)
+    found = []
+    for row in db.execute(query):
+        values = row._asdict()
+        n = int(values.pop("n"))
+        found.append(((int(row.release), n, str(row.component)), Entry(**values)))
+    return found
 
 
 def entry(db: Connection, key: Key) -> Entry | None:

@@ -282,7 +282,13 @@ def find(db: Connection, number: int) -> Rollout:
 
 def all_rollouts(db: Connection) -> list[Rollout]:
     """Every rollout, newest first."""
-    return [_rollout(row) for row in db.execute(_rollouts().order_by(rollouts.c.id.desc()))]
+    return page(db)
+
+
+def page(db: Connection, before: int | None = None, limit: int | None = None) -> list[Rollout]:
+    """The newest rollouts, or those before one, newest first."""
+    query = _rollouts().order_by(rollouts.c.id.desc()).limit(limit)
+    return [_rollout(row) for row in db.execute(query if before is None else query.where(rollouts.c.id < before))]
 
 
 def pin(db: Connection, terminal: Terminal, release: Release | None, component: str) -> None:

@@ -20,7 +20,7 @@ from neurath.server.store.marks import EVERYBODY, Marks
 from neurath.server.store.sqlite import Sqlite
 
 #: The newest migration; tests/server/test_store.py holds it against the folder.
-HEAD = "0014"
+HEAD = "0015"
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
 

@@ -93,6 +93,7 @@ terminal = Table(
     _time("decommissioned"),
     _text("replaced_by"),
     _time("twin"),
+    _text("place"),
     Unique("tenant", "id", name="terminal_id"),
     sqlite_autoincrement=True,
 )
@@ -232,6 +233,7 @@ ledger = Table(
     _time("ended"),
     _time("updated"),
     _time("moved"),
+    Index("ledger_release", "release", "terminal", "component"),
 )
 
 event = Table(

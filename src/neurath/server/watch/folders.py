@@ -4,7 +4,7 @@ knows rows; it must never look into a folder itself (server.watch.monitor does, 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import Enum
 from pathlib import Path
 
@@ -136,6 +136,14 @@ def find(db: Connection, path: str) -> Folder:
     return _folder(db, row)
 
 
+def by_number(db: Connection, number: int) -> Folder:
+    """The folder with this number; NotFound."""
+    row = db.execute(select(folders).where(folders.c.id == number)).one_or_none()
+    if row is None:
+        raise NotFound(f"no folder {number}", "none has this number", "neurath watch list", id="NRT-136")
+    return _folder(db, row)
+
+
 def all_folders(db: Connection) -> list[Folder]:
     return [_folder(db, row) for row in db.execute(select(folders).order_by(folders.c.id))]
 
@@ -158,6 +166,13 @@ def note(db: Connection, folder: int, found: Found) -> None:
     values["standing"] = found.standing.value
     query = upsert(files).values(folder=folder, name=found.name, **values)
     db.execute(query.on_conflict_do_update(index_elements=["folder", "name"], set_=values))
+
+
+def listed(db: Connection, folder: Folder) -> list[dict[str, object]]:
+    """How each file in a folder stands, as plain values; `release` by its name, None where it is none."""
+    found = found_in(db, folder.id)
+    names = release_names(db, [one.release for one in found if one.release is not None])
+    return [asdict(one) | {"standing": one.standing.value, "release": names.get(one.release or 0)} for one in found]
 
 
 def forget(db: Connection, folder: int, names: Collection[str]) -> None:
