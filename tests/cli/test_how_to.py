@@ -47,6 +47,16 @@ def test_the_page_about_fleets_does_what_it_says_from_top_to_bottom(tmp_path, mo
         assert main(shlex.split(line)[1:]) == 0, line + capsys.readouterr().err
 
 
+def test_the_page_about_operations_does_what_it_says_from_top_to_bottom(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["model", "add", "--plain", "lab", "--data", "neurath-data"]) == 0
+    page = commands((ROOT / "docs/how-to/operations.md").read_text())
+    assert len(page) > 3
+    for line in page:
+        if not line.startswith("neurath serve "):  # deploy/ and the tests of servers have it
+            assert main(shlex.split(line)[1:]) == 0, line + capsys.readouterr().err
+
+
 def test_pages_with_commands_were_found() -> None:
     assert sum(len(commands(page.read_text())) for page in PAGES) > 15
 

@@ -20,7 +20,7 @@ from neurath.wire.report import Phase, Report, Verdict
 from tests.server.world import image
 
 #: Verbs that have no route, each with what it does that no request could.
-HERE_ONLY: dict[str, str] = {}
+HERE_ONLY: dict[str, str] = {"backup create": "writes the server's own keys into a directory of this machine"}
 
 
 @pytest.fixture

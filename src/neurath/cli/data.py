@@ -14,6 +14,7 @@ from neurath.errors import NotFound, UsageError
 if TYPE_CHECKING:
     from neurath.server.access.roles import Actor
     from neurath.server.store import Store
+    from neurath.server.store.acts import Act
 
 DEFAULT = "neurath-data"
 
@@ -66,26 +67,37 @@ def store(args: argparse.Namespace, *, create: bool) -> Store:
 def _may(args: argparse.Namespace, opened: Store) -> None:
     """Who may write the data directory may do everything with it; who gives a token in NEURATH_TOKEN, what that may."""
     from neurath.server.access import rights, roles
-    from neurath.server.store.acts import Act
 
     command = getattr(args, "command", None)
     verb = f"{args.verb} {command}" if command else str(args.verb)
     who = actor(opened)
     roles.demand(who, rights.of_verb(verb), f"neurath {verb}")
+    opened.act = _act(args, who)
+
+
+def local_act(args: argparse.Namespace) -> Act:
+    """What is done to a store that is not there yet, by whoever is logged in here."""
+    return _act(args, _logged_in())
+
+
+def _act(args: argparse.Namespace, who: Actor) -> Act:
+    from neurath.server.store.acts import Act
+
+    command = getattr(args, "command", None)
+    verb = f"{args.verb} {command}" if command else str(args.verb)
     apart = ("verb", "command", "json", "debug", "data", "database", "dry_run")
     given = {
         key: str(value)[:200] for key, value in vars(args).items() if key not in apart and value not in (None, "", [], False)
     }
-    opened.act = Act(who.name, who.role.word, who.way, "", f"neurath {verb}", "", dict(given))
+    return Act(who.name, who.role.word, who.way, "", f"neurath {verb}", "", dict(given))
 
 
 def actor(opened: Store) -> Actor:
     """Who gives the command: a token's name, else whoever is logged in on this machine."""
-    import getpass
     import time
 
     from neurath.server.access import tokens
-    from neurath.server.access.roles import Actor, NoRight, Role
+    from neurath.server.access.roles import NoRight
 
     given = os.environ.get("NEURATH_TOKEN", "")
     if given:
@@ -94,6 +106,14 @@ def actor(opened: Store) -> Actor:
         if found is None:
             raise NoRight("this token is not known here", "unknown, revoked or too old", "unset NEURATH_TOKEN", id="NRT-365")
         return found[0]
+    return _logged_in()
+
+
+def _logged_in() -> Actor:
+    import getpass
+
+    from neurath.server.access.roles import Actor, Role
+
     try:
         name = getpass.getuser()
     except (KeyError, OSError):  # a container's user need not have a name

@@ -30,6 +30,8 @@ from neurath.server.store.tables import terminal as terminals
 
 #: What stations show when they ask from another machine; in the data directory.
 TOKEN_FILE = "station.token"
+#: The folder beside it, of records of restorations.
+RESTORATIONS = "restorations"
 #: Version of the index (neurath.station.stock reads it).
 FORM = 1
 _NAME = re.compile(r"[0-9a-f]{1,32}-[0-9a-f]{1,32}")
@@ -163,4 +165,4 @@ def _note(db: Connection, given: Restoration) -> None:
 
 
 def _folder(store: Store) -> Path:
-    return store.directory / "restorations"
+    return store.directory / RESTORATIONS

@@ -178,6 +178,7 @@ VERBS: dict[str, str | Role] = {
     "gateway assign": "PATCH /api/v1/gateways/{name}",
     "gateway list": "GET /api/v1/gateways",
     "gateway revoke": "POST /api/v1/gateways/{name}/revoke",
+    "backup create": _A,
     "operator add": "POST /api/v1/operators",
     "operator list": "GET /api/v1/operators",
     "operator set": "PATCH /api/v1/operators/{name}",

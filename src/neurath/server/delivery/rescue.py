@@ -31,14 +31,14 @@ WIRE = "restore it over the wire"
 @dataclass(frozen=True, slots=True)
 class Way:
     """From what to what: the image the bank held before, the release it is to hold, the one it was meant to, and the action
-    it was cut in; `profile` is what its core decodes."""
+    it was cut in, None where that is not known here; `profile` is what its core decodes."""
 
     terminal: Terminal
     layout: Layout
     old: str
     goal: Release
     meant: Release
-    action: Action
+    action: Action | None
     profile: int
 
 
@@ -71,9 +71,12 @@ class Rescue:
             raise _unknown(terminal.id)
         release, layout = self._release(db, terminal, asked), self._layout(db, terminal)
         action = self._cut(db, terminal, release)
-        old = self._image(db, terminal, action.base)
+        # A server that was restored from a backup may know nothing of the action; the nonce says that the bank held what
+        # the terminal said last.
+        base = said.bank if action is None else action.base
+        old = self._image(db, terminal, base)
         if old is None:
-            raise RefusedError("what this bank held is not known here", action.base[:16], WIRE, id="NRT-332")
+            raise RefusedError("what this bank held is not known here", base[:16], WIRE, id="NRT-332")
         view = standing.read(db, terminal, FIRMWARE)
         goal = release
         if release.revoked is not None and view.selected is not None and view.selected.release.revoked is None:
@@ -85,18 +88,20 @@ class Rescue:
         says is of use to this terminal alone."""
         release, layout = self._release(db, terminal, asked), self._layout(db, terminal)
         action = self._cut(db, terminal, release)
+        if action is None:
+            raise _unknown(terminal.id)
         before = self._image(db, terminal, action.base)
         if before is None or before.id == release.id or before.revoked is not None:
             raise RefusedError("no image is known to go back to", release.name, WIRE, id="NRT-332")
         said = standing.last_said(db, terminal, FIRMWARE)
         return Way(terminal, layout, release.image, before, release, action, usual(said.profiles if said else 0))
 
-    def _cut(self, db: Connection, terminal: Terminal, release: Release) -> Action:
+    def _cut(self, db: Connection, terminal: Terminal, release: Release) -> Action | None:
         """The action whose file brought, or was bringing, this release: the last that was made for a bank that was whole."""
         for action in actions.of_release(db, terminal.n, FIRMWARE, release.id):
             if action.base and not self._is_hybrid(action.file):
                 return action
-        raise _unknown(terminal.id)
+        return None
 
     def _is_hybrid(self, file: str) -> bool:
         if not self.store.files.sound(file):
@@ -126,9 +131,10 @@ class Rescue:
         deltas = self.delivery.deltas
         if not asked.description:
             return deltas.get(way.old, way.goal.image, way.layout, way.profile)
-        file = way.action.file if way.action.kind == "delta" and self.store.files.sound(way.action.file) else ""
-        cut = Cut(asked.description, file) if way.goal == way.meant else Cut(asked.description, meant=way.meant.image)
-        return deltas.resumed(way.old, way.goal.image, way.layout, cut, way.profile)
+        cut = way.action
+        file = cut.file if cut is not None and cut.kind == "delta" and self.store.files.sound(cut.file) else ""
+        left = Cut(asked.description, file) if way.goal == way.meant else Cut(asked.description, meant=way.meant.image)
+        return deltas.resumed(way.old, way.goal.image, way.layout, left, way.profile)
 
     def _issue(self, way: Way, asked: Question, built: Built, now: float) -> bytes:
         back = not asked.description
@@ -159,19 +165,20 @@ class Rescue:
         held = actions.of_file(db, way.terminal.n, FIRMWARE, built.file)
         if held is not None and held.held:
             return held
-        if back and way.action.state in actions.ACTIVE:
-            said = Report(str(way.action.id), Phase.FAILED, Verdict.FAILED, reason="it did not confirm, and goes back")
-            progress.reported(db, way.action, said, "", now)
+        cut = way.action
+        if back and cut is not None and cut.state in actions.ACTIVE:
+            said = Report(str(cut.id), Phase.FAILED, Verdict.FAILED, reason="it did not confirm, and goes back")
+            progress.reported(db, cut, said, "", now)
         draft = Draft(
             terminal=way.terminal.n,
             component=FIRMWARE,
             release=way.goal.id,
-            rollout=way.action.rollout,
+            rollout=None if cut is None else cut.rollout,
             kind="delta",
             file=built.file,
             size=built.size,
-            need=way.action.need,
-            base=way.old if back else way.action.base,
+            need=0 if cut is None else cut.need,
+            base=way.old,
         )
         action = actions.open_action(db, draft, now)
         return replace(action, held=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DatabaseError, IntegrityError
@@ -17,7 +18,10 @@ from neurath.server.store import acts, audit
 from neurath.server.store.acts import Act
 from neurath.server.store.files import Behind, Files
 from neurath.server.store.marks import EVERYBODY, Marks
-from neurath.server.store.sqlite import Sqlite
+from neurath.server.store.sqlite import DATABASE, Sqlite
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 #: The newest migration; tests/server/test_store.py holds it against the folder.
 HEAD = "0015"
@@ -60,7 +64,7 @@ class Store:
             (directory / "files").mkdir(parents=True, exist_ok=True)
         except OSError as fault:
             raise _unusable(directory, fault.strerror or str(fault)) from None
-        self.files = Files(directory / "files", _behind(objects))
+        self.files = files_in(directory, objects)
         #: What every write is, where nothing else is said: a command's, which has the store to itself.
         self.act: Act | None = None
         self._database = _opened(directory, url)
@@ -143,6 +147,78 @@ class Store:
             ) from None
 
 
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """What a new database is made of: the migration its rows are of, what puts them in, and what is done when they are those
+    of today's tables."""
+
+    migration: str
+    fill: Callable[[Connection], None]
+    after: Callable[[Connection], None]
+
+
+def fresh(directory: Path, url: str, filling: Filling) -> None:
+    """Makes a database, all of it or nothing; RefusedError where there is one already."""
+
+    def make(connection: Connection) -> None:
+        _refuse_tables(connection)
+        _upgrade(connection, filling.migration)
+        filling.fill(connection)
+        _upgrade(connection)
+        filling.after(connection)
+
+    _over(directory, url, lambda made: made.migrate(lambda _connection: False, make))
+
+
+def refuse_existing(directory: Path, url: str) -> None:
+    """RefusedError where there is a database with tables."""
+
+    def look(made: Database) -> None:
+        with made.engine.connect() as connection:
+            _refuse_tables(connection)
+
+    if url or (directory / DATABASE).exists():
+        _over(directory, url, look)
+
+
+def _over(directory: Path, url: str, work: Callable[[Database], None]) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    opened = _opened(directory, url)
+    try:
+        work(opened)
+    except DatabaseError as fault:
+        why = str(fault.orig).strip()
+        raise (_away(why) if url else _unusable(directory, why)) from None
+    finally:
+        opened.close()
+
+
+def _refuse_tables(connection: Connection) -> None:
+    if inspect(connection).get_table_names():
+        raise RefusedError(
+            "there is a database already",
+            "a backup never takes the place of what is there",
+            "--data with a new directory, --database with an empty one",
+            id="NRT-366",
+        )
+
+
+def known(migration: str) -> bool:
+    """Whether there is a way from this migration to the newest one."""
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+
+    try:
+        return ScriptDirectory.from_config(_migrations()).get_revision(migration) is not None
+    except CommandError:
+        return False
+
+
+def files_in(directory: Path, objects: str) -> Files:
+    """The files of a data directory, and of the store behind it."""
+    return Files(directory / "files", _behind(objects))
+
+
 def _behind(url: str) -> Behind | None:
     if not url:
         return None
@@ -190,15 +266,21 @@ def _version(connection: Connection) -> str:
     return str(connection.scalar(text("SELECT version_num FROM alembic_version")))
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection, to: str = "head") -> None:
     # Alembic takes a fifth of a second to import, so a verb on an up-to-date directory goes without it.
     from alembic import command
+
+    config = _migrations()
+    config.attributes["connection"] = connection
+    command.upgrade(config, to)
+
+
+def _migrations() -> Config:
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    return config
 
 
 def _busy(reason: str) -> RefusedError:

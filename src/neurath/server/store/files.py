@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Protocol
 
-from neurath.disk import write_whole
+from neurath.disk import copy_whole, write_whole
 from neurath.errors import NeurathError, NotFound
 from neurath.ids import Digest, digest
 
@@ -53,6 +53,19 @@ class Files:
         if self.behind is not None:
             self.behind.put(name, target)  # before anything names it
         return found
+
+    def take(self, source: Path, name: str) -> bool:
+        """Keeps a copy of a file that is to have this digest, a block at a time; False, and nothing is kept, where it has
+        another. What is there whole already stays."""
+        target = self.path(name)
+        if not self._is_sound(name):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if copy_whole(source, target, name) != name:
+                return False
+            self._sound.pop(name, None)
+        if self.behind is not None:
+            self.behind.put(name, target)
+        return True
 
     def read(self, name: str) -> bytes:
         """The whole file, checked; NotFound or NeurathError."""

@@ -20,6 +20,8 @@ from sqlalchemy.pool import StaticPool
 
 from neurath.server.store.marks import LookedUp, Marks
 
+#: The file in the data directory.
+DATABASE = "neurath.db"
 #: How long a writer waits for another one, seconds.
 PATIENCE = 5.0
 #: struct flock of Linux on 64 bits: type, whence, start, length, process.
@@ -32,8 +34,8 @@ class Sqlite:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._writing = threading.Lock()
-        self.engine = _engine(directory / "neurath.db")
-        self._writer = _engine(directory / "neurath.db", poolclass=StaticPool)  # one connection, for its marks
+        self.engine = _engine(directory / DATABASE)
+        self._writer = _engine(directory / DATABASE, poolclass=StaticPool)  # one connection, for its marks
         self._claims = -1
         self._held: set[str] = set()
         self._claiming = threading.Lock()
