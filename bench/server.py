@@ -1,223 +1,275 @@
-"""CPU that a server spends on one check-in without an update and on one with an update pending, and how long a check-in takes
-with 64 at once: ours, and goosebit in the same run under the same load. CPU is the server's process alone, so a machine that
-is shared tells the truth about it. PostgreSQL's own CPU is not counted. Run: python bench/server.py [--polls N]
-[--database URL] [--peer PYTHON-WITH-GOOSEBIT]"""
+"""Every goal of a server for fleets, with goosebit beside it in the same run under the same load. CPU of the server's own
+processes is what counts where that is the goal: a machine that is shared tells the truth about it. PostgreSQL's CPU is not in
+it. Starts what it needs: Debian's PostgreSQL in a temporary folder, goosebit in build/. Run: python bench/server.py
+[--rows NAME,...] [--small] [--no-peer] [--write docs/assurance/server.md]"""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import datetime
+import http.client
 import json
 import os
-import random
-import socket
+import resource
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from neurath.server.fleet import access, rollout
-from neurath.server.fleet.access import Enrolment
-from neurath.server.fleet.rollout import Plan
-from neurath.server.software.catalog import Upload, add, add_plain_model
-from neurath.server.store import Store
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-TERMINALS = 200
-TOKEN = "0" * 32
-TICK = os.sysconf("SC_CLK_TCK")
+from load import MB, Watch, at_once, download, each, growth, in_turn, slow, talk, upload
+from peers import GOOSEBIT, ROOT, Peer, Site, goosebit, interpreter, ours
+from tests.rigs import postgres
 
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """A server that runs: what a poll of its n-th device is."""
-
-    name: str
-    process: subprocess.Popen[bytes]
-    port: int
-    request: Callable[[int], bytes]
+DEVICES = 200
+PACKAGE = 256 * MB
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+@dataclass(slots=True)
+class Ground:
+    """Where servers of one run live, how large everything is, and what was found."""
+
+    root: Path
+    databases: postgres.Postgres
+    peer: Path | None
+    polls: int = 10_000
+    known: int = 100_000
+    fleet: int = 1_000_000
+    slow: int = 5_000
+    lines: list[str] = field(default_factory=list)
+    number: int = 0
+
+    @contextlib.contextmanager
+    def ours(self, **given: int | bool) -> Iterator[Peer]:
+        self.number += 1
+        site = Site(self.root / str(self.number), self.databases.database(), **given)  # type: ignore[arg-type]
+        with running(ours(site)) as peer:
+            yield peer
+
+    @contextlib.contextmanager
+    def goosebit(self, **given: int | bool) -> Iterator[Peer | None]:
+        if self.peer is None:
+            yield None
+            return
+        self.number += 1
+        site = Site(self.root / str(self.number), **given)  # type: ignore[arg-type]
+        with running(goosebit(site, self.peer, talk)) as peer:
+            yield peer
+
+    def says(self, what: str, goal: str, found: str, beside: str = "", *, met: bool | None = None) -> None:
+        verdict = "" if met is None else "met" if met else "**missed**"
+        self.lines.append(f"| {what} | {goal} | {found} | {beside or 'not measured'} | {verdict} |")
+        print(self.lines[-1], flush=True)
 
 
-def cpu(process: subprocess.Popen[bytes]) -> float:
-    """Seconds of CPU of a process, its threads and its workers."""
-    spent = 0.0
-    for pid in (process.pid, *workers(process.pid)):
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        spent += (int(fields[11]) + int(fields[12])) / TICK
-    return spent
-
-
-def workers(pid: int) -> list[int]:
-    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def memory(process: subprocess.Popen[bytes]) -> float:
-    """Of the largest of its processes that serve, MB."""
-    every = [Path(f"/proc/{pid}/status").read_text() for pid in (process.pid, *workers(process.pid))]
-    return max(int(text.partition("VmRSS:")[2].split()[0]) for text in every) / 1024
-
-
-def talk(link: socket.socket, request: bytes) -> bytes:
-    link.sendall(request)
-    data = b""
-    while b"\r\n\r\n" not in data:
-        data += link.recv(65536)
-    head, _, body = data.partition(b"\r\n\r\n")
-    length = int(next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")).split(b":")[1])
-    while len(body) < length:
-        body += link.recv(65536)
-    if b" 200 " not in head[:15]:
-        raise SystemExit(f"{head[:200]!r} {body[:200]!r}")
-    return body
-
-
-def round_of(peer: Peer, polls: int) -> bytes:
-    """Polls of the devices in turn over one kept connection: what a reverse proxy does."""
-    with socket.create_connection(("127.0.0.1", peer.port)) as link:
-        for n in range(polls):
-            body = talk(link, peer.request(n % TERMINALS))
-    return body
-
-
-def each(peer: Peer, polls: int) -> tuple[float, bytes]:
-    """Milliseconds of CPU a poll, and the last answer."""
-    round_of(peer, 2 * TERMINALS)  # warm
-    before = cpu(peer.process)
-    body = round_of(peer, polls)
-    return (cpu(peer.process) - before) / polls * 1000, body
-
-
-def at_once(peer: Peer, links: int, polls: int) -> tuple[float, float]:
-    """Median and 99th percentile, milliseconds, of a poll with so many connections at work."""
-    took: list[float] = []
-
-    def work(first: int) -> None:
-        with socket.create_connection(("127.0.0.1", peer.port)) as link:
-            for n in range(polls // links):
-                begun = time.perf_counter()
-                talk(link, peer.request((first + n) % TERMINALS))
-                took.append(time.perf_counter() - begun)
-
-    threads = [threading.Thread(target=work, args=(n * 3,)) for n in range(links)]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
-    took.sort()
-    return took[len(took) // 2] * 1000, took[len(took) * 99 // 100] * 1000
-
-
-def ours(folder: Path, *, pending: bool, database: str = "", count: int = 1) -> Peer:
-    store = Store(folder, database)
-    with store.write() as db:
-        add_plain_model(db, "lab", 0.0)
-        for n in range(TERMINALS):
-            access.register(db, Enrolment(f"dev-{n}", "lab", token=TOKEN), 0.0)
-            access.configure(db, access.find(db, f"dev-{n}"), {"hw": "1"}, 0.0)
-    release = add(store, Upload(random.Random(1).randbytes(10_000), "lab", "2.0", kind="swu", filename="a.swu"), 0.0)
-    if pending:
-        with store.write() as db:
-            rollout.move(db, rollout.create(db, Plan(release, None), 0.0).id, "start", time.time())
-    store.close()
-    words = [sys.executable, "-m", "neurath.cli.main", "serve", "--data", str(folder), "--port", "0", "--json"]
-    words += ["--database", database, "--workers", str(count)] if database else []
-    process = subprocess.Popen(words, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    port = int(json.loads(process.stdout.readline())["port"])
-
-    def request(n: int) -> bytes:
-        head = f"GET /DEFAULT/controller/v1/dev-{n} HTTP/1.1\r\nHost: b\r\nAuthorization: TargetToken {TOKEN}\r\n"
-        return f"{head}Accept: application/json\r\n\r\n".encode()
-
-    return Peer(f"neurath{f', PostgreSQL, {count}' if database else ''}", process, port, request)
-
-
-#: goosebit's tables, without its migrations: they are the same.
-_TABLES = """
-import asyncio
-from tortoise import Tortoise
-from goosebit.db.config import TORTOISE_CONF
-
-async def make():
-    await Tortoise.init(config=TORTOISE_CONF)
-    await Tortoise.generate_schemas()
-    await Tortoise.close_connections()
-
-asyncio.run(make())
-"""
-
-
-def goosebit(folder: Path, python: str) -> Peer:
-    """As it comes: SQLite, one worker, devices by first contact, access log of uvicorn off."""
-    port = free_port()
-    (folder / "goosebit.yaml").write_text(f"port: {port}\ntenant: DEFAULT\ndb_uri: sqlite:///{folder}/db.sqlite3\n")
-    own = os.environ | {"GOOSEBIT_SETTINGS": str(folder / "goosebit.yaml")}
-    subprocess.run([python, "-c", _TABLES], cwd=folder, env=own, capture_output=True, check=True)
-    code = f"import uvicorn; from goosebit import app; uvicorn.run(app, port={port}, log_level='error', access_log=False)"
-    process = subprocess.Popen([python, "-c", code], cwd=folder, env=own, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            break
-        except OSError:
-            time.sleep(0.2)
-
-    def request(n: int) -> bytes:
-        return f"GET /DEFAULT/controller/v1/dev-{n} HTTP/1.1\r\nHost: b\r\nAccept: application/json\r\n\r\n".encode()
-
-    def configure(n: int) -> bytes:
-        status = {"result": {"finished": "success"}, "execution": "closed", "details": []}
-        body = json.dumps({"data": {"hw": "1"}, "mode": "merge", "id": "", "status": status}).encode()
-        head = f"PUT /DEFAULT/controller/v1/dev-{n}/configData HTTP/1.1\r\nHost: b\r\nContent-Type: application/json\r\n"
-        return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
-
-    with socket.create_connection(("127.0.0.1", port)) as link:
-        for n in range(TERMINALS):
-            talk(link, request(n))
-            talk(link, configure(n))
-    return Peer("goosebit", process, port, request)
-
-
-def measured(peer: Peer, what: str, polls: int) -> float:
+@contextlib.contextmanager
+def running(peer: Peer) -> Iterator[Peer]:
     try:
-        spent, body = each(peer, polls)
-        half, most = at_once(peer, 64, min(polls, 6400))
-        print(
-            f"{peer.name:24} {what:16} {spent:7.3f} ms CPU a poll   64 at once: p50 {half:6.1f} ms, p99 {most:6.1f} ms"
-            f"   {memory(peer.process):5.0f} MB   {len(body)} bytes"
-        )
-        return spent
+        yield peer
     finally:
-        peer.process.terminate()
-        peer.process.wait(30)
+        peer.end()
+
+
+def polls(ground: Ground) -> None:
+    """CPU of a check-in, and how long one takes with 64 connections at work."""
+    for pending, goal in ((False, 0.10), (True, 0.15)):
+        what = "check-in, update pending" if pending else "check-in without update"
+        with ground.ours(pending=pending) as mine, ground.goosebit(pending=pending, terminals=DEVICES) as other:
+            spent, length = each(mine, DEVICES, ground.polls)
+            crowd = at_once(mine, DEVICES, ground.polls)
+            beside = waits = ""
+            if other is not None:
+                theirs, _ = each(other, DEVICES, max(DEVICES, ground.polls // 20))
+                beside = f"{theirs:.2f} ms ({theirs / spent:.0f} times)"
+                they = at_once(other, DEVICES, max(128, ground.polls // 20))
+                waits = f"{they.share(50):.0f}, {they.share(99):.0f} ms"
+            ground.says(what, f"<= {goal:.2f} ms CPU", f"{spent:.3f} ms, {length} bytes", beside, met=spent <= goal)
+            found = f"p50 {crowd.share(50):.1f}, p99 {crowd.share(99):.1f} ms"
+            ground.says(
+                f"... with 64 connections, {'update pending' if pending else 'nothing to do'}",
+                "p99 <= 20 ms",
+                found,
+                waits,
+                met=crowd.share(99) <= 20,
+            )
+
+
+def workers(ground: Ground) -> None:
+    """One worker and two. The second one's worth is told from CPU: load and database share the cores with them."""
+    spent, rates = [], []
+    for count in (1, 2):
+        with ground.ours(workers=count) as mine:
+            in_turn(mine, range(DEVICES))
+            at_once(mine, DEVICES, ground.polls // 2)  # each worker has looked each terminal up
+            before = mine.cpu()
+            crowd = at_once(mine, DEVICES, 2 * ground.polls)
+            spent.append((mine.cpu() - before) / len(crowd.took) * 1000)
+            rates.append(crowd.rate)
+    worth = 2 * spent[0] / spent[1]
+    found = f"{worth:.2f} by CPU a poll ({spent[0]:.3f}, {spent[1]:.3f} ms); {rates[0]:.0f}, {rates[1]:.0f} polls/s"
+    ground.says("workers 1 -> 2", ">= 1.7 x", found, "1.0 (one worker only)", met=worth >= 1.7)
+
+
+def memory(ground: Ground) -> None:
+    """A worker that knows so many terminals, each of which has polled, twice as a cache sees it."""
+    with ground.ours(terminals=ground.known) as mine:
+        at_rest = mine.memory()
+        before = mine.cpu()
+        in_turn(mine, range(ground.known))
+        first = (mine.cpu() - before) / ground.known * 1000
+        before = mine.cpu()
+        in_turn(mine, range(ground.known))
+        again = (mine.cpu() - before) / ground.known * 1000
+        held = mine.memory()
+        found = f"{held:.0f} MB ({at_rest:.0f} before any polled); a poll {first:.2f} ms the first time, {again:.3f} ms after"
+        ground.says(f"memory of a worker, {ground.known:,} terminals", "<= 120 MB", found, met=held <= 120)
+
+
+def uploads(ground: Ground) -> None:
+    with ground.ours() as mine:
+        upload(mine, "/api/v1/releases", {"model": "lab", "version": "3.0", "component": "big"}, MB)  # what is loaded once is
+        with growth(mine) as rose:
+            upload(mine, "/api/v1/releases", {"model": "lab", "version": "4.0", "component": "big"}, 100 * MB)
+        found = f"+{rose.own:.0f} MB of its own, +{rose.whole:.0f} MB with pages of the file"
+        ground.says("upload of 100 MB", "growth < 20 MB", found, met=rose.own < 20)
+
+
+def downloads(ground: Ground) -> None:
+    with (
+        ground.ours(pending=True, package=PACKAGE) as mine,
+        ground.goosebit(pending=True, package=PACKAGE, terminals=1) as other,
+    ):
+        link = json.loads(talk(mine, mine.request(0)))["_links"]["deploymentBase"]["href"]
+        path = link.split("/", 3)[3]
+        told = json.loads(talk(mine, mine.request(0).replace(b"DEFAULT/controller/v1/dev-0", path.encode(), 1)))
+        href = told["deployment"]["chunks"][0]["artifacts"][0]["_links"]["download-http"]["href"].split("/", 3)[3]
+        request = mine.request(0).replace(b"DEFAULT/controller/v1/dev-0", href.encode(), 1)
+        rate, spent = max(download(mine, request) for _ in range(5))
+        beside = ""
+        if other is not None:
+            wanted = other.request(0).replace(b"/dev-0", b"/dev-0/download", 1)
+            theirs, cost = max(download(other, wanted) for _ in range(3))
+            beside = f"{theirs:.0f} MB/s, {cost:.2f} ms CPU a MB"
+        ground.says(
+            "download, one stream", ">= 600 MB/s", f"{rate:.0f} MB/s, {spent:.2f} ms CPU a MB", beside, met=rate >= 600
+        )
+
+
+def slow_ones(ground: Ground) -> None:
+    for name, peer in (("", ground.ours()), ("goosebit", ground.goosebit(terminals=DEVICES))):
+        with peer as one:
+            if one is None:
+                continue
+            in_turn(one, range(DEVICES))
+            watch = Watch(one, DEVICES)
+            with watch.going():
+                met = slow(one, ground.slow if not name else ground.slow // 5)
+            p99 = watch.share(99)
+            found = f"check-in p99 {p99:.0f} ms, {watch.refused} refused of {len(watch.took)}; "
+            found += f"{met.shut} of {met.there} shut, the last after {met.longest:.1f} s"
+            good = p99 < 250 and met.shut == met.there and met.longest <= 10 and not watch.refused
+            what = f"{met.there // 2:,} slow headers + {met.there // 2:,} slow bodies" + (f", {name}" if name else "")
+            ground.says(what, "p99 < 250 ms, closed within 10 s", found, met=None if name else good)
+
+
+def start(ground: Ground) -> None:
+    """A rollout begins for everybody while terminals poll."""
+    with ground.ours(terminals=ground.fleet) as mine:
+        settle(mine)
+        in_turn(mine, range(DEVICES))
+        offered = threading.Event()
+
+        def heed(body: bytes) -> None:
+            if b"deploymentBase" in body:
+                offered.set()
+
+        watch = Watch(mine, DEVICES)
+        with watch.going(heed):
+            time.sleep(2)
+            usual = len(watch.took)
+            begun = time.perf_counter()
+            link = http.client.HTTPConnection("127.0.0.1", mine.port, timeout=600)
+            link.request("POST", "/api/v1/rollouts/1/start")
+            answer = link.getresponse()
+            said = answer.read()
+            done = time.perf_counter() - begun
+            if answer.status != 200:
+                raise SystemExit(said.decode())
+            offered.wait(120)
+            first = time.perf_counter() - begun
+            time.sleep(8)
+        before, after = max(watch.took[:usual]) * 1000, max(watch.took[usual:]) * 1000
+        found = f"started in {done:.2f} s, first offer after {first:.2f} s, longest poll {after:.0f} ms ({before:.0f} before)"
+        what = f"start of a rollout over {ground.fleet:,} terminals"
+        ground.says(what, "no request > 100 ms, first offer < 2 s", found, "-", met=after <= 100 and first < 2)
+
+
+def settle(peer: Peer) -> None:
+    """Waits until what begins with a server is done."""
+    quiet = 0
+    while quiet < 3:
+        before = peer.cpu()
+        time.sleep(1)
+        quiet = quiet + 1 if peer.cpu() - before < 0.1 else 0
+
+
+ROWS: dict[str, Callable[[Ground], None]] = {
+    "polls": polls,
+    "workers": workers,
+    "memory": memory,
+    "uploads": uploads,
+    "downloads": downloads,
+    "slow": slow_ones,
+    "start": start,
+}
+
+
+def page(ground: Ground, took: float) -> str:
+    commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    today = datetime.datetime.now(datetime.UTC).date()
+    said = (
+        f"{today}, commit {commit.stdout.strip()}, {took:.0f} s, load of the machine at the end {os.getloadavg()[1]:.1f} on "
+    )
+    said += f"{os.cpu_count()} cores; `python bench/server.py`. PostgreSQL behind ours; {GOOSEBIT} on SQLite, which it has."
+    return "\n".join(
+        [
+            "# Server",
+            "",
+            said,
+            "",
+            "| what | goal | ours | goosebit | |",
+            "|---|---|---|---|---|",
+            *ground.lines,
+            "",
+        ]
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--polls", type=int, default=10_000)
-    text = "URL of an empty database, asked for with {} in the place of its name: postgresql://user@/{}?host=/run/postgresql"
-    parser.add_argument("--database", metavar="URL", help=text)
-    parser.add_argument("--peer", metavar="PYTHON", help="an interpreter that has goosebit (pip install goosebit)")
+    parser.add_argument("--rows", default=",".join(ROWS), help="of " + ", ".join(ROWS))
+    parser.add_argument("--small", action="store_true", help="a tenth of everything: whether it runs, not what it finds")
+    parser.add_argument("--no-peer", action="store_true", help="without goosebit")
+    parser.add_argument("--write", type=Path, metavar="PAGE.md")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        nothing = measured(ours(root / "a", pending=False), "nothing to do", args.polls)
-        measured(ours(root / "b", pending=True), "update pending", args.polls)
-        for name, pending, count in (("d", False, 1), ("e", True, 1), ("f", False, 2)) if args.database else ():
-            what = "update pending" if pending else "nothing to do"
-            measured(ours(root / name, pending=pending, database=args.database.format(name), count=count), what, args.polls)
-        if args.peer:
-            (root / "c").mkdir()
-            other = measured(goosebit(root / "c", args.peer), "nothing to do", max(400, args.polls // 10))
-            print(f"ratio, nothing to do: {other / nothing:.1f}")
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder, postgres.running() as databases:
+        ground = Ground(Path(folder), databases, None if args.no_peer else interpreter())
+        if args.small:
+            ground.polls, ground.known, ground.fleet, ground.slow = 1000, 2000, 20_000, 250
+        for name in args.rows.split(","):
+            ROWS[name](ground)
+    text = page(ground, time.monotonic() - begun)
+    if args.write is not None:
+        args.write.write_text(text)
 
 
 if __name__ == "__main__":

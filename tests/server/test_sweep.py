@@ -11,8 +11,11 @@ import pytest
 
 from neurath.errors import RefusedError
 from neurath.ids import TerminalId
+from neurath.server.app import Server
 from neurath.server.delivery.push import Turns
+from neurath.server.delivery.streams import StreamPush
 from neurath.server.delivery.sweep import Pace, Sweep
+from neurath.server.device import Policy
 from neurath.server.fleet import reach, rollout
 from neurath.server.fleet.reach import Told
 from tests.server.world import image
@@ -162,6 +165,41 @@ def test_the_ledger_knows_who_was_told_before_anything_was_offered(world) -> Non
     offer = world.delivery.check(one, world.says(image(1)), world.now)
     assert offer is not None
     assert (world.entry(one, new).notified, world.entry(one, new).phase) == (7.0, "offered")
+
+
+def test_only_those_who_listen_are_looked_for(world, monkeypatch) -> None:
+    monkeypatch.setattr(reach, "_PART", 5)
+    names = [f"t{n}" for n in range(14)]  # more than are looked for at once
+    for name in names:
+        world.terminal(name)
+    made = world.start(world.release("2", image(2), 2))
+    listening = [f"DEFAULT/{name}" for name in names[:12]]
+    with world.store.write() as db:
+        for found in (rollout.lacking, rollout.unreached):
+            rest = (db, made) if found is rollout.lacking else (db,)
+            assert {one.channel for one in found(*rest, listening)} == set(listening)
+            assert found(*rest, []) == found(*rest, ["other/t1", "DEFAULT/t1/x"]) == []
+            assert len(found(*rest)) == 14
+        mark = rollout.notices_since(db, 0)[0]
+        rollout.move(db, made.id, "pause", world.now)
+        rollout.move(db, made.id, "resume", world.now)
+        assert [one.channel for one in rollout.notices_since(db, mark, ["DEFAULT/t7"])[1]] == ["DEFAULT/t7"]
+    with world.store.read() as db:
+        assert reach.holding(db, made.id, listening) == []
+
+
+def test_a_server_without_a_broker_looks_for_those_who_stream_here_and_with_one_for_everybody(world) -> None:
+    streams = StreamPush()
+    alone = Server(world.store, world.delivery.deltas, world.delivery, streams, Policy())
+    assert alone.listening() == []
+
+    async def one_enters() -> None:
+        streams.enter(TerminalId("DEFAULT/t1"), first=True)
+
+    asyncio.run(one_enters())
+    assert alone.listening() == ["DEFAULT/t1"]
+    beside = Server(world.store, world.delivery.deltas, world.delivery, streams, Policy(), [StreamPush()])
+    assert beside.listening() is None
 
 
 def test_who_came_by_himself_needs_no_notice(world) -> None:

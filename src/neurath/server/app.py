@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from neurath.server.delivery.sweep import Pace, Sweep
 from neurath.server.delivery.trickle import Trickle
 from neurath.server.device import Policy, answer
 from neurath.server.fleet import reach, rollout
-from neurath.server.fleet.reach import Told
+from neurath.server.fleet.reach import Listening, Told
 from neurath.server.gateways import GatewayPlane
 from neurath.server.polls import Polls
 from neurath.server.proxy import Behind
@@ -80,7 +80,11 @@ class Server:
 
     def _unreached(self) -> Sequence[Told]:
         with self.store.read() as db:
-            return rollout.unreached(db)
+            return rollout.unreached(db, self.listening())
+
+    def listening(self) -> Listening:
+        """Who can be told at all: of those at a broker only the broker knows."""
+        return None if self.carriers else self.push.names()
 
     def close(self) -> None:
         self.push.close()
@@ -122,13 +126,14 @@ def asking(store: Store) -> Delivery:
 class Notices:
     """What `neurath rollout start` and the like, run beside the server, leave for it to tell terminals."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, listening: Callable[[], Listening]) -> None:
         self.store = store
+        self.listening = listening
 
     def since(self, mark: int) -> tuple[int, Sequence[Told]]:
         try:
             with self.store.read() as db:
-                return rollout.notices_since(db, mark)
+                return rollout.notices_since(db, mark, self.listening())
         except NeurathError as fault:
             raise LinkError(fault.what, fault.why) from None
 
@@ -141,7 +146,7 @@ def application(server: Server, console: Iterable[BaseRoute] = ()) -> Behind:
         started = asyncio.Event()
         beside = [
             asyncio.create_task(_flush(server)),
-            asyncio.create_task(follow(Notices(server.store), server.sweep.tell, wake=started)),
+            asyncio.create_task(follow(Notices(server.store, server.listening), server.sweep.tell, wake=started)),
             asyncio.create_task(server.sweep.run()),
             asyncio.create_task(_spread(server, started)),
             asyncio.create_task(_watch(server, started)),

@@ -107,6 +107,11 @@ class Door(HttpToolsProtocol):
         self._ahead, self._unread = True, 0
         super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self._ahead and not self.transport.is_closing():
+            self.transport.close()  # it was answered before its body had come: nobody waits for the rest
+
     def _unsupported_upgrade_warning(self) -> None:
         """Nobody is advised to install more: there is nothing to upgrade to, and the request is answered as it is."""
 

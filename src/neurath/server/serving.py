@@ -16,7 +16,10 @@ import anyio
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-BLOCK = 65536
+#: What is read and handed over at once: more for a client that takes it as fast as it comes, so that a slow one holds little.
+BLOCK, LARGEST = 65536, 1 << 20
+#: Who waits no longer than this, seconds, before more can be sent is such a client.
+QUICK = 0.002
 #: Progress of a long transfer is written down this often, seconds, and whether it may go on is asked.
 EVERY = 0.5
 #: Who asks for more ranges at once gets the whole file (RFC 9110 14.2 allows it, against floods of small ones).
@@ -134,15 +137,18 @@ class FileResponse(Response):
         """One part; False where the client went, or may have no more: the connection then ends short of its length."""
         start, length = part
         sent = counted = 0
+        size = BLOCK
         noted = time.monotonic()
         await source.seek(start)
         try:
             while sent < length:
                 if gone.done():
                     return False
-                block = await source.read(min(BLOCK, length - sent))
+                block = await source.read(min(size, length - sent))
+                begun = time.monotonic()
                 await send({"type": "http.response.body", "body": block, "more_body": more or sent + len(block) < length})
                 sent += len(block)
+                size = min(2 * size, LARGEST) if time.monotonic() - begun < QUICK else BLOCK
                 if time.monotonic() - noted > EVERY and sent < length:
                     on = await anyio.to_thread.run_sync(self.count, start + counted, sent - counted)
                     counted, noted = sent, time.monotonic()

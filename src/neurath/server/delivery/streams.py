@@ -96,6 +96,10 @@ class StreamPush:
         """How many terminals listen."""
         return len(self._listeners)
 
+    def names(self) -> list[TerminalId]:
+        """Who listens; from any thread."""
+        return list(self._listeners)
+
     @property
     def full(self) -> bool:
         return self._closed or len(self._listeners) >= self._limit

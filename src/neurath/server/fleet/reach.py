@@ -3,7 +3,7 @@ how terminals are drawn for waves; it must never open a wave or decide when (fle
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    true,
     update,
 )  # fmt: skip
 
@@ -239,22 +240,51 @@ class Told:
     release: int
 
 
-def lacking(db: Connection, course: Course, release: Release, *, untold: bool = False) -> list[Told]:
-    """Those a rollout was opened to that were not sent the release yet; `untold`: and do not know of it."""
+#: Who listens, by the names they listen under; None: nobody knows, so it may be anybody.
+Listening = Collection[TerminalId] | None
+#: So many of those who listen are looked for at once.
+_PART = 500
+
+
+def lacking(
+    db: Connection, course: Course, release: Release, listening: Listening = None, *, untold: bool = False
+) -> list[Told]:
+    """Those a rollout was opened to that listen and were not sent the release yet; `untold`: and do not know of it."""
     fleet = _fleet(db, course, release).subquery()
     waits = and_(fleet.c.draw < course.gate, ~fleet.c.has, ~fleet.c.failed, fleet.c.distributed.is_(None))
     query = select(fleet.c.n, fleet.c.tenant, fleet.c.id).where(waits).order_by(fleet.c.draw)
     if untold:
         query = query.where(fleet.c.notified.is_(None), fleet.c.offered.is_(None))
-    rows = db.execute(query)
-    return [Told(row.n, channel(row.tenant, row.id), release.component, release.id) for row in rows]
+    return [
+        Told(row.n, channel(row.tenant, row.id), release.component, release.id)
+        for among in _names(listening, fleet.c.tenant, fleet.c.id)
+        for row in db.execute(query.where(among))
+    ]
 
 
-def holding(db: Connection, rollout: int) -> list[Told]:
-    """Those with an open offer of a rollout; nothing new is theirs, so no release is named."""
+def holding(db: Connection, rollout: int, listening: Listening = None) -> list[Told]:
+    """Those with an open offer of a rollout that listen; nothing new is theirs, so no release is named."""
     query = select(terminals.c.n, terminals.c.tenant, terminals.c.id).join(action, action.c.terminal == terminals.c.n)
-    rows = db.execute(query.where(action.c.rollout == rollout, action.c.state == "open"))
-    return [Told(row.n, channel(row.tenant, row.id), "", 0) for row in rows]
+    query = query.where(action.c.rollout == rollout, action.c.state == "open")
+    return [
+        Told(row.n, channel(row.tenant, row.id), "", 0)
+        for among in _names(listening, terminals.c.tenant, terminals.c.id)
+        for row in db.execute(query.where(among))
+    ]
+
+
+def _names(listening: Listening, tenant: ColumnElement[str], name: ColumnElement[str]) -> Iterator[ColumnElement[bool]]:
+    """Of a million terminals few listen: they are looked for by name, a part at a time, and the others not read at all."""
+    if listening is None:
+        yield true()
+        return
+    by_tenant: dict[str, list[str]] = {}
+    for one in listening:
+        whose, _, own = one.partition("/")
+        by_tenant.setdefault(whose, []).append(own)
+    for whose, names in by_tenant.items():
+        for start in range(0, len(names), _PART):
+            yield and_(tenant == whose, name.in_(names[start : start + _PART]))
 
 
 def pinned(db: Connection, terminal: int) -> list[Told]:

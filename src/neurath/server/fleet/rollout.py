@@ -11,7 +11,7 @@ from neurath.errors import NotFound, NothingToDo, RefusedError
 from neurath.server.delivery.pace import TIME_LIMIT
 from neurath.server.fleet import actions, filters, pieces, reach, stop, target, waves
 from neurath.server.fleet.access import Terminal
-from neurath.server.fleet.reach import Course, Told
+from neurath.server.fleet.reach import Course, Listening, Told
 from neurath.server.fleet.terms import PLAIN, Terms, Urgency
 from neurath.server.fleet.waves import AT_ONCE, Abort, Act, Again, Pause, Policy, Start, State, Tally, Waves
 from neurath.server.software import catalog
@@ -311,31 +311,32 @@ def pin(db: Connection, terminal: Terminal, release: Release | None, component: 
         db.execute(update(ledger).where(*key).values(tries=0))
 
 
-def notices_since(db: Connection, mark: int) -> tuple[int, list[Told]]:
-    """Whom to tell to check in since the mark, and the new mark."""
+def notices_since(db: Connection, mark: int, listening: Listening = None) -> tuple[int, list[Told]]:
+    """Whom of those who listen to tell to check in since the mark, and the new mark."""
     found: dict[int, Told] = {}
     for row in db.execute(select(notices).where(notices.c.id > mark).order_by(notices.c.id)).all():
         mark = row.id
-        told = lacking(db, find(db, row.rollout)) if row.rollout is not None else reach.pinned(db, row.terminal)
+        told = reach.pinned(db, row.terminal) if row.rollout is None else lacking(db, find(db, row.rollout), listening)
         found |= {one.n: one for one in told}
     return mark, list(found.values())
 
 
-def lacking(db: Connection, found: Rollout) -> list[Told]:
-    """Those a rollout is open to that were not sent its release yet; where it stands still, those who hold an offer of it."""
+def lacking(db: Connection, found: Rollout, listening: Listening = None) -> list[Told]:
+    """Those who listen that a rollout is open to and that lack its release; where it stands still, who holds its offer."""
     if found.state != State.RUNNING.value or stop.stopped(db) is not None:
-        return reach.holding(db, found.id)
-    return reach.lacking(db, course(db, found), catalog.find_release(db, str(found.release)))
+        return reach.holding(db, found.id, listening)
+    return reach.lacking(db, course(db, found), catalog.find_release(db, str(found.release)), listening)
 
 
-def unreached(db: Connection) -> list[Told]:
-    """Everybody who lacks something that a running rollout gives him, and was neither told nor came by himself."""
+def unreached(db: Connection, listening: Listening = None) -> list[Told]:
+    """Everybody who listens and lacks something that a running rollout gives him, and was neither told nor came by himself."""
     found: dict[int, Told] = {}
     if stop.stopped(db) is not None:
         return []
     for one in (one for one in all_rollouts(db) if one.state == State.RUNNING.value):
         known = catalog.find_release(db, str(one.release))
-        found |= {told.n: told for told in reach.lacking(db, course(db, one), known, untold=True)}
+        lacks = reach.lacking(db, course(db, one), known, listening, untold=True)
+        found |= {told.n: told for told in lacks}
     return list(found.values())
 
 

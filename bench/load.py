@@ -1,0 +1,261 @@
+"""Loads on a server and what each finds: polls one after the other and many at once, a download, an upload, clients that are
+slow on purpose. It knows sockets; it must never know whose server it is."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from peers import Peer
+
+#: Slow clients come from so many addresses of this machine: one address may hold only so many connections.
+ADDRESSES = 50
+MB = 1 << 20
+
+
+def reply(link: socket.socket, request: bytes) -> tuple[bytes, bytes]:
+    """Head and body of the answer."""
+    link.sendall(request)
+    data = b""
+    while b"\r\n\r\n" not in data:
+        got = link.recv(65536)
+        if not got:
+            raise ConnectionError("it hung up")
+        data += got
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = _length(head)
+    while len(body) < length:
+        body += link.recv(65536)
+    return head, body
+
+
+def _length(head: bytes) -> int:
+    lines = head.lower().split(b"\r\n")
+    return int(next((line for line in lines if line.startswith(b"content-length:")), b":0").split(b":")[1])
+
+
+def talk(peer: Peer, request: bytes, link: socket.socket | None = None) -> bytes:
+    """The body of a good answer, over a connection of its own or this one."""
+    with contextlib.nullcontext(link) if link else socket.create_connection(("127.0.0.1", peer.port)) as used:
+        head, body = reply(used, request)
+    if b" 200 " not in head[:15] and b" 201 " not in head[:15]:
+        raise SystemExit(f"{head[:200]!r} {body[:200]!r}")
+    return body
+
+
+def in_turn(peer: Peer, devices: range) -> bytes:
+    """Polls of the devices in turn over one kept connection: what a reverse proxy does."""
+    body = b""
+    with socket.create_connection(("127.0.0.1", peer.port)) as link:
+        for n in devices:
+            body = talk(peer, peer.request(n), link)
+    return body
+
+
+def each(peer: Peer, devices: int, polls: int) -> tuple[float, int]:
+    """Milliseconds of CPU a poll once every device was heard, and the length of an answer."""
+    for _ in range(2):
+        in_turn(peer, range(devices))
+    before, done = peer.cpu(), 0
+    while done < polls:
+        body = in_turn(peer, range(devices))
+        done += devices
+    return (peer.cpu() - before) / done * 1000, len(body)
+
+
+@dataclass(slots=True)
+class Crowd:
+    """What `links` connections at work found: seconds each poll took, and all of them together."""
+
+    took: list[float]
+    whole: float
+
+    def share(self, part: float) -> float:
+        """The time, milliseconds, within which so many of a hundred were answered."""
+        return sorted(self.took)[int(len(self.took) * part / 100)] * 1000
+
+    @property
+    def rate(self) -> float:
+        return len(self.took) / self.whole
+
+
+def at_once(peer: Peer, devices: int, polls: int, links: int = 64) -> Crowd:
+    """Polls over so many connections, each of which asks again as soon as it was answered."""
+    took: list[float] = []
+    asked: dict[socket.socket, float] = {}
+    drawn = random.Random(64)
+    with selectors.DefaultSelector() as ready, contextlib.ExitStack() as open_links:
+
+        def ask(link: socket.socket) -> None:
+            asked[link] = time.perf_counter()
+            link.sendall(peer.request(drawn.randrange(devices)))
+
+        begun = time.perf_counter()
+        for _ in range(links):
+            link = open_links.enter_context(socket.create_connection(("127.0.0.1", peer.port)))
+            ready.register(link, selectors.EVENT_READ, bytearray())
+            ask(link)
+        while len(took) < polls:
+            for key, _ in ready.select():
+                link = key.fileobj
+                assert isinstance(link, socket.socket)
+                data: bytearray = key.data
+                data += link.recv(65536)
+                head, end, body = data.partition(b"\r\n\r\n")
+                if end and len(body) >= _length(head):
+                    took.append(time.perf_counter() - asked[link])
+                    data.clear()
+                    ask(link)
+        return Crowd(took, time.perf_counter() - begun)
+
+
+def download(peer: Peer, request: bytes) -> tuple[float, float]:
+    """Of one answer: MB/s, and milliseconds of CPU of the server a MB."""
+    into = bytearray(4 * MB)
+    before, begun = peer.cpu(), time.perf_counter()
+    with socket.create_connection(("127.0.0.1", peer.port)) as link:
+        link.sendall(request)
+        first = link.recv(65536)
+        head, _, body = first.partition(b"\r\n\r\n")
+        if b" 200 " not in head[:15]:
+            raise SystemExit(f"{head[:200]!r}")
+        size, got = _length(head), len(body)
+        while got < size:
+            got += link.recv_into(into)
+    took = time.perf_counter() - begun
+    return size / MB / took, (peer.cpu() - before) * 1000 / (size / MB)
+
+
+@dataclass(slots=True)
+class Growth:
+    """How far a server's memory rose while something was done, MB: its own, and with the pages of files that it maps."""
+
+    own: float = 0.0
+    whole: float = 0.0
+
+
+@contextlib.contextmanager
+def growth(peer: Peer) -> Iterator[Growth]:
+    found, over = Growth(), threading.Event()
+    own, whole = peer.memory("RssAnon:"), peer.memory()
+
+    def look() -> None:
+        while not over.wait(0.005):
+            found.own = max(found.own, peer.memory("RssAnon:") - own)
+            found.whole = max(found.whole, peer.memory() - whole)
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        yield found
+    finally:
+        over.set()
+        watcher.join()
+
+
+def upload(peer: Peer, path: str, fields: dict[str, str], size: int) -> None:
+    """A file of so many bytes as a form, sent as fast as it goes."""
+    mark = "----bench"
+    parts = [f'--{mark}\r\nContent-Disposition: form-data; name="{key}"\r\n\r\n{value}\r\n' for key, value in fields.items()]
+    parts.append(f'--{mark}\r\nContent-Disposition: form-data; name="file"; filename="big.dat"\r\n\r\n')
+    first, last = "".join(parts).encode(), f"\r\n--{mark}--\r\n".encode()
+    length = len(first) + size + len(last)
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary={mark}\r\n"
+    with socket.create_connection(("127.0.0.1", peer.port)) as link:
+        link.sendall(f"{head}Content-Length: {length}\r\n\r\n".encode() + first)
+        block, drawn = MB, random.Random(7)
+        for start in range(0, size, block):
+            link.sendall(drawn.randbytes(min(block, size - start)))
+        talk(peer, last, link)
+
+
+@dataclass(slots=True)
+class Watch:
+    """Polls at a steady pace while something else goes on."""
+
+    peer: Peer
+    devices: int
+    every: float = 0.005
+    took: list[float] = field(default_factory=list)
+    refused: int = 0
+
+    @contextlib.contextmanager
+    def going(self, heed: Callable[[bytes], None] = lambda body: None) -> Iterator[None]:
+        over = threading.Event()
+
+        def poll() -> None:
+            drawn, link = random.Random(5), None
+            while not over.wait(self.every):
+                begun = time.perf_counter()
+                try:
+                    link = link or socket.create_connection(("127.0.0.1", self.peer.port), timeout=30)
+                    heed(talk(self.peer, self.peer.request(drawn.randrange(self.devices)), link))
+                except OSError:
+                    link, self.refused = None, self.refused + 1
+                self.took.append(time.perf_counter() - begun)
+
+        poller = threading.Thread(target=poll)
+        poller.start()
+        try:
+            yield
+        finally:
+            over.set()
+            poller.join()
+
+    def share(self, part: float) -> float:
+        return sorted(self.took)[min(len(self.took) - 1, int(len(self.took) * part / 100))] * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Slow:
+    """How slow clients fared: how many there were, how many the server shut, and the longest that one was let, seconds."""
+
+    there: int
+    shut: int
+    longest: float
+
+
+def slow(peer: Peer, count: int, patience: float = 30.0) -> Slow:
+    """So many connections that send their headers, and as many that send their bodies, a byte in two seconds each."""
+    begun: dict[socket.socket, float] = {}
+    lived: list[float] = []
+    bodies = peer.request(0).replace(b"GET ", b"PUT ", 1).replace(b" HTTP", b"/configData HTTP", 1)
+    heads = (peer.request(0)[:-2] + b"X-Slow: ", bodies[:-2] + b"Content-Length: 100000\r\n\r\n{")
+    with selectors.DefaultSelector() as ready:
+        for n in range(2 * count):
+            link = socket.socket()
+            link.bind((f"127.0.1.{n % ADDRESSES + 1}", 0))
+            try:
+                link.connect(("127.0.0.1", peer.port))
+                link.sendall(heads[n % 2])
+            except OSError:
+                lived.append(0.0)
+                link.close()
+                continue
+            link.setblocking(False)
+            begun[link] = time.monotonic()
+            ready.register(link, selectors.EVENT_READ)
+        end, drip = time.monotonic() + patience, time.monotonic()
+        while begun and time.monotonic() < end:
+            for key, _ in ready.select(0.1):
+                link = key.fileobj  # type: ignore[assignment]  # they are all sockets
+                with contextlib.suppress(OSError):
+                    if link.recv(4096):
+                        continue  # a word of why; the end comes after it
+                lived.append(time.monotonic() - begun.pop(link))
+                ready.unregister(link)
+                link.close()
+            if time.monotonic() - drip > 2:
+                drip = time.monotonic()
+                for link in begun:
+                    with contextlib.suppress(OSError):
+                        link.send(b"x")
+        for link in begun:
+            link.close()
+    return Slow(2 * count, len(lived), max(lived, default=0.0))
