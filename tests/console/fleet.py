@@ -7,18 +7,22 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy import Connection
+
 from neurath.flash.geometry import Model, model_to_toml, simple_layout
 from neurath.ids import Floor, ModelName
 from neurath.server.delivery.calls import Delivery
 from neurath.server.delivery.sightings import Sighting
 from neurath.server.delivery.tickets import load_key
-from neurath.server.fleet import access, actions, progress, rollout
+from neurath.server.fleet import access, actions, progress, rollout, waves
 from neurath.server.fleet.access import Enrolment, Terminal
 from neurath.server.fleet.actions import Action, Draft
 from neurath.server.software import catalog
 from neurath.server.software.catalog import Release, Upload
 from neurath.server.software.deltas import Deltas
 from neurath.server.store import Store
+from neurath.server.store.sql import upsert
+from neurath.server.store.tables import delta as deltas
 from neurath.wire import keys, manifest
 from neurath.wire.check import Check
 from neurath.wire.report import Phase, Report, Verdict
@@ -99,10 +103,19 @@ class Fleet:
     ) -> Action:
         draft = Draft(terminal.n, "firmware", release.id, None, kind, release.image, size, 20_000, base.image)
         with self.store.write() as db:
+            if kind == "delta":
+                self._built(db, base, release, size)
             action = actions.open_action(db, draft, self.now - ago)
             actions.fetched(db, action, self.now - ago)
             progress.offered(db, action, self.now - ago)
         return action
+
+    def _built(self, db: Connection, old: Release, new: Release, size: int) -> None:
+        """As if the files between two releases had been built."""
+        for base, bytes_, workspace, sectors in ((old.image, size, 18_000, 41), ("", new.size - 2048, 12_000, 58)):
+            row = {"old": base, "new": new.image, "layout": "x", "profile": 2, "file": new.image, "size": bytes_}
+            row |= {"workspace": workspace, "sectors": sectors, "built": self.now}
+            db.execute(upsert(deltas).values(**row).on_conflict_do_nothing())
 
     def report(self, action: Action, phase: Phase, *, done: int = 0, ago: float = 1.0, reason: str = "") -> None:
         self._report(action, Report(str(action.id), phase, done=done, total=action.size, reason=reason), ago)
@@ -130,8 +143,8 @@ def every_state(directory: Path, now: float) -> Fleet:
     small, smaller = fleet.release(dial, "1.9.2", 21, 41_200), fleet.release(dial, "1.8.0", 20, 40_960)
     router = fleet.package("router", "2026.11")
     with fleet.store.write() as db:
-        made = rollout.create(db, rollout.Plan(new, None), now - 400)
-        rollout.move(db, made.id, "start", now - 380)
+        policy = waves.policy("waves=90% go-on=90% halt=25% patience=1d")
+        made = rollout.create(db, rollout.Plan(new, None, policy=policy), now - 400)
         second = rollout.create(db, rollout.Plan(small, None), now - 90_000)
         rollout.move(db, second.id, "start", now - 90_000)
     for index in range(4):
@@ -182,4 +195,6 @@ def every_state(directory: Path, now: float) -> Fleet:
     action = fleet.offered(plain, router, router, router.size, ago=900, kind="package")
     fleet.delivery.served(action, 0, router.size, now - 880)
     fleet.verdict(action, Verdict.CONFIRMED, ago=860)
+    with fleet.store.write() as db:
+        rollout.move(db, made.id, "start", now - 380)
     return fleet

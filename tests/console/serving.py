@@ -33,7 +33,7 @@ def visitor(store: Store, why: Why = lambda *_: "") -> TestClient:
     return TestClient(application(store, why), base_url="http://127.0.0.1", client=("127.0.0.1", 50000))
 
 
-def proof(client: httpx.Client, page: str = "/") -> str:
+def proof(client: httpx.Client, page: str = "/software") -> str:
     """What a form of a page holds, as a browser would send it; the client keeps the cookie it belongs to."""
     found = re.search(r'name="csrf" value="([^"]+)"', client.get(page).text)
     assert found is not None, "the page has no form"

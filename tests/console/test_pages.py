@@ -10,14 +10,16 @@ import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 from starlette.testclient import TestClient
 
 from neurath.cli.main import VERBS, Parser
-from neurath.console import japanese, words
-from neurath.console.board import differing
+from neurath.console import charts, japanese, rollouts, shapes, sheet, words
+from neurath.console.terminal import differing
 from neurath.flash.geometry import simple_layout
+from neurath.server.fleet import waves
 from neurath.server.fleet.figures import State
 from neurath.server.software.catalog import list_releases
 from neurath.server.store import Store
@@ -103,13 +105,13 @@ def test_the_map_marks_the_sectors_the_rewrite_changed(client: TestClient, fleet
     expected = sum(old[at : at + 4096] != new[at : at + 4096] for at in range(0, len(new), 4096))
     assert sum(cell["changed"] for cell in cells) == expected
     assert 0 < expected < 65
-    assert client.get("/terminals/hub-01").text.count('class="c-bank hot"') == expected
+    assert client.get("/terminals/hub-01").text.count('<rect class="c-bank hot') == expected
 
 
 def test_sectors_beyond_the_new_image_are_not_touched() -> None:
     layout = simple_layout(16384)
     start = layout.bank[0].base
-    assert differing(layout, bytes(16384), bytes(4096) + b"\x01") == {start + 4096}
+    assert differing(layout, bytes(16384), bytes(4096) + b"\x01") == {start + 4096: 1.0}
 
 
 def test_an_absent_terminal_is_a_page_that_says_what_to_try(client: TestClient) -> None:
@@ -153,24 +155,46 @@ def test_hostile_words_of_a_terminal_stay_words(tmp_path: Path) -> None:
     fleet.close()
 
 
-def test_an_empty_console_says_how_to_fill_it(tmp_path: Path) -> None:
+#: Every page there is but the one of a terminal and of a rollout, which are never empty.
+PAGES = (*(path for path, _ in sheet.PAGES), "/matrix", "/keys", "/audit")
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_an_empty_page_says_how_to_fill_it(path: str, tmp_path: Path) -> None:
     store = Store(tmp_path)
-    text = visitor(store).get("/").text
+    text = visitor(store).get(path).text
     store.close()
-    assert "No terminals yet" in text
-    shown = [shlex.split(line) for line in commands(text)]
-    assert {said[1] for said in shown} == {"terminal", "model", "sign", "image", "rollout", "station"}
+    main = text[text.index("<main") :]
+    shown = [shlex.split(line) for line in commands(main) if line.startswith("neurath ")]
+    assert shown or 'class="empty"' in main
     for said in shown:
         verb = importlib.import_module(f"neurath.cli.{VERBS[said[1]][0]}")
         parser = Parser(prog=f"neurath {said[1]}")
         parser.set_defaults(verb=said[1])
         verb.configure(parser)
-        parser.parse_args(said[2:])  # UsageError: the page shows a command that is none
+        if "--help" not in said:
+            parser.parse_args(said[2:])  # UsageError: the page shows a command that is none
+
+
+@pytest.mark.parametrize("path", [*PAGES, "/rollouts/1", "/terminals/hub-01"])
+def test_every_page_has_its_twin_and_its_place(path: str, client: TestClient) -> None:
+    page = client.get(path)
+    assert page.status_code == 200
+    assert page.text.count('aria-current="page"') == (
+        2 if path in ("/software", "/matrix", "/people", "/keys", "/audit") else 1
+    )
+    link = re.search(r'rel="alternate" type="application/json" href="([^"]+)"', page.text)
+    assert link
+    told = client.get(urljoin(f"http://127.0.0.1{path}", html.unescape(link[1])))
+    assert told.status_code == 200
+    assert told.json()["now"] > NOW
+    for method in ("POST", "PUT", "DELETE"):
+        assert client.request(method, path + ("" if path == "/" else "/") + "index.json").status_code in (404, 405)
 
 
 def commands(page: str) -> list[str]:
     """The command lines a page shows, continued lines joined."""
-    blocks = re.findall(r"<pre><code>(.*?)</code></pre>", page, re.DOTALL)
+    blocks = re.findall(r"<pre[^>]*><code>(.*?)</code></pre>", page, re.DOTALL)
     return [line for block in blocks for line in html.unescape(block).replace("\\\n", " ").splitlines()]
 
 
@@ -282,8 +306,11 @@ def test_every_word_the_console_says_is_there_in_japanese() -> None:
         said |= set(re.findall(r't\("([^"]+)"', path.read_text()))
     for path in ROOT.glob("*.py"):
         said |= set(re.findall(r'\bt\(\s*"([^"]+)"', path.read_text()))
-    from neurath.console import shapes
-
+    for path in ROOT.glob("*.py"):
+        said |= set(re.findall(r'(?:act|form)\(.*, "([A-Z][^"{]+)"\)', path.read_text()))
+    said |= {word for _, word in sheet.PAGES} | {word for word, _ in rollouts.BUTTONS.values()} | set(shapes.ROLES)
+    said |= set(shapes.RESCUE_WORDS.values()) | {word for _, _, word in charts.LAYERS}
+    said |= {state.value for state in waves.State}
     said |= {*shapes.STATE_WORDS.values(), *shapes.PHASE_WORDS.values(), "running", "paused", "draft", "aborted", "confirmed"}
     assert sorted(said - set(japanese.JAPANESE)) == []
     for english, other in japanese.JAPANESE.items():

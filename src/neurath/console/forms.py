@@ -14,7 +14,7 @@ from neurath.errors import DataError, RefusedError, UsageError
 from neurath.server.access import gate
 
 #: A form without files is at most so long, bytes; fields.
-LONGEST, MOST = 1 << 16, 24
+LONGEST, MOST = 1 << 16, 80
 
 
 def same_origin(request: Request) -> None:

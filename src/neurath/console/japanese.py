@@ -257,6 +257,164 @@ JAPANESE: dict[str, str] = {
     "Updates ride on the heartbeats of terminals that stage them:": "更新は、保存先を持つ端末の定期通信に載って届きます:",
     "{n} more in the JSON": "ほか {n} 件は JSON にあります",
     "unknown yet": "まだ不明",
+    # pages
+    "Pages": "ページ",
+    "Deltas": "差分",
+    "Questions": "確認待ち",
+    "Stations": "ステーション",
+    "Access": "アクセス",
+    "API": "API",
+    "Keys": "鍵",
+    "Releases": "版の一覧",
+    "Roll it out": "配信する",
+    "Roll out {name}": "{name} を配信する",
+    # terminals: filters and acts
+    "Choose": "選択",
+    "Words": "語句",
+    "Runs": "動作中の版",
+    "Target filter": "対象の条件",
+    "With those that are ticked": "選択した端末に対して",
+    "Remind their users": "利用者に知らせる",
+    "Tag to put on": "付けるタグ",
+    "Tag to take off": "外すタグ",
+    "Change tags": "タグを変更",
+    "Tags": "タグ",
+    "no pin": "固定なし",
+    "Pin to it": "固定する",
+    "Release": "版",
+    "By hand": "手動操作",
+    "Rescue class": "復旧区分",
+    "it comes back by itself over any link it has": "どの回線でも自力で復旧します",
+    "it comes back by itself from what it staged": "待避した内容から自力で復旧します",
+    "a restoration station finishes what a power cut left": "停電で残った作業は修復ステーションが完了します",
+    "{share} changed": "{share} 変更",
+    # software
+    "Terminals of {model} by version": "{model} の版ごとの端末数",
+    "Size": "サイズ",
+    "Channels": "チャンネル",
+    "all": "すべて",
+    "no envelope": "署名なし",
+    "saved by {n} deltas: {sent} went instead of {whole}": "を差分 {n} 件で節約({whole} の代わりに {sent} を送信)",
+    "Drop the image and its envelope anywhere on this form.": "イメージと署名をこの枠にドロップできます。",
+    "{done} of {all} sent": "{all} 中 {done} 送信済み",
+    "It is being looked at.": "内容を確認しています。",
+    "Sending": "送信中",
+    "Rescue class of each model": "機種ごとの復旧区分",
+    "its memory map is not known here": "メモリ配置は未登録",
+    # rollouts
+    "scheduled": "開始待ち",
+    "Newest first, those that want a person before all": "新しい順(対応が必要なものが先頭)",
+    "New rollout": "新しい配信",
+    "This takes the role {role}.": "役割「{role}」が必要です。",
+    "every terminal of the model": "この機種の全端末",
+    "Policy": "方針",
+    "or your own": "または自由入力",
+    "Start it now": "すぐに開始する",
+    "Create": "作成",
+    "There is no signed release yet.": "署名済みの版はまだありません。",
+    "Everything at once": "全体の操作",
+    "Everything is stopped": "すべて停止中",
+    "No terminal is given anything. Torn ones still come to their files.": (
+        "どの端末にも配信しません。書き換えが途切れた端末は引き続きファイルを取得できます。"
+    ),
+    "Let everything go on": "すべて再開する",
+    "Stop everything": "すべて停止する",
+    "Not created": "作成できませんでした",
+    "Not stopped": "停止できませんでした",
+    "Halt": "停止",
+    "Start": "開始",
+    "Go on": "再開",
+    "Approve": "承認",
+    "Deny": "却下",
+    "Try those that failed again": "失敗した端末を再試行",
+    "End for good": "終了する",
+    "Steer it": "操作",
+    "There is nothing to steer any more.": "もう操作できることはありません。",
+    "Steering it takes another role.": "操作には別の役割が必要です。",
+    "It halts by itself with failure number {halts}; so far {bad}.": "失敗 {halts} 台で自動停止します(現在 {bad} 台)。",
+    "{bad} of {all} failed, it halts at {halts}": "{all} 台中 {bad} 台が失敗、{halts} 台で停止",
+    "Nothing but a person halts it.": "自動停止はしません。人が停止します。",
+    "{n} at it": "{n} 台が作業中",
+    "This wave is through in about {span}, at {time} UTC, at the pace of late.": (
+        "この波は最近の速さで約{span}後、{time} UTC に完了見込みです。"
+    ),
+    "All of them run it in about {span}, at {time} UTC, at the pace of late.": (
+        "最近の速さでは約{span}後、{time} UTC に全端末で動作見込みです。"
+    ),
+    "When it is through cannot be told: nothing moved of late.": "最近は進捗がなく、完了時刻は予測できません。",
+    "All of them run it.": "全端末で動作しています。",
+    "States over time": "状態の推移",
+    "run it": "動作中",
+    "have the file": "ファイル受信済み",
+    "at it": "作業中",
+    "the rest": "残り",
+    "not offered yet": "未提示",
+    "wave {n} opened {when}": "第 {n} 波 {when} 開始",
+    "Failures by reason": "理由別の失敗",
+    "Nothing has failed.": "失敗はありません。",
+    "Waves": "波",
+    "opened": "開始",
+    "not opened yet": "まだ開始していません",
+    # deltas
+    "From the version on the left to the one above: bytes, RAM, and how long it takes on each link.": (
+        "左の版から上の版へ: サイズ、RAM、回線ごとの所要時間。"
+    ),
+    "from": "元の版",
+    "full image": "全イメージ",
+    "RAM unknown": "RAM 不明",
+    "{amount} RAM": "RAM {amount}",
+    "{n} sectors": "{n} セクタ",
+    "the same": "同じ版",
+    "not built": "未作成",
+    "– was not built: a delta is built when the first terminal needs it, or by hand:": (
+        "– は未作成です。差分は最初に必要な端末が現れたとき、または手動で作成されます:"
+    ),
+    "No image yet": "イメージはまだありません",
+    "Deltas are built between images that are in the catalog.": "差分は登録済みのイメージの間で作成されます。",
+    # questions
+    "Software that is in use is not replaced. These terminals wait for a person, or for the end of a use.": (
+        "使用中のソフトウェアは置き換えません。これらの端末は人の応答か使用の終了を待っています。"
+    ),
+    "Asked now": "現在の確認待ち",
+    "Update": "更新",
+    "Waits for": "待っているもの",
+    "Since": "開始",
+    "waiting for its owner's word": "所有者の承認待ち",
+    "Nobody is asked anything": "確認待ちはありません",
+    "An agent asks where it is told to, and waits while software is in use:": (
+        "エージェントは設定に応じて確認し、使用中は待ちます:"
+    ),
+    "What was answered": "応答の記録",
+    "asked {ago}": "{ago}に確認",
+    "No question was answered yet.": "まだ応答はありません。",
+    # stations
+    "Stations and restorations": "ステーションと修復",
+    "A station's stock": "ステーションの在庫",
+    "A station takes its stock from here, works without a network, and sends its records when it is back. Its token lies in "
+    "the data directory, in {file}.": (
+        "ステーションはここから在庫を受け取り、ネットワークなしで動作し、復帰時に記録を送ります。"
+        "トークンはデータディレクトリの {file} にあります。"
+    ),
+    "Gateways at sites": "拠点のゲートウェイ",
+    "answers for {n}": "{n} 台を担当",
+    "No gateway is enrolled:": "登録されたゲートウェイはありません:",
+    # keys
+    "A release is signed where its key is, never here. These are the public halves that count.": (
+        "版の署名は鍵のある場所で行い、ここでは行いません。有効な公開鍵は次のとおりです。"
+    ),
+    "Release keys": "版の署名鍵",
+    "none: nothing can be signed for it": "なし: 署名を検証できません",
+    "No model yet": "機種はまだありません",
+    "Ticket key of this server": "このサーバーのチケット鍵",
+    "none was made yet": "まだ作成されていません",
+    "It signs who may fetch which file, and no release: a stolen one costs air time, nothing else.": (
+        "誰がどのファイルを取得できるかだけに署名し、版には署名しません。盗まれても失うのは通信時間だけです。"
+    ),
+    # api
+    "Every page has a JSON twin; everything else is here.": "各ページには JSON 版があります。そのほかはここにあります。",
+    "How a script asks": "スクリプトからの利用",
+    "Call": "呼び出し",
+    "anyone": "誰でも",
     "Not now": "いまは表示できません",
     "No such page": "ページがありません",
 }

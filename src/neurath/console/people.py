@@ -4,8 +4,7 @@ password or token is shown but the one that was just made."""
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
@@ -13,86 +12,80 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from neurath.console import forms, words
+from neurath.console.frame import Fields, Frame, number_in
 from neurath.console.sheet import Sheet, message
 from neurath.errors import NeurathError, RefusedError, UsageError
 from neurath.server.access import gate, oidc, people, roles, sessions, tokens
 from neurath.server.access.entry import Entry
 from neurath.server.access.gate import SESSION
-from neurath.server.access.people import Newcomer
+from neurath.server.access.people import Newcomer, Operator
 from neurath.server.access.roles import Role
-from neurath.server.access.tokens import Asked
+from neurath.server.access.tokens import Asked, Token
 from neurath.server.problems import status_of
-from neurath.server.store import Store, acts, audit
+from neurath.server.store import acts, audit
 from neurath.server.store.marks import NOBODY
 from neurath.units import UnixTime
 
-Fields = Mapping[str, str]
 _OIDC = "neurath_oidc"
 #: Entries of the audit log on a page.
 AUDIT_PAGE = 100
 
 
-class Desk(Protocol):
-    """What these pages work with."""
+@dataclass(frozen=True, slots=True)
+class Everyone:
+    """Operators and scripts' tokens, as far as they are shown to who asks; `own`: he has a password of his own here."""
 
-    @property
-    def store(self) -> Store: ...
-    @property
-    def clock(self) -> Callable[[], float]: ...
+    operators: list[Operator]
+    tokens: list[Token]
+    own: bool
 
 
-def people_routes(desk: Desk) -> list[BaseRoute]:
-    pages = People(desk)
+@dataclass(frozen=True, slots=True)
+class Log:
+    """A page of the audit log, newest first; `older` is where the next one begins."""
+
+    entries: list[audit.Entry]
+    older: int | None
+    head: str
+
+
+def people_routes(frame: Frame) -> list[BaseRoute]:
+    """Signing in and out, set-up, `/people`, `/audit`, their twins, and the forms on them."""
+    pages = People(frame)
     return [
         Route("/sign-in", pages.sign_in_page),
-        Route("/sign-in", pages.formed(pages.sign_in, "Sign in"), methods=["POST"]),
-        Route("/sign-out", pages.formed(pages.sign_out, "Not signed out"), methods=["POST"]),
+        frame.form("/sign-in", pages.sign_in, "Sign in"),
+        frame.form("/sign-out", pages.sign_out, "Not signed out"),
         Route("/set-up", pages.set_up_page),
-        Route("/set-up", pages.formed(pages.set_up, "Not set up"), methods=["POST"]),
+        frame.form("/set-up", pages.set_up, "Not set up"),
         Route("/oidc/start", pages.oidc_start),
         Route("/oidc/callback", pages.oidc_callback),
-        Route("/people", pages.page),
-        Route("/audit", pages.audit_page),
-        Route("/people/password", pages.formed(pages.change_password, "Not changed"), methods=["POST"]),
-        Route("/people/operators", pages.formed(pages.add_operator, "Not added"), methods=["POST"]),
-        Route("/people/operators/change", pages.formed(pages.change_operator, "Not changed"), methods=["POST"]),
-        Route("/people/tokens", pages.formed(pages.add_token, "Not added"), methods=["POST"]),
-        Route("/people/tokens/revoke", pages.formed(pages.revoke_token, "Not changed"), methods=["POST"]),
+        *frame.both(("/people", "people.html"), pages.everyone, _people),
+        *frame.both(("/audit", "audit.html"), pages.log, _log),
+        frame.form("/people/password", pages.change_password, "Not changed"),
+        frame.form("/people/operators", pages.add_operator, "Not added"),
+        frame.form("/people/operators/change", pages.change_operator, "Not changed"),
+        frame.form("/people/tokens", pages.add_token, "Not added"),
+        frame.form("/people/tokens/revoke", pages.revoke_token, "Not changed"),
     ]
-
-
-Work = Callable[[Request, Fields], Awaitable[Response]]
 
 
 class People:
     """The pages of one desk."""
 
-    def __init__(self, desk: Desk) -> None:
-        self.desk = desk
-        self.entry = Entry(desk.store)
-
-    def formed(self, work: Work, failed: str) -> Callable[[Request], Awaitable[Response]]:
-        """A form of ours, read and proven, or what stands against it as a page."""
-
-        async def answer(request: Request) -> Response:
-            sheet = self._sheet(request)
-            try:
-                return await work(request, await forms.read(request))
-            except NeurathError as fault:
-                status = {"NRT-331": 403, "NRT-363": 401}.get(fault.id, status_of(fault))
-                return message(sheet, fault, status, sheet.t(failed))
-
-        return answer
+    def __init__(self, frame: Frame) -> None:
+        self.frame = frame
+        self.desk = frame.desk
+        self.entry = Entry(frame.desk.store)
 
     # ---- in and out --------------------------------------------------------------------------------------------------
 
     def sign_in_page(self, request: Request) -> Response:
-        sheet = self._sheet(request)
+        sheet = self.frame.sheet(request)
         with self.desk.store.read() as db:
             over, provider = people.any_there(db), oidc.find(db)
         if not over:
-            return self._to(request, "set-up")
+            return self.frame.to(request, "set-up")
         sheet.values = {
             "title": sheet.t("Sign in"),
             "back": _back(request.query_params.get("back", "")),
@@ -117,15 +110,15 @@ class People:
                     sessions.end(db, found.secret)
 
         await run_in_threadpool(end)
-        answer = self._to(request, "sign-in")
+        answer = self.frame.to(request, "sign-in")
         answer.headers.append("set-cookie", gate.cookie(SESSION, "", encrypted=found.encrypted, age=0))
         return answer
 
     def set_up_page(self, request: Request) -> Response:
-        sheet = self._sheet(request)
+        sheet = self.frame.sheet(request)
         with self.desk.store.read() as db:
             if people.any_there(db):
-                return self._to(request, "sign-in")
+                return self.frame.to(request, "sign-in")
         sheet.values = {"title": sheet.t("Set up"), "back": "", "provider": "", "fresh": True}
         return sheet.render("sign_in.html")
 
@@ -136,7 +129,7 @@ class People:
         return self._signed_in(request, secret, "")
 
     def _signed_in(self, request: Request, secret: str, back: str) -> Response:
-        answer = self._to(request, _back(back))
+        answer = self.frame.to(request, _back(back))
         encrypted = gate.visit(request.scope).encrypted
         answer.headers.append("set-cookie", gate.cookie(SESSION, secret, encrypted=encrypted))
         return answer
@@ -144,7 +137,7 @@ class People:
     # ---- by an identity provider -------------------------------------------------------------------------------------
 
     def oidc_start(self, request: Request) -> Response:
-        sheet = self._sheet(request)
+        sheet = self.frame.sheet(request)
         try:
             with self.desk.store.read() as db:
                 provider = oidc.find(db)
@@ -161,7 +154,7 @@ class People:
         return answer
 
     def oidc_callback(self, request: Request) -> Response:
-        sheet = self._sheet(request)
+        sheet = self.frame.sheet(request)
         try:
             secret, back = self._vouched(request)
         except NeurathError as fault:
@@ -196,40 +189,22 @@ class People:
 
     # ---- operators and tokens ----------------------------------------------------------------------------------------
 
-    def page(self, request: Request) -> Response:
-        return self._people(self._sheet(request), "")
-
-    def _people(self, sheet: Sheet, token: str, status: int = 200) -> Response:
-        actor = sheet.visit.actor
+    def everyone(self, request: Request, _now: UnixTime) -> Everyone:
+        actor = gate.visit(request.scope).actor
         admin = actor.role >= Role.ADMIN
         with self.desk.store.read() as db:
-            everyone = people.everyone(db) if admin else []
+            found = people.everyone(db) if admin else []
             scripts = tokens.everyone(db) if admin else []
             own = people.by_number(db, actor.operator).password if actor.way == "session" and actor.operator else False
-        sheet.values = {
-            "title": sheet.t("People"),
-            "operators": everyone,
-            "tokens": scripts,
-            "roles": roles.GIVEN,
-            "fresh_token": token,
-            "own_password": own,
-            "later": sheet.now,
-        }
-        return sheet.render("people.html", status)
+        return Everyone(found, scripts, own)
 
-    def audit_page(self, request: Request) -> Response:
-        sheet = self._sheet(request)
-        asked = request.query_params.get("before", "")
+    def log(self, request: Request, _now: UnixTime) -> Log:
+        asked = number_in(request.query_params.get("before", ""), 0, 0)
         with self.desk.store.read() as db:
-            found = audit.page(db, int(asked) if asked.isdecimal() and len(asked) < 16 else None, AUDIT_PAGE + 1)
+            found = audit.page(db, asked or None, AUDIT_PAGE + 1)
             head = audit.the_head(db)
-        sheet.values = {
-            "title": sheet.t("Audit log"),
-            "entries": found[:AUDIT_PAGE],
-            "older": found[AUDIT_PAGE - 1].n if len(found) > AUDIT_PAGE else None,
-            "head": str(head),
-        }
-        return sheet.render("audit.html")
+        older = found[AUDIT_PAGE - 1].n if len(found) > AUDIT_PAGE else None
+        return Log(found[:AUDIT_PAGE], older, str(head))
 
     async def change_password(self, request: Request, fields: Fields) -> Response:
         found = gate.visit(request.scope)
@@ -249,7 +224,7 @@ class People:
                 people.add(db, given, time.time())
 
         await run_in_threadpool(add)
-        return self._to(request, "/people")
+        return self.frame.to(request, "/people")
 
     async def change_operator(self, request: Request, fields: Fields) -> Response:
         def change() -> None:
@@ -268,7 +243,7 @@ class People:
                         raise UsageError("nothing was asked for", "", "press one of the buttons")
 
         await run_in_threadpool(change)
-        return self._to(request, "/people")
+        return self.frame.to(request, "/people")
 
     async def add_token(self, request: Request, fields: Fields) -> Response:
         maker, days = gate.visit(request.scope).actor, fields.get("days", "")
@@ -279,7 +254,10 @@ class People:
                 return tokens.add(db, asked, maker, time.time())
 
         token = await run_in_threadpool(add)
-        return await run_in_threadpool(self._people, self._sheet(request), token, 201)
+        sheet = self.frame.sheet(request)
+        seen = await run_in_threadpool(self.everyone, request, sheet.now)
+        sheet.values = _people(seen, sheet) | {"fresh_token": token}
+        return sheet.render("people.html", 201)
 
     async def revoke_token(self, request: Request, fields: Fields) -> Response:
         def revoke() -> None:
@@ -287,15 +265,24 @@ class People:
                 tokens.revoke(db, fields.get("name", ""))
 
         await run_in_threadpool(revoke)
-        return self._to(request, "/people")
+        return self.frame.to(request, "/people")
 
-    def _to(self, request: Request, place: str) -> Response:
-        return RedirectResponse(f"{request.scope.get('root_path', '').rstrip('/')}/{place.lstrip('/')}", 303)
 
-    def _sheet(self, request: Request) -> Sheet:
-        asked = request.query_params.get("lang", "")
-        language = words.choose(asked, request.cookies.get("lang", ""), request.headers.get("accept-language", ""))
-        return Sheet(request, UnixTime(self.desk.clock()), language)
+def _people(seen: Everyone, sheet: Sheet) -> dict[str, object]:
+    return {
+        "title": sheet.t("People"),
+        "section": "/people",
+        "operators": seen.operators,
+        "tokens": seen.tokens,
+        "roles": roles.GIVEN,
+        "fresh_token": "",
+        "own_password": seen.own,
+        "later": sheet.now,
+    }
+
+
+def _log(seen: Log, sheet: Sheet) -> dict[str, object]:
+    return {"title": sheet.t("Audit log"), "section": "/people", **{name: getattr(seen, name) for name in Log.__slots__}}
 
 
 def _back(asked: str) -> str:

@@ -3,6 +3,7 @@ markup out; it must never ask for data, and never rely on colour alone."""
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -49,6 +50,14 @@ _REACHED = {
     Phase.UPDATING.value: 2,
     Phase.JUDGING.value: 3,
     Phase.RESTORING.value: 2,
+}
+
+
+#: What a model's rescue class means to people.
+RESCUE_WORDS = {
+    "modem": "it comes back by itself over any link it has",
+    "staged": "it comes back by itself from what it staged",
+    "wire": "a restoration station finishes what a power cut left",
 }
 
 
@@ -134,16 +143,23 @@ def bar(count: int, most: int) -> Markup:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One sector of the map: its flash address, what it is for, and whether the last rewrite changed it."""
+    """One sector of the map: its flash address, what it is for, and which share of its bytes the last rewrite changed."""
 
     address: int
     size: int
     role: str
+    heat: float
     changed: bool
 
 
-def cells(layout: Layout, changed: frozenset[int]) -> list[Cell]:
-    """Every sector in order of address; `changed` holds addresses of bank sectors."""
+#: What sectors are for; "foreign" ones are nobody's.
+ROLES = ("birth record", "state log", "scratch", "staging", "bank")
+#: Shares of a sector's bytes from which it is drawn hotter.
+_HEATS = (0.0, 0.02, 0.1, 0.4)
+
+
+def cells(layout: Layout, changed: Mapping[int, float]) -> list[Cell]:
+    """Every sector in order of address; `changed` has the addresses of bank sectors and what of each differs."""
     named: Sequence[tuple[str, Span]] = (
         ("birth record", layout.birth),
         *(("state log", span) for span in layout.log),
@@ -155,7 +171,7 @@ def cells(layout: Layout, changed: frozenset[int]) -> list[Cell]:
     for region in sorted(layout.regions, key=lambda r: r.base):
         for address in range(region.base, region.end, region.size):
             role = next((word for word, span in named if span.base <= address < span.end), "foreign")
-            found.append(Cell(address, region.size, role, address in changed))
+            found.append(Cell(address, region.size, role, changed.get(address, 0.0), address in changed))
     return found
 
 
@@ -166,11 +182,16 @@ def memory_map(found: Sequence[Cell], t: Speak) -> Markup:
     for index, cell in enumerate(found[:8192]):
         row, column = divmod(index, across)
         word = t("not ours, kept byte for byte") if cell.role == "foreign" else t(cell.role)
-        state = f" · {t('changed') if cell.changed else t('unchanged')}" if cell.role == "bank" else ""
+        state = f" · {_heat_words(cell, t)}" if cell.role == "bank" else ""
+        heat = f" hot h{bisect_right(_HEATS, cell.heat)}" if cell.changed else ""
         rects += Markup(
             '<rect class="{}{}" x="{}" y="{}" width="10" height="10" rx="1.5"><title>0x{:x} · {}{}</title></rect>'
-        ).format("c-" + cell.role.split()[0], " hot" if cell.changed else "", column * 12, row * 12, cell.address, word, state)
+        ).format("c-" + cell.role.split()[0], heat, column * 12, row * 12, cell.address, word, state)
     rows = -(-min(len(found), 8192) // across)
     return Markup('<svg class="map" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
         min(across, max(len(found), 1)) * 12 - 2, max(rows * 12 - 2, 10), t("Memory map"), rects
     )
+
+
+def _heat_words(cell: Cell, t: Speak) -> str:
+    return t("{share} changed", share=f"{max(100 * cell.heat, 0.1):.1f} %") if cell.changed else t("unchanged")

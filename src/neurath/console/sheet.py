@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Protocol
 from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -15,15 +16,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from neurath import __version__
-from neurath.console import board, shapes, words
+from neurath.console import shapes, words
 from neurath.errors import NeurathError
 from neurath.server.access import gate
 from neurath.server.access.gate import Visit
 from neurath.server.access.roles import Role
-from neurath.server.fleet import underway
 from neurath.server.fleet.access import DEFAULT_TENANT
-from neurath.server.fleet.figures import Line
-from neurath.server.fleet.matrix import Row
 from neurath.units import UnixTime
 
 POLICY = (
@@ -39,10 +37,34 @@ HEADERS = {
 }
 
 
+#: The navigation: path and word of each page. Those below one of them say so by its path, their `section`.
+PAGES = (
+    ("/", "Overview"),
+    ("/rollouts", "Rollouts"),
+    ("/terminals", "Terminals"),
+    ("/software", "Software"),
+    ("/deltas", "Deltas"),
+    ("/trickle", "On its way"),
+    ("/gate", "Questions"),
+    ("/stations", "Stations"),
+    ("/people", "Access"),
+    ("/api-calls", "API"),
+)
+
+
 @functools.cache
 def templates() -> Environment:
     loader = PackageLoader("neurath.console")
     return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+
+
+class Placed(Protocol):
+    """Whatever is about one terminal."""
+
+    @property
+    def tenant(self) -> str: ...
+    @property
+    def id(self) -> str: ...
 
 
 @dataclass(slots=True)
@@ -66,6 +88,8 @@ class Sheet:
         t = self.t
         shared = {
             "twin": "",
+            "section": "",
+            "pages": PAGES,
             "t": t,
             "language": self.language,
             "csrf": self.visit.csrf,
@@ -96,16 +120,28 @@ class Sheet:
             answer.set_cookie("lang", self.language, max_age=31_536_000, httponly=True, samesite="lax")
         return answer
 
-    def address(self, one: Line | board.Record | underway.Run | Row) -> str:
+    def address(self, one: Placed) -> str:
         """The page of a terminal."""
         tail = "" if one.tenant == DEFAULT_TENANT else "?" + urlencode({"tenant": one.tenant})
         return f"{self.request.scope.get('root_path', '').rstrip('/')}/terminals/{quote(one.id, safe='')}{tail}"
 
 
-def message(sheet: Sheet, error: NeurathError | None, status: int, headline: str = "") -> Response:
+#: Where a message leads, and the word for it.
+Onward = tuple[str, str]
+_HOME: Onward = ("", "Back to the overview")
+
+
+def message(sheet: Sheet, error: NeurathError | None, status: int, headline: str = "", onward: Onward = _HOME) -> Response:
+    """A page that says how something ended, and where to go from there."""
     if not headline:
         headline = sheet.t({404: "No such page", 503: "Not now"}.get(status, "Not added"))
-    sheet.values = {"title": headline, "headline": headline, "error": error, "tone": "bad" if error else "good"}
+    sheet.values = {
+        "title": headline,
+        "headline": headline,
+        "error": error,
+        "tone": "bad" if error else "good",
+        "onward": onward,
+    }
     return sheet.render("message.html", status)
 
 
@@ -119,9 +155,11 @@ def _plain(value: object) -> object:
     return value.hex() if isinstance(value, bytes) else str(value)
 
 
+#: What of an address a link that changes one thing keeps.
+_KEPT = frozenset({"q", "state", "tenant", "model", "image", "target", "release"})
+
+
 def _query(request: Request) -> str:
     """What the page was asked with, for links that change one thing of it."""
-    kept = [
-        (key, value) for key, value in request.query_params.multi_items() if key in ("q", "state", "tenant", "model") and value
-    ]
+    kept = [(key, value) for key, value in request.query_params.multi_items() if key in _KEPT and value]
     return urlencode(kept) + "&" if kept else ""

@@ -20,7 +20,11 @@
       const other = fresh.getElementById(part.id);
       if (!other || other.innerHTML === part.innerHTML) continue;
       const held = part.contains(focused);
+      // What a person is in the middle of stays: a part with a field that has the focus waits, ticks are put back.
+      if (held && focused.matches("input:not([type=checkbox]), select, textarea")) continue;
+      const ticked = [...part.querySelectorAll("input[type=checkbox]:checked")].map((box) => box.name);
       part.innerHTML = other.innerHTML;
+      for (const box of part.querySelectorAll("input[type=checkbox]")) box.checked ||= ticked.includes(box.name);
       if (held && mark) part.querySelector(`[href="${CSS.escape(mark)}"]`)?.focus({ preventScroll: true });
     }
     offset = Date.now() / 1000 - Number(fresh.documentElement.dataset.now);
@@ -47,6 +51,51 @@
       const [which, size] = past < 100 ? [0, 1] : past < 5700 ? [1, 60] : past < 172800 ? [2, 3600] : [3, 86400];
       if (past >= 2) time.textContent = units[4].replace("{span}", units[which].replace("{n}", Math.round(past / size)));
     }
+  }
+
+  // A form that takes dropped files, and shows how much of them was sent; without this script it is a plain form.
+  function told(form, words, share) {
+    const line = form.querySelector(".sent");
+    line.hidden = false;
+    if (share === null) line.querySelector("progress").removeAttribute("value");
+    else line.querySelector("progress").value = share;
+    line.querySelector("[role=status]").textContent = words;
+  }
+
+  function send(form) {
+    const request = new XMLHttpRequest();
+    request.upload.addEventListener("progress", (seen) => {
+      const mib = (bytes) => `${(bytes / 1048576).toFixed(1)} MiB`;
+      const words = form.dataset.sending.replace("{done}", mib(seen.loaded)).replace("{all}", mib(seen.total));
+      told(form, words, seen.loaded / seen.total);
+    });
+    request.upload.addEventListener("load", () => told(form, form.dataset.looking, null));
+    request.addEventListener("load", () => {
+      const answer = new DOMParser().parseFromString(request.responseText, "text/html");
+      document.querySelector("main").replaceChildren(...answer.querySelector("main").childNodes);
+      document.title = answer.title;
+      document.querySelector("main").focus();
+    });
+    request.addEventListener("error", () => told(form, pulse.dataset.stillWord, 0));
+    request.open("POST", form.action);
+    request.send(new FormData(form));
+  }
+
+  for (const form of document.querySelectorAll("form[data-drop]")) {
+    form.querySelector(".dropped").hidden = false;
+    form.addEventListener("dragover", (event) => { event.preventDefault(); form.classList.add("over"); });
+    form.addEventListener("dragleave", () => form.classList.remove("over"));
+    form.addEventListener("drop", (event) => {
+      event.preventDefault();
+      form.classList.remove("over");
+      for (const file of event.dataTransfer.files) {
+        const given = new DataTransfer();
+        given.items.add(file);
+        form.elements[/\.(env|suit|cose)$/i.test(file.name) ? "envelope" : "image"].files = given.files;
+      }
+      form.elements.version.focus();
+    });
+    form.addEventListener("submit", (event) => { event.preventDefault(); send(form); });
   }
 
   const stream = new EventSource(root + "live");

@@ -216,6 +216,11 @@ def tag(db: Connection, terminal: Terminal, on: set[str], off: set[str]) -> list
     return kept
 
 
+def tags(db: Connection, terminal: Terminal) -> list[str]:
+    """The operator's words on a terminal."""
+    return str(db.scalar(select(terminals.c.tags).where(terminals.c.n == terminal.n)) or "").split()
+
+
 def confirm_all(db: Connection, terminal: Terminal, auto: AutoConfirm) -> None:
     """From now on a terminal confirms whatever comes, or (at None) no longer does."""
     text = "" if auto.at is None else json.dumps(dataclasses.asdict(auto))

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, FromClause, Subquery, and_, ca
 
 from neurath.ids import FIRMWARE
 from neurath.server.delivery.pace import TIME_LIMIT
+from neurath.server.fleet import target as targets
 from neurath.server.software.catalog import IMAGE, Release, list_releases
 from neurath.server.store.tables import action, component, delta, event, ledger, rollout
 from neurath.server.store.tables import release as releases
@@ -23,6 +24,8 @@ from neurath.wire.report import Phase
 #: Nothing heard for so long: the terminal is shown as silent, whatever it last said.
 SILENT_AFTER = Seconds(900.0)
 PAGE = 50
+#: Stands for an image where what is wanted is that it is of no release.
+NONE = "none"
 
 
 class State(Enum):
@@ -85,13 +88,22 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which terminals: words in their id or model, one state, which page of `PAGE` lines."""
+    """Which terminals: words in their id or model, one state, one model, one release by its image (NONE: a bank that holds no
+    release known here), a target filter, which page of `PAGE` lines."""
 
     words: str = ""
+    model: str = ""
+    image: str = ""
+    target: str = ""
     state: State | None = None
     page: int = 1
     terminal: int | None = None
     numbers: tuple[int, ...] | None = None  # these and no others, however many: the caller has chosen a page
+
+    @property
+    def narrow(self) -> bool:
+        """Whether it takes more than a state to tell which."""
+        return bool(self.words or self.model or self.image or self.target) or self.terminal is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +123,7 @@ def newest(found: Sequence[Release]) -> dict[tuple[str, str], Release]:
     """(model, component) -> the newest release that can be offered; `found` is newest first within a model."""
     best: dict[tuple[str, str], Release] = {}
     for one in found:
-        if one.revoked is None and (one.envelope or one.kind != IMAGE):
+        if one.offerable:
             best.setdefault((one.model, one.component), one)
     return best
 
@@ -122,7 +134,7 @@ def _last(model_newest: Sequence[Release], now: UnixTime) -> Subquery:
     # A look into the ledger's own key for each terminal; ranking the whole ledger takes seconds with 100,000 terminals.
     last = select(func.max(other.c.action)).where(other.c.terminal == terminals.c.n).correlate(terminals).scalar_subquery()
     state = _state(offer, model_newest, now).label("state")
-    target = releases.alias("target")
+    wanted = releases.alias("wanted")
     columns = [
         terminals.c.n,
         terminals.c.tenant,
@@ -138,7 +150,7 @@ def _last(model_newest: Sequence[Release], now: UnixTime) -> Subquery:
         func.coalesce(func.nullif(component.c.link, 0), terminals.c.link).label("speed"),
         rollout.c.time_limit,
         exists().where(releases.c.image == action.c.base).label("based"),
-        select(func.min(delta.c.size)).where(delta.c.old == "", delta.c.new == target.c.image).scalar_subquery().label("full"),
+        select(func.min(delta.c.size)).where(delta.c.old == "", delta.c.new == wanted.c.image).scalar_subquery().label("full"),
         state,
     ]
     return (
@@ -147,7 +159,7 @@ def _last(model_newest: Sequence[Release], now: UnixTime) -> Subquery:
         .outerjoin(offer, and_(offer.c.terminal == terminals.c.n, offer.c.action == last))
         .outerjoin(action, action.c.id == offer.c.action)
         .outerjoin(rollout, rollout.c.id == action.c.rollout)
-        .outerjoin(target, target.c.id == offer.c.release)
+        .outerjoin(wanted, wanted.c.id == offer.c.release)
         .where(terminals.c.decommissioned.is_(None))
         .subquery()
     )
@@ -243,19 +255,8 @@ def lines(db: Connection, wanted: Wanted, now: UnixTime) -> tuple[list[Line], in
     """One page of terminals, those that need people first, and how many there are in all."""
     known = list_releases(db)
     fleet = _last(list(newest(known).values()), now)
-    query = select(fleet)
-    if wanted.words:
-        query = query.where(
-            or_(fleet.c.id.icontains(wanted.words, autoescape=True), fleet.c.model.icontains(wanted.words, autoescape=True))
-        )
-    if wanted.state is not None:
-        query = query.where(fleet.c.state == wanted.state.value)
-    if wanted.terminal is not None:
-        query = query.where(fleet.c.n == wanted.terminal)
-    if wanted.numbers is not None:
-        query = query.where(fleet.c.n.in_(wanted.numbers))
-    narrow = wanted.words or wanted.state is not None or wanted.terminal is not None
-    counted = query.subquery() if narrow else terminals
+    query = select(fleet).where(*_asked(fleet, wanted))
+    counted = query.subquery() if wanted.narrow or wanted.state is not None else terminals
     total = 0 if wanted.numbers is not None else db.scalar(select(func.count()).select_from(counted)) or 0
     order = case({state.value: rank for rank, state in enumerate(State)}, value=fleet.c.state)
     page = 1 if wanted.numbers is not None else max(1, wanted.page)
@@ -265,6 +266,28 @@ def lines(db: Connection, wanted: Wanted, now: UnixTime) -> tuple[list[Line], in
     rows = db.execute(query).all()
     began = _receiving_since(db, [row.n for row in rows if row.phase == Phase.DOWNLOADING.value])
     return [_line(row, began.get(row.n), by_image, by_number) for row in rows], int(total)
+
+
+def _asked(fleet: Subquery, wanted: Wanted) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if wanted.words:
+        words = (fleet.c[name].icontains(wanted.words, autoescape=True) for name in ("id", "model"))
+        found.append(or_(*words))
+    if wanted.model:
+        found.append(fleet.c.model == wanted.model)
+    if wanted.image == NONE:
+        found.append(and_(fleet.c.bank != "", ~exists().where(releases.c.image == fleet.c.bank)))
+    elif wanted.image:
+        found.append(fleet.c.bank == wanted.image)
+    if wanted.target:
+        found.append(fleet.c.n.in_(select(terminals.c.n).where(targets.clause(wanted.target))))
+    if wanted.state is not None:
+        found.append(fleet.c.state == wanted.state.value)
+    if wanted.terminal is not None:
+        found.append(fleet.c.n == wanted.terminal)
+    if wanted.numbers is not None:
+        found.append(fleet.c.n.in_(wanted.numbers))
+    return found
 
 
 def _receiving_since(db: Connection, numbers: list[int]) -> dict[int, float]:

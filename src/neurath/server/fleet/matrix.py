@@ -123,7 +123,7 @@ def _newest(known: list[Release]) -> list[Release]:
     """The newest release of each component that may be offered, in order of component."""
     best: dict[str, Release] = {}
     for one in known:
-        if one.revoked is None and (one.envelope or one.kind != IMAGE):
+        if one.offerable:
             best.setdefault(one.component, one)
     return [best[name] for name in sorted(best)]
 

@@ -112,6 +112,12 @@ def _fleet(db: Connection, course: Course, release: Release) -> Select[Any]:
         ledger.c.distributed,
         ledger.c.notified,
         ledger.c.offered,
+        ledger.c.installed,
+        ledger.c.ended,
+        ledger.c.updated,
+        ledger.c.verdict,
+        ledger.c.reason,
+        ledger.c.action,
         func.coalesce(ledger.c.phase, Phase.IDLE.value).label("phase"),
     ]
     query = select(*columns).outerjoin(component, own).outerjoin(ledger, line).where(terminals.c.model == release.model)
@@ -138,6 +144,12 @@ def _newer(db: Connection, release: Release) -> list[int]:
     )
     same = and_(releases.c.model == release.model, releases.c.component == release.component)
     return list(db.scalars(select(releases.c.id).where(same, above)))
+
+
+def each(db: Connection, course: Course, release: Release) -> FromClause:
+    """One row a terminal that the rollout is for, with every moment that the ledger has of it; `failed` and not `has` is what
+    `stand` calls failed."""
+    return _fleet(db, course, release).subquery()
 
 
 def targets(db: Connection, course: Course, release: Release) -> int:

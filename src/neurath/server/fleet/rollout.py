@@ -176,11 +176,9 @@ def end(db: Connection, found: Rollout, why: str, now: float) -> None:
 
 def course(db: Connection, found: Rollout) -> Course:
     """Whom a rollout reaches."""
-    rows = db.execute(select(opened_waves.c.gate, opened_waves.c.opened).where(opened_waves.c.rollout == found.id))
-    times = tuple((int(row.gate), float(row.opened)) for row in rows)
     policy = waves.policy(found.policy)
     # Nobody's patience runs before the first hour in which it may install; of windows in zones of their own, the last one's.
-    times = tuple((gate, policy.terms.first_hour(at)) for gate, at in times)
+    times = tuple((gate, policy.terms.first_hour(at)) for _, gate, at in opened(db, found.id))
     fetch_only = policy.terms.urgency is Urgency.DOWNLOAD_ONLY
     return Course(
         found.id,
@@ -196,6 +194,13 @@ def course(db: Connection, found: Rollout) -> Course:
 
 def _channels(db: Connection, release: int) -> tuple[str, ...]:
     return tuple(str(db.scalar(select(releases.c.channels).where(releases.c.id == release))).split())
+
+
+def opened(db: Connection, number: int) -> list[tuple[int, int, float]]:
+    """(step, gate, moment) of each wave that was opened."""
+    query = select(opened_waves.c.step, opened_waves.c.gate, opened_waves.c.opened).where(opened_waves.c.rollout == number)
+    rows = db.execute(query.order_by(opened_waves.c.step))
+    return [(int(row.step), int(row.gate), float(row.opened)) for row in rows]
 
 
 def tally(db: Connection, found: Rollout, now: float) -> Tally:
@@ -233,12 +238,11 @@ def _moves_by_itself(found: Rollout) -> bool:
 
 
 def _machine(db: Connection, found: Rollout) -> Waves:
-    rows = db.execute(select(opened_waves.c.step, opened_waves.c.opened).where(opened_waves.c.rollout == found.id))
     return Waves(
         policy=waves.policy(found.policy),
         state=State(found.state),
         step=found.step,
-        opened=tuple((int(row.step), float(row.opened)) for row in rows),
+        opened=tuple((step, at) for step, _, at in opened(db, found.id)),
         stopped=found.stopped,
         bad=found.bad,
         excused=found.excused,

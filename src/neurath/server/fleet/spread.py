@@ -42,6 +42,12 @@ class Rollout:
     why: str = ""
 
 
+def rollout_now(db: Connection, number: int, now: UnixTime) -> Rollout:
+    """One of them."""
+    query = select(rollout, releases.c.model, releases.c.version).join(releases, releases.c.id == rollout.c.release)
+    return _rollout(db, db.execute(query.where(rollout.c.id == number)).one(), now)
+
+
 def rollouts(db: Connection, now: UnixTime, limit: int = 20, keep: Keep = anew) -> list[Rollout]:
     """The newest rollouts, those that want a person first, then running ones."""
     running = case(

@@ -63,6 +63,11 @@ class Release:
         tail = "" if self.component == FIRMWARE else f"/{self.component}"
         return f"{self.model}/{self.version}{tail}"
 
+    @property
+    def offerable(self) -> bool:
+        """Whether a terminal could be given it: nothing unsigned of ours, nothing revoked."""
+        return self.revoked is None and (bool(self.envelope) or self.kind != IMAGE)
+
 
 @dataclass(frozen=True, slots=True)
 class Upload:
