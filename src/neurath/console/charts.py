@@ -25,23 +25,26 @@ LAYERS = (
 def course(seen: Flow, t: Speak) -> Markup:
     """States over time, stacked; a line where each wave was opened."""
     begin, end = seen.at[0], seen.at[-1]
-    total = max((sum(getattr(seen, name)[-1] for name, _, _ in LAYERS), 1))
+    total = max(sum(getattr(seen, name)[-1] for name, _, _ in LAYERS), 1)
     across = [WIDE * (at - begin) / (end - begin) for at in seen.at]
     ground, drawn = [0.0] * len(across), Markup("")
     for name, tone, word in LAYERS:
         top = [low + count / total for low, count in zip(ground, getattr(seen, name), strict=True)]
-        area = '<polygon class="a-{}" points="{}"><title>{}</title></polygon>'
         label = f"{t(word)}: {getattr(seen, name)[-1]}"
-        drawn += Markup(area).format(tone, _outline(across, ground, top), label)
+        drawn += Markup('<polygon class="a-{}" points="{}"><title>{}</title></polygon>').format(
+            tone, _outline(across, ground, top), label
+        )
         ground = top
     for number, at in enumerate(seen.waves, 1):
         if begin <= at <= end:
             x = WIDE * (at - begin) / (end - begin)
             label = t("wave {n} opened {when}", n=number, when=moment(at))
-            line = '<line class="wave" x1="{0:.1f}" x2="{0:.1f}" y1="0" y2="{1:.0f}"><title>{2}</title></line>'
-            drawn += Markup(line).format(x, HIGH, label)
-    box = '<svg class="course" viewBox="0 0 {:.0f} {:.0f}" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>'
-    return Markup(box).format(WIDE, HIGH, t("States over time"), drawn)
+            drawn += Markup(
+                '<line class="wave" x1="{0:.1f}" x2="{0:.1f}" y1="0" y2="{1:.0f}"><title>{2}</title></line>'
+            ).format(x, HIGH, label)
+    return Markup(
+        '<svg class="course" viewBox="0 0 {:.0f} {:.0f}" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>'
+    ).format(WIDE, HIGH, t("States over time"), drawn)
 
 
 def _outline(across: Sequence[float], ground: Sequence[float], top: Sequence[float]) -> str:
@@ -69,20 +72,25 @@ def split(one: Rollout, t: Speak) -> Markup:
     total, x, drawn = max(one.targets, 1), 0.0, Markup("")
     for tone, count, word in parts:
         width = WIDE * count / total
-        bar = '<rect class="a-{}" x="{:.1f}" width="{:.1f}" height="14"><title>{}</title></rect>'
-        drawn += Markup(bar).format(tone, x, width, f"{t(word)}: {count}") if count else Markup("")
+        if count:
+            drawn += Markup('<rect class="a-{}" x="{:.1f}" width="{:.1f}" height="14"><title>{}</title></rect>').format(
+                tone, x, width, f"{t(word)}: {count}"
+            )
         x += width
-    box = '<svg class="shares" viewBox="0 0 1000 14" preserveAspectRatio="none" aria-hidden="true">{}</svg>'
-    return Markup(box).format(drawn)
+    return Markup('<svg class="shares" viewBox="0 0 1000 14" preserveAspectRatio="none" aria-hidden="true">{}</svg>').format(
+        drawn
+    )
 
 
 def threshold(bad: int, halts: int, admitted: int, t: Speak) -> Markup:
     """How near a rollout is to halting by itself: what failed, and the mark at which it halts."""
     most = max(2 * halts, bad, 1)
-    label = t("{bad} of {all} failed, it halts at {halts}", bad=bad, all=admitted, halts=halts)
-    box = (
+    return Markup(
         '<svg class="threshold" viewBox="0 0 100 8" preserveAspectRatio="none" role="img" aria-label="{}"><rect class="rail" '
         'width="100" height="8"/><rect class="a-failed" width="{:.2f}" height="8"/><rect class="mark-at" x="{:.2f}" '
         'width="0.6" height="8"/></svg>'
+    ).format(
+        t("{bad} of {all} failed, it halts at {halts}", bad=bad, all=admitted, halts=halts),
+        100 * bad / most,
+        100 * halts / most - 0.3,
     )
-    return Markup(box).format(label, 100 * bad / most, 100 * halts / most - 0.3)
