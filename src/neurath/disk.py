@@ -7,10 +7,12 @@ import hashlib
 import os
 from pathlib import Path
 
+from neurath.ids import Contents
+
 _BLOCK = 1 << 20
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: Contents) -> None:
     """Puts the bytes under this name, replacing what was there; after a crash or on a full disk (OSError) the old file is
     as it was."""
     draft = path.with_name(f".{path.name}.{os.urandom(4).hex()}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 import re
 from dataclasses import dataclass
 from typing import NewType
@@ -23,7 +24,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 FIRMWARE = ComponentName("firmware")
 
 
-def digest(data: bytes) -> Digest:
+#: Contents of a file: read, or mapped where it is long.
+Contents = bytes | mmap.mmap
+
+
+def digest(data: Contents) -> Digest:
     """SHA-256 of the bytes."""
     return Digest(hashlib.sha256(data).digest())
 

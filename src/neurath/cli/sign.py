@@ -158,7 +158,7 @@ def read(path: Path, model: Model | None, component: str) -> bytes:
 
     if component != "firmware":
         return path.read_bytes()
-    return read_image(path.read_bytes(), path.name, model if model and model.ram else None).image
+    return bytes(read_image(path.read_bytes(), path.name, model if model and model.ram else None).image)
 
 
 def _order(args: argparse.Namespace, key: PublicKey) -> tuple[int, int]:

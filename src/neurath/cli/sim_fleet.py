@@ -132,7 +132,7 @@ def _pair(args: argparse.Namespace, say: Say) -> Pair:
         new = read_image(args.new.read_bytes(), args.new.name).image
         if old == new:
             raise NothingToDo("both images are the same", "there is nothing to update", "give two different images")
-        return corpus.Pair(args.new.stem[:24], "old", "new", old, new, real=True)
+        return corpus.Pair(args.new.stem[:24], "old", "new", bytes(old), bytes(new), real=True)
     if args.firmware:
         return corpus.pair(args.firmware)
     if not corpus.cache().is_dir():

@@ -25,7 +25,7 @@ from neurath.server.paging import MOST, Limit, Paged
 from neurath.server.rollout_api import Said, rollout_routes
 from neurath.server.sites_api import site_routes
 from neurath.server.software import catalog
-from neurath.server.software.upload import read_upload
+from neurath.server.software.upload import contents, read_upload
 from neurath.server.stock import stock_routes
 from neurath.server.store import Store, acts
 from neurath.server.watch import arrival
@@ -171,8 +171,8 @@ def _release_routes(api: FastAPI, store: Store) -> None:
 
     @api.post("/releases", status_code=201)
     def add_release(given: Annotated[NewRelease, File()]) -> Json:
-        data, model = given.file.file.read(MAX_UPLOAD + 1), given.model
-        if len(data) > MAX_UPLOAD:
+        data, model = contents(given.file.file, MAX_UPLOAD), given.model
+        if data is None:
             raise HTTPException(413, "no image is that long")
         signed = b"" if given.envelope is None else given.envelope.file.read(4096)
         with store.read() as db:

@@ -58,7 +58,7 @@ def _from_uflash(package: bytes) -> bytes:
     tree = ast.parse(_member(package, "/uflash.py"))
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "_RUNTIME":
-            return read_image(str(ast.literal_eval(node.value)).encode(), "uflash.py").image
+            return bytes(read_image(str(ast.literal_eval(node.value)).encode(), "uflash.py").image)
     raise DataError("uflash.py holds no runtime", "the package is not the one this was written for", "clear the cache")
 
 

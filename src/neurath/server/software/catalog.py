@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
 from neurath.errors import DataError, NotFound, NothingToDo, RefusedError, TrustError, UsageError
 from neurath.flash.geometry import Model, model_from_toml, plain_model
-from neurath.ids import FIRMWARE, ComponentName, ModelName, Version, checked_name, digest
+from neurath.ids import FIRMWARE, ComponentName, Contents, ModelName, Version, checked_name, digest
 from neurath.server.store import Store
 from neurath.server.store.sql import upsert
 from neurath.server.store.tables import file as files
@@ -74,7 +74,7 @@ class Upload:
     """One image or package on its way into the catalog. `kind` is what its bytes were read as; `data` what the bank is to
     hold, or the package as it is; `says` is the version that a package has inside, `compatible` the devices it names."""
 
-    data: bytes
+    data: Contents
     model: str
     version: str
     kind: str = IMAGE
@@ -268,7 +268,7 @@ def _sealed(db: Connection, upload: Upload, model: Model | None) -> Envelope | N
         raise RefusedError(
             "this envelope is for another model", f"its class is not that of {model.name}", "check --model", id="NRT-323"
         )
-    leaves = leaf_digest(leaf_list(upload.data, model.layout.leaf))
+    leaves = leaf_digest(leaf_list(bytes(upload.data), model.layout.leaf))
     if (sealed.image, sealed.image_size) != (digest(upload.data), len(upload.data)):
         raise TrustError("this envelope is for another image", "digest or size differ", "sign this image", id="NRT-268")
     if (sealed.leaf, sealed.leaves) != (model.layout.leaf, leaves):
@@ -321,14 +321,14 @@ def _seal_values(sealed: Envelope | None) -> dict[str, object]:
     }
 
 
-def _keep_file(db: Connection, name: str, data: bytes, now: float) -> None:
+def _keep_file(db: Connection, name: str, data: Contents, now: float) -> None:
     sha1 = hashlib.sha1(data, usedforsecurity=False).hexdigest()
     md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
     values = {"digest": name, "size": len(data), "sha1": sha1, "md5": md5, "added": now}
     db.execute(upsert(files).values(**values).on_conflict_do_nothing())
 
 
-def keep_file(db: Connection, name: str, data: bytes, now: float) -> None:
+def keep_file(db: Connection, name: str, data: Contents, now: float) -> None:
     """Notes a file that Files.put() already holds, with the digests that older clients ask for."""
     _keep_file(db, name, data, now)
 

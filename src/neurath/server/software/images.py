@@ -15,6 +15,7 @@ from typing import Literal
 
 from neurath.errors import DataError
 from neurath.flash.geometry import Model
+from neurath.ids import Contents
 from neurath.server.software import squashfs
 
 ImageKind = Literal["bin", "hex", "elf", "swu", "raucb"]
@@ -50,7 +51,7 @@ class Firmware:
     `version` and `compatible` are what a package says about itself, else empty.
     """
 
-    image: bytes
+    image: Contents
     address: int | None
     kind: ImageKind
     outside: int = 0
@@ -58,7 +59,7 @@ class Firmware:
     compatible: tuple[str, ...] = ()
 
 
-def read_image(data: bytes, name: str, model: Model | None = None) -> Firmware:
+def read_image(data: Contents, name: str, model: Model | None = None) -> Firmware:
     """The image in the bytes of a file; its form is told from the contents, `name` serves messages only.
 
     With a model, addresses are mapped through its bank spans: the image is the concatenation of the spans' contents and
@@ -66,14 +67,18 @@ def read_image(data: bytes, name: str, model: Model | None = None) -> Firmware:
     """
     if not data:
         raise _bad(name, "the file is empty", "build or copy it again", "NRT-610")
+    if data[:6] in (b"070701", b"070702") and data[110:125] == b"sw-description\0":
+        return _swu(data, name)
+    if data[:4] == b"hsqs":
+        return _raucb(data, name)
+    return _image(bytes(data), name, model)
+
+
+def _image(data: bytes, name: str, model: Model | None) -> Firmware:
     if data.startswith(b"\x7fELF"):
         return _assembled(_elf_segments(data, name), name, "elf", model)
     if _HEX_START.match(data):
         return _assembled(_hex_segments(data, name), name, "hex", model)
-    if data[:6] in (b"070701", b"070702") and data[110:125] == b"sw-description\0":
-        return _swu(data, name)
-    if data.startswith(b"hsqs"):
-        return _raucb(data, name)
     return _binary(data, name, model)
 
 
@@ -297,7 +302,7 @@ def _section_offsets(data: bytes, header: tuple[int, ...], order: str, wide: boo
 # --- packages of other updaters ---------------------------------------------------------------------------------------
 
 
-def _swu(data: bytes, name: str) -> Firmware:
+def _swu(data: Contents, name: str) -> Firmware:
     """A SWUpdate package: a cpio archive whose first member is sw-description. Taken whole, as its client wants it."""
     try:
         size, name_size = int(data[54:62], 16), int(data[94:102], 16)
@@ -311,20 +316,18 @@ def _swu(data: bytes, name: str) -> Firmware:
     version = re.search(r'^\s*version\s*[=:]\s*"([^"\n]{1,64})"', words, re.MULTILINE)
     boards = re.search(r"hardware-compatibility\s*[=:]\s*\[([^\]]{0,512})\]", words)
     compatible = tuple(re.findall(r'"([^"\n]{1,64})"', boards[1])) if boards else ()
-    _check_room(len(data), name, None)
-    return Firmware(bytes(data), None, "swu", version=version[1] if version else "", compatible=compatible)
+    return Firmware(data, None, "swu", version=version[1] if version else "", compatible=compatible)
 
 
-def _raucb(data: bytes, name: str) -> Firmware:
+def _raucb(data: Contents, name: str) -> Firmware:
     """A RAUC bundle: a squashfs with a CMS signature behind it, whose size stands in the last 8 bytes. Taken whole."""
     used = int.from_bytes(data[40:48], "little")
     signature = int.from_bytes(data[-8:], "big")
     if len(data) < 104 or not 96 <= used <= len(data) - 8 - signature or not signature:
         why = "it is a squashfs without the signature of a RAUC bundle behind it"
         raise _bad(name, why, "give the .raucb that `rauc bundle` wrote; it may be cut short", "NRT-619")
-    _check_room(len(data), name, None)
-    text = (squashfs.read(bytes(data[:used]), "manifest.raucm") or b"").decode("utf-8", "replace")
+    text = (squashfs.read(memoryview(data)[:used], "manifest.raucm") or b"").decode("utf-8", "replace")
     section = re.search(r"^\[update\]\s*$(.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL)
     said = dict(re.findall(r"^\s*([a-z-]+)\s*=\s*([^\n]{0,128}?)\s*$", section[1], re.MULTILINE)) if section else {}
     compatible = (said["compatible"],) if said.get("compatible") else ()
-    return Firmware(bytes(data), None, "raucb", version=said.get("version", "")[:64], compatible=compatible)
+    return Firmware(data, None, "raucb", version=said.get("version", "")[:64], compatible=compatible)

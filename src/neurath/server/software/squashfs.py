@@ -20,7 +20,7 @@ _GZIP, _XZ = 1, 4
 _DIRECTORIES, _FILES = (1, 8), (2, 9)
 
 
-def read(image: bytes, name: str) -> bytes | None:
+def read(image: bytes | memoryview, name: str) -> bytes | None:
     """A file of the root directory; None where it has none of that name, or is compressed in a way not known here. DataError
     for anything that is not wholly what it claims to be."""
     try:
@@ -53,7 +53,7 @@ class _File:
 
 
 class _Image:
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes | memoryview) -> None:
         self.data = data
         fields = struct.unpack_from("<5I6H8Q", data)
         self.block = fields[3]
@@ -86,7 +86,7 @@ class _Image:
         while len(found) < offset + count:
             head = int(struct.unpack_from("<H", self.data, start)[0])
             length = head & 0x7FFF
-            block = self.data[start + 2 : start + 2 + length]
+            block = bytes(self.data[start + 2 : start + 2 + length])
             if len(block) != length or not length or len(found) > 4 * MOST:
                 raise ValueError("cut short")
             found += block if head & 0x8000 else self._unpacked(block, _BLOCK)
@@ -138,7 +138,7 @@ class _Image:
 
     def _data(self, start: int, size: int) -> bytes:
         length = size & (_BITS - 1)
-        block = self.data[start : start + length]
+        block = bytes(self.data[start : start + length])
         if len(block) != length:
             raise ValueError("cut short")
         return block if size & _BITS else self._unpacked(block, self.block)

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from neurath.disk import copy_whole, write_whole
 from neurath.errors import NeurathError, NotFound
-from neurath.ids import Digest, digest
+from neurath.ids import Contents, Digest, digest
 
 
 class Behind(Protocol):
@@ -40,7 +40,7 @@ class Files:
         """Where the file with this digest (64 hex digits) lies or would lie."""
         return self.root / name[:2] / name
 
-    def put(self, data: bytes) -> Digest:
+    def put(self, data: Contents) -> Digest:
         """Keeps the bytes; afterwards they are on the disk, not only in its cache. Putting them again mends a rotten
         copy and leaves a sound one alone."""
         found = digest(data)
