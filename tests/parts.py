@@ -30,7 +30,7 @@ SOURCES |= {"mksquashfs": "squashfs-tools"}
 SOURCES |= {"linux.uml": "user-mode-linux", "modprobe": "kmod"}
 SOURCES |= {"dbus-daemon": "dbus", "dbus-send": "dbus"}
 SOURCES |= {"postgres": "postgresql"}
-SOURCES |= {"busctl": "systemd", "gdbus": "libglib2.0-bin"}
+SOURCES |= {"busctl": "systemd", "gdbus": "libglib2.0-bin", "notify-send": "libnotify-bin", "fc-list": "fontconfig"}
 
 
 @functools.cache

@@ -36,7 +36,7 @@ fi
 [ -x .venv/bin/python ] || "$PY" -m venv .venv
 echo "setting up .venv (once; about a minute)"
 for try in 1 2 3; do
-  if .venv/bin/pip --disable-pip-version-check -q install --use-pep517 -c constraints.txt -e '.[server,station,carriers,agent,dev]'; then
+  if .venv/bin/pip --disable-pip-version-check -q install --use-pep517 -c constraints.txt -e '.[server,station,carriers,agent,site,dev]'; then
     exit 0
   fi
   echo "try $try of 3 failed" >&2

@@ -222,7 +222,8 @@ def test_two_servers_on_one_store_but_not_two_workers_of_one(data: Path, tmp_pat
         heard.get(timeout=120)
         assert doctor("--data", data)["one server a store"]["state"] == "ok"
         second = Running("second", ["serve", "--data", data, "--port", "0", "--json"], tmp_path / "log2", heard)
-        heard.get(timeout=120)
+        while heard.get(timeout=120).who != "second":
+            pass
         said = fault(doctor("--data", data), "one server a store")
     finally:
         first.end(60)

@@ -71,13 +71,14 @@ class Device:
     model: Model = field(default_factory=lambda: SMALL)
     ecc: bool = False
     buffer: int = 512
+    name: str = "lab-07"
     old: bytes = b""
 
     def __post_init__(self) -> None:
         self.old = self.old or image_of(1, self.model.layout.bank_size - 100)
         self.nor = Nor.memory(self.model.layout, ecc=self.ecc)
         core = Core(self.model.layout, self.nor)
-        core.write_birth(birth_of(self.model))
+        core.write_birth(birth_of(self.model, self.name))
         write_bank(self.nor, self.old)
         raw = envelope_of(self.old, self.model, 5)
         core.provision(ImageRecord(hashlib.sha256(self.old).digest(), len(self.old), named(raw), 5, 0))

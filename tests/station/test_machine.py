@@ -31,6 +31,8 @@ EVENTS: tuple[Event, ...] = (
     m.Plugged(),
     m.Pulled(),
     *(m.Identified(i) for i in (TORN, HALF, WHOLE, WRONG, STRANGER, NAMELESS)),
+    m.Mistaken(STRANGER, "the label says c"),
+    m.Mistaken(WHOLE, "the label says c"),
     m.Silent(),
     m.Chosen(CHOICE),
     m.NothingFits("none"),
@@ -82,7 +84,7 @@ def test_unplugging_is_never_called_safe_while_the_bank_is_open() -> None:
             assert state.unplug is not Unplug.YES
         if state.step is Step.UNPLUG and state.unplug is Unplug.YES:
             assert state.identity is not None
-            assert not state.identity.open
+            assert not state.identity.open or state.verdict is Verdict.MISTAKEN
         if state.choice is not None and state.step is not Step.UNPLUG:
             assert state.unplug is not Unplug.YES
 
@@ -153,3 +155,13 @@ def test_from_every_state_the_next_terminal_can_be_served() -> None:
         plugged, actions = empty.handle(m.Plugged())
         assert plugged.step is Step.IDENTIFY
         assert Do.ASK_IDENTITY in actions
+
+
+def test_a_device_that_was_not_meant_is_written_to_by_nothing() -> None:
+    for state, edges in GRAPH.items():
+        for event, after, actions in edges:
+            if isinstance(event, m.Mistaken) and state.step is Step.IDENTIFY:
+                assert (after.step, after.verdict, after.unplug) == (Step.UNPLUG, Verdict.MISTAKEN, Unplug.YES)
+                assert actions == (Do.RECORD,)
+            if state.verdict is Verdict.MISTAKEN:
+                assert Do.SEND not in actions

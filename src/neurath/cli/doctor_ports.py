@@ -3,8 +3,10 @@ It knows how each is looked at; it must never change anything."""
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import http.client
+import os
 import shutil
 import socket
 import subprocess
@@ -68,12 +70,14 @@ def listening_sockets(port: int = 0) -> set[str]:
 
 def sockets(folder: Path) -> set[str]:
     """What the descriptors of a process name, as links of /proc."""
-    found = set()
+    found: set[str] = set()
     try:
-        for link in (folder / "fd").iterdir():
-            found.add(str(link.readlink()))
+        names = os.listdir(folder / "fd")
     except OSError:
-        pass  # it ended, or is another user's
+        return found  # it ended, or is another user's
+    for name in names:
+        with contextlib.suppress(OSError):  # closed since
+            found.add(os.readlink(folder / "fd" / name))
     return found
 
 

@@ -7,17 +7,14 @@ import argparse
 import contextlib
 import hashlib
 import os
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurath.cli.output import Output
-from neurath.errors import LinkError, RefusedError, TrustError, UsageError
+from neurath.errors import LinkError, RefusedError, TrustError
 
 if TYPE_CHECKING:
-    from neurath.station.machine import Machine
-    from neurath.station.run import Bench, Pace
     from neurath.wire.smp import Identity
 
 #: Seconds between two lines where the screen is no terminal.
@@ -26,14 +23,17 @@ TICK = 5.0
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "example: neurath station run --port /dev/ttyUSB0 --stock stock"
-    verbs = parser.add_subparsers(dest="what", required=True, metavar="run|sync|list|package|identify|enrol")
-    run_ = _sub(verbs, "run", "restore terminals on a port", "neurath station run --port /dev/ttyUSB0 --stock stock --once")
-    _port(run_)
+    verbs = parser.add_subparsers(dest="what", required=True, metavar="run|sync|list|records|package|identify|enrol")
+    run_ = _sub(verbs, "run", "restore terminals", "neurath station run --port /dev/ttyUSB0 --port /dev/ttyUSB1 --stock stock")
+    _port(run_, several=True)
     _stock(run_)
+    run_.add_argument("--label", default="", metavar="ID", help="the terminal that is meant; another one is not written to")
+    run_.add_argument("--web", metavar="[HOST:]PORT", help="show the screen as a web page too (this machine only)")
+    run_.add_argument("--plain", action="store_true", help="lines instead of a screen")
     run_.add_argument("--release", metavar="V", help="another release than the rule's; needs --reason")
     run_.add_argument("--reason", metavar="TEXT", default="", help="why; goes into the record")
     run_.add_argument("--name", default="station", help="name of this station in the records")
-    run_.add_argument("--once", action="store_true", help="end when one terminal is done")
+    run_.add_argument("--once", action="store_true", help="end when one terminal a port is done")
     run_.add_argument("--dry-run", action="store_true", help="identify and choose, write nothing")
     sync = _sub(verbs, "sync", "stock down, records up", "neurath station sync --server http://127.0.0.1:8642 --stock stock")
     sync.add_argument("--server", required=True, metavar="URL")
@@ -47,6 +47,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     sync.add_argument("--accept-keys", action="store_true", help="take new release keys after comparing them with their owner")
     sync.add_argument("--dry-run", action="store_true", help="say what waits, change nothing")
     _stock(_sub(verbs, "list", "what the stock holds", "neurath station list --stock stock"))
+    records = _sub(
+        verbs, "records", "what was restored, to print or as CSV", "neurath station records --stock stock --csv shift.csv"
+    )
+    _stock(records)
+    records.add_argument("--hours", type=float, default=8.0, metavar="N", help="of the last N hours (default 8: a shift)")
+    records.add_argument("--csv", type=Path, metavar="FILE", help="write them here too")
     package = _sub(verbs, "package", "one .nrp file for any SMP tool", "neurath station package app.bin app.env -o app.nrp")
     package.add_argument("image", type=Path, metavar="IMAGE")
     package.add_argument("envelope", type=Path, metavar="ENVELOPE")
@@ -75,8 +81,9 @@ def _sub(
     return verbs.add_parser(name, help=text, description=text, epilog=f"example: {example}", allow_abbrev=False)
 
 
-def _port(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--port", required=True, metavar="P", help="serial port or pty")
+def _port(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+    text = "serial port or pty" + ("; several, side by side" if several else "")
+    parser.add_argument("--port", required=True, metavar="P", help=text, action="append" if several else "store")
     parser.add_argument("--baud", type=int, default=115200)
 
 
@@ -85,125 +92,78 @@ def _stock(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    work = {"run": _run, "sync": _sync, "list": _list, "package": _package, "identify": _identify, "enrol": _enrol}
+    work = {
+        "run": _run,
+        "sync": _sync,
+        "list": _list,
+        "records": _records,
+        "package": _package,
+        "identify": _identify,
+        "enrol": _enrol,
+    }
     return work[args.what](args, out)
 
 
 # ---- run ---------------------------------------------------------------------------------------------------------------
 
 
-class _Screen:
-    """Draws the whole screen on a terminal, one line now and then elsewhere, events with --json."""
-
-    def __init__(self, out: Output) -> None:
-        self.out = out
-        self.live = sys.stderr.isatty() and not out.json
-        self.last: tuple[object, object] = (None, None)
-        self.at = 0.0
-
-    def show(self, state: Machine, pace: Pace) -> None:
-        from neurath.station import screen
-
-        if self.live:
-            print("\x1b[2J\x1b[H" + screen.text(state, pace, colour=True), file=sys.stderr, flush=True)
-            return
-        key = (state.step, state.verdict)
-        if key == self.last and time.monotonic() - self.at < TICK:
-            return
-        self.last, self.at = key, time.monotonic()
-        self.out.talk(screen.line(state, pace))
-        self.out.event(
-            "task_progress",
-            step=state.step.name.lower(),
-            held=state.held,
-            total=state.total,
-            rate=round(pace.rate),
-            unplug=state.unplug.value,
-            verdict=state.verdict.value,
-            reason=state.reason,
-        )
-
-
 def _run(args: argparse.Namespace, out: Output) -> int:
-    import asyncio
+    from neurath.cli import station_run
 
-    from neurath.ids import Version
-    from neurath.station.line import Line
-    from neurath.station.run import Bench
-    from neurath.station.select import Wish
-    from neurath.station.stock import Stock
-
-    if args.release and not args.reason.strip():
-        raise UsageError("another release needs a reason", "the record must say why", "add --reason TEXT")
-    stock = Stock(args.stock)
-    stock.index()
-    if args.dry_run:
-        return _foresee(args, out)
-    if args.once and not Path(args.port).exists():
-        raise LinkError(f"no port {args.port}", "it does not exist", "plug the cable in, or name another --port")
-    wish = Wish(Version(args.release), args.reason) if args.release else None
-    bench = Bench(stock, Line(args.port, args.baud), _Screen(out).show, wish, args.name)
-    asyncio.run(bench.run(args.once))
-    return _verdict(bench, out)
-
-
-def _verdict(bench: Bench, out: Output) -> int:
-    from neurath.station.machine import Step, Verdict
-    from neurath.station.screen import word
-
-    state, pace = bench.state, bench.pace
-    if state.step is not Step.UNPLUG:
-        raise LinkError(
-            "the terminal is gone", state.reason or "it does not answer", "plug it in again: it goes on where it was"
-        )
-    identity = state.identity
-    out.data(
-        f"{word(state)}  {identity.id if identity else ''}  {state.reason}".rstrip(),
-        verdict=state.verdict.value,
-        terminal=identity.id if identity else "",
-        model=identity.model if identity else "",
-        version=bench.selected.entry.version if bench.selected else "",
-        reason=state.reason,
-        safe_to_unplug=state.unplug.value,
-        bytes=pace.sent,
-        seconds=round(pace.seconds, 3),
-        rate=round(pace.rate),
-    )
-    return {Verdict.RESTORED: 0, Verdict.HEALTHY: 3, Verdict.NO_RELEASE: 4, Verdict.REFUSED: 7}.get(state.verdict, 1)
+    return _foresee(args, out) if args.dry_run else station_run.run(args, out)
 
 
 def _foresee(args: argparse.Namespace, out: Output) -> int:
-    from neurath.ids import Version
-    from neurath.station.select import Wish, select
+    """What would be written at each port."""
+    from neurath.cli.station_run import wished
+    from neurath.station.select import select
     from neurath.station.stock import Stock
 
-    stock, identity = Stock(args.stock), _ask(args)
-    if not identity.open:
-        out.data("nothing to restore: it runs its software", terminal=identity.id)
-        return 3
-    wish = Wish(Version(args.release), args.reason) if args.release else None
-    found = select(identity, stock.index().entries, stock.assigned(identity.id), wish)
-    out.data(
-        f"would write {found.entry.version} to {identity.id}: {found.reason}", version=found.entry.version, reason=found.reason
-    )
+    stock, wish, open_ones = Stock(args.stock), wished(args), 0
+    for port in args.port:
+        identity = _ask(port, args.baud)
+        if not identity.open:
+            out.data("nothing to restore: it runs its software", port=port, terminal=identity.id)
+            continue
+        open_ones += 1
+        found = select(identity, stock.index().entries, stock.assigned(identity.id), wish)
+        text = f"would write {found.entry.version} to {identity.id}: {found.reason}"
+        out.data(text, port=port, terminal=identity.id, version=found.entry.version, reason=found.reason)
+    return 0 if open_ones else 3
+
+
+def _records(args: argparse.Namespace, out: Output) -> int:
+    from neurath.station import records
+    from neurath.station.stock import Stock
+
+    stock = Stock(args.stock)
+    stock.index()
+    found = records.since(stock, time.time() - args.hours * 3600)
+    if args.csv is not None:
+        args.csv.write_text(records.table(found), encoding="utf-8")
+    if out.json:
+        for one in found:
+            out.data("", **one)
+        return 0
+    out.data(records.sheet(found))
     return 0
 
 
 # ---- identify, enrol ---------------------------------------------------------------------------------------------------
 
 
-def _ask(args: argparse.Namespace) -> Identity:
+def _ask(port: str, baud: int) -> Identity:
     import asyncio
 
     from neurath.station.line import Line
 
     async def ask() -> Identity:
-        line = Line(args.port, args.baud)
+        line = Line(port, baud)
         try:
             await line.open()
             return await line.identity()
         except ConnectionError as fault:
-            raise LinkError(f"cannot open {args.port}", str(fault), "plug the cable in, or name another --port") from None
+            raise LinkError(f"cannot open {port}", str(fault), f"neurath doctor --serial {port} names the cure") from None
         finally:
             await line.close()
 
@@ -211,7 +171,7 @@ def _ask(args: argparse.Namespace) -> Identity:
 
 
 def _identify(args: argparse.Namespace, out: Output) -> int:
-    found = _ask(args)
+    found = _ask(args.port, args.baud)
     installed, target = found.installed, found.target
     fields: dict[str, object] = {
         "terminal": found.id,
@@ -252,7 +212,7 @@ def _enrol(args: argparse.Namespace, out: Output) -> int:
         release=tuple(keys.load_public(path) for path in args.release_key),
         ticket=keys.load_public(args.ticket_key) if args.ticket_key else None,
     )
-    seen = _ask(args)
+    seen = _ask(args.port, args.baud)
     if seen.enrolled:
         raise RefusedError(f"this terminal is {seen.id} already", "a birth record is written once", "nothing is to be done")
     if args.dry_run:

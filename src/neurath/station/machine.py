@@ -30,6 +30,7 @@ class Verdict(Enum):
     REFUSED = "refused by the terminal"
     NO_RELEASE = "no release for it in the stock"
     NO_IDENTITY = "identity lost"
+    MISTAKEN = "another device than was meant"
     FAILED = "failed"
 
 
@@ -80,6 +81,14 @@ class Identified:
 
 
 @dataclass(frozen=True, slots=True)
+class Mistaken:
+    """The terminal said who it is, and a person or another port says that it is not the one meant."""
+
+    identity: Identity
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Silent:
     """The terminal did not answer in time."""
 
@@ -116,7 +125,7 @@ class Refused:
     reason: str
 
 
-Event = Plugged | Pulled | Identified | Silent | Chosen | NothingFits | Moved | Sent | Refused
+Event = Plugged | Pulled | Identified | Mistaken | Silent | Chosen | NothingFits | Moved | Sent | Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +151,8 @@ class Machine:
                 return Unplug.WAIT
             case Step.WRITE:
                 return Unplug.NO
+        if self.verdict is Verdict.MISTAKEN:  # it was only asked who it is
+            return Unplug.YES
         return Unplug.NO if self.identity is None or self.identity.open else Unplug.YES
 
     def handle(self, event: Event) -> tuple[Machine, tuple[Do, ...]]:
@@ -155,6 +166,9 @@ class Machine:
                 return self._identified(identity)
             case Identified(identity=identity) if self.step is Step.JUDGE:
                 return self._judged(identity)
+            case Mistaken(identity=identity, reason=reason) if self.step is Step.IDENTIFY:
+                seen = replace(self, identity=identity, held=0, total=0)
+                return seen._ended(Verdict.MISTAKEN, reason), (Do.RECORD,)
             case Silent() if self.step in (Step.IDENTIFY, Step.JUDGE, Step.WRITE):
                 return self._silent()
             case Chosen() | NothingFits() if self.step is Step.CHOOSE:

@@ -16,6 +16,8 @@ MEDDLERS = {
     "ModemManager": 'systemctl stop ModemManager, or a udev rule with ENV{ID_MM_DEVICE_IGNORE}="1" for this adapter',
     "brltty": "apt remove brltty, or systemctl mask brltty-udev: it takes common USB adapters for Braille displays",
 }
+#: /dev/ptmx, by which pseudo-terminals are made.
+MAKER = os.makedev(5, 2)
 #: Where adapters show up; names under by-id stay with the adapter, whichever socket it is in.
 PLACES = ("/dev/serial/by-id/*", "/dev/ttyUSB*", "/dev/ttyACM*")
 
@@ -66,7 +68,8 @@ def holders(device: int, proc: Path = Path("/proc")) -> Iterator[Program]:
             links = [folder / "fd" / name for name in os.listdir(folder / "fd")]
         except OSError:
             continue
-        if any(_is(link, device) for link in links):
+        # Who made a pseudo-terminal keeps both its ends: it is the device, and in nobody's way.
+        if any(_is(link, device) for link in links) and not any(_is(link, MAKER) for link in links):
             yield Program(int(folder.name), _name(folder))
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from neurath.errors import LinkError, NeurathError, RefusedError
 from neurath.station import machine as m
 from neurath.station.line import WHY, Line
-from neurath.station.machine import Choice, Do, Event, Machine, Step, Verdict
+from neurath.station.machine import Choice, Do, Event, Machine, Step
 from neurath.station.select import Selected, Wish, select
 from neurath.station.stock import Stock
 from neurath.wire.smp import Identity
@@ -55,6 +55,8 @@ class Bench:
     show: Show
     wish: Wish | None = None
     name: str = "station"
+    #: Why a terminal that says who it is cannot be the one that is meant; "" where nobody says so.
+    doubt: Callable[[Identity], str] = lambda _identity: ""
     state: Machine = field(default_factory=Machine)
     pace: Pace = field(default_factory=Pace)
     selected: Selected | None = None
@@ -97,10 +99,14 @@ class Bench:
     async def _do(self, action: Do) -> tuple[Do, ...]:
         try:
             match action:
-                case Do.ASK_IDENTITY | Do.ASK_VERDICT:
+                case Do.ASK_IDENTITY:
+                    identity = await self.line.identity()
+                    reason = self.doubt(identity)
+                    return self._step(m.Mistaken(identity, reason) if reason else m.Identified(identity))
+                case Do.ASK_VERDICT:
                     return self._step(m.Identified(await self.line.identity()))
                 case Do.SELECT:
-                    return self._step(self._select())
+                    return self._step(await asyncio.to_thread(self._select))
                 case Do.SEND:
                     return await self._send()
                 case Do.RECORD:
@@ -140,9 +146,9 @@ class Bench:
 
     async def _send(self) -> tuple[Do, ...]:
         if self.selected is None:  # the choice outlived a pulled cable, this process did not
-            self._select()
+            await asyncio.to_thread(self._select)
         assert self.selected is not None
-        package = self.stock.package(self.selected.entry)
+        package = await asyncio.to_thread(self.stock.package, self.selected.entry)
         first, before = True, 0
         self.pace.begun = time.monotonic() - self.pace.seconds
         try:
@@ -200,8 +206,3 @@ class Bench:
         self.line.lengthen()
         for action in self._step(m.Pulled()):
             await self._do(action)
-
-
-def good(state: Machine) -> bool:
-    """The work ended as it should: restored, or nothing to restore."""
-    return state.verdict in (Verdict.RESTORED, Verdict.HEALTHY)

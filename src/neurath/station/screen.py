@@ -3,8 +3,13 @@ It knows how a state reads; it must never change one."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from neurath.station.machine import Machine, Step, Unplug, Verdict
 from neurath.station.run import Pace
+
+if TYPE_CHECKING:
+    from neurath.station.desk import Desk, Seat
 
 WIDTH = 72
 _WORD = {
@@ -21,9 +26,10 @@ _ENDED = {
     Verdict.NO_RELEASE: "NO RELEASE",
     Verdict.NO_IDENTITY: "NO NAME",
     Verdict.FAILED: "FAILED",
+    Verdict.MISTAKEN: "WRONG DEVICE",
 }
-#: Background of the whole line on a colour terminal; the word says the same without it.
-_COLOUR = {Verdict.RESTORED: 42, Verdict.HEALTHY: 42, Verdict.NONE: 44}
+#: The whole screen says it once more, by its colour; the word says the same without it.
+_TONE = {Verdict.RESTORED: "good", Verdict.HEALTHY: "good", Verdict.NONE: "busy"}
 _ENROL = (
     "this terminal lost its birth record; it cannot tell who it is or whom to trust",
     "  1. read its id from the label",
@@ -35,6 +41,11 @@ _ENROL = (
 def word(state: Machine) -> str:
     """The one huge word."""
     return _ENDED.get(state.verdict, "DONE") if state.step is Step.UNPLUG else _WORD[state.step]
+
+
+def tone(state: Machine) -> str:
+    """What the colour of the screen says: empty, busy, good or bad."""
+    return "empty" if state.step is Step.CONNECT and state.choice is None else _TONE.get(state.verdict, "bad")
 
 
 def steps(state: Machine) -> str:
@@ -83,16 +94,22 @@ def facts(state: Machine) -> list[str]:
     return lines + (list(_ENROL) if state.verdict is Verdict.NO_IDENTITY else [])
 
 
-def text(state: Machine, pace: Pace, *, colour: bool = False) -> str:
-    """The whole screen."""
-    huge = " ".join(word(state)).center(WIDTH)
-    band = [" " * WIDTH, huge, " " * WIDTH]
-    if colour:
-        code = _COLOUR.get(state.verdict, 41)
-        band = [f"\x1b[1;97;{code}m{line}\x1b[0m" for line in band]
-    body = [steps(state), "", *band, "", *facts(state)]
+def text(state: Machine, pace: Pace) -> str:
+    """One terminal's whole screen."""
+    body = [steps(state), "", " ".join(word(state)).center(WIDTH).rstrip(), "", *facts(state)]
     moving = progress(state, pace)
     return "\n".join([*body, *([moving] if moving else []), "", f"Safe to unplug now?  {unplug(state)}"])
+
+
+def trouble(seat: Seat) -> list[str]:
+    """Why a port cannot be used, and the cure."""
+    return [line for one in seat.troubles for line in (f"{one.what}: {one.why}", f"  cure: {one.cure}")]
+
+
+def shift(desk: Desk) -> str:
+    """What this shift has done, and what was read last."""
+    done = ", ".join(f"{count} {verdict.value}" for verdict, count in desk.shift.items()) or "none yet"
+    return f"this shift: {done}   label: {desk.label or 'none, whichever comes'}"
 
 
 def line(state: Machine, pace: Pace) -> str:

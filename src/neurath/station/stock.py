@@ -222,6 +222,10 @@ class Stock:
         """Records the server has not had yet, oldest first."""
         return sorted((self.root / "records").glob("*.json"))
 
+    def records(self) -> list[Path]:
+        """Every record, those the server has had too."""
+        return sorted([*self.queued(), *(self.root / "records/sent").glob("*.json")], key=lambda path: path.name)
+
     def _keep(self, path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, data)

@@ -35,6 +35,7 @@ from neurath.terminal.trace import Trace, Watch
 if TYPE_CHECKING:
     from neurath.terminal.control import Control
     from neurath.terminal.dbus import Facade
+    from neurath.terminal.desk import Desk
     from neurath.terminal.heart import Heart
     from neurath.terminal.memory.services import Services
     from neurath.terminal.restart import Restarts
@@ -191,15 +192,19 @@ def compose(setup: Setup, watch: Watch) -> Agent:
         seen("prompt", {"word": word.value, "text": text_of(word, wish, reason, deadline)} | what)
         notices(word, wish, reason, deadline)
 
-    notices = Notices() if setup.notify else Notices(show=lambda text: None)
+    notices = Notices(silent=not setup.notify)
     trace = Trace(setup.trace, seen)
     base = _Base(setup, trace, threading.RLock(), threading.Event(), Holds(), prompt, _services(setup), [], closing, None)
     base = replace(base, restarts=_restarts(base))
     lives = [_life(base, component) for component in setup.components]
     agent = Agent(lives, alarm=base.alarm)
     agent.restarts = None if setup.once else base.restarts
+    from neurath.terminal.desk import Desk
+
+    desk = Desk(lives, base.holds, base.restarts)
+    notices.answered = desk.answered
     if setup.control is not None or setup.dbus:
-        controls += _counters(base, lives)
+        controls += _counters(base, desk)
         agent.closing += [one.close for one in controls]
     agent.closing += closing
     if setup.push and not setup.once and setup.trickle is None and (setup.broker or setup.server.startswith("http")):
@@ -209,12 +214,11 @@ def compose(setup: Setup, watch: Watch) -> Agent:
     return agent
 
 
-def _counters(base: _Base, lives: Sequence[Life]) -> list[Control | Facade]:
+def _counters(base: _Base, desk: Desk) -> list[Control | Facade]:
     """Where people and programs of this machine can ask: the control socket, and the bus where one is named."""
     from neurath.terminal.control import Control
-    from neurath.terminal.desk import Desk
 
-    setup, desk = base.setup, Desk(lives, base.holds, base.restarts)
+    setup = base.setup
     found: list[Control | Facade] = []
     if setup.control is not None:
         found.append(Control(setup.control, desk.ask, desk.gone, setup.control_group))

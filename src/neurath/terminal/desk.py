@@ -3,11 +3,12 @@ must never install anything by itself, nor say more than what is so."""
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from neurath.errors import NotFound, UsageError
+from neurath.errors import NeurathError, NotFound, UsageError
 from neurath.terminal.asking import AskingGate, Hold, Holds
 from neurath.terminal.consent import Answer
 from neurath.terminal.life import Life
@@ -43,6 +44,11 @@ class Desk:
             known = ", ".join(sorted([*self._doing, "listen"]))
             raise UsageError(f"nobody knows how to {request['do'][:40]!r}", f"there are: {known}", "see docs/spec/control.md")
         return doing(who, request)
+
+    def answered(self, component: str, answer: Answer) -> None:
+        """Somebody pressed a button; where nobody is asked any more, it is too late and nothing follows."""
+        with contextlib.suppress(NeurathError):
+            self.ask("desktop", {"do": "answer", "component": component, "answer": answer.value})
 
     def gone(self, who: str) -> None:
         """A connection has ended, and with it what it held."""

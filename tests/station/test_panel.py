@@ -1,0 +1,222 @@
+"""The technician's screen on a real terminal, before real terminals on their wires: six steps, a cable pulled in each, the
+wrong device, two ports at once, noise."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from neurath.flash.geometry import Model, simple_layout
+from neurath.ids import ModelName, Version
+from neurath.station.select import Entry
+from neurath.station.stock import Index, Stock
+from neurath.wire import keys, manifest, smp
+from neurath.wire.smp import Deframer
+from tests.rigs.screen import PATIENCE, Screen
+from tests.station.device import KEY, Device, envelope_of, image_of
+from tests.station.rig import Rig, boots
+
+MODEL = Model(ModelName("phone"), simple_layout(40960, sector=4096, group=4096, leaf=4096), ram=65536)
+OTHER = Model(ModelName("radio"), simple_layout(40960, sector=4096, group=4096, leaf=4096), ram=65536)
+NEW = image_of(2, 40000)
+SNAPSHOTS = Path(__file__).parent / "snapshots"
+
+
+class Wire:
+    """What comes on one line, and when it stops coming: `held` names the step in which nothing more arrives. One bit of
+    every `noise` bytes is turned."""
+
+    def __init__(self, device: Device, port: Path, noise: int = 0) -> None:
+        self.device, self.port, self.noise = device, port, noise
+        self.held = ""
+        self._deframer, self._count = Deframer(), 0
+        self.rig = self.plug()
+
+    def plug(self) -> Rig:
+        self.rig = Rig(self.device, self.port, self._mangle)
+        return self.rig
+
+    def pull(self) -> None:
+        self.rig.close()
+
+    def _mangle(self, data: bytes) -> bytes:
+        for message in self._deframer.feed(data):
+            if self.held == "identify" and message.group == smp.GROUP:
+                return b""
+            taken, total = self.device.server.progress
+            if self.held == "write" and message.group == 1 and taken >= 8192:
+                return b""
+            if self.held == "judge" and message.group == smp.GROUP and total and taken == total:
+                return b""
+        out = bytearray(data)
+        for at in range(len(out)):
+            self._count += 1
+            if self.noise and self._count % self.noise == 0:
+                out[at] ^= 4
+        return bytes(out)
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A short place whose name is always as long: ports stand on snapshots."""
+    found = Path(tempfile.mkdtemp(prefix="nrt-", dir="/tmp"))
+    yield found
+    shutil.rmtree(found)
+
+
+@pytest.fixture
+def stock(tmp_path: Path) -> Stock:
+    found = Stock(tmp_path / "stock")
+    raw = envelope_of(NEW, MODEL, 6)
+    named = manifest.verify(raw, [KEY.public]).digest.hex()
+    entry = Entry(MODEL.name, Version("1.6"), hashlib.sha256(NEW).hexdigest(), len(NEW), raw, named, 6, 0)
+    found.keep(Index((entry,), ((MODEL.name, keys.public_pem(KEY.public).decode()),), (), 1.0))
+    found.put(entry, NEW)
+    return found
+
+
+Opened = Callable[..., Screen]
+
+
+@pytest.fixture
+def opened(stock: Stock, tmp_path: Path) -> Iterator[Opened]:
+    made: list[Screen] = []
+
+    def open_(*ports: Path) -> Screen:
+        words = [sys.executable, "-m", "neurath.cli.main", "station", "run", "--stock", str(stock.root)]
+        made.append(Screen([*words, *(word for port in ports for word in ("--port", str(port)))], tmp_path / "log"))
+        return made[-1]
+
+    yield open_
+    for one in made:
+        one.close()
+
+
+def broken(name: str = "lab-07", model: Model = MODEL) -> Device:
+    device = Device(model, buffer=1024, name=name)
+    device.break_it()
+    return device
+
+
+def same(screen: Screen, name: str, place: Path) -> None:
+    """The screen is the one that was looked at and kept; what hangs on speed is taken out of both."""
+    path = SNAPSHOTS / f"{name}.txt"
+
+    def plain() -> str:
+        found = screen.text().replace(str(place), "/tmp/nrt-PORT----"[: len(str(place))])
+        return re.sub(r"(write|judge) \|#* *\|.*(\n.*left.*)?", r"\1 |PROGRESS", found)
+
+    if os.environ.get("NEURATH_SNAPSHOTS") == "keep":
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(plain())
+    wanted = path.read_text()
+    end = time.monotonic() + PATIENCE
+    while plain() != wanted:
+        assert time.monotonic() < end, f"{name}: the screen shows\n{plain()}\nand not\n{wanted}"
+        time.sleep(0.05)
+
+
+def test_six_steps_and_a_cable_pulled_in_each_end_in_a_restored_terminal(opened: Opened, stock: Stock, place: Path) -> None:
+    port = place / "a"
+    screen = opened(port)
+    screen.until(lambda text: "P L U G   I N" in text and "plug it in" in text)
+    same(screen, "1-connect", place)
+
+    wire = Wire(broken(), port)
+    wire.pull()
+    wire.held = "identify"
+    wire.plug()
+    screen.until(lambda text: "[Identify]" in text)
+    same(screen, "2-identify", place)
+    wire.pull()
+    screen.until(lambda text: "[Connect]" in text)
+
+    # The image can be read when it is written to: a pipe holds the choice up.
+    image = stock.path(stock.index().entries[0].image)
+    os.mkfifo(place / "pipe")
+    whole = image.rename(place / "whole")
+    (place / "pipe").rename(image)
+    wire.held = "write"
+    wire.plug()
+    screen.until(lambda text: "[Choose]" in text)
+    same(screen, "3-choose", place)
+    wire.pull()
+    with image.open("wb", buffering=0) as pipe:
+        whole.rename(image)
+        pipe.write(NEW)
+    screen.until(lambda text: "[Connect]" in text and "plug it in again" in text)
+
+    wire.plug()
+    screen.until(lambda text: "[Write]" in text and "write |" in text and " 0 of " not in text)
+    same(screen, "4-write", place)
+    wire.pull()
+    text = screen.until(lambda text: "[Connect]" in text)
+    assert "NO    it was unplugged before it was done" in text
+
+    wire.held = "judge"
+    wire.plug()
+    screen.until(lambda text: "[Judge]" in text)
+    same(screen, "5-judge", place)
+    wire.pull()
+    screen.until(lambda text: "[Connect]" in text)
+    wire.held = ""
+    wire.plug()
+    screen.until(lambda text: "R E S T O R E D" in text)
+    same(screen, "6-unplug", place)
+    assert screen.colour(2, 2) == "14692f"
+    wire.pull()
+    text = screen.until(lambda text: "P L U G   I N" in text and "1 restored" in text)
+    assert "YES" in text
+    assert wire.device.bank(len(NEW)) == NEW
+    assert boots(wire.device)
+    assert len(stock.queued()) == 1
+
+
+def test_two_ports_at_once_with_noise_on_one_the_wrong_device_and_a_copy(opened: Opened, stock: Stock, place: Path) -> None:
+    screen = opened(place / "a", place / "b")
+    screen.until(lambda text: text.count("P L U G   I N") == 2)
+    # Two of one model: each is called what it calls itself.
+    left, right = Wire(broken("lab-07"), place / "a", noise=12_000), Wire(broken("lab-08"), place / "b")
+    text = screen.until(lambda text: text.count("R E S T O R E D") == 2)
+    assert "lab-07" in text
+    assert "lab-08" in text
+    assert left.device.bank(len(NEW)) == NEW
+    assert right.device.bank(len(NEW)) == NEW
+    right.pull()
+    screen.until(lambda text: "P L U G   I N" in text)
+
+    copy = Wire(broken("lab-07"), place / "b")
+    text = screen.until(lambda text: "W R O N G" in text)
+    assert "one of the two is a copy" in text.replace("\n", " ")
+    copy.pull()
+    screen.until(lambda text: "W R O N G" not in text)
+
+    screen.type("lab-10\r")
+    screen.until(lambda text: "label: lab-10" in text)
+    wrong = Wire(broken("lab-09"), place / "b")
+    text = screen.until(lambda text: "W R O N G" in text)
+    assert "lab-10" in text
+    assert "YES" in text
+    wrong.pull()
+    screen.until(lambda text: "W R O N G" not in text)
+    meant = Wire(broken("lab-10"), place / "b")
+    screen.until(lambda text: text.count("R E S T O R E D") == 2 and "label: none" in text)
+    meant.pull()
+    screen.until(lambda text: "P L U G   I N" in text)
+
+    foreign = Wire(broken("lab-11", OTHER), place / "b")
+    screen.until(lambda text: "N O   R E L E A S E" in text)
+    foreign.pull()
+    left.pull()
+    for untouched in (copy, wrong, foreign):
+        assert untouched.device.bank(len(untouched.device.old)) == untouched.device.old
+    assert len(stock.queued()) == 6
