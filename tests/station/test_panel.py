@@ -28,6 +28,9 @@ from tests.station.rig import Rig, boots
 MODEL = Model(ModelName("phone"), simple_layout(40960, sector=4096, group=4096, leaf=4096), ram=65536)
 OTHER = Model(ModelName("radio"), simple_layout(40960, sector=4096, group=4096, leaf=4096), ram=65536)
 NEW = image_of(2, 40000)
+PLAIN = "import sys; from neurath.cli.main import main; sys.exit(main(sys.argv[1:]))"
+#: A station that waits for an answer as long as a held step is looked at, on however slow a machine.
+PATIENT = f"from neurath.station import line; line.ANSWER = line.QUICK = line.SLOW = line.VERDICT = 600; {PLAIN}"
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 
 
@@ -91,8 +94,8 @@ Opened = Callable[..., Screen]
 def opened(stock: Stock, tmp_path: Path) -> Iterator[Opened]:
     made: list[Screen] = []
 
-    def open_(*ports: Path) -> Screen:
-        words = [sys.executable, "-m", "neurath.cli.main", "station", "run", "--stock", str(stock.root)]
+    def open_(*ports: Path, patient: bool = False) -> Screen:
+        words = [sys.executable, "-c", PATIENT if patient else PLAIN, "station", "run", "--stock", str(stock.root)]
         made.append(Screen([*words, *(word for port in ports for word in ("--port", str(port)))], tmp_path / "log"))
         return made[-1]
 
@@ -127,7 +130,7 @@ def same(screen: Screen, name: str, place: Path) -> None:
 
 def test_six_steps_and_a_cable_pulled_in_each_end_in_a_restored_terminal(opened: Opened, stock: Stock, place: Path) -> None:
     port = place / "a"
-    screen = opened(port)
+    screen = opened(port, patient=True)
     screen.until(lambda text: "P L U G   I N" in text and "plug it in" in text)
     same(screen, "1-connect", place)
 

@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     restore.add_argument("backup", type=Path, metavar="DIR")
     data.option(restore)
     data.dry_run(restore)
-    parser.epilog = "example: neurath backup create -o /backup/$(date +%F)"
+    parser.epilog = "example: neurath backup create -o /backup/monday"
 
 
 def run(args: argparse.Namespace, out: Output) -> int:

@@ -61,7 +61,6 @@ EXAMPLES: dict[str, str] = {
     "neurath operator set": "aya --role operator",
     "neurath operator remove": "aya",
     "neurath operator oidc": "--issuer https://id.example.org --client neurath --group ops=operator",
-    "neurath backup create": "-o /backup/2026-11-22",
     "neurath backup show": "/backup/2026-11-22",
     "neurath backup restore": "/backup/2026-11-22 --data /srv/neurath",
     "neurath audit verify": "--against audit.jsonl",
