@@ -63,6 +63,7 @@ EXAMPLES: dict[str, str] = {
     "neurath operator oidc": "--issuer https://id.example.org --client neurath --group ops=operator",
     "neurath backup show": "/backup/2026-11-22",
     "neurath backup restore": "/backup/2026-11-22 --data /srv/neurath",
+    "neurath backup create": "-o /backup/monday",
     "neurath audit verify": "--against audit.jsonl",
     "neurath audit show": "--limit 20",
     "neurath audit head": "--json",
