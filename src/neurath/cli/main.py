@@ -30,6 +30,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "filter": ("filter", "target filters kept under a name"),
     "rollout": ("rollout", "offer a release to terminals"),
     "backup": ("backup", "the whole of a server in one directory: create, show, restore"),
+    "alert": ("alert", "who is told when something wants a person: add, list, remove, test, show"),
     "carrier": ("carrier", "carriers' server halves, beside the server or at a site"),
     "agent": ("agent", "terminal agent for this machine"),
     "doctor": ("doctor", "what is wrong on this machine, and the cure"),

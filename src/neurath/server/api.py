@@ -16,6 +16,7 @@ from neurath.errors import NeurathError, UsageError
 from neurath.ids import FIRMWARE
 from neurath.server import problems
 from neurath.server.access_api import access_routes
+from neurath.server.alert_api import alert_routes
 from neurath.server.delivery.calls import Delivery
 from neurath.server.fleet import access, matrix, progress, recall, remind, rollout, underway
 from neurath.server.fleet.access import DEFAULT_TENANT, Enrolment
@@ -123,6 +124,7 @@ def management(store: Store, delivery: Delivery) -> FastAPI:
     _underway_routes(api, store)
     rollout_routes(api, store)
     site_routes(api, store)
+    alert_routes(api, store)
     _ledger_routes(api, store)
     stock_routes(api, store)
     return api

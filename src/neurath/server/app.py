@@ -20,6 +20,8 @@ from neurath.errors import LinkError, NeurathError
 from neurath.flash.native import need
 from neurath.server.access.gate import Gate
 from neurath.server.access.paths import Rights
+from neurath.server.alerts import teller
+from neurath.server.alerts.teller import Teller
 from neurath.server.api import management
 from neurath.server.ddi import DevicePlane
 from neurath.server.delivery import tickets
@@ -150,6 +152,7 @@ def application(server: Server, console: Iterable[BaseRoute] = ()) -> Behind:
             asyncio.create_task(server.sweep.run()),
             asyncio.create_task(_spread(server, started)),
             asyncio.create_task(_watch(server, started)),
+            asyncio.create_task(teller.run(Teller(server.store))),
         ]
         try:
             yield

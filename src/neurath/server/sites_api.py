@@ -146,7 +146,7 @@ def _folder_routes(api: FastAPI, store: Store) -> None:
         if not (path.is_absolute() and given.path.isprintable()):
             raise UsageError(f"{given.path[:80]!r} is no place on the server", "an absolute path", "/srv/firmware")
         if not path.is_dir():
-            raise NotFound(f"no directory {path}", "a folder is watched where it is, at the server", "mkdir", id="NRT-142")
+            raise NotFound(f"no directory {path}", "a folder is watched where it is, at the server", "mkdir", id="NRT-165")
         with store.write() as db:
             named = tuple(access.find(db, one, given.tenant) for one in given.terminals)
             policy = waves.policy(given.policy)

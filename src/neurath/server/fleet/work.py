@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, exists, func, or_, select, tuple_
+from sqlalchemy import Connection, Select, and_, func, literal_column, select, tuple_, union
 
 from neurath.ids import FIRMWARE
 from neurath.server.fleet.standing import MAX_FAILURES
@@ -16,7 +16,7 @@ from neurath.server.store.tables import gateway as gateways
 from neurath.server.store.tables import gateway_terminal as members
 from neurath.server.store.tables import release as releases
 from neurath.server.store.tables import terminal as terminals
-from neurath.wire.report import Phase, Verdict
+from neurath.wire.report import Verdict
 
 #: Attributes in which devices say where they are, in order of trust; an operator's word (`place`) comes before all of them.
 SAID = ("place", "location", "site")
@@ -63,9 +63,10 @@ def _asked(kind: str) -> Select[Any]:
     line, bad = ledger.c.terminal == terminals.c.n, ledger.c.component == FIRMWARE
     if kind == "restoration":
         torn = and_(line, ledger.c.verdict == Verdict.RESTORATION.value)
-        shows = exists().where(component.c.terminal == terminals.c.n, component.c.state == Phase.RESTORING.value)
+        shows = select(component.c.terminal).where(component.c.state == literal_column("'restoring'"))
+        there = union(shows, select(ledger.c.terminal).where(ledger.c.verdict == literal_column("'restoration'")))
         query = query.outerjoin(ledger, torn).outerjoin(releases, releases.c.id == ledger.c.release)
-        return query.where(or_(ledger.c.verdict.is_not(None), shows))
+        return query.where(terminals.c.n.in_(there))
     if kind == "twin":
         return query.outerjoin(ledger, ledger.c.terminal == -1).outerjoin(releases, releases.c.id == -1).where(
             terminals.c.twin.is_not(None)

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text, text
 from sqlalchemy import UniqueConstraint as Unique
 
 metadata = MetaData()
+#: The few terminals that need a station are found without a look at the others.
+_TORN, _RESTORING = text("verdict = 'restoration'"), text("state = 'restoring'")
 
 
 def _text(name: str, default: str | None = "") -> Column[str]:
@@ -125,6 +127,7 @@ component = Table(
     Column("pin", ForeignKey("release.id")),
     _text("before"),
     _count("returns"),
+    Index("component_torn", "terminal", sqlite_where=_RESTORING, postgresql_where=_RESTORING),
 )
 
 #: Target filters that are kept under a name.
@@ -234,6 +237,7 @@ ledger = Table(
     _time("updated"),
     _time("moved"),
     Index("ledger_release", "release", "terminal", "component"),
+    Index("ledger_torn", "terminal", sqlite_where=_TORN, postgresql_where=_TORN),
 )
 
 event = Table(
@@ -442,4 +446,36 @@ audit_head = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     _count("n"),
     _text("hash", None),
+)
+
+#: What people were to be told, in order (server/alerts/journal.py).
+alert = Table(
+    "alert",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    _text("key", None),
+    _text("cause", None),
+    _text("subject", None),
+    _text("text", None),
+    Column("at", Float, nullable=False),
+    Column("over", Boolean, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+#: The ways they are told, and how far each has come. `to` is JSON.
+alert_channel = Table(
+    "alert_channel",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _text("kind", None),
+    _text("url", None),
+    _text("secret"),
+    _text("sender"),
+    _text("to", "[]"),
+    _text("about"),
+    _time("added"),
+    _count("sent"),
+    _count("tries"),
+    Column("due", Float, nullable=False, server_default="0"),
+    _text("trouble"),
 )
