@@ -19,7 +19,7 @@ from neurath.server.store.marks import NOBODY
 Json = dict[str, Any]
 
 
-class NewChannel(BaseModel):
+class NewWay(BaseModel):
     """`secret`: what a webhook's messages are signed with (one is made where none is given, and seen this once), or the
     password of the user that a mail server's address names. `about` []: everything."""
 
@@ -29,7 +29,7 @@ class NewChannel(BaseModel):
     secret: Annotated[str, Field(max_length=500, examples=[""])] = ""
     sender: Annotated[str, Field(max_length=254, examples=["neurath@example.org"])] = ""
     to: Annotated[list[Annotated[str, Field(max_length=254)]], Field(max_length=50, examples=[["ops@example.org"]])] = []
-    about: list[Literal["halt", "restoration", "silence"]] = []
+    about: Annotated[list[Literal["halt", "restoration", "silence"]], Field(examples=[["halt"]])] = []
 
 
 def alert_routes(api: FastAPI, store: Store) -> None:
@@ -53,7 +53,7 @@ def alert_routes(api: FastAPI, store: Store) -> None:
             return [channel_json(one) for one in channels.everyone(db)]
 
     @api.post("/alert-channels", status_code=201)
-    def add(given: NewChannel) -> Json:
+    def add(given: NewWay) -> Json:
         wanted = Wanted(**given.model_dump() | {"to": tuple(given.to), "about": tuple(given.about)})
         with store.write(NOBODY) as db:
             made = channels.add(db, wanted, time.time())

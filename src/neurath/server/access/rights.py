@@ -249,6 +249,19 @@ FORMS: dict[str, str] = {
     "POST /people/tokens/revoke": "DELETE /api/v1/tokens/{name}",
     "POST /terminals/{id}/remind": "POST /api/v1/terminals/{name}/remind",
     "POST /software": "POST /api/v1/releases",
+    "POST /rollouts": "POST /api/v1/rollouts",
+    "POST /rollouts/{number}/start": "POST /api/v1/rollouts/{number}/start",
+    "POST /rollouts/{number}/approve": "POST /api/v1/rollouts/{number}/approve",
+    "POST /rollouts/{number}/resume": "POST /api/v1/rollouts/{number}/resume",
+    "POST /rollouts/{number}/retry": "POST /api/v1/rollouts/{number}/retry",
+    "POST /rollouts/{number}/pause": "POST /api/v1/rollouts/{number}/pause",
+    "POST /rollouts/{number}/deny": "POST /api/v1/rollouts/{number}/deny",
+    "POST /rollouts/{number}/abort": "POST /api/v1/rollouts/{number}/abort",
+    "POST /stop": "PUT /api/v1/stop",
+    "POST /go-on": "DELETE /api/v1/stop",
+    "POST /terminals/acts/tag": "PATCH /api/v1/terminals/{name}/tags",
+    "POST /terminals/acts/remind": "POST /api/v1/terminals/{name}/remind",
+    "POST /terminals/acts/pin": "PUT /api/v1/terminals/{name}/pin",
 }
 
 
