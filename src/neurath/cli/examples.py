@@ -66,6 +66,8 @@ EXAMPLES: dict[str, str] = {
     "neurath operator set": "aya --role operator",
     "neurath operator remove": "aya",
     "neurath operator oidc": "--issuer https://id.example.org --client neurath --group ops=operator",
+    "neurath store show": "--json",
+    "neurath store prune": "--older 30 --dry-run",
     "neurath backup show": "/backup/2026-11-22",
     "neurath backup restore": "/backup/2026-11-22 --data /srv/neurath",
     "neurath backup create": "-o /backup/monday",

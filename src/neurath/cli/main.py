@@ -29,6 +29,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "terminal": ("terminal", "add, list, show, why, pin terminals"),
     "filter": ("filter", "target filters kept under a name"),
     "rollout": ("rollout", "offer a release to terminals"),
+    "store": ("store", "how full the disk is, and what may go from it: show, prune"),
     "backup": ("backup", "the whole of a server in one directory: create, show, restore"),
     "alert": ("alert", "who is told when something wants a person: add, list, remove, test, show"),
     "carrier": ("carrier", "carriers' server halves, beside the server or at a site"),

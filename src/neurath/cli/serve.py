@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import socket
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +21,11 @@ if TYPE_CHECKING:
     from neurath.console.live import Live
     from neurath.server.app import Server
     from neurath.server.delivery.mqtt_push import MqttPush
+    from neurath.server.metrics import Board
 
 PORT = 8642
+#: The first descriptor that systemd hands over.
+_HELD = 3
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +48,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--proxy", action="append", default=[], metavar="ADDRESS", help=text)
     text = "other clients fetch from the object store itself, by an address good for so long (0: never)"
     parser.add_argument("--offload", type=int, default=0, metavar="SECONDS", help=text)
+    text = "update files not given out for so long go (90; 0: never)"
+    parser.add_argument("--keep", type=float, default=90.0, metavar="DAYS", help=text)
+    text = "that requests under way have when it is stopped (5)"
+    parser.add_argument("--drain", type=int, default=5, metavar="SECONDS", help=text)
+    text = "lines of words, or one JSON object each"
+    parser.add_argument("--log", choices=("text", "json"), default="text", help=text)
     parser.add_argument("--coap", metavar="[HOST:]PORT", help="answer over CoAP too (port 0: any that is free)")
     parser.add_argument(
         "--carrier",
@@ -56,15 +67,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     _in_range(args)
+    from neurath.server.metrics import Board
+
     listener = _listen(args.host, args.port)
     said = _said(args, listener, out)
+    board = Board(args.workers)
     if args.workers == 1:
-        return _serve(args, listener, 0, said)
+        return _serve(Worker(args, listener, board, 0), said)
     from neurath.cli.crew import Crew
 
     def work(number: int, ready: Callable[[dict[str, str]], None]) -> int:
         try:
-            return _serve(args, listener, number, ready)
+            return _serve(Worker(args, listener, board, number), ready)
         except NeurathError as error:
             out.error(error)
             return error.exit_code
@@ -72,10 +86,19 @@ def run(args: argparse.Namespace, out: Output) -> int:
     return Crew(args.workers, work, said).run()
 
 
-def _serve(args: argparse.Namespace, listener: socket.socket, number: int, said: Callable[[dict[str, str]], None]) -> int:
-    """One worker. What there can be only one of (a broker's client, carriers' sockets) is the first one's."""
-    import logging
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What one process of a server is told."""
 
+    args: argparse.Namespace
+    listener: socket.socket
+    board: Board
+    number: int
+
+
+def _serve(worker: Worker, said: Callable[[dict[str, str]], None]) -> int:
+    """One worker. What there can be only one of (a broker's client, carriers' sockets) is the first one's."""
+    from neurath.cli import logs
     from neurath.cli.serving import Process
     from neurath.console.live import Live
     from neurath.server.app import Place, application, open_server
@@ -83,19 +106,20 @@ def _serve(args: argparse.Namespace, listener: socket.socket, number: int, said:
 
     # Work in threads (a count, a sweep) holds up answers for no longer than this at a time.
     sys.setswitchinterval(0.0005)
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    halves = tuple(carrier.half(spec) for spec in _wanted(args)) if number == 0 else ()
+    args = worker.args
+    logs.begin(args.log)
+    halves = tuple(carrier.half(spec) for spec in _wanted(args)) if worker.number == 0 else ()
     tls = _tls(args)
-    broker = _broker(args) if number == 0 else None
+    broker = _broker(args) if worker.number == 0 else None
     check_ins = args.check_ins / args.workers
-    policy = Policy(args.sleep, args.plug_and_play, check_ins, args.piece, tuple(args.proxy), args.offload)
+    policy = Policy(args.sleep, args.plug_and_play, check_ins, args.piece, tuple(args.proxy), args.offload, args.keep)
     server = open_server(args.data, policy, [broker] if broker is not None else [], Place(args.database, args.store))
     if broker is not None:
         broker.up = server.sweep.again
     live = Live(server.store)
-    app = application(server, _console(server, live))
+    app = application(server, _console(server, live), worker.board, worker.number)
     ends = (live.close, *([broker.close] if broker else []), server.push.close)
-    Process(server, app, listener, tls, said, halves, ends).run()
+    Process(server, app, worker.listener, tls, said, halves, ends, args.drain).run()
     return 0
 
 
@@ -118,6 +142,8 @@ def _in_range(args: argparse.Namespace) -> None:
         raise UsageError("--offload is out of range", "60 to 604800 seconds, and a store to fetch from", "--store s3://…")
     if not 1 <= args.workers <= 64:
         raise UsageError("--workers is out of range", "1 to 64 processes", "--workers 2")
+    if not 0 <= args.keep <= 36500 or not 0 <= args.drain <= 3600:
+        raise UsageError("--keep or --drain is out of range", "0 to 36500 days, 0 to 3600 seconds", "--keep 90 --drain 5")
     if not 1 <= args.sleep <= 86399:
         raise UsageError("--sleep is out of range", "1 to 86399 seconds", "--sleep 300")
 
@@ -163,7 +189,10 @@ def _wanted(args: argparse.Namespace) -> list[str]:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket, or three lines: the port is someone else's, or the address is not ours."""
+    """A listening socket, or three lines: the port is someone else's, or the address is not ours. One that systemd holds
+    (sd_listen_fds(3)) is taken as it is: who connects while this server is upgraded waits there."""
+    if os.environ.pop("LISTEN_PID", "") == str(os.getpid()) and os.environ.pop("LISTEN_FDS", "") == "1":
+        return _nonblocking(socket.socket(fileno=_HELD))
     if not 0 <= port <= 65535:
         raise UsageError(f"no port {port}", "ports are 0 to 65535", f"--port {PORT}")
     try:
@@ -179,6 +208,10 @@ def _listen(host: str, port: int) -> socket.socket:
             "--port N with a free port; `ss -ltnp` shows who has it",
             id="NRT-143",
         ) from None
+    return _nonblocking(listener)
+
+
+def _nonblocking(listener: socket.socket) -> socket.socket:
     listener.setblocking(False)
     return listener
 

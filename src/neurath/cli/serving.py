@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator
@@ -18,6 +19,8 @@ from neurath.cli.carrier import Half
 from neurath.server.app import Server
 from neurath.server.door import Door
 
+log = logging.getLogger(__name__)
+
 #: Certificate and its key, or neither.
 Tls = tuple[str | None, str | None]
 
@@ -25,7 +28,7 @@ Tls = tuple[str | None, str | None]
 @dataclass(frozen=True, slots=True)
 class Process:
     """What one process runs. `ends`: what is closed before the server is, the last one first; `ready` is told where each
-    carrier's half is as soon as messages are answered."""
+    carrier's half is as soon as messages are answered; `drain`: seconds that requests under way have at the end."""
 
     server: Server
     app: ASGIApp
@@ -34,6 +37,7 @@ class Process:
     ready: Callable[[dict[str, str]], None]
     halves: tuple[Half, ...] = ()
     ends: tuple[Callable[[], object], ...] = field(default=())
+    drain: int = 5
 
     def run(self) -> None:
         """Serves until it is told to stop."""
@@ -46,11 +50,11 @@ class Process:
                 beside.callback(close)
             for half in self.halves:
                 places[half.name] = await beside.enter_async_context(half.hosted(half.rest, self.server))
-            running = Running(configuration(self.app, self.tls), lambda: self.ready(places), beside.aclose)
+            running = Running(configuration(self.app, self.tls, self.drain), lambda: self.ready(places), beside.aclose)
             await running.serve(sockets=[self.listener])
 
 
-def configuration(app: ASGIApp, tls: Tls) -> uvicorn.Config:
+def configuration(app: ASGIApp, tls: Tls, drain: int) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=Door,
@@ -58,7 +62,7 @@ def configuration(app: ASGIApp, tls: Tls) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,  # server.proxy knows whom to believe what
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=drain,
         ws="none",
         ssl_certfile=tls[0],
         ssl_keyfile=tls[1],
@@ -83,8 +87,10 @@ class Running(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            log.info("serves")
             self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        log.info("ends: requests under way have %s s", self.config.timeout_graceful_shutdown)
         await self._first()
         await super().shutdown(sockets)

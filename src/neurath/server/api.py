@@ -22,6 +22,7 @@ from neurath.server.fleet import access, matrix, progress, recall, remind, rollo
 from neurath.server.fleet.access import DEFAULT_TENANT, Enrolment
 from neurath.server.fleet.progress import Wanted
 from neurath.server.fleet_api import fleet_routes, terminal_json
+from neurath.server.operating import store_routes
 from neurath.server.paging import MOST, Limit, Paged
 from neurath.server.rollout_api import Said, rollout_routes
 from neurath.server.sites_api import site_routes
@@ -127,6 +128,7 @@ def management(store: Store, delivery: Delivery) -> FastAPI:
     alert_routes(api, store)
     _ledger_routes(api, store)
     stock_routes(api, store)
+    store_routes(api, store)
     return api
 
 

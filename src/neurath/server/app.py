@@ -35,8 +35,11 @@ from neurath.server.device import Policy, answer
 from neurath.server.fleet import reach, rollout
 from neurath.server.fleet.reach import Listening, Told
 from neurath.server.gateways import GatewayPlane
+from neurath.server.metrics import Board, Counted, Row
+from neurath.server.operating import Figures, figures_route, health_routes
 from neurath.server.polls import Polls
 from neurath.server.proxy import Behind
+from neurath.server.software import retention
 from neurath.server.software.deltas import Deltas
 from neurath.server.stock import TOKEN_FILE, station_token
 from neurath.server.store import Store, shared
@@ -47,6 +50,8 @@ log = logging.getLogger(__name__)
 
 #: Who was heard is written so often, seconds.
 FLUSH = 2.0
+#: What nobody needs any more is taken away so often, seconds.
+PRUNE = 86400.0
 #: Waves are counted this often while things change, and so often however still it is, seconds.
 SPREAD, SPREAD_AT_LEAST = 1.0, 30.0
 
@@ -140,14 +145,18 @@ class Notices:
             raise LinkError(fault.what, fault.why) from None
 
 
-def application(server: Server, console: Iterable[BaseRoute] = ()) -> Behind:
-    """Everything under one address: device plane first, `/api/v1` beside it, the console for the rest."""
+def application(server: Server, console: Iterable[BaseRoute] = (), board: Board | None = None, worker: int = 0) -> Counted:
+    """Everything under one address: device plane first, `/api/v1` beside it, the console for the rest. `board`: where all
+    processes of this server count, of which this is one."""
+    board = board or Board()
+    row = board.row(worker)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         started = asyncio.Event()
         beside = [
-            asyncio.create_task(_flush(server)),
+            asyncio.create_task(_flush(server, row)),
+            asyncio.create_task(_retain(server)),
             asyncio.create_task(follow(Notices(server.store, server.listening), server.sweep.tell, wake=started)),
             asyncio.create_task(server.sweep.run()),
             asyncio.create_task(_spread(server, started)),
@@ -163,21 +172,38 @@ def application(server: Server, console: Iterable[BaseRoute] = ()) -> Behind:
             await asyncio.to_thread(server.close)
 
     plane = DevicePlane(server.delivery, server.riding, server.push, server.policy)
-    inside = Starlette(routes=[Mount("/api/v1", management(server.store, server.delivery)), *console])
+    figures = figures_route(Figures(server.store, board))
+    inside = Starlette(routes=[Mount("/api/v1", management(server.store, server.delivery)), figures, *console])
     guarded = Mount("/", Gate(inside, server.store, Rights.of(inside.routes), station_token(server.store.directory)))
-    device = [*GatewayPlane(server.trickle).routes(), *plane.routes()]
+    device = [*health_routes(server.store), *GatewayPlane(server.trickle).routes(), *plane.routes()]
     app = Starlette(routes=[*device, guarded], lifespan=lifespan, exception_handlers={Exception: _broken})
     plane.polls = Polls(app, server.delivery)
-    return Behind(plane.polls, server.policy.proxies)
+    return Counted(Behind(plane.polls, server.policy.proxies), row)
 
 
-async def _flush(server: Server) -> None:
+async def _flush(server: Server, row: Row) -> None:
     while True:
         await asyncio.sleep(FLUSH)
+        row.say("builds", server.deltas.builds)
+        row.say("build_failures", server.deltas.failures)
+        row.say("streams", server.push.listening)
+        row.say("notices_waiting", server.sweep.waiting)
         try:
             await asyncio.to_thread(server.flush)
         except NeurathError as fault:
             log.warning("last-seen times and sync points wait: %s (%s)", fault.what, fault.why)
+
+
+async def _retain(server: Server) -> None:
+    """Takes away once a day what nobody needs, in one process of those on the same database."""
+    while server.policy.keep_days:
+        await asyncio.sleep(PRUNE)
+        try:
+            if await asyncio.to_thread(server.store.leads, "retention"):
+                gone = await asyncio.to_thread(retention.prune, server.store, server.policy.keep_days, time.time())
+                log.info("%s update files and %s leftovers went, %s bytes", len(gone.files), gone.strays, gone.bytes)
+        except (NeurathError, OSError) as fault:
+            log.warning("nothing was pruned: %s", fault)
 
 
 async def _watch(server: Server, started: asyncio.Event) -> None:

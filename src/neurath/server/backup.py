@@ -21,6 +21,7 @@ from neurath.server.fleet import stop
 from neurath.server.stock import RESTORATIONS, TOKEN_FILE, station_token
 from neurath.server.store import Files, Store, audit, database, rows, shared
 from neurath.server.store.acts import Act
+from neurath.server.store.files import CLAIM
 from neurath.server.store.tables import action as actions
 from neurath.server.store.tables import file as files
 
@@ -34,8 +35,6 @@ KEPT = (tickets.KEY_FILE, tickets.PUBLIC_FILE, TOKEN_FILE)
 _MINE = re.compile(rf"{'|'.join(map(re.escape, KEPT))}|{RESTORATIONS}/[0-9a-f-]{{1,80}}\.json")
 #: Numbers of actions that a server may have given out since: clients remember them, so none of them is given out again.
 GAP = 1_000_000
-#: The claim under which files stay where they are.
-CLAIM = "files stay"
 _WHY = "restored from a backup: see what was recalled since, then `neurath rollout go-on`"
 
 
@@ -187,7 +186,7 @@ def _write_rows(store: Store, target: Path) -> tuple[str, dict[str, int], list[s
                 table = json.loads(line)["table"]
                 counts[table] = -1
             counts[table] += 1
-        named = list(db.scalars(select(files.c.digest).order_by(files.c.digest)))
+        named = list(db.scalars(select(files.c.digest).where(files.c.added.is_not(None)).order_by(files.c.digest)))
         out.flush()
         os.fsync(out.fileno())
     return digest.hexdigest(), counts, named
@@ -235,7 +234,9 @@ def _files_named(source: Path) -> Iterator[str]:
                 head = json.loads(line)
                 inside = head["columns"] if head["table"] == files.name else None
             elif inside is not None:
-                yield json.loads(line)[inside.index("digest")]
+                row = dict(zip(inside, json.loads(line), strict=True))
+                if row["added"] is not None:  # else it was pruned
+                    yield row["digest"]
 
 
 def _put_back(source: Path, target: Path, digest: str) -> None:

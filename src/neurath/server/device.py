@@ -43,7 +43,7 @@ class Policy:
     """What an operator sets: how often terminals poll, seconds, whether unknown ones are let in; `piece` is the size of what
     rides on heartbeats, one of wire.trickle.SIZES: it must fit the smallest carrier there is; `proxies` are the addresses of
     those whose word about a client's certificate is believed; `offload`: an address of the object store is good for so many
-    seconds, 0: none is given."""
+    seconds, 0: none is given; update files that nobody was given for `keep_days` go, 0: never."""
 
     sleep: int = 300
     plug_and_play: bool = False
@@ -51,6 +51,7 @@ class Policy:
     piece: int = PIECE
     proxies: tuple[str, ...] = ()
     offload: int = 0
+    keep_days: float = 0
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,7 @@ class Door(HttpToolsProtocol):
             link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._deadline: asyncio.TimerHandle | None = None
         self._ahead = True  # the next thing to come is a request, or the rest of its head
+        self._last = False  # the server ends: of what is still to come, one request is answered
         self._unread = 0  # bytes since the parser had something to say
         self._address = self.client[0] if self.client else ""
         self._open[self._address] += 1
@@ -76,6 +77,13 @@ class Door(HttpToolsProtocol):
             transport.abort()
             return
         self._arm()
+
+    def shutdown(self) -> None:
+        """Whoever has just connected, or is in the middle of a head, is answered before the server ends, or cut off at his
+        deadline."""
+        self._last = True
+        if self.cycle is not None and not (self.cycle.response_complete and self._unread):
+            super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
@@ -98,6 +106,8 @@ class Door(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._ahead, self._unread = False, 0
         super().on_headers_complete()
+        if self._last and self.cycle is not None:
+            self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         self._unread = 0

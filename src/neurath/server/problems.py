@@ -38,6 +38,8 @@ def status_of(error: NeurathError) -> int:
     """The status an error is answered with; 503 where it is the server's own."""
     if error.id == "NRT-310":
         return 503  # the store is busy: later
+    if error.id == "NRT-369":
+        return 507  # no room for it
     return next((number for kind, number in _STATUSES if isinstance(error, kind)), 503)
 
 

@@ -89,6 +89,9 @@ ROUTES: dict[str, Role] = {
     "GET /api/v1/audit/verify": _A,
     "GET /api/v1/audit/export": _A,
     "PUT /api/v1/oidc": _A,
+    "GET /api/v1/store": _V,
+    "POST /api/v1/store/prune": _A,
+    "GET /metrics": _V,
     # who speaks for devices, and what the server looks for on its own disk
     "PATCH /api/v1/tenants/{name}": _A,
     "POST /api/v1/alert-channels": _A,
@@ -223,6 +226,8 @@ VERBS: dict[str, str | Role] = {
     "alert remove": "DELETE /api/v1/alert-channels/{name}",
     "alert test": "POST /api/v1/alert-channels/{name}/test",
     "alert show": "GET /api/v1/alerts",
+    "store show": "GET /api/v1/store",
+    "store prune": "POST /api/v1/store/prune",
     "operator add": "POST /api/v1/operators",
     "operator list": "GET /api/v1/operators",
     "operator set": "PATCH /api/v1/operators/{name}",

@@ -325,7 +325,12 @@ def _keep_file(db: Connection, name: str, data: Contents, now: float) -> None:
     sha1 = hashlib.sha1(data, usedforsecurity=False).hexdigest()
     md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
     values = {"digest": name, "size": len(data), "sha1": sha1, "md5": md5, "added": now}
-    db.execute(upsert(files).values(**values).on_conflict_do_nothing())
+    # One that was pruned is there again.
+    db.execute(
+        upsert(files)
+        .values(**values)
+        .on_conflict_do_update(index_elements=["digest"], set_={"added": func.coalesce(files.c.added, now)})
+    )
 
 
 def keep_file(db: Connection, name: str, data: Contents, now: float) -> None:

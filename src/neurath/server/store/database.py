@@ -69,7 +69,7 @@ class Store:
         self.act: Act | None = None
         self._database = _opened(directory, url)
         try:
-            self._database.migrate(lambda connection: _version(connection) == HEAD, _upgrade)
+            self._database.migrate(_is_current, _upgrade)
             self.marks = self._database.marks()
         except (DatabaseError, OSError) as fault:
             self._database.close()
@@ -258,6 +258,19 @@ def stands_at(directory: Path, url: str = "") -> str:
 def _no_use(directory: Path, url: str, fault: DatabaseError | OSError) -> NeurathError:
     why = str(getattr(fault, "orig", fault)).strip()
     return _away(why) if url else _unusable(directory, why)
+
+
+def _is_current(connection: Connection) -> bool:
+    """Whether nothing is to be migrated; RefusedError for a database that a newer program has migrated."""
+    found = _version(connection)
+    if found and found != HEAD and not known(found):
+        raise RefusedError(
+            "this database belongs to a newer program",
+            f"its tables are those of {found}, ours of {HEAD}",
+            "upgrade",
+            id="NRT-368",
+        )
+    return found == HEAD
 
 
 def _version(connection: Connection) -> str:

@@ -1,17 +1,23 @@
 """Files by digest: `files/ab/abcdef...`, and behind them an object store where there is one: then the directory is its
 cache. It knows how bytes reach the disk whole or not at all, and that what is read is what was written; it must never
-overwrite a sound file, and never delete."""
+overwrite a sound file, nor decide which one goes."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from pathlib import Path
 from typing import Protocol
 
 from neurath.disk import copy_whole, write_whole
-from neurath.errors import NeurathError, NotFound
+from neurath.errors import NeurathError, NotFound, RefusedError
 from neurath.ids import Contents, Digest, digest
+
+#: Held by whoever needs that no file goes, and by whoever takes files away.
+CLAIM = "files stay"
+#: What uploads and update files leave free, for the records of terminals: bytes, and this share of a small disk.
+RESERVE, RESERVED_SHARE = 64 << 20, 50
 
 
 class Behind(Protocol):
@@ -22,6 +28,9 @@ class Behind(Protocol):
 
     def get(self, name: str, into: Path) -> bool:
         """Writes the object into the file, which is not there yet; False where there is no such object."""
+
+    def remove(self, name: str) -> None:
+        """Takes the object away, where there is one."""
 
     def link(self, name: str, called: str, seconds: int) -> str:
         """An address at which anybody may fetch it for so long."""
@@ -47,6 +56,7 @@ class Files:
         name = found.hex()
         target = self.path(name)
         if not self._is_sound(name):
+            self._demand(len(data))
             target.parent.mkdir(parents=True, exist_ok=True)
             write_whole(target, data)
             self._sound.pop(name, None)
@@ -59,6 +69,7 @@ class Files:
         another. What is there whole already stays."""
         target = self.path(name)
         if not self._is_sound(name):
+            self._demand(source.stat().st_size)
             target.parent.mkdir(parents=True, exist_ok=True)
             if copy_whole(source, target, name) != name:
                 return False
@@ -66,6 +77,30 @@ class Files:
         if self.behind is not None:
             self.behind.put(name, target)
         return True
+
+    def remove(self, name: str) -> None:
+        """Takes a file away, here and behind."""
+        self.path(name).unlink(missing_ok=True)
+        self._sound.pop(name, None)
+        if self.behind is not None:
+            self.behind.remove(name)
+
+    @property
+    def reserve(self) -> int:
+        """Bytes of the disk that no file of ours takes."""
+        return min(RESERVE, shutil.disk_usage(self.root).total // RESERVED_SHARE)
+
+    def _demand(self, count: int) -> None:
+        """RefusedError where a file of this size would fill the disk."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(self.root).free
+        if count > free - self.reserve:
+            raise RefusedError(
+                "the disk is too full for this file",
+                f"{count:,} bytes; {free:,} are free, of which {self.reserve:,} are kept for terminals' records",
+                "neurath store show; neurath store prune",
+                id="NRT-369",
+            )
 
     def read(self, name: str) -> bytes:
         """The whole file, checked; NotFound or NeurathError."""

@@ -56,6 +56,14 @@ class Objects:
             raise _away(fault) from None
         return True
 
+    def remove(self, name: str) -> None:
+        try:
+            obstore.delete(self._store, _place(name))
+        except FileNotFoundError:
+            return
+        except BaseError as fault:
+            raise _away(fault) from None
+
     def link(self, name: str, _called: str, seconds: int) -> str:
         return obstore.sign(self._store, "GET", _place(name), datetime.timedelta(seconds=seconds))
 

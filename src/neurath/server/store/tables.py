@@ -38,6 +38,7 @@ release_key = Table(
     _time("added"),
 )
 
+#: `added` null: it was here, and was pruned (software/retention.py).
 file = Table(
     "file", metadata, Column("digest", Text, primary_key=True), _count("size"), _text("sha1"), _text("md5"), _time("added")
 )
