@@ -27,6 +27,8 @@ from neurath.server.access.rights import ROUTES, STATION, VERBS
 from neurath.server.access.roles import Actor, Role
 from neurath.server.access.tokens import Asked
 from neurath.server.api import management
+from neurath.server.metrics import Board
+from neurath.server.operating import Figures, figures_route
 
 #: What a browser takes.
 PAGES = {"Accept": "text/html,*/*;q=0.8"}
@@ -75,7 +77,8 @@ def filled(path):
 
 
 def test_every_route_has_a_role_and_every_role_a_route(world):
-    assert {f"{method} {path}" for method, path in walked(parts(world))} == set(ROUTES)
+    figures = figures_route(Figures(world.store, Board()))
+    assert {f"{method} {path}" for method, path in walked([*parts(world), figures])} == set(ROUTES)
     assert set(ROUTES) > STATION
 
 
