@@ -336,10 +336,13 @@ static void count_from_lowest(struct nrt_nor *n)
 static void calm(struct nrt_nor *n)
 {
     uint32_t wu = n->layout.write_unit;
-    for (uint32_t u = 0; u < n->size / wu; u++) {
+    uint32_t units = n->size / wu;
+    for (uint32_t u = 0; u < units; u++) {
         uint8_t m = n->mark[u];
+        if ((m & NOR_META) == 0)
+            continue;
         int torn = (m & NOR_TORN) != 0;
-        if ((m & NOR_META) && torn == ((m & NOR_OTHER_TORN) != 0) && memcmp(n->mem + u * wu, n->other + u * wu, wu) == 0)
+        if (torn == ((m & NOR_OTHER_TORN) != 0) && memcmp(n->mem + u * wu, n->other + u * wu, wu) == 0)
             n->mark[u] = (uint8_t)(m & ~(NOR_META | NOR_OTHER_TORN));
     }
 }

@@ -101,7 +101,7 @@ static uint32_t torn_units(const struct nrt_nor *n)
 static void try_kind(struct walk *w, uint32_t sector, uint32_t kind)
 {
     uint32_t before = w->now[sector];
-    w->now[sector] = nrt_pool_keep(w->pool, w->nor, sector);
+    w->now[sector] = nrt_pool_keep(w->pool, w->nor, sector, NRT_POOL_FULL);
     if (w->now[sector] == NRT_POOL_FULL) {
         w->failed = 1;
     } else {
@@ -116,7 +116,7 @@ static void refresh(struct walk *w)
 {
     if (w->dirty == NRT_POOL_FULL)
         return;
-    uint32_t fresh = nrt_pool_keep(w->pool, w->nor, w->dirty);
+    uint32_t fresh = nrt_pool_keep(w->pool, w->nor, w->dirty, NRT_POOL_FULL);
     if (fresh == NRT_POOL_FULL) {
         w->failed = 1;
         return;
@@ -131,10 +131,14 @@ static void watch(struct nrt_nor *n, uint32_t off, const uint8_t *to, uint32_t l
     struct walk *w = n->watcher;
     uint32_t wu = n->layout.write_unit;
     uint32_t sector = nrt_pool_sector(w->pool, off);
-    refresh(w);
     w->operation++;
+    if (w->story->depth != 0 && w->at.depth >= w->story->depth) {
+        w->out->closed = 0;
+        return;   /* nothing has to be kept of a run that is not cut again */
+    }
+    refresh(w);
     int asked = w->story->stride <= 1 || (w->operation + w->story->seed) % w->story->stride == 0;
-    if (asked && (w->story->depth == 0 || w->at.depth < w->story->depth)) {
+    if (asked) {
         uint8_t *spare = malloc(2 * (size_t)len + len / wu);
         for (uint32_t kind = 1; spare != NULL && kind <= NRT_CUT_KINDS; kind++) {
             /* Programs in a row that leave no trace cannot be told apart by any recovery (decision 0010). */
@@ -265,16 +269,16 @@ static int live_through(struct walk *w)
 
 /* ---- the walk ------------------------------------------------------------------------------------------------------------ */
 
-/* Keeps every sector of the chip in `state`, in place of what was kept there. */
-static void keep_all(struct walk *w, uint32_t *state, int replace)
+/* Keeps every sector of the chip in `state`; `was` is the state it was loaded from, NULL for none, and may be the same. */
+static void keep_all(struct walk *w, uint32_t *state, const uint32_t *was)
 {
     for (uint32_t s = 0; s < w->nor->sectors; s++) {
-        uint32_t kept = nrt_pool_keep(w->pool, w->nor, s);
+        uint32_t kept = nrt_pool_keep(w->pool, w->nor, s, was != NULL ? was[s] : NRT_POOL_FULL);
         if (kept == NRT_POOL_FULL) {
             w->failed = 1;
             return;
         }
-        if (replace)
+        if (was == state)
             nrt_pool_drop(w->pool, &state[s], 1);
         state[s] = kept;
     }
@@ -282,7 +286,7 @@ static void keep_all(struct walk *w, uint32_t *state, int replace)
 
 static void push_now(struct walk *w, uint32_t *scratch)
 {
-    keep_all(w, scratch, 0);
+    keep_all(w, scratch, w->now);
     if (w->failed)
         return;
     w->at.depth--;
@@ -327,7 +331,7 @@ static void visit(struct walk *w, uint32_t *scratch)
         nrt_pool_hold(w->pool, w->at.state, w->nor->sectors);
     nrt_canon(w->nor, w->story->keep_scratch);
     memcpy(w->now, w->at.state, w->nor->sectors * sizeof *w->now);
-    keep_all(w, w->now, 1);
+    keep_all(w, w->now, w->now);
     if (w->failed)
         return;
     int is_new = add_new(w->walked, nrt_pool_key(w->pool, w->now), w->at.ghosts);
@@ -429,7 +433,7 @@ static int prepare(struct walk *w, uint32_t *state)
     image.sequence = 1;
     image.epoch = 0;
     int rc = nrt_provision(&c, l, &w->nor->port, &image);
-    keep_all(w, state, 0);
+    keep_all(w, state, NULL);
     return rc;
 }
 

@@ -3,6 +3,8 @@
 
 #include "norstate.h"
 
+#define LOOK 256u   /* bytes compared at once */
+
 int nrt_bank_is(const struct nrt_nor *n, const uint8_t *image, uint32_t size)
 {
     const struct nrt_layout *l = &n->layout;
@@ -19,17 +21,24 @@ int nrt_bank_is(const struct nrt_nor *n, const uint8_t *image, uint32_t size)
     return 1;
 }
 
+static int is_ours(const struct nrt_layout *l, uint32_t addr)
+{
+    int ours = addr - l->scratch.base < l->scratch.len || addr - l->log[0].base < l->log[0].len ||
+               addr - l->log[1].base < l->log[1].len;
+    for (uint32_t i = 0; i < l->n_bank; i++)
+        ours |= addr - l->bank[i].base < l->bank[i].len;
+    return ours;
+}
+
 int nrt_foreign_kept(const struct nrt_nor *n, const uint8_t *foreign)
 {
-    const struct nrt_layout *l = &n->layout;
-    for (uint32_t off = 0; off < n->size; off++) {
-        uint32_t addr = off + n->base;
-        int ours = addr - l->scratch.base < l->scratch.len || addr - l->log[0].base < l->log[0].len ||
-                   addr - l->log[1].base < l->log[1].len;
-        for (uint32_t i = 0; i < l->n_bank; i++)
-            ours |= addr - l->bank[i].base < l->bank[i].len;
-        if (!ours && n->mem[off] != foreign[off])
-            return 0;
+    for (uint32_t off = 0; off < n->size; off += LOOK) {
+        uint32_t len = n->size - off < LOOK ? n->size - off : LOOK;
+        if (memcmp(n->mem + off, foreign + off, len) == 0)
+            continue;
+        for (uint32_t i = off; i < off + len; i++)
+            if (n->mem[i] != foreign[i] && !is_ours(&n->layout, i + n->base))
+                return 0;
     }
     return 1;
 }

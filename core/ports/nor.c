@@ -222,10 +222,11 @@ static int nor_read(void *ctx, uint32_t addr, uint8_t *buf, uint32_t len)
     if (addr < n->base || addr - n->base > n->size || len > n->size - (addr - n->base))
         return NRT_E_ARG;
     uint32_t off = addr - n->base;
-    for (uint32_t u = unit_of(n, off); n->ecc && len > 0 && u <= unit_of(n, off + len - 1); u++)
+    uint32_t end = len > 0 ? unit_of(n, off + len - 1) + 1 : 0;
+    for (uint32_t u = unit_of(n, off); n->ecc && u < end; u++)
         if (n->mark[u] & NOR_TORN)
             return NRT_E_TORN;
-    for (uint32_t u = unit_of(n, off); n->watch != NULL && len > 0 && u <= unit_of(n, off + len - 1); u++)
+    for (uint32_t u = unit_of(n, off); n->watch != NULL && u < end; u++)
         n->looked += (n->mark[u] & NOR_DEAD) != 0;
     memcpy(buf, n->mem + off, len);
     return NRT_OK;

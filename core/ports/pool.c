@@ -101,11 +101,17 @@ static uint32_t fresh(struct nrt_pool *p)
     return p->used++;
 }
 
-uint32_t nrt_pool_keep(struct nrt_pool *p, const struct nrt_nor *n, uint32_t s)
+uint32_t nrt_pool_keep(struct nrt_pool *p, const struct nrt_nor *n, uint32_t s, uint32_t likely)
 {
     uint32_t off = p->base[s];
     uint32_t len = p->base[s + 1] - off;
     uint32_t marks = len / p->write_unit;
+    const uint8_t *was = likely != NONE ? p->sector[likely].data : NULL;
+    if (was != NULL && memcmp(was, n->mem + off, len) == 0 && memcmp(was + len, n->other + off, len) == 0 &&
+        memcmp(was + 2 * (size_t)len, n->mark + off / p->write_unit, marks) == 0) {
+        p->sector[likely].refs++;
+        return likely;
+    }
     struct nrt_state_key k = {len, s};
     k = hash(n->mem + off, len, k);
     k = hash(n->other + off, len, k);

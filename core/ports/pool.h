@@ -22,8 +22,10 @@ uint32_t nrt_pool_sector(const struct nrt_pool *p, uint32_t off);
 uint32_t nrt_pool_base(const struct nrt_pool *p, uint32_t s);
 /* The key of any bytes. */
 struct nrt_state_key nrt_key_of(const uint8_t *data, uint32_t len);
-/* Keeps one sector as it is on the chip; its number, or NRT_POOL_FULL. Undone by one drop of that number. */
-uint32_t nrt_pool_keep(struct nrt_pool *p, const struct nrt_nor *n, uint32_t sector);
+/* Keeps one sector as it is on the chip; its number, or NRT_POOL_FULL. Undone by one drop of that number. `likely` is the number
+ * it was kept under before, or NRT_POOL_FULL: most sectors of a state are still what they were, and to compare is cheaper than
+ * to digest. */
+uint32_t nrt_pool_keep(struct nrt_pool *p, const struct nrt_nor *n, uint32_t sector, uint32_t likely);
 /* Keeps, or drops, sectors once more. */
 void nrt_pool_hold(struct nrt_pool *p, const uint32_t *state, uint32_t count);
 void nrt_pool_drop(struct nrt_pool *p, const uint32_t *state, uint32_t count);

@@ -7,7 +7,7 @@ import ctypes
 import random
 import subprocess
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from tests.flash.crafted import joint_layout, raw_file, resume_layout, small_lay
 ROOT = Path(__file__).resolve().parent.parent.parent
 CORE = ROOT / "core"
 PORTS = ("nor.c", "device.c", "pool.c", "look.c", "restate.c", "canon.c", "closure.c")
-FLAGS = ["-std=c11", "-O1", "-fPIC", "-fno-strict-aliasing", "-w", "-I", str(CORE / "include"), "-I", str(CORE / "src")]
+FLAGS = ["-std=c11", "-fPIC", "-fno-strict-aliasing", "-w", "-I", str(CORE / "include"), "-I", str(CORE / "src")]
 FLAGS += ["-I", str(CORE / "ports")]
 SIGNATURE = "int(*)(const struct nrt_layout *, const struct nrt_story *, struct nrt_closure *)"
 
@@ -56,28 +56,41 @@ def sources() -> list[Path]:
     return [*sorted((CORE / "src").glob("*.c")), *(CORE / "ports" / name for name in PORTS)]
 
 
-def compile_all(folder: Path) -> dict[str, Path]:
-    """The sound core as objects, by path under core/."""
+def compile_all(folder: Path, level: str = "-O1", *more: Path) -> dict[str, Path]:
+    """The sound core, and files beside it, as objects by path under core/."""
     objects = {}
-    for source in sources():
+    for source in (*sources(), *more):
         name = str(source.relative_to(CORE))
         objects[name] = folder / (name.replace("/", "_") + ".o")
-        subprocess.run(["gcc", *FLAGS, "-c", str(source), "-o", str(objects[name])], check=True)
+        subprocess.run(["gcc", *FLAGS, level, "-c", str(source), "-o", str(objects[name])], check=True)
     return objects
+
+
+def link(objects: Sequence[Path], library: Path, *flags: str) -> ctypes.CDLL:
+    """A core in a library of its own."""
+    # Its own symbols first: the sound core may live in the same process.
+    subprocess.run(["gcc", "-shared", "-Wl,-Bsymbolic", *map(str, objects), *flags, "-o", str(library)], check=True)
+    return ctypes.CDLL(str(library))
+
+
+def entry(library: ctypes.CDLL, name: str = "nrt_closure_walk") -> Any:
+    """The enumerator of such a core, as neurath.sim.power.walk() calls it."""
+    return ffi.cast(SIGNATURE, ctypes.cast(library[name], ctypes.c_void_p).value)
+
+
+def compile_broken(mutant: Mutant, folder: Path) -> Path:
+    """The one object of a mutant that is not the sound core's."""
+    stem = "".join(c if c.isalnum() else "_" for c in mutant.name)
+    source, target = folder / f"{stem}.c", folder / f"{stem}.o"
+    source.write_text(mutant.text)
+    subprocess.run(["gcc", *FLAGS, "-O1", "-c", str(source), "-o", str(target)], check=True)
+    return target
 
 
 def build(mutant: Mutant, objects: dict[str, Path], folder: Path) -> Any:
     """nrt_closure_walk of a core with this one file broken."""
-    stem = "".join(c if c.isalnum() else "_" for c in mutant.name)
-    source, target, library = folder / f"{stem}.c", folder / f"{stem}.o", folder / f"{stem}.so"
-    source.write_text(mutant.text)
-    subprocess.run(["gcc", *FLAGS, "-c", str(source), "-o", str(target)], check=True)
-    linked = [str(path) for name, path in objects.items() if name != mutant.file]
-    # Its own symbols first: the sound core may live in the same process.
-    subprocess.run(["gcc", "-shared", "-Wl,-Bsymbolic", *linked, str(target), "-o", str(library)], check=True)
-    loaded = ctypes.CDLL(str(library))
-    address = ctypes.cast(loaded.nrt_closure_walk, ctypes.c_void_p).value
-    return ffi.cast(SIGNATURE, address)
+    broken = compile_broken(mutant, folder)
+    return entry(link([*(path for name, path in objects.items() if name != mutant.file), broken], broken.with_suffix(".so")))
 
 
 def story(sector: int = 512, *, ecc: bool = False, erased: int = 0xFF, write_unit: int = 32) -> Story:
