@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 
+from neurath.cli.meter import Meter
 from neurath.errors import NeurathError
 
 
@@ -14,6 +16,7 @@ class Output:
 
     def __init__(self, json_lines: bool) -> None:
         self.json = json_lines
+        self._meter: Meter | None = None
 
     def data(self, text: str, /, **fields: object) -> None:
         """A result: the text for people, the fields for machines."""
@@ -33,10 +36,22 @@ class Output:
             print(json.dumps({"event": kind, **fields}, default=_plain), flush=True)
 
     def progress(self, task: str, done: int, total: int) -> None:
-        """How far a long task is: an event with --json; for a person on stderr, where that is a screen."""
-        self.event("task_progress", task=task, done=done, total=total)
-        if not self.json and sys.stderr.isatty():
-            print(f"\r{done:,} of {total:,}", end="" if done < total else "\n", file=sys.stderr, flush=True)
+        """How far a long task is, on stderr: drawn anew in place for a person, a line now and then elsewhere; an event with
+        --json."""
+        if self._meter is None or self._meter.task != task:
+            self._meter = Meter(task, done, time.monotonic())
+        seen = self._meter.at(done, total, time.monotonic())
+        self.event("task_progress", task=task, done=done, total=total, rate=seen.rate, left_s=seen.left)
+        if self.json:
+            return
+        live = sys.stderr.isatty()
+        if live or done >= total or self._meter.due(time.monotonic()):
+            print(
+                f"\r\x1b[2K{seen.bar}" if live else seen.line,
+                end="\n" if not live or done >= total else "",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def error(self, error: NeurathError) -> None:
         """Three lines on stderr, or one object: what, why, try."""
