@@ -173,7 +173,7 @@ def test_no_command_is_left_out() -> None:
     for leaf in leaves:
         if not any(line == leaf or line.startswith(leaf + " ") for line in tried):
             said(f"{leaf} --no-such-option", fails=True)
-    assert len(tried) > 100
+    assert len(tried) >= 100
 
 
 @pytest.mark.parametrize(
