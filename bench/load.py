@@ -221,41 +221,63 @@ class Slow:
     longest: float
 
 
+@dataclass(slots=True)
+class Dripping:
+    """Connections that are held open by a byte now and then; `lived`: how long each was let that the server shut, seconds."""
+
+    port: int
+    ready: selectors.DefaultSelector
+    begun: dict[socket.socket, float] = field(default_factory=dict)
+    lived: list[float] = field(default_factory=list)
+
+    def enter(self, address: str, first: bytes) -> None:
+        link = socket.socket()
+        link.bind((address, 0))
+        try:
+            link.connect(("127.0.0.1", self.port))
+            link.sendall(first)
+        except OSError:
+            self.lived.append(0.0)
+            link.close()
+            return
+        link.setblocking(False)
+        self.begun[link] = time.monotonic()
+        self.ready.register(link, selectors.EVENT_READ)
+
+    def look(self, wait: float) -> None:
+        """Takes leave of those that the server shut."""
+        for key, _ in self.ready.select(wait):
+            link = key.fileobj
+            assert isinstance(link, socket.socket)
+            with contextlib.suppress(OSError):
+                if link.recv(4096):
+                    continue  # a word of why; the end comes after it
+            self.lived.append(time.monotonic() - self.begun.pop(link))
+            self.ready.unregister(link)
+            link.close()
+
+    def drip(self) -> None:
+        for link in self.begun:
+            with contextlib.suppress(OSError):
+                link.send(b"x")
+
+
 def slow(peer: Peer, count: int, patience: float = 30.0) -> Slow:
     """So many connections that send their headers, and as many that send their bodies, a byte in two seconds each."""
-    begun: dict[socket.socket, float] = {}
-    lived: list[float] = []
     bodies = peer.request(0).replace(b"GET ", b"PUT ", 1).replace(b" HTTP", b"/configData HTTP", 1)
     heads = (peer.request(0)[:-2] + b"X-Slow: ", bodies[:-2] + b"Content-Length: 100000\r\n\r\n{")
     with selectors.DefaultSelector() as ready:
+        crowd = Dripping(peer.port, ready)
         for n in range(2 * count):
-            link = socket.socket()
-            link.bind((f"127.0.1.{n % ADDRESSES + 1}", 0))
-            try:
-                link.connect(("127.0.0.1", peer.port))
-                link.sendall(heads[n % 2])
-            except OSError:
-                lived.append(0.0)
-                link.close()
-                continue
-            link.setblocking(False)
-            begun[link] = time.monotonic()
-            ready.register(link, selectors.EVENT_READ)
-        end, drip = time.monotonic() + patience, time.monotonic()
-        while begun and time.monotonic() < end:
-            for key, _ in ready.select(0.1):
-                link = key.fileobj  # type: ignore[assignment]  # they are all sockets
-                with contextlib.suppress(OSError):
-                    if link.recv(4096):
-                        continue  # a word of why; the end comes after it
-                lived.append(time.monotonic() - begun.pop(link))
-                ready.unregister(link)
-                link.close()
-            if time.monotonic() - drip > 2:
-                drip = time.monotonic()
-                for link in begun:
-                    with contextlib.suppress(OSError):
-                        link.send(b"x")
-        for link in begun:
+            crowd.enter(f"127.0.1.{n % ADDRESSES + 1}", heads[n % 2])
+            if n % 50 == 0:
+                crowd.look(0)
+        end, dripped = time.monotonic() + patience, time.monotonic()
+        while crowd.begun and time.monotonic() < end:
+            crowd.look(0.1)
+            if time.monotonic() - dripped > 2:
+                crowd.drip()
+                dripped = time.monotonic()
+        for link in crowd.begun:
             link.close()
-    return Slow(2 * count, len(lived), max(lived, default=0.0))
+    return Slow(2 * count, len(crowd.lived), max(crowd.lived, default=0.0))
