@@ -26,7 +26,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from neurath.delta import Delta, Wish, build, insight
-from neurath.delta.build import LARGE_WORKSPACE, TINY_WORKSPACE
+from neurath.delta.budget import LARGE_WORKSPACE, TINY_WORKSPACE
 from neurath.delta.format import TINY
 from neurath.delta.native import decode_apart
 from neurath.errors import NeurathError

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "price.h"
 #include "small.h"
 #include "writer.h"
 
@@ -13,8 +14,7 @@
 #define CHAIN 200u      /* places looked at for one byte */
 #define LONGEST 512u    /* bytes of a copy */
 #define PASSES 3
-#define UNIT 256u       /* prices are in 1/256 bits */
-#define PRICES 4096u    /* chances priced apart */
+#define UNIT NRT_PRICE_BIT
 #define CLASSES 16u     /* bit lengths of a number that are priced apart */
 
 /* How a byte is reached on the cheapest way: by a copy of `len` bytes from `distance` before; 0: it is a literal. */
@@ -53,30 +53,10 @@ struct nrt_whole {
     uint32_t *next;
     struct prices price;
     struct counts count;
-    uint16_t of[PRICES];        /* price of a decision by its chance */
+    struct nrt_prices decision;
 };
 
 /* ---- prices ---------------------------------------------------------------------------------------------------------- */
-
-/* UNIT * -log2(p / 65536). */
-static uint32_t bits_of(uint32_t p)
-{
-    uint32_t bits = 0;
-    uint64_t x = p;
-    while (x < 32768) {
-        x <<= 1;
-        bits += UNIT;
-    }
-    x <<= 16;
-    for (uint32_t step = UNIT / 2; step > 0; step >>= 1) {
-        x = x * x >> 32;
-        if (x < 0x80000000u) {
-            x <<= 1;
-            bits += step;
-        }
-    }
-    return bits;
-}
 
 static uint32_t class_of(uint32_t v)
 {
@@ -107,7 +87,7 @@ static void price_of(const uint32_t *count, uint32_t *price, uint32_t n)
         total += count[i] + 1u;
     for (uint32_t i = 0; i < n; i++) {
         uint64_t p = ((uint64_t)count[i] + 1u) * 65535u / total;
-        price[i] = bits_of(p > 0 ? (uint32_t)p : 1u);
+        price[i] = nrt_price(p > 0 ? (uint32_t)p : 1u);
     }
 }
 
@@ -204,7 +184,7 @@ static void choose(struct nrt_whole *w)
 
 struct scale {
     struct nrt_bits bits;
-    const uint16_t *of;
+    const struct nrt_prices *decision;
     struct nrt_bits *behind;   /* NULL: only weighed */
     uint64_t weight;
 };
@@ -212,7 +192,7 @@ struct scale {
 static int weigh(struct nrt_bits *b, uint32_t p1, int bit)
 {
     struct scale *s = (struct scale *)(void *)b;
-    s->weight += s->of[(bit != 0 ? p1 : 65535u - p1) / (65536u / PRICES)];
+    s->weight += nrt_price_of(s->decision, p1, bit);
     return s->behind != NULL ? s->behind->code(s->behind, p1, bit) : bit;
 }
 
@@ -236,7 +216,7 @@ static void code_copy(struct nrt_whole *w, struct scale *s, uint32_t at)
 
 static void code_group(struct nrt_whole *w, struct nrt_bits *behind)
 {
-    struct scale s = {{weigh}, w->of, behind, 0};
+    struct scale s = {{weigh}, &w->decision, behind, 0};
     uint32_t end = w->size - w->at < w->group ? w->size : w->at + w->group;
     if (w->at == 0)
         nrt_small_reset(w->model);
@@ -266,9 +246,8 @@ int64_t nrt_whole_group(struct nrt_whole *w, uint8_t *out, uint32_t cap)
 /* What each byte costs where nothing is copied; then ways by prices that the way before had. */
 static void settle(struct nrt_whole *w)
 {
-    struct scale s = {{weigh}, w->of, NULL, 0};
-    for (uint32_t i = 0; i < PRICES; i++)
-        w->of[i] = (uint16_t)bits_of(i * (65536u / PRICES) + 8u);
+    struct scale s = {{weigh}, &w->decision, NULL, 0};
+    nrt_prices_open(&w->decision);
     nrt_small_reset(w->model);
     for (uint32_t at = 0; at < w->size; at++)
         code_literal(w, &s, at);

@@ -12,55 +12,25 @@
 #define FAR_COST 26
 #define GAP_GAIN_LARGE 8    /* in profile 3, whose literals cost less */
 #define FAR_COST_LARGE 44
-#define LAZY 8              /* how much better the next place must be */
 #define PRIME_FROM 40       /* literals from which a group may be primed */
 
 /* A writer that also counts what it writes. */
 struct meter {
     struct nrt_writer writer;
     uint64_t *counts;
+    const struct nrt_prices *prices;
     int (*code)(struct nrt_bits *b, uint32_t p1, int bit);
 };
-
-/* 65536 * -log2(p / 65536), by repeated squaring: only for accounts. */
-static uint32_t price(uint32_t p)
-{
-    uint32_t bits = 0;
-    uint64_t x = p;
-    while (x < 32768) {
-        x <<= 1;
-        bits += 65536;
-    }
-    x <<= 16;               /* [0.5, 1) of 2^32 */
-    for (uint32_t step = 32768; step >= 256; step >>= 1) {
-        x = x * x >> 32;
-        if (x < 0x80000000u) {
-            x <<= 1;
-            bits += step;
-        }
-    }
-    return bits;
-}
 
 static int metered(struct nrt_bits *b, uint32_t p1, int bit)
 {
     struct meter *m = (struct meter *)(void *)b;
     if (m->counts != NULL)
-        *m->counts += price(bit != 0 ? p1 : 65536u - p1);
+        *m->counts += nrt_price_of(m->prices, p1, bit);
     return m->code(b, p1, bit);
 }
 
 /* ---- opening --------------------------------------------------------------------------------------------------------- */
-
-static void index_old(struct nrt_encoder *e)
-{
-    memset(e->head, 0xFF, NRT_HEADS * sizeof *e->head);
-    for (uint32_t i = 0; i + 4 <= e->task.old_size; i++) {
-        uint32_t h = nrt_hash4(e->task.old_image + i);
-        e->next[i] = e->head[h];
-        e->head[h] = i;
-    }
-}
 
 static void join_sections(struct nrt_encoder *e)
 {
@@ -87,7 +57,6 @@ static void join_map(struct nrt_encoder *e)
         return;
     }
     struct nrt_predictor *p = &e->model->predictor;
-    e->diagonal = &e->model->diagonal;
     for (uint32_t i = 0; i < e->task.n_shifts && i < NRT_MAX_SHIFTS; i++) {
         e->model->shifts[i].from = e->task.shifts[2 * i];
         e->model->shifts[i].by = e->task.shifts[2 * i + 1];
@@ -119,11 +88,8 @@ void nrt_encoder_close(struct nrt_encoder *e)
     free(e->tiny);
     free(e->segments);
     free(e->by_old);
-    free(e->head);
-    free(e->next);
-    free(e->made);
-    free(e->made_head);
-    free(e->made_next);
+    free(e->items);
+    nrt_find_close(e);
     free(e);
 }
 
@@ -146,17 +112,11 @@ struct nrt_encoder *nrt_encoder_open(const struct nrt_task *task)
     e->far_cost = e->large != NULL ? FAR_COST_LARGE : FAR_COST;
     e->segments = calloc(task->n_segments + 1u, sizeof *e->segments);
     e->by_old = calloc(task->n_segments + 1u, sizeof *e->by_old);
-    e->head = calloc(NRT_HEADS, sizeof *e->head);
-    e->next = calloc(task->old_size + 1u, sizeof *e->next);
-    e->made = calloc(task->new_size + 4u, 1);
-    e->made_head = malloc(NRT_HEADS * sizeof *e->made_head);
-    e->made_next = calloc(task->new_size + 1u, sizeof *e->made_next);
-    if (e->made == NULL || e->made_head == NULL || e->made_next == NULL || (e->model == NULL && e->tiny == NULL) || e->segments == NULL || e->by_old == NULL || e->head == NULL || e->next == NULL) {
+    if ((e->model == NULL && e->tiny == NULL) || e->segments == NULL || e->by_old == NULL || nrt_find_open(e) < 0) {
         nrt_encoder_close(e);
         return NULL;
     }
-    memset(e->made_head, 0xFF, NRT_HEADS * sizeof *e->made_head);
-    index_old(e);
+    nrt_prices_open(&e->prices);
     join_map(e);
     return e;
 }
@@ -213,14 +173,6 @@ int64_t nrt_encoder_control(struct nrt_encoder *e, uint8_t *out, uint32_t cap)
     return nrt_writer_close(&w);
 }
 
-static void copy_back(struct nrt_encoder *e, struct meter *w, uint32_t at, uint32_t distance, uint32_t len)
-{
-    uint32_t n = len;
-    (void)nrt_small_back(e->model, &w->writer.bits, &distance, &n);
-    for (uint32_t i = 0; i < len; i++)
-        nrt_small_remember(e->model, e->task.new_image[at + i]);
-}
-
 /* ---- a group --------------------------------------------------------------------------------------------------------- */
 
 static void account(struct meter *w, uint64_t *counts)
@@ -246,40 +198,41 @@ static void copy_bytes(struct nrt_encoder *e, struct meter *w, const struct nrt_
     }
 }
 
+static void copy_back(struct nrt_encoder *e, struct meter *w, const struct nrt_segment *s)
+{
+    uint32_t distance = s->from;
+    uint32_t len = s->len;
+    (void)nrt_small_back(e->model, &w->writer.bits, &distance, &len);
+    for (uint32_t i = 0; i < s->len; i++)
+        nrt_small_remember(e->model, e->task.new_image[s->at + i]);
+}
+
+static void copy_among_literals(struct nrt_encoder *e, struct meter *w, const struct nrt_item *item)
+{
+    struct nrt_segment s = item->s;
+    account(w, e->spent == NULL ? NULL : &e->spent->copies);
+    if (e->task.old_size > 0)
+        (void)nrt_small_item(e->model, &w->writer.bits, s.at, 1);
+    if (e->task.window > 0)
+        (void)nrt_small_which(e->model, &w->writer.bits, item->kind == NRT_BACK);
+    if (item->kind == NRT_BACK) {
+        copy_back(e, w, &s);
+        return;
+    }
+    (void)nrt_small_far(e->model, &w->writer.bits, &s);
+    account(w, e->spent == NULL ? NULL : &e->spent->flags);
+    copy_bytes(e, w, &s, s.at, s.at + s.len);
+}
+
 static void literals(struct nrt_encoder *e, struct meter *w, uint32_t at, uint32_t end)
 {
-    struct nrt_small *m = e->model;
-    while (at < end) {
-        struct nrt_segment s = {at, 0, 0};
-        struct nrt_segment later;
-        uint32_t distance = 0;
-        uint32_t len = 0;
-        uint32_t next;
-        int far = e->task.old_size > 0 ? nrt_find_copy(e, at, end, &s) : 0;
-        int back = nrt_find_back(e, at, end, &distance, &len);
-        int gain = back > far ? back : far;
-        if (gain > 0 && at + 1 < end &&
-            (nrt_find_copy(e, at + 1, end, &later) > gain + LAZY || nrt_find_back(e, at + 1, end, &next, &next) > gain + LAZY))
-            gain = 0;
-        account(w, e->spent == NULL ? NULL : gain > 0 ? &e->spent->copies : &e->spent->literals);
+    account(w, e->spent == NULL ? NULL : &e->spent->literals);
+    for (; at < end; at++) {
         if (e->task.old_size > 0)
-            (void)nrt_small_item(m, &w->writer.bits, at, gain > 0);
-        if (gain > 0 && e->task.window > 0)
-            (void)nrt_small_which(m, &w->writer.bits, back > far);
-        if (gain > 0 && back > far) {
-            copy_back(e, w, at, distance, len);
-            at += len;
-        } else if (gain > 0) {
-            (void)nrt_small_far(m, &w->writer.bits, &s);
-            account(w, e->spent == NULL ? NULL : &e->spent->flags);
-            copy_bytes(e, w, &s, at, at + s.len);
-            at += s.len;
-        } else {
-            (void)e->voice->literal(m, &w->writer.bits, at, e->task.new_image[at]);
-            if (e->spent != NULL)
-                e->spent->literal++;
-            at++;
-        }
+            (void)nrt_small_item(e->model, &w->writer.bits, at, 0);
+        (void)e->voice->literal(e->model, &w->writer.bits, at, e->task.new_image[at]);
+        if (e->spent != NULL)
+            e->spent->literal++;
     }
 }
 
@@ -324,30 +277,22 @@ void nrt_encoder_anew(struct nrt_encoder *e, uint32_t from, uint32_t stop)
 static int64_t code_group(struct nrt_encoder *e, uint32_t start, uint32_t end, int primed, uint8_t *out, uint32_t cap)
 {
     struct meter w;
-    uint32_t at = start;
-    uint32_t i = 0;
     nrt_writer_open(&w.writer, out, cap);
     w.code = w.writer.bits.code;
     w.counts = NULL;
+    w.prices = &e->prices;
     w.writer.bits.code = metered;
     begin(e, &w, start, end, primed);
-    while (i < e->task.n_segments && e->segments[i].at + e->segments[i].len <= start)
-        i++;
-    while (at < end) {
-        const struct nrt_segment *s = i < e->task.n_segments ? &e->segments[i] : NULL;
-        uint32_t stop = end;
-        if (s != NULL && s->len == 0) {
-            i++;
-        } else if (s != NULL && s->at <= at) {
-            stop = s->at + s->len < end ? s->at + s->len : end;
+    for (uint32_t i = 0; i < e->n_items; i++) {
+        const struct nrt_item *item = &e->items[i];
+        uint32_t stop = item->s.at + item->s.len;
+        if (item->kind == NRT_SEGMENT) {
             account(&w, e->spent != NULL ? &e->spent->flags : NULL);
-            copy_bytes(e, &w, s, at, stop);
-            at = stop;
-            i++;
+            copy_bytes(e, &w, &e->segments[item->s.from], item->s.at, stop);
+        } else if (item->kind == NRT_LITERALS) {
+            literals(e, &w, item->s.at, stop);
         } else {
-            stop = s != NULL && s->at < end ? s->at : end;
-            literals(e, &w, at, stop);
-            at = stop;
+            copy_among_literals(e, &w, item);
         }
     }
     return nrt_writer_close(&w.writer);
@@ -410,14 +355,22 @@ static int is_known(const struct nrt_encoder *e, uint32_t start, uint32_t end)
 int64_t nrt_encoder_group(struct nrt_encoder *e, uint32_t start, uint32_t end, const uint8_t *gone, uint8_t *out,
                           uint32_t cap, struct nrt_spent *spent)
 {
+    int goes_on = e->large != NULL || (e->tiny == NULL && e->task.flow != 0 && e->begun);
     e->gone = gone;
     e->spent = spent;
-    if (e->tiny != NULL)
-        return nrt_tiny_group(e, start, end, out, cap);
+    e->diagonal = goes_on ? e->model->diagonal : 0;
+    e->back = goes_on ? e->model->back : 0;
     e->lag = start - e->next_place;
-    memcpy(e->made + e->next_place, e->task.new_image + start, end - start);
+    if (e->task.window > 0)
+        memcpy(e->made + e->next_place, e->task.new_image + start, end - start);
     e->next_place += end - start;
-    if (e->large == NULL && e->task.old_size > start && uncovered(e, start, end) > PRIME_FROM && is_known(e, start, end))
+    if (nrt_choose(e, start, end) < 0)
+        return -1;
+    if (e->tiny != NULL)
+        return nrt_tiny_group(e, out, cap);
+    if (spent != NULL)
+        spent->noise += e->noise;
+    if (e->large == NULL && e->noise == 0 && e->task.old_size > start && uncovered(e, start, end) > PRIME_FROM && is_known(e, start, end))
         return shorter(e, start, end, out, cap);
     return code_group(e, start, end, 0, out, cap);
 }

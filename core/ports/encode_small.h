@@ -29,14 +29,15 @@ struct nrt_task {
     uint32_t n_sections;
 };
 
-/* Where a group's bits went, in 1/65536 bits: flags, misses, literals, copies among literals. */
+/* Where a group's bits went, in 1/256 bits: flags, misses, literals, copies among literals. */
 struct nrt_spent {
     uint64_t flags;
     uint64_t misses;
     uint64_t literals;
     uint64_t copies;
     uint32_t missed;       /* bytes */
-    uint32_t literal;      /* bytes */
+    uint32_t literal;      /* bytes; of these such as no model makes fewer */
+    uint32_t noise;
 };
 
 /* NULL without memory. */

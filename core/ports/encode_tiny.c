@@ -1,9 +1,7 @@
-/* encode_tiny.c - the encoder's half of profile 4, host code: the walk over a group that mirrors units.c and coder_tiny.c. The
- * model is that of core/src/tiny.c, never repeated here; what is decided here is which literals are copies. */
+/* encode_tiny.c - the encoder's half of profile 4, host code: what was chosen for a group, said as units.c and coder_tiny.c
+ * hear it. The model is that of core/src/tiny.c, never repeated here. */
 #include "encoder.h"
 #include "writer.h"
-
-#define LAZY 8   /* how much better the next place must be */
 
 void nrt_tiny_join(struct nrt_encoder *e)
 {
@@ -16,7 +14,6 @@ void nrt_tiny_join(struct nrt_encoder *e)
     m->also = e->task.also;
     m->map = (struct nrt_map){e->segments, e->by_old, e->task.n_segments, m->shifts, n, e->task.old_size, {0, 0, 0}};
     nrt_map_sort(&m->map, e->by_old);
-    e->diagonal = &m->diagonal;
 }
 
 int64_t nrt_tiny_control(struct nrt_encoder *e, uint8_t *out, uint32_t cap)
@@ -56,51 +53,34 @@ static void copy_bytes(struct nrt_encoder *e, struct nrt_writer *w, const struct
     }
 }
 
-static void literals(struct nrt_encoder *e, struct nrt_writer *w, uint32_t at, uint32_t end)
+/* Literals are items of one byte each, copies among them are told as such; segments are known. */
+static void code_item(struct nrt_encoder *e, struct nrt_writer *w, const struct nrt_item *item)
 {
-    while (at < end) {
-        struct nrt_segment s = {at, 0, 0};
-        struct nrt_segment later;
-        int gain = e->task.old_size > 0 ? nrt_find_copy(e, at, end, &s) : 0;
-        if (gain > 0 && at + 1 < end && nrt_find_copy(e, at + 1, end, &later) > gain + LAZY)
-            gain = 0;
+    uint32_t end = item->s.at + item->s.len;
+    int is_copy = item->kind == NRT_FAR;
+    if (item->kind == NRT_SEGMENT) {
+        copy_bytes(e, w, &e->segments[item->s.from], item->s.at, end);
+        return;
+    }
+    for (uint32_t at = item->s.at; at < end; at = is_copy ? end : at + 1) {
+        struct nrt_segment s = item->s;
         if (e->task.old_size > 0)
-            (void)nrt_tiny_item(e->tiny, &w->bits, at, gain > 0);
-        if (gain > 0) {
+            (void)nrt_tiny_item(e->tiny, &w->bits, at, is_copy);
+        if (is_copy) {
             (void)nrt_tiny_far(e->tiny, &w->bits, &s);
-            copy_bytes(e, w, &s, at, at + s.len);
-            at += s.len;
+            copy_bytes(e, w, &s, at, end);
         } else {
             (void)nrt_tiny_literal(e->tiny, &w->bits, at, e->task.new_image[at]);
-            at++;
         }
     }
 }
 
-int64_t nrt_tiny_group(struct nrt_encoder *e, uint32_t start, uint32_t end, uint8_t *out, uint32_t cap)
+int64_t nrt_tiny_group(struct nrt_encoder *e, uint8_t *out, uint32_t cap)
 {
     struct nrt_writer w;
-    uint32_t i = 0;
     nrt_writer_open(&w, out, cap);
     nrt_tiny_reset(e->tiny);
-    while (i < e->task.n_segments && e->segments[i].at + e->segments[i].len <= start)
-        i++;
-    for (uint32_t at = start; at < end;) {
-        const struct nrt_segment *s = i < e->task.n_segments ? &e->segments[i] : NULL;
-        uint32_t stop = end;
-        if (s != NULL && s->len == 0) {
-            i++;   /* it only tells the map something */
-            continue;
-        }
-        if (s != NULL && s->at <= at) {
-            stop = s->at + s->len < end ? s->at + s->len : end;
-            copy_bytes(e, &w, s, at, stop);
-            i++;
-        } else {
-            stop = s != NULL && s->at < end ? s->at : end;
-            literals(e, &w, at, stop);
-        }
-        at = stop;
-    }
+    for (uint32_t i = 0; i < e->n_items; i++)
+        code_item(e, &w, &e->items[i]);
     return nrt_writer_close(&w);
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from neurath.delta import Wish, build, full, header, simulate
 from neurath.delta import native as delta_native
 from neurath.delta.build import changed_sectors
+from neurath.delta.encoder import Encoder, Hints
 from neurath.delta.format import RAW, parse
 from neurath.errors import DataError, NeurathError, NothingToDo, RefusedError
 from neurath.flash.geometry import Layout, Region, Span, simple_layout
@@ -117,3 +119,45 @@ def test_a_file_is_the_same_every_time() -> None:
     old, new = pair(19)
     layout = small_layout(16384)
     assert build(old, new, layout) == build(old, new, layout)
+
+
+def noisy(size: int, seed: int) -> bytes:
+    return random.Random(seed).randbytes(size)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("share", [0, 2000, 8000, 40_000])
+def test_noise_becomes_the_new_image_however_much_of_it_was_there(apart: bool, share: int) -> None:
+    old = noisy(80_000, 1)
+    new = old[5000 : 5000 + share] + noisy(80_000 - share, 2)
+    delta = build(old, new, simple_layout(1 << 18), Wish(apart=apart))
+    assert delta.advice
+    assert len(delta.data) < len(new) - max(0, share - 2000) + 600
+    assert delta.kind == ("full" if share < 8000 and not apart else "delta")
+
+
+def test_noise_is_seen_before_it_is_modelled() -> None:
+    """A megabyte of it was 14 s of processor time; now 0.2 s."""
+    began = time.process_time()
+    build(noisy(1 << 20, 1), noisy(1 << 20, 2), simple_layout(1 << 20))
+    assert time.process_time() - began < 3
+
+
+def test_a_payload_of_noise_in_firmware_is_told_from_literals() -> None:
+    code = b"".join(bytes(f"line {k * k % 977} of a text\n", "ascii") for k in range(400))
+    encoder = Encoder(b"", code + noisy(8000, 3), [], Hints())
+    encoder.group(0, len(code))
+    assert (encoder.spent.literal, encoder.spent.noise) == (len(code), 0)
+    encoder.group(len(code), len(code) + 8000)
+    assert encoder.spent.noise == 8000
+
+
+def test_padding_that_is_gone_is_not_looked_through_again_and_again() -> None:
+    """Copies from a place that was committed end there: nothing behind it is compared."""
+    old = bytes(300_000) + noisy(20_000, 4)
+    encoder = Encoder(old, old, [], Hints())
+    gone = bytearray(b"\1" * 4600 + b"\0" * 500)
+    began = time.process_time()
+    frames = [encoder.group(at, at + 16384, gone) for at in range(0, 294_912, 16384)]
+    assert time.process_time() - began < 3
+    assert len(b"".join(frames)) < 9000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from neurath.delta import Wish, build, full, native
-from neurath.delta.build import LARGE_WORKSPACE, TINY_WORKSPACE
+from neurath.delta.budget import LARGE_WORKSPACE, TINY_WORKSPACE
 from neurath.delta.explain import explain
 from neurath.delta.format import parse
 from neurath.errors import NothingToDo, RefusedError

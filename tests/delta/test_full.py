@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from neurath.delta import Wish, build, full, native, simulate
 from neurath.delta.apply import apply
-from neurath.delta.build import LEAST_WINDOW, SMALL_FIXED, WINDOW
+from neurath.delta.budget import LEAST_WINDOW, SMALL_FIXED, WINDOW
 from neurath.delta.encoder import Whole
 from neurath.delta.format import LARGE, SMALL, pack, parse
 from neurath.errors import DataError

@@ -191,10 +191,11 @@ def test_bytes_that_hardly_are_code_come_back_the_same_in_core_and_oracle(isa: i
 
 def coded(old: bytes, new: bytes, found: list, hints: Hints, profile: int) -> bytes:  # type: ignore[type-arg]
     """The file with just these hints, whatever a trial would say."""
-    from neurath.delta.build import Pair, _apart, _assembled
+    from neurath.delta.assemble import Pair, assembled
+    from neurath.delta.plan import apart
 
     pair, wish = Pair(old, new), Wish(profile, apart=True, workspace={3: 4000000, 4: 6144}.get(profile, 20480))
-    return _assembled(pair, LAYOUT, wish, _apart(old, new, UNITS, found), hints)
+    return assembled(pair, LAYOUT, wish, apart(old, new, UNITS, found), hints)
 
 
 def test_a_file_for_an_instruction_set_that_nobody_has_is_refused() -> None:

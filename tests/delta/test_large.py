@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from neurath.delta import Wish, build, native, simulate
 from neurath.delta.apply import apply
-from neurath.delta.build import LARGE_WORKSPACE
+from neurath.delta.budget import LARGE_WORKSPACE
 from neurath.delta.format import MAX_SEGMENTS
 from neurath.errors import NeurathError
 from neurath.flash._core import ffi, lib

@@ -8,7 +8,7 @@ import bsdiff4
 import pytest
 
 from neurath.delta import Wish, build
-from neurath.delta.build import LARGE_WORKSPACE
+from neurath.delta.budget import LARGE_WORKSPACE
 from neurath.flash.geometry import simple_layout
 from tests.parts import images
 

@@ -11,7 +11,7 @@ import pytest
 
 from neurath.delta import Wish, build, native
 from neurath.delta.apply import apply
-from neurath.delta.build import LARGE_WORKSPACE
+from neurath.delta.budget import LARGE_WORKSPACE
 from neurath.flash.geometry import simple_layout
 from neurath.sim import corpus
 from tests.parts import ASSURANCE, images

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from neurath.delta import Wish, build, insight, native, simulate
 from neurath.delta.apply import apply
-from neurath.delta.build import Pair, _matched
+from neurath.delta.assemble import Pair
+from neurath.delta.build import matched
 from neurath.delta.encoder import Encoder, Hints
 from neurath.delta.format import parse
 from neurath.delta.match import Segment
@@ -55,7 +56,7 @@ def test_code_that_only_moved_costs_hardly_more_than_its_segments(arm: bool) -> 
 @pytest.mark.parametrize(("arm", "isa"), [(False, insight.THUMB), (True, insight.ARM)])
 def test_instruction_set_address_and_growth_of_ram_are_found(arm: bool, isa: int) -> None:
     old, new = programs(6, 60, arm=arm)
-    found, hints = _matched(Pair(old, new), Wish(2))
+    found, hints = matched(Pair(old, new), Wish(2))
     assert (hints.isa, hints.address) == (isa, ADDRESS)
     (start, by), (_end, nothing) = hints.shifts
     assert RAM + 0x7F0 <= start <= RAM + 0x880
@@ -69,7 +70,7 @@ def test_noise_has_no_instruction_set() -> None:
 
 def test_a_wrong_guess_about_the_code_only_costs_bytes() -> None:
     old, new = programs(7, 24)
-    found, hints = _matched(Pair(old, new), Wish(2))
+    found, hints = matched(Pair(old, new), Wish(2))
     sizes = []
     for wrong in (hints, replace(hints, isa=insight.ARM), replace(hints, address=0x1234), Hints()):
         encoder = Encoder(old, new, found, wrong)

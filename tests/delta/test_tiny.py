@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from neurath.delta import Wish, build, full, hybrid, native, simulate
 from neurath.delta.apply import apply
-from neurath.delta.build import TINY_FIXED, TINY_WORKSPACE
+from neurath.delta.budget import TINY_FIXED, TINY_WORKSPACE
 from neurath.delta.format import TINY, parse
 from neurath.errors import NeurathError
 from neurath.flash.geometry import Span

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from neurath.delta.build import Wish, build
+from neurath.delta.budget import Wish
+from neurath.delta.build import build
 from neurath.delta.format import SIMPLE, SMALL
 from neurath.delta.simulate import target
 from neurath.flash.bank import Fate, ImageRecord

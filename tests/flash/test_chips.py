@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from neurath.delta.build import Wish, build
+from neurath.delta.budget import Wish
+from neurath.delta.build import build
 from neurath.delta.format import SIMPLE
 from neurath.delta.simulate import target
 from neurath.flash.geometry import Model, model_from_toml, model_to_toml

@@ -15,7 +15,7 @@ from neurath.errors import DataError, NotFound, RefusedError, TrustError, UsageE
 from neurath.flash.geometry import Layout
 
 if TYPE_CHECKING:
-    from neurath.delta.build import Wish
+    from neurath.delta.budget import Wish
 
 #: Bytes of the largest bank `apply` draws by itself, without a model.
 LARGEST = 1 << 28
@@ -62,7 +62,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 
 def _create(args: argparse.Namespace, out: Output) -> int:
-    from neurath.delta.build import Wish, build
+    from neurath.delta.budget import Wish
+    from neurath.delta.build import build
 
     _check_wish(args)
     old, new = _read(args.old), _read(args.new)
@@ -109,7 +110,7 @@ def _after_cut(old: bytes, new: bytes, data: bytes, layout: Layout) -> int:
 
 def _sized(wish: Wish, profile: str) -> Wish:
     """What the decoder may lend: 6 KiB, 20 KiB, or 4 MB where the terminal runs Linux."""
-    from neurath.delta.build import LARGE_WORKSPACE, TINY_WORKSPACE
+    from neurath.delta.budget import LARGE_WORKSPACE, TINY_WORKSPACE
     from neurath.delta.format import TINY
 
     if profile == "tiny":
@@ -198,7 +199,7 @@ def _applied(old: bytes, data: bytes, layout: Layout) -> tuple[bytes, int]:
 
 
 def _explain(args: argparse.Namespace, out: Output) -> int:
-    from neurath.delta.build import Wish
+    from neurath.delta.budget import Wish
     from neurath.delta.explain import explain
 
     old, new, model = _read(args.old), _read(args.new), _model(args.model)

@@ -34,7 +34,8 @@ class Hints:
 
 @dataclass(slots=True)
 class Spent:
-    """Where the bits of the groups went, in bytes; `missed` and `literal` count bytes of the image."""
+    """Where the bits of the groups went, in bytes; `missed` and `literal` count bytes of the image, `noise` those literals
+    that are compressed or encrypted."""
 
     flags: float = 0.0
     misses: float = 0.0
@@ -42,6 +43,7 @@ class Spent:
     copies: float = 0.0
     missed: int = 0
     literal: int = 0
+    noise: int = 0
 
 
 class Task:
@@ -117,8 +119,8 @@ class Encoder:
     def spent(self) -> Spent:
         """The account of all groups so far."""
         s = self._spent
-        flags, misses, literals, copies = (v / 8 / 65536 for v in (s.flags, s.misses, s.literals, s.copies))
-        return Spent(flags, misses, literals, copies, s.missed, s.literal)
+        flags, misses, literals, copies = (v / 8 / 256 for v in (s.flags, s.misses, s.literals, s.copies))
+        return Spent(flags, misses, literals, copies, s.missed, s.literal, s.noise)
 
 
 class Whole:

@@ -6,7 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from neurath.delta import native
-from neurath.delta.build import LARGE_WORKSPACE, TINY_WORKSPACE, Delta, Wish, build, full
+from neurath.delta.budget import LARGE_WORKSPACE, TINY_WORKSPACE, Wish
+from neurath.delta.build import Delta, build, full
 from neurath.delta.format import LARGE, PROFILES, SIMPLE, SMALL, TINY, Head, parse
 from neurath.delta.insight import ISAS
 from neurath.errors import NothingToDo, RefusedError

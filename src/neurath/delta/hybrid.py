@@ -16,8 +16,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from neurath.delta import apply, code, native
-from neurath.delta.build import TINY_WORKSPACE, Delta, Wish, _best, _matched, _room, _unit_shift, _with_hints
-from neurath.delta.build import Pair as Images
+from neurath.delta.assemble import Pair as Images
+from neurath.delta.assemble import unit_shift, useful, with_hints
+from neurath.delta.budget import TINY_WORKSPACE, Wish, room
+from neurath.delta.build import Delta, matched
 from neurath.delta.encoder import GRAIN, MAPPED, Encoder, Hints
 from neurath.delta.format import LARGE, RAW, SMALL, TINY, Head, pack, parse
 from neurath.delta.match import Segment
@@ -217,13 +219,13 @@ def _planned(hybrid: Hybrid, goal: Goal, layout: Layout, wish: Wish) -> _Made:
         s for s, u, source in grain if turn.get(source, len(order)) >= turn[u] and hybrid.holds(s.source, s.source + s.length)
     ]
     gone = [s for s, u, source in grain if not hybrid.holds(s.source, s.source + s.length)]
-    room = _room(wish, len(order))
+    most = room(wish, len(order))
     images = Images(hybrid.data, goal.new)
-    segments = _best(images, _joined(kept), profile, room)
+    segments = sorted(useful(images, _joined(kept), profile)[:most], key=lambda s: s.at)
     if profile in (SMALL, TINY):
         # Where code of units that are new already came from still tells the map something.
         others = [s for s, _, _ in _pieces(found, units, frozenset(range(len(units))) - planned) if s.diagonal and s.length]
-        segments = _with_hints(images, segments, [*gone, *others], room - len(segments))
+        segments = with_hints(segments, [*gone, *others], most - len(segments))
     return _Made(order, tuple(segments), hints, profile)
 
 
@@ -240,7 +242,7 @@ def _before(hybrid: Hybrid, goal: Goal, layout: Layout, wish: Wish) -> tuple[lis
     if not goal.file:
         profile = wish.profile if wish.profile is not None and wish.profile != LARGE else SMALL
         images = Images(hybrid.data, goal.new)
-        found, hints = _matched(images, replace(wish, profile=profile))
+        found, hints = matched(images, replace(wish, profile=profile))
         units = native.units(layout)
         order = plan(hybrid.data, goal.new, units, found).order
         return found, hints, list(order), profile
@@ -342,7 +344,7 @@ def _packed(hybrid: Hybrid, goal: Goal, layout: Layout, made: _Made) -> bytes:
         base=zlib.crc32(hybrid.said or describe(hybrid, layout.leaf)) & 0xFFFF,
         crc=zlib.crc32(new, zlib.crc32(base)),
         group=layout.group,
-        unit_shift=_unit_shift(units, layout.group),
+        unit_shift=unit_shift(units, layout.group),
         order=made.order,
         segments=len(made.segments),
         control=control,

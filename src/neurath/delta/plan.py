@@ -64,6 +64,11 @@ def plan(old: bytes, new: bytes, units: Sequence[tuple[int, int]], found: Sequen
     return Plan(tuple(order), tuple(_whole(kept)), lost, tuple(_whole(gone)), way.joint or 1, way.joint == SLIDES, cost)
 
 
+def apart(old: bytes, new: bytes, units: Sequence[tuple[int, int]], found: Sequence[Segment]) -> Plan:
+    """Nothing is lost where old bytes never go away."""
+    return Plan(tuple(changed_units(old, new, units)), tuple(found), 0)
+
+
 #: In place of a number of units that are committed at once.
 SLIDES = 0
 

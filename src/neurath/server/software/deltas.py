@@ -30,7 +30,8 @@ from neurath.server.store.sql import upsert
 from neurath.server.store.tables import delta as deltas
 
 if TYPE_CHECKING:
-    from neurath.delta.build import Delta, Wish
+    from neurath.delta.budget import Wish
+    from neurath.delta.build import Delta
 
 #: Which coder builds (docs/spec/delta.md): 2 is the smallest file of a decoder in 20 KiB, 1 ("simple") one in 12 KiB for those
 #: who lend less. Part of the key, so a better coder makes new files.
