@@ -5,7 +5,9 @@ gives the new image. `ratio` is ours, made for an old image elsewhere, against t
 of 4 KiB sectors, groups of the redo log counted in, against our own sequential file and against detools in-place. `large` and
 `l ratio` are the same for terminals that lend 4 MB, `l place` is that file for one bank; `tiny` and `t ratio` for chips
 that lend 6 KiB, `t slight` against the peers that decode in that much. Peers run with the strongest settings
-they have. Run: python bench/delta.py [PAIR ...] [--json FILE] [--peers FILE]"""
+they have. `cpu` and `l cpu` are seconds of processor time that one build took, in one bank and beside the old image with the
+large profile, `MB` and `l MB` the memory it took besides both images (bench/create.py). Run: python bench/delta.py [PAIR ...]
+[--json FILE] [--peers FILE]; rows that FILE of --json has are not measured again, so a run that was ended goes on."""
 
 from __future__ import annotations
 
@@ -15,7 +17,6 @@ import json
 import lzma
 import math
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -25,12 +26,13 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
+from create import SECTOR, alone, bank
 from neurath.delta import Delta, Wish, build, insight
 from neurath.delta.budget import LARGE_WORKSPACE, TINY_WORKSPACE
 from neurath.delta.format import TINY
 from neurath.delta.native import decode_apart
 from neurath.errors import NeurathError
-from neurath.flash.geometry import GROUP, Layout, simple_layout
+from neurath.flash.geometry import Layout
 from neurath.sim import corpus
 
 #: Classes of pairs whose geometric means are printed. Neighbouring releases of ARM microcontrollers, all of those, all.
@@ -39,7 +41,6 @@ FAR = ("primehub-7", "cityhub", "movehub-4", "greatfet")
 OTHER = ("moondancer",)
 #: Other instruction sets; the wheels are ELF files, apart from the firmware in the means.
 RV32, A64, X86 = OTHER, ("msgspec-a64", "rpds-a64"), ("msgspec-x86", "rpds-x86")
-SECTOR = 4096
 #: Where detools' arm-cortex-m4 is told that data begins: it wants an ELF file; the best of these guesses counts.
 SPLITS = (0.7, 0.8, 0.9, 1.0)
 
@@ -152,16 +153,19 @@ def measure(name: str, known: Row | None = None) -> Row:
     old, new = pair.old, pair.new
     row: Row = {"pair": name, "image": len(new)}
     row |= _sizes(name, old, new, known or {})
-    layout = simple_layout(max(len(old), len(new)), sector=SECTOR, scratch_sectors=max(8, 2 * GROUP // SECTOR))
-    ours, row["create"], row["apply"] = _timed(old, new, layout, Wish(apart=True))
-    large, row["l create"], row["l apply"] = _timed(old, new, layout, Wish(apart=True, workspace=LARGE_WORKSPACE))
+    layout = bank(old, new)
+    for wish, mark in (("place", ""), ("large", "l ")):
+        spent = alone(name, wish)
+        row |= {f"{mark}cpu": spent["cpu"], f"{mark}MB": round(float(spent["memory"]) / 1e6, 1)}
+    ours, row["apply"] = _timed(old, new, layout, Wish(apart=True))
+    large, row["l apply"] = _timed(old, new, layout, Wish(apart=True, workspace=LARGE_WORKSPACE))
     place = build(old, new, layout)
     large_place = build(old, new, layout, Wish(workspace=LARGE_WORKSPACE))
     peers = [n for p in PEERS if isinstance(n := row[p], int)]
     row |= {"full": len(build(b"", new, layout).data), "xz": len(lzma.compress(new, preset=9 | lzma.PRESET_EXTREME))}
     row |= {"ours": len(ours.data), "in place": len(place.data), "ram": max(ours.workspace, place.workspace)}
     row |= {"large": len(large.data), "l place": len(large_place.data), "l ram": max(large.workspace, large_place.workspace)}
-    tiny, row["t create"], row["t apply"] = _timed(old, new, layout, Wish(TINY, apart=True, workspace=TINY_WORKSPACE))
+    tiny, row["t apply"] = _timed(old, new, layout, Wish(TINY, apart=True, workspace=TINY_WORKSPACE))
     tiny_place = build(old, new, layout, Wish(TINY, workspace=TINY_WORKSPACE))
     row |= {"tiny": len(tiny.data), "t place": len(tiny_place.data), "t ram": max(tiny.workspace, tiny_place.workspace)}
     slight = [n for p in (*SLIGHT, "hlite") if isinstance(n := row[p], int)]
@@ -190,14 +194,12 @@ def _sizes(name: str, old: bytes, new: bytes, known: Row) -> Row:
     return row
 
 
-def _timed(old: bytes, new: bytes, layout: Layout, wish: Wish) -> tuple[Delta, float, float]:
-    """A file and the seconds it took to make (tried by the core within) and to decode."""
-    began = time.perf_counter()
+def _timed(old: bytes, new: bytes, layout: Layout, wish: Wish) -> tuple[Delta, float]:
+    """A file (tried by the core when it was made) and the seconds of processor time it takes to decode."""
     made = build(old, new, layout, wish)
-    created = time.perf_counter() - began
-    began = time.perf_counter()
+    began = time.process_time()
     decode_apart(old, made.data, layout)
-    return made, round(created, 2), round(time.perf_counter() - began, 2)
+    return made, round(time.process_time() - began, 2)
 
 
 COLUMNS = (
@@ -210,7 +212,8 @@ COLUMNS = (
     "in place",
     "full",
     "ram",
-    "create",
+    "cpu",
+    "MB",
     "apply",
     "ratio",
     "place",
@@ -218,14 +221,14 @@ COLUMNS = (
     "large",
     "l place",
     "l ram",
-    "l create",
+    "l cpu",
+    "l MB",
     "l apply",
     "l ratio",
     "l/dt",
     "tiny",
     "t place",
     "t ram",
-    "t create",
     "t apply",
     "t ratio",
     "t slight",
@@ -250,15 +253,21 @@ def main() -> None:
     parser.add_argument("--peers", metavar="FILE", help="take the peers' sizes from an earlier run's --json")
     args = parser.parse_args()
     known = {row["pair"]: row for row in json.loads(Path(args.peers).read_text())} if args.peers else {}
-    rows = []
+    kept = Path(args.json) if args.json else None
+    rows = json.loads(kept.read_text()) if kept and kept.exists() else []
+    done = {row["pair"] for row in rows}
     print(f"{'pair':13}" + "".join(f"{c:>10}" for c in COLUMNS))
     for name in args.pairs:
         try:
-            rows.append(measure(name, known.get(name)))
+            if name not in done:
+                rows.append(measure(name, known.get(name)))
         except NeurathError as fault:
             print(f"{name:13} not measured: {fault.what}: {fault.why}")
             continue
-        print(f"{name:13}" + "".join(f"{_cell(rows[-1][c]):>10}" for c in COLUMNS), flush=True)
+        row = next(row for row in rows if row["pair"] == name)
+        print(f"{name:13}" + "".join(f"{_cell(row[c]):>10}" for c in COLUMNS), flush=True)
+        if kept:
+            kept.write_text(json.dumps(rows, indent=1) + "\n")
     for title, names in (
         ("adjacent ARM", ADJACENT),
         ("all ARM", ADJACENT + FAR),
@@ -272,11 +281,8 @@ def main() -> None:
         )
         print(f"geometric mean, {title}: {means}")
     used = ", ".join(f"{p} {version(p)}" for p in ("bsdiff4", "detools", "hdiffpatch"))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     load = "/".join(f"{v:.1f}" for v in os.getloadavg())
-    print(f"{time.strftime('%Y-%m-%d')}; {used}; load of {os.cpu_count()} cores {load}; peak memory {peak} MiB")
-    if args.json:
-        Path(args.json).write_text(json.dumps(rows, indent=1) + "\n")
+    print(f"{time.strftime('%Y-%m-%d')}; {used}; load of {os.cpu_count()} cores {load}")
 
 
 if __name__ == "__main__":

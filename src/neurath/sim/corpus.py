@@ -1,6 +1,6 @@
 """Real firmware to update from and to, fetched once by package name with the ordinary client and kept in a cache. It knows
 where in a package an image lies and what its digest is; it must never run code that it fetched, and never pass a built-in
-image off as a real one. Licences: MIT (MicroPython, pybricks, rpds), BSD-3-Clause (GreatFET,
+image off as a real one. Licences: MIT (MicroPython, pybricks, rpds, ruff), BSD-3-Clause (GreatFET,
 Cynthion, msgspec), Apache-2.0 (Particle's tool)."""
 
 from __future__ import annotations
@@ -100,6 +100,11 @@ def _pybricks(hub: str, old: str, new: str) -> Source:
 def _from_wheel(package: bytes) -> bytes:
     """The one shared object of a wheel."""
     return _member(package, ".so")
+
+
+def _from_ruff(package: bytes) -> bytes:
+    """The one program of the wheel."""
+    return _member(package, "/scripts/ruff")
 
 
 def _shared_object(package: str, machine: str, versions: dict[str, str]) -> Source:
@@ -257,6 +262,16 @@ SOURCES: dict[str, Source] = {
             "0.19.0": "6a6211b1e1e47f505c8b79cb8b191ba1169b99f917cd874de883cffd11aa9883",
             "0.20.0": "9fa1cf8a6b4aae3fba9677b0b20bbd07349cecd99608167e86ad967b9fb01cc1",
         },
+    ),
+    "ruff-x86": Source(
+        "pip",
+        "ruff",
+        {
+            "0.9.4": "96572a0e98d5b1598312579ab1f4db7362bdd1e5d09f541f2bab129e3ba39b44",
+            "0.9.5": "6f5f6cc27c6c73e2343c5b6d45724dbc39eed03e36f03f17f8df6ea22420bd16",
+        },
+        _from_ruff,
+        ("--only-binary", ":all:", "--python-version", "311", "--platform", "manylinux2014_x86_64"),
     ),
     "rpds-a64": _shared_object(
         "rpds-py",

@@ -1,0 +1,72 @@
+"""What making one update file costs: processor time of its build, and memory besides both images. Each build has a process of
+its own, so that no other's peak is counted. The largest pair, 35 MB, is ruff-x86. Run: python bench/create.py PAIR [--wish
+apart|place|large|large-place]"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from neurath.delta import Wish, build
+from neurath.delta.budget import LARGE_WORKSPACE
+from neurath.flash.geometry import GROUP, Layout, simple_layout
+from neurath.sim import corpus
+
+SECTOR = 4096
+WISHES = {
+    "apart": Wish(apart=True),
+    "place": Wish(),
+    "large": Wish(apart=True, workspace=LARGE_WORKSPACE),
+    "large-place": Wish(workspace=LARGE_WORKSPACE),
+}
+
+Cost = dict[str, float | int | str]
+
+
+def bank(old: bytes, new: bytes) -> Layout:
+    """One bank of 4 KiB sectors that holds both, and 32 KiB of scratch."""
+    return simple_layout(max(len(old), len(new)), sector=SECTOR, scratch_sectors=max(8, 2 * GROUP // SECTOR))
+
+
+def _held(what: str) -> int:
+    """Bytes this process holds (VmRSS), or has held at most (VmHWM); the latter not what it was started by held."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(what)) * 1024
+
+
+def cost(name: str, wish: str) -> Cost:
+    """Of one build in this process, which must have made none before."""
+    pair = corpus.pair(name)
+    layout, held = bank(pair.old, pair.new), _held("VmRSS")
+    began, clock = time.process_time(), time.perf_counter()
+    made = build(pair.old, pair.new, layout, WISHES[wish])
+    seconds = {"cpu": round(time.process_time() - began, 2), "clock": round(time.perf_counter() - clock, 2)}
+    memory = _held("VmHWM") - held
+    return {
+        "pair": name,
+        "wish": wish,
+        "image": len(pair.new),
+        "size": len(made.data),
+        **seconds,
+        "memory": memory,
+        "B a byte": round(memory / len(pair.new), 2),
+    }
+
+
+def alone(name: str, wish: str) -> Cost:
+    """The same in a process of its own."""
+    done = subprocess.run([sys.executable, __file__, name, "--wish", wish], capture_output=True, text=True, check=True)
+    found: Cost = json.loads(done.stdout)
+    return found
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pair")
+    parser.add_argument("--wish", choices=tuple(WISHES), default="place")
+    args = parser.parse_args()
+    print(json.dumps(cost(args.pair, args.wish)))
