@@ -310,6 +310,30 @@ def test_who_guesses_waits_and_does_not_lock_others_out(world):
     assert asyncio.run(entry.sign_in("mila", PASSWORD, "192.0.2.10"))  # from elsewhere it does
 
 
+def test_failed_sign_ins_are_in_the_audit_log_and_cannot_fill_it(world):
+    import asyncio
+
+    from neurath.server.access.entry import Entry, Wrong
+    from neurath.server.store import audit
+
+    admin(world)
+    entry = Entry(world.store)
+    for name in ("mila", "seven words that nobody"):
+        with pytest.raises(Wrong):
+            asyncio.run(entry.sign_in(name, "wrong", "192.0.2.9"))
+    with world.store.read() as db:
+        told = [(one.what, one.who, one.address) for one in audit.page(db)]
+        assert not audit.verify(db).broken
+    # What was typed in place of a name is kept only where it is one: it may be a password.
+    assert told == [("sign in failed", "", "192.0.2.9"), ("sign in failed", "mila", "192.0.2.9")]
+    with world.store.write() as db:
+        told = [throttle.is_told(db, NOW) for _ in range(3000)]
+    assert all(told[: throttle.TOLD])
+    assert sum(told[throttle.TOLD :]) == 5  # 128, 256, 512, 1024, 2048
+    with world.store.write() as db:
+        assert throttle.is_told(db, NOW + throttle.FORGOTTEN)
+
+
 def test_waits_grow_end_and_are_forgotten(world):
     def tries(name, address, at):
         try:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from neurath.cli import data
 from neurath.cli.output import Output
+from neurath.cli.terminal import budget
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -30,6 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     change.add_argument("--model", metavar="M", help="of those that are registered so; `none` for none")
     change.add_argument("--anonymous-packages", choices=_SWITCH, help="packages without showing anything (default off)")
+    change.add_argument("--budget", type=budget, metavar="BYTES", help="a terminal may be sent in a month: 20M, or none")
     data.dry_run(change)
     for each in (show, change):
         each.add_argument("tenant", nargs="?", default="DEFAULT", metavar="TENANT")
@@ -58,11 +60,12 @@ def run(args: argparse.Namespace, out: Output) -> int:
         "gateway token": "set" if found.gateway else "none",
         "authorities": ", ".join(found.authorities) or "none",
         "first contact": "registers" + (f" a {found.model}" if found.model else "") if found.first_contact else "refused",
+        "budget": f"{found.budget:,} bytes a month" if found.budget else "none",
         "packages": "to anyone" if found.anonymous else "to their terminals only",
     }
     text = "\n".join(f"{key:16} {value}" for key, value in words.items())
     fields = {"gateway": bool(found.gateway), "authorities": list(found.authorities), "first_contact": found.first_contact}
-    fields |= {"model": found.model, "anonymous": found.anonymous, "token": token}
+    fields |= {"model": found.model, "anonymous": found.anonymous, "budget": found.budget, "token": token}
     out.data(f"{text}\n{token}".rstrip(), tenant=args.tenant, **fields)
     return 0
 
@@ -81,6 +84,8 @@ def _changed(found: Tenant, args: argparse.Namespace, db: Connection) -> tuple[T
         given["authorities"] = tuple(one.lower() for one in args.authority if one != "none")
     if args.model is not None:
         given["model"] = "" if args.model == "none" else args.model
+    if args.budget is not None:
+        given["budget"] = args.budget
     given |= {
         name: switch == "on"
         for name, switch in (("first_contact", args.first_contact), ("anonymous", args.anonymous_packages))

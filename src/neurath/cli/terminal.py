@@ -42,6 +42,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     stands = commands.add_parser("place", help="where it stands, for who goes there")
     stands.add_argument("id", metavar="ID")
     stands.add_argument("place", nargs="?", default="", metavar="TEXT")
+    costs = commands.add_parser("budget", help="bytes it may be sent in a month")
+    costs.add_argument("id", metavar="ID")
+    costs.add_argument("budget", type=budget, metavar="BYTES", help="20M, 500k; none: no limit; usual: its tenant's again")
     prod = commands.add_parser("remind", help="have the user reminded of an update that is on its way or waits for him")
     prod.add_argument("id", metavar="ID")
     prod.add_argument("--text", default="", help="what is said (default: please keep it on, and restart when it asks)")
@@ -63,7 +66,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         each.add_argument("--why", default="", metavar="TEXT")
     other.add_argument("new", metavar="NEW-ID")
     channel.add_argument("channel", metavar="NAME")
-    for each in (add, many, pin, tag, stands, prod, *changing):
+    for each in (add, many, pin, tag, stands, costs, prod, *changing):
         data.dry_run(each)
     reading = [commands.add_parser("list", help="all of them in service")]
     reading[0].add_argument("--target", default="", metavar="FILTER", help="only such: 'tag:field and site=osaka', saved:NAME")
@@ -74,7 +77,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         reading.append(commands.add_parser(name, help=text))
         reading[-1].add_argument("id", metavar="ID")
     data.option(work)
-    for each in (add, many, pin, tag, stands, prod, *changing, *reading):
+    for each in (add, many, pin, tag, stands, costs, prod, *changing, *reading):
         each.add_argument("--tenant", default="DEFAULT")
         data.option(each)
     for each in (pin, reading[2]):
@@ -208,6 +211,30 @@ def _place(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, obj
     return f"{args.id}: {args.place or 'place not known'}", {"id": args.id, "place": args.place}
 
 
+def budget(text: str) -> int | None:
+    """Bytes a month as they are typed; 0: no limit, None: as usual."""
+    from neurath.errors import UsageError
+
+    if text in ("none", "usual"):
+        return 0 if text == "none" else None
+    unit = {"k": 10**3, "M": 10**6, "G": 10**9}.get(text[-1:], 1)
+    number = text if unit == 1 else text[:-1]
+    if not (number.isascii() and number.isdigit() and 0 < len(number) < 13 and int(number)):
+        raise UsageError(f"{text[:40]!r} is no budget", "bytes a month: a number, with k, M or G after it", "20M, none, usual")
+    return int(number) * unit
+
+
+def _budget(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, object]]:
+    from neurath.server.fleet import access
+    from neurath.server.fleet import budget as budgets
+
+    found = access.find(db, args.id, args.tenant)
+    budgets.give(db, found, args.budget)
+    now = budgets.account(db, found, time.time())
+    words = f"{now.budget:,} bytes a month" if now.budget else "no limit"
+    return f"{args.id}: {words}, {now.used:,} sent in {now.month}", {"id": args.id, **dataclasses.asdict(now)}
+
+
 def _pin(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, object]]:
     from neurath.errors import UsageError
     from neurath.server.fleet import access, rollout
@@ -236,6 +263,7 @@ CHANGES: dict[str, Callable[[Connection, argparse.Namespace], tuple[str, dict[st
     "pin": _pin,
     "tag": _tag,
     "place": _place,
+    "budget": _budget,
     "remind": _remind,
     "decommission": _decommission,
     "recommission": _recommission,

@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 
 from neurath.errors import DataError
 from neurath.server.delivery.calls import Delivery
-from neurath.server.fleet import access, confirm, enrol, filters, life
+from neurath.server.fleet import access, budget, confirm, enrol, filters, life
 from neurath.server.fleet import work as jobs
 from neurath.server.fleet.access import DEFAULT_TENANT, Terminal, Wanted
 from neurath.server.paging import After, Paged
@@ -55,6 +55,12 @@ class NewPlace(BaseModel):
     place: Annotated[str, Field(max_length=access.MOST_PLACE, examples=["Osaka, hall 3, row 12"])]
 
 
+class NewBudget(BaseModel):
+    """`bytes` a month; 0: no limit; null: its tenant's again."""
+
+    bytes: Annotated[int | None, Field(ge=0, le=budget.MOST, examples=[20_000_000])]
+
+
 class NewChannel(BaseModel):
     channel: Annotated[str, Field(max_length=64, examples=["beta"])]
 
@@ -87,6 +93,7 @@ class Word(BaseModel):
 def fleet_routes(api: FastAPI, store: Store, delivery: Delivery) -> None:
     _page_routes(api, store, delivery)
     _life_routes(api, store)
+    _care_routes(api, store)
     _filter_routes(api, store)
 
 
@@ -168,20 +175,6 @@ def _life_routes(api: FastAPI, store: Store) -> None:
             life.one_again(db, access.find(db, name, tenant))
             return dataclasses.asdict(access.find(db, name, tenant))
 
-    @api.patch("/terminals/{name}/tags")
-    def tag(name: str, given: TagChange, tenant: str = DEFAULT_TENANT) -> Json:
-        """Puts words of an operator's on it, for filters, and takes others off."""
-        with store.write() as db:
-            tags = access.tag(db, access.find(db, name, tenant), set(given.add), set(given.remove))
-        return {"terminal": name, "tags": tags}
-
-    @api.put("/terminals/{name}/place")
-    def place(name: str, given: NewPlace, tenant: str = DEFAULT_TENANT) -> Json:
-        """Where it stands, for who goes there."""
-        with store.write() as db:
-            access.put_at(db, access.find(db, name, tenant), given.place)
-            return dataclasses.asdict(access.find(db, name, tenant))
-
     @api.put("/terminals/{name}/channel")
     def channel(name: str, given: NewChannel, tenant: str = DEFAULT_TENANT) -> Json:
         with store.write() as db:
@@ -201,6 +194,35 @@ def _life_routes(api: FastAPI, store: Store) -> None:
         with store.write() as db:
             life.publish(db, catalog.find_release(db, name), given.channels)
             return {"release": name, "channels": list(catalog.find_release(db, name).channels)}
+
+
+def _care_routes(api: FastAPI, store: Store) -> None:
+    @api.patch("/terminals/{name}/tags")
+    def tag(name: str, given: TagChange, tenant: str = DEFAULT_TENANT) -> Json:
+        """Puts words of an operator's on it, for filters, and takes others off."""
+        with store.write() as db:
+            tags = access.tag(db, access.find(db, name, tenant), set(given.add), set(given.remove))
+        return {"terminal": name, "tags": tags}
+
+    @api.put("/terminals/{name}/place")
+    def place(name: str, given: NewPlace, tenant: str = DEFAULT_TENANT) -> Json:
+        """Where it stands, for who goes there."""
+        with store.write() as db:
+            access.put_at(db, access.find(db, name, tenant), given.place)
+            return dataclasses.asdict(access.find(db, name, tenant))
+
+    @api.get("/terminals/{name}/budget")
+    def account(name: str, tenant: str = DEFAULT_TENANT) -> Json:
+        """What it was sent this month, and may be."""
+        with store.read() as db:
+            return dataclasses.asdict(budget.account(db, access.find(db, name, tenant), time.time()))
+
+    @api.put("/terminals/{name}/budget")
+    def give(name: str, given: NewBudget, tenant: str = DEFAULT_TENANT) -> Json:
+        with store.write() as db:
+            found = access.find(db, name, tenant)
+            budget.give(db, found, given.bytes)
+            return dataclasses.asdict(budget.account(db, found, time.time()))
 
 
 def _filter_routes(api: FastAPI, store: Store) -> None:

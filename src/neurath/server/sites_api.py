@@ -15,6 +15,7 @@ from neurath.errors import NotFound, UsageError
 from neurath.ids import FIRMWARE
 from neurath.server.fleet import access, gateway, tenants, waves
 from neurath.server.fleet.access import DEFAULT_TENANT
+from neurath.server.fleet.budget import MOST as LARGEST
 from neurath.server.fleet.tenants import Tenant
 from neurath.server.software import catalog
 from neurath.server.store import Store
@@ -33,6 +34,7 @@ class TenantChange(BaseModel):
     first_contact: bool | None = None
     model: Annotated[str | None, Field(max_length=64, examples=["phone"])] = None
     anonymous: bool | None = None
+    budget: Annotated[int | None, Field(ge=0, le=LARGEST, examples=[50_000_000])] = None
 
 
 class NewGateway(BaseModel):

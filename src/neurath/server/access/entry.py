@@ -47,10 +47,16 @@ class Entry:
             throttle.begin(db, name, address, now)
             found, kept = people.password_of(db, name)
         if not people.right(kept, password) or found is None:
+            self._note_failure(name if found is not None else "", address, now)
             raise Wrong("name or password is wrong", "", "an admin can set a new password: neurath operator set NAME")
         with acts.acting(acts.Act(name, found.role.word, "session", address, "sign in")), self.store.write(NOBODY) as db:
             throttle.passed(db, name, address)
             return sessions.begin(db, found, address, time.time())
+
+    def _note_failure(self, name: str, address: str, now: float) -> None:
+        """Into the audit log; a name that nobody has is not written down: it may be a password."""
+        with acts.acting(acts.Act(name, "", "nobody", address, "sign in failed")) as act, self.store.write(NOBODY) as db:
+            act.signed = not throttle.is_told(db, now)
 
     def set_up(self, name: str, password: str, address: str) -> str:
         """The first operator, once; signed in."""

@@ -14,6 +14,8 @@ from neurath.server.store.tables import failure as failures
 FREE = {"pair": 4, "from": 20, "name": 100}
 #: The wait doubles from a second to this, seconds; after so long without a failure all is forgotten.
 LONGEST, FORGOTTEN = 900.0, 3600.0
+#: Of one hour so many are all written into the audit log.
+TOLD = 100
 
 
 class TooMany(RefusedError):  # noqa: N818 (what there was of it)
@@ -41,6 +43,16 @@ def begin(db: Connection, name: str, address: str, now: float) -> None:
     for key in keys:
         if not db.execute(update(failures).where(failures.c.key == key).values(count=failures.c.count + 1, last=now)).rowcount:
             db.execute(insert(failures).values(key=key, count=1, last=now))
+
+
+def is_told(db: Connection, now: float) -> bool:
+    """Whether this failure goes into the audit log: the first of an hour do, then the 128th, the 256th, ... so that whoever
+    guesses cannot fill it."""
+    key = f"told:{int(now // FORGOTTEN)}"
+    if not db.execute(update(failures).where(failures.c.key == key).values(count=failures.c.count + 1, last=now)).rowcount:
+        db.execute(insert(failures).values(key=key, count=1, last=now))
+    count = int(db.scalar(select(failures.c.count).where(failures.c.key == key)) or 0)
+    return count <= TOLD or count & (count - 1) == 0
 
 
 def passed(db: Connection, name: str, address: str) -> None:

@@ -19,7 +19,7 @@ from neurath.server.delivery.decision import Offered as Offered
 from neurath.server.delivery.decision import stands as stands
 from neurath.server.delivery.pace import Need
 from neurath.server.delivery.sightings import Sighting, Sightings
-from neurath.server.fleet import access, actions, life, progress, recall, remind, rollout, standing
+from neurath.server.fleet import access, actions, budget, life, progress, recall, remind, rollout, standing
 from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.actions import Action, Draft
 from neurath.server.fleet.progress import FINAL, Key
@@ -164,7 +164,8 @@ class Delivery:
             return _given(view.current)
         draft = choose(view, self.deltas.get, self.need, lambda: self._between(view))
         if isinstance(draft, Draft):
-            return self._open(view, draft, now)
+            dear = self._dear(view, draft, now)
+            return Nothing(dear, budget.turn(now)) if dear else self._open(view, draft, now)
         return replace(draft, until=now + RETRY) if isinstance(draft, Nothing) else draft
 
     def why(self, terminal: Terminal, component: str, now: float) -> str:
@@ -187,7 +188,9 @@ class Delivery:
         draft = choose(view, self.deltas.peek, self.need, lambda: self._between(view))
         if isinstance(draft, Nothing):
             return draft.reason
-        return "its update file is not built yet" if isinstance(draft, Building) else "will be offered at its next check-in"
+        if isinstance(draft, Building):
+            return "its update file is not built yet"
+        return self._dear(view, draft, now) or "will be offered at its next check-in"
 
     def offer(self, terminal: Terminal, action: Action, now: float) -> Offer:
         """The offer of an action of ours, with a fresh ticket: a terminal takes a higher serial for the same file, never the
@@ -251,6 +254,11 @@ class Delivery:
         """The open action is still the right one, and its file is still here: one that was lost is built again."""
         current = view.current
         return _continues(view) and current is not None and (current.kind == "package" or self.store.files.sound(current.file))
+
+    def _dear(self, view: Standing, draft: Draft, now: float) -> str:
+        """Why its budget has no room for this file; "" when it has."""
+        with self.store.read() as db:
+            return budget.obstacle(db, view.terminal, draft.size, now)
 
     def _torn(self, db: Connection, view: Standing) -> Action | None:
         """A terminal with an open state log is served that same file, whatever rollouts say by now."""

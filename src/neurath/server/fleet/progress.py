@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, Select, func, insert, select, tuple_, update
 
+from neurath.server.fleet import budget
 from neurath.server.fleet.actions import Action
 from neurath.server.store.sql import upsert
 from neurath.server.store.tables import component as components
@@ -102,6 +103,7 @@ def notified(db: Connection, key: Key, now: float) -> None:
 
 def served(db: Connection, action: Action, start: int, count: int, now: float) -> None:
     """Counts bytes that left for the terminal: the only progress a third-party client shows."""
+    budget.sent(db, action.terminal, count, now)
     row = _row(db, Key.of(action))
     if row is None or row.action != action.id:
         return

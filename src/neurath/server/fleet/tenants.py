@@ -25,13 +25,15 @@ _KEY = "tenant:"
 class Tenant:
     """`gateway` is the hash of the token that speaks for all its devices; `authorities` are the hashes of issuers whose
     certificates it takes; `first_contact`: whoever shows one of these is registered when it comes, as a `model` where one is
-    given; `anonymous`: packages are given out without showing anything. All of it is off where nothing is said."""
+    given; `anonymous`: packages are given out without showing anything. All of it is off where nothing is said. `budget`:
+    bytes that each of its terminals may be sent in a month, 0: no limit."""
 
     gateway: str = ""
     authorities: tuple[str, ...] = ()
     first_contact: bool = True
     model: str = ""
     anonymous: bool = False
+    budget: int = 0
 
 
 def find(db: Connection, name: str) -> Tenant:

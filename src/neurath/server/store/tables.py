@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text, text
+from sqlalchemy import BigInteger, Boolean, Column, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text, text
 from sqlalchemy import UniqueConstraint as Unique
 
 metadata = MetaData()
@@ -97,6 +97,7 @@ terminal = Table(
     _text("replaced_by"),
     _time("twin"),
     _text("place"),
+    Column("budget", BigInteger),
     Unique("tenant", "id", name="terminal_id"),
     sqlite_autoincrement=True,
 )
@@ -447,6 +448,15 @@ audit_head = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     _count("n"),
     _text("hash", None),
+)
+
+#: Bytes of software that left for a terminal in a month (YYYY-MM, UTC).
+traffic = Table(
+    "traffic",
+    metadata,
+    Column("terminal", ForeignKey("terminal.n"), primary_key=True),
+    Column("month", Text, primary_key=True),
+    Column("bytes", BigInteger, nullable=False, server_default="0"),
 )
 
 #: What people were to be told, in order (server/alerts/journal.py).

@@ -1,0 +1,83 @@
+"""How many bytes a terminal may be sent in a month: counted as they leave, withheld before an offer is made, free again at the
+month's turn (UTC). It knows counts; it must never cut short what was offered, nor keep a torn terminal from its file."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select, update
+
+from neurath.errors import UsageError
+from neurath.server.fleet import tenants
+from neurath.server.fleet.access import Terminal
+from neurath.server.store.sql import upsert
+from neurath.server.store.tables import notice as notices
+from neurath.server.store.tables import terminal as terminals
+from neurath.server.store.tables import traffic
+
+#: No budget is larger: a petabyte.
+MOST = 10**15
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What one terminal was sent this month, and may be: `budget` 0: as much as there is; `own`: it is the terminal's own and
+    not its tenant's."""
+
+    month: str
+    used: int
+    budget: int
+    own: bool
+
+    @property
+    def left(self) -> int | None:
+        """None: no limit."""
+        return max(0, self.budget - self.used) if self.budget else None
+
+
+def month_of(now: float) -> str:
+    return datetime.datetime.fromtimestamp(now, datetime.UTC).strftime("%Y-%m")
+
+
+def turn(now: float) -> float:
+    """When the next month begins."""
+    first = datetime.datetime.fromtimestamp(now, datetime.UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return (first + datetime.timedelta(days=32)).replace(day=1).timestamp()
+
+
+def sent(db: Connection, terminal: int, count: int, now: float) -> None:
+    """So many bytes of software left for it."""
+    row = {"terminal": terminal, "month": month_of(now)}
+    query = upsert(traffic).values(**row, bytes=count)
+    db.execute(query.on_conflict_do_update(index_elements=["terminal", "month"], set_={"bytes": traffic.c.bytes + count}))
+
+
+def account(db: Connection, terminal: Terminal, now: float) -> Account:
+    month = month_of(now)
+    mine = (traffic.c.terminal == terminal.n, traffic.c.month == month)
+    used = int(db.scalar(select(traffic.c.bytes).where(*mine)) or 0)
+    own = db.scalar(select(terminals.c.budget).where(terminals.c.n == terminal.n))
+    usual = tenants.find(db, terminal.tenant).budget if own is None else int(own)
+    return Account(month, used, usual, own is not None)
+
+
+def obstacle(db: Connection, terminal: Terminal, size: int, now: float) -> str:
+    """Why a file of so many bytes is not offered this month; "" when it may be."""
+    found = account(db, terminal, now)
+    if found.left is None or size <= found.left:
+        return ""
+    until = datetime.datetime.fromtimestamp(turn(now), datetime.UTC).strftime("%Y-%m-%d")
+    return f"its budget of {found.budget:,} bytes a month has {found.left:,} left, and this takes {size:,}: until {until}"
+
+
+def give(db: Connection, terminal: Terminal, budget: int | None) -> None:
+    """A budget of its own; 0: no limit; None: its tenant's again. It is told, if something waited for that."""
+    db.execute(update(terminals).where(terminals.c.n == terminal.n).values(budget=checked(budget)))
+    db.execute(notices.insert().values(terminal=terminal.n))
+
+
+def checked(budget: int | None) -> int | None:
+    if budget is not None and not 0 <= budget <= MOST:
+        raise UsageError("this is no budget", f"0 to {MOST:,} bytes a month", "0 is no limit")
+    return budget
