@@ -8,7 +8,7 @@ CORE_STAMP := .venv/.core
 OUT ?= out
 ARGS ?=
 
-.PHONY: phone-parts help setup core firmware demo demo-phone quick test check assurance rows docs clean bench-delta footprint
+.PHONY: phone-parts help setup core firmware demo demo-phone quick test check assurance rows docs site clean bench-delta footprint
 
 help:
 	@echo "make demo [OLD=a.bin NEW=b.bin] [ONCE=1]   a server, five terminals, a real update, a power cut, a restoration"
@@ -21,6 +21,7 @@ help:
 	@echo "make firmware    boot core and application of the emulated reference terminals"
 	@echo "make bench-delta sizes of update files against every peer, on real firmware (network)"
 	@echo "make footprint   code and RAM of the decoder, and of all from boot to verdict, on Cortex-M (needs gcc-arm-none-eabi)"
+	@echo "make site        the documents as pages, in out/site"
 	@echo "make docs        writes the generated reference pages again"
 
 $(STAMP): pyproject.toml constraints.txt tools/setup.sh
@@ -79,6 +80,11 @@ docs: $(CORE_STAMP)
 	@$(BIN)/python tools/cli_reference.py --write
 	@$(BIN)/python tools/error_list.py --write
 	@$(BIN)/python tools/promises.py --write
+
+site: $(CORE_STAMP)
+	@$(BIN)/python -c 'import mkdocs, material' 2>/dev/null || $(BIN)/pip -q install -c constraints.txt -e '.[site]'
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q
+	@echo "out/site/index.html"
 
 clean:
 	rm -rf .venv build out dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

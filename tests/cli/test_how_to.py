@@ -15,7 +15,7 @@ from neurath.wire.keys import public_pem
 from tests.server.world import KEY, MODEL, image
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs/how-to").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "README.ja.md", *sorted((ROOT / "docs/how-to").glob("*.md"))]
 
 
 def commands(page: str) -> list[str]:
