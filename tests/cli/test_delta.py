@@ -84,6 +84,7 @@ def test_a_file_in_resume_mode_says_what_a_cut_may_ask_for_and_is_applied(
         ("create old.bin new.bin -o x --mode resume --buffers 3", 5),
         ("create old.bin new.bin -o x --mode resume --buffers 4 --sequential", 2),
         ("create old.bin new.bin -o x --sector 3000", 2),
+        ("create old.bin new.bin -o x --sector 0", 2),
         ("create old.bin new.bin -o x --in-place --sequential", 2),
         ("create old.bin new.bin", 2),
         ("create old.bin /dev/null -o x", 5),
@@ -107,6 +108,16 @@ def test_bad_input_is_told_in_three_lines_with_its_exit_code(
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 3
     assert lines[0].startswith("error NRT-")
+    assert not (here / "x").exists()
+
+
+@pytest.mark.parametrize("words", ["small.bin large.bin", "large.bin small.bin"])
+def test_an_image_larger_than_the_bank_is_refused(here: Path, capsys: pytest.CaptureFixture[str], words: str) -> None:
+    (here / "small.bin").write_bytes(OLD)
+    (here / "large.bin").write_bytes(OLD.ljust(800_000, b"\0"))
+    model = Path(__file__).parents[2] / "examples/models/nrf52840.toml"
+    assert run(f"create {words} -o x --model {model}") == 5
+    assert "does not fit the bank" in capsys.readouterr().err
     assert not (here / "x").exists()
 
 

@@ -11,11 +11,13 @@ import pytest
 
 from neurath.delta import Wish, build, native
 from neurath.delta.apply import apply
-from neurath.delta.budget import LARGE_WORKSPACE
+from neurath.delta.budget import LARGE_WORKSPACE, TINY_WORKSPACE
+from neurath.delta.format import LARGE, RAW, SIMPLE, SMALL, TINY
 from neurath.flash.geometry import simple_layout
 from neurath.sim import corpus
 from tests.parts import ASSURANCE, images
 
+PROFILES = (RAW, SIMPLE, SMALL, LARGE, TINY)
 SECTORS = (4096, 16384, 65536, 131072)
 FIRMWARE = tuple(name for name in corpus.SOURCES if not name.endswith(("-a64", "-x86")))
 CASES = [(name, sector) for name in FIRMWARE for sector in SECTORS]
@@ -33,15 +35,15 @@ def cases(seed: int) -> list[tuple[str, int]]:
 
 
 def round_trips(name: str, sector: int) -> list[int]:
-    """Sizes of the files of profiles 0 to 3, beside the old image and in place; each was decoded."""
+    """Sizes of the files of profiles 0 to 4, beside the old image and in place; each was decoded."""
     pair, sizes = images(name), []
     layout = simple_layout(max(len(pair.old), len(pair.new)), sector=sector, scratch_sectors=8 if sector < 65536 else 3)
     for apart in (True, False):
-        for profile in range(4):
-            wish = Wish(profile, apart=apart, workspace=LARGE_WORKSPACE if profile == 3 else 20480)
+        for profile in PROFILES:
+            wish = Wish(profile, apart=apart, workspace={LARGE: LARGE_WORKSPACE, TINY: TINY_WORKSPACE}.get(profile, 20480))
             made = build(pair.old, pair.new, layout, wish)
             assert native.header(made.data, layout).profile == profile
-            if len(pair.new) < SLOW and profile < 3:
+            if len(pair.new) < SLOW and profile != LARGE:
                 assert apply(pair.old, made.data, native.units(layout)) == pair.new
             sizes.append(len(made.data))
     return sizes
@@ -51,8 +53,8 @@ def round_trips(name: str, sector: int) -> list[int]:
 @pytest.mark.network
 def test_every_pair_comes_back_at_every_size_of_sector(seed: int, figures: Callable[[str, str], None]) -> None:
     lines = [
-        "| pair | sector | " + " | ".join(f"{p} {k}" for p in ("apart", "in place") for k in range(4)) + " |",
-        "|---" * 10 + "|",
+        "| pair | sector | " + " | ".join(f"{p} {k}" for p in ("apart", "in place") for k in PROFILES) + " |",
+        "|---" * (2 + 2 * len(PROFILES)) + "|",
     ]
     for name, sector in cases(seed):
         sizes = round_trips(name, sector)
@@ -60,5 +62,5 @@ def test_every_pair_comes_back_at_every_size_of_sector(seed: int, figures: Calla
         assert sizes[3] <= sizes[2] <= sizes[0]
     figures(
         "delta-sectors",
-        "Bytes of the file, profiles 0 to 3, each decoded to the new image by the core.\n\n" + "\n".join(lines),
+        "Bytes of the file, profiles 0 to 4, each decoded to the new image by the core.\n\n" + "\n".join(lines),
     )

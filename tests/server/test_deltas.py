@@ -97,6 +97,21 @@ def test_two_servers_on_one_directory_keep_the_file_of_the_first(store):
         one.close()
 
 
+def test_two_workers_with_a_store_each_build_a_pair_once(store):
+    """Whoever is second finds it claimed, or kept: never a second build."""
+    old, new = keep(store, image(1)), keep(store, image(2))
+    other = Store(store.directory)
+    both = [Deltas(one, builder=slow, pool=ThreadPoolExecutor(1)) for one in (store, other)]
+    for one in both:
+        one.get(old, new, LAYOUT)
+    found = [wait(one, old, new, LAYOUT) for one in both]
+    assert found[0] == found[1]
+    assert sum(one.builds for one in both) == 1
+    for one in both:
+        one.close()
+    other.close()
+
+
 def test_what_was_built_is_there_after_a_restart_and_not_built_again(store):
     old, new = keep(store, image(1)), keep(store, image(2))
     first = Deltas(store, builder=build, pool=ThreadPoolExecutor(1))

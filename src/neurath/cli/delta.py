@@ -68,7 +68,7 @@ def _create(args: argparse.Namespace, out: Output) -> int:
     _check_wish(args)
     old, new = _read(args.old), _read(args.new)
     model = _model(args.model)
-    layout = model.layout if model else _plain(max(len(old), len(new)), args.sector or 4096)
+    layout = model.layout if model else _plain(max(len(old), len(new)), 4096 if args.sector is None else args.sector)
     layout = replace(layout, resume=args.mode == "resume" or (model is not None and layout.resume))
     wish = Wish(apart=args.sequential, address=model.address or None if model else None)
     wish = _sized(wish, args.profile)
@@ -121,7 +121,7 @@ def _sized(wish: Wish, profile: str) -> Wish:
 def _check_wish(args: argparse.Namespace) -> None:
     if args.in_place and args.sequential:
         raise UsageError("--in-place and --sequential exclude each other", "one bank or two", "leave one of them out")
-    if args.model and args.sector:
+    if args.model and args.sector is not None:
         raise UsageError("--model and --sector exclude each other", "a model names its own sectors", "leave --sector out")
     if args.ram is not None and not 0 < args.ram < 1 << 32:
         raise UsageError("--ram is a number of bytes", f"{args.ram} is none a terminal has", "--ram 20480")
@@ -203,7 +203,7 @@ def _explain(args: argparse.Namespace, out: Output) -> int:
     from neurath.delta.explain import explain
 
     old, new, model = _read(args.old), _read(args.new), _model(args.model)
-    layout = model.layout if model else _plain(max(len(old), len(new)), args.sector or 4096)
+    layout = model.layout if model else _plain(max(len(old), len(new)), 4096 if args.sector is None else args.sector)
     told = explain(old, new, layout, Wish(apart=args.sequential, address=model.address or None if model else None), args.lend)
     others = [
         f"  {w.name:27} {w.size:>9} B, lends {w.ram:>9} B" + ("" if w.fits else ", not there")
