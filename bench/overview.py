@@ -1,5 +1,5 @@
-"""How long the console's first page and the matrix take with 100,000 terminals, of which a part is under way: figures read
-and page rendered, in one process. Prints milliseconds of each part.
+"""How long the console's first page, a rollout's page and the matrix take with 100,000 terminals, of which a part is under
+way: figures read and page rendered, in one process. Prints milliseconds of each part.
 
     python bench/overview.py [TERMINALS]
 """
@@ -141,6 +141,11 @@ def measure(count: int) -> dict[str, float]:
         parts["page_all_figures_anew"] = took(anew)
         parts["page_recounted"] = took(recounted)
         parts["page"] = took(lambda: app.get("/"))
+        first = time.perf_counter()
+        assert app.get("/rollouts/1").status_code == 200
+        parts["rollout_page_first"] = (time.perf_counter() - first) * 1e3
+        parts["terminals_page"] = took(lambda: app.get("/terminals"))
+        parts["software_page"] = took(lambda: app.get("/software"))
         store.close()
         parts["page_at_start"] = min(after_start(Path(place)) for _ in range(3))
     return {"terminals": count} | parts

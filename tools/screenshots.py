@@ -19,11 +19,15 @@ from tests.console.serving import served  # noqa: E402
 
 #: name -> (path, width, height, dark)
 PICTURES = {
-    "console": ("", 1280, 900, False),
-    "console-dark": ("", 1280, 900, True),
+    "console": ("?lang=en", 1280, 900, False),
+    "console-dark": ("?lang=en", 1280, 900, True),
     "console-ja": ("?lang=ja", 1280, 900, False),
-    "console-terminal": ("terminals/hub-01", 1280, 760, False),
-    "console-narrow": ("?lang=en", 400, 1000, False),
+    "console-rollout": ("rollouts/1?lang=en", 1280, 800, False),
+    "console-rollout-dark": ("rollouts/1?lang=en", 1280, 800, True),
+    "console-terminal": ("terminals/hub-01?lang=en", 1280, 760, False),
+    "console-terminal-dark": ("terminals/hub-01?lang=en", 1280, 760, True),
+    "console-software": ("software?lang=en", 1280, 800, False),
+    "console-narrow": ("?lang=en", 390, 1000, False),
 }
 
 
@@ -37,7 +41,6 @@ def main() -> int:
         fleet = every_state(Path(folder), time.time())
         with served(fleet.store, fleet.delivery.why) as address, browser(args.program) as page:
             for name, (path, width, height, dark) in PICTURES.items():
-                page.ask("Network.clearBrowserCookies")
                 page.look(width, height, dark=dark)
                 page.open(address + path)
                 page.until(lambda: page.run('document.getElementById("pulse").classList.contains("on")'))

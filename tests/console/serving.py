@@ -6,7 +6,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import httpx
@@ -23,8 +23,10 @@ from neurath.server.access.paths import Rights
 from neurath.server.store import Store
 
 
-def application(store: Store, why: Why = lambda *_: "", live: Live | None = None) -> ASGIApp:
-    inside = Starlette(routes=routes(Desk(store, why), live))
+def application(
+    store: Store, why: Why = lambda *_: "", live: Live | None = None, clock: Callable[[], float] = time.time
+) -> ASGIApp:
+    inside = Starlette(routes=routes(Desk(store, why, clock), live))
     return Gate(inside, store, Rights.of(inside.routes), "the-stations-token")
 
 
@@ -41,11 +43,13 @@ def proof(client: httpx.Client, page: str = "/software") -> str:
 
 
 @contextmanager
-def served(store: Store, why: Why = lambda *_: "") -> Iterator[str]:
+def served(store: Store, why: Why = lambda *_: "", clock: Callable[[], float] = time.time) -> Iterator[str]:
     """Gives the console's address."""
     live = Live(store, every=0.1)
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(application(store, why, live), log_level="error", timeout_graceful_shutdown=3))
+    server = uvicorn.Server(
+        uvicorn.Config(application(store, why, live, clock), log_level="error", timeout_graceful_shutdown=3)
+    )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

@@ -45,11 +45,9 @@ PHASE_WORDS = {
 _STEPS = ((0.0, 116.0), (120.0, 26.0), (150.0, 46.0), (200.0, 18.0), (222.0, 18.0))
 _REACHED = {
     Phase.DOWNLOADED.value: 1,
-    Phase.WAITING_FOR_USE_END.value: 1,
-    Phase.WAITING_FOR_USER.value: 1,
     Phase.UPDATING.value: 2,
     Phase.JUDGING.value: 3,
-    Phase.RESTORING.value: 2,
+    Phase.RESTORING.value: 3,  # whether it was torn in the rewrite or judged badly after it
 }
 
 
@@ -98,7 +96,8 @@ def track(line: Line, t: Speak) -> Markup:
     if line.verdict == "confirmed":
         filled = [1.0] * 5
     else:
-        step = _REACHED.get(line.phase, 0)
+        # A wait may come before the download or after it, and a failure at any time.
+        step = _REACHED.get(line.phase, int(0 < line.size <= line.done))
         filled = [1.0] * step + [share if step == 0 else 0.5] + [0.0] * (4 - step)
         filled[4] = 0.0
     rects = Markup("")

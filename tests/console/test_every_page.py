@@ -1,0 +1,108 @@
+"""Every page of the console in a real browser, once started: light and dark, wide and narrow, English and Japanese. Nothing
+runs out of the screen, no word is missing, no request leaves the machine, axe-core finds nothing against WCAG AA, and the
+main pages look as they are kept in looks.json. Pictures of all go to out/screens."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from neurath.console import japanese, sheet
+from tests.console.browser import Browser, browser
+from tests.console.fleet import every_state
+from tests.console.looks import KEPT, LOOKS, far, grid
+from tests.console.serving import served
+from tests.parts import need
+from tests.rigs import axe
+
+pytestmark = [pytest.mark.heavy, pytest.mark.network]
+
+PAGES = [path[1:] for path, _ in sheet.PAGES]
+PAGES += ["rollouts/1", "terminals/hub-10", "terminals/nobody", "matrix?model=primehub", "deltas?model=primehub"]
+PAGES += ["keys", "audit"]
+WIDE, NARROW = (1280, 800), (390, 844)
+SCREENS = Path(__file__).resolve().parents[2] / "out/screens"
+AXE = """axe.run(document, {runOnly: {type: "tag", values: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]},
+  resultTypes: ["violations"]}).then(found => found.violations.flatMap(
+    one => one.nodes.map(node => one.id + " " + node.target.join(" ") + " " + (node.any[0]?.message ?? ""))))"""
+
+
+class Noting(dict[str, str]):
+    """A dictionary that notes what was looked for in vain."""
+
+    def __init__(self, words: dict[str, str]) -> None:
+        super().__init__(words)
+        self.missed: set[str] = set()
+
+    def get(self, key: str, default: str | None = None) -> str | None:  # type: ignore[override]
+        if key not in self:
+            self.missed.add(key)
+        return super().get(key, default)
+
+
+@pytest.fixture(scope="module")
+def words() -> Iterator[Noting]:
+    with pytest.MonkeyPatch.context() as patch:
+        noting = Noting(japanese.JAPANESE)
+        patch.setattr("neurath.console.words.JAPANESE", noting)
+        yield noting
+
+
+@pytest.fixture(scope="module")
+def console(tmp_path_factory: pytest.TempPathFactory, words: Noting) -> Iterator[str]:
+    now = time.time()
+    fleet = every_state(tmp_path_factory.mktemp("fleet"), now)
+    # The clock stands still: what is drawn over time is the same whenever it is drawn.
+    with served(fleet.store, fleet.delivery.why, lambda: now + 1) as address:
+        yield address
+    fleet.close()
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Browser]:
+    with browser(need("chromium")) as found:
+        yield found
+
+
+def keep(page: Browser, name: str) -> None:
+    """The screen as it stands, as an artefact."""
+    SCREENS.mkdir(parents=True, exist_ok=True)
+    shot = page.ask("Page.captureScreenshot", format="jpeg", quality=60)
+    (SCREENS / f"{name}.jpg").write_bytes(base64.b64decode(shot["data"]))
+
+
+def test_every_page_can_be_read_by_everybody_on_every_screen_in_both_languages(
+    page: Browser, console: str, words: Noting
+) -> None:
+    script, wrong = axe.source(), []
+    for language, path in itertools.product(("en", "ja"), PAGES):
+        name = f"{path.replace('/', '-').replace('?model=', '-') or 'overview'}-{language}"
+        page.look(*WIDE)
+        page.open(f"{console}{path}{'&' if '?' in path else '?'}lang={language}")
+        assert page.run("document.documentElement.lang") == language
+        page.run(script + "; 0")
+        for (width, height), dark in itertools.product((WIDE, NARROW), (False, True)):
+            page.look(width, height, dark=dark)
+            if page.run("document.documentElement.scrollWidth") > width:
+                wrong.append(f"{name}: runs out of {width}")
+            # Colours depend on the mood alone; names and roles on neither language nor width.
+            if width == WIDE[0] and language == "en":
+                wrong += [f"{name} {width} {'dark' if dark else 'light'}: {one}" for one in page.run(AXE)]
+            keep(page, f"{name}-{width}-{'dark' if dark else 'light'}")
+    assert wrong == []
+    assert words.missed == set()
+    assert [url for url in page.requests() if not url.startswith((console, "data:"))] == []
+    assert [said for said in page.complaints() if "404" not in said] == []
+
+
+@pytest.mark.parametrize("name", sorted(LOOKS))
+def test_the_main_pages_look_as_they_should(page: Browser, console: str, name: str) -> None:
+    path, size, dark = LOOKS[name]
+    seen = grid(page, console + path, size, dark)
+    assert far(seen, json.loads(KEPT.read_text())[name]) == ""
