@@ -53,7 +53,7 @@ class Browser:
             message["sessionId"] = self._session
         os.write(self._write, json.dumps(message).encode() + b"\0")
         while True:
-            answer = self._next(time.monotonic() + 30)
+            answer = self._next(time.monotonic() + 120)
             if answer.get("id") == self._number:
                 assert "error" not in answer, answer["error"]
                 return answer["result"]
@@ -84,7 +84,7 @@ class Browser:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
-    def until(self, true: Callable[[], object], patience: float = 20.0) -> None:
+    def until(self, true: Callable[[], object], patience: float = 120.0) -> None:
         """Waits until it is so; TimeoutError."""
         end = time.monotonic() + patience
         while not true():

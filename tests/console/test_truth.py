@@ -49,7 +49,7 @@ def test_progress_never_goes_back_and_is_whole_with_the_verdict_alone(tmp_path: 
     old, new = fleet.release(model, "1.0", 1, 40_000), fleet.release(model, "1.1", 2, 40_100)
     terminal, client = fleet.terminal("t1", "hub"), visitor(fleet.store)
     fleet.shows(terminal, old)
-    action, before, looks = fleet.offered(terminal, new, old, 8192, ago=2), 0.0, 0
+    action, before = fleet.offered(terminal, new, old, 8192, ago=2), 0.0
     for _ in range(COUNT):
         fleet.delivery.reported(action, said(draw, action, new.image), time.time())
         page = client.get("/terminals/t1")
@@ -61,11 +61,9 @@ def test_progress_never_goes_back_and_is_whole_with_the_verdict_alone(tmp_path: 
             widths = []  # an attempt that has ended has no progress; what it came to stays in the timeline
         else:
             assert sum(widths) >= before
-            looks += 1
         before = sum(widths)
         if verdict in ("confirmed", "failed", "refused"):
             with fleet.store.write() as db:
                 actions.end(db, action, "closed", time.time())
             action, before = fleet.offered(terminal, new, old, 8192, ago=0), 0.0
-    assert looks
     fleet.close()

@@ -58,6 +58,9 @@ RESCUE_WORDS = {
     "wire": "a restoration station finishes what a power cut left",
 }
 
+#: A wait may come before the download or after it, a failure at any time: what is held tells which.
+_ANY_TIME = frozenset({Phase.WAITING_FOR_USE_END.value, Phase.WAITING_FOR_USER.value, Phase.FAILED.value})
+
 
 def kind_word(kind: str) -> str:
     """The word of a line of the timeline; what other parts noted in their own words stays as it is."""
@@ -96,8 +99,7 @@ def track(line: Line, t: Speak) -> Markup:
     if line.verdict == "confirmed":
         filled = [1.0] * 5
     else:
-        # A wait may come before the download or after it, and a failure at any time.
-        step = _REACHED.get(line.phase, int(0 < line.size <= line.done))
+        step = _REACHED.get(line.phase, int(line.phase in _ANY_TIME and 0 < line.size <= line.done))
         filled = [1.0] * step + [share if step == 0 else 0.5] + [0.0] * (4 - step)
         filled[4] = 0.0
     rects = Markup("")

@@ -16,6 +16,7 @@
   function exchange(fresh) {
     const focused = document.activeElement;
     const mark = focused && focused.getAttribute("href");
+    const form = focused && focused.closest("form")?.getAttribute("action");
     for (const part of document.querySelectorAll("[data-live][id]")) {
       const other = fresh.getElementById(part.id);
       if (!other || other.innerHTML === part.innerHTML) continue;
@@ -26,6 +27,7 @@
       part.innerHTML = other.innerHTML;
       for (const box of part.querySelectorAll("input[type=checkbox]")) box.checked ||= ticked.includes(box.name);
       if (held && mark) part.querySelector(`[href="${CSS.escape(mark)}"]`)?.focus({ preventScroll: true });
+      if (held && form) part.querySelector(`form[action="${CSS.escape(form)}"] button`)?.focus({ preventScroll: true });
     }
     offset = Date.now() / 1000 - Number(fresh.documentElement.dataset.now);
     tick();
