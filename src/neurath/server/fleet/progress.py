@@ -264,9 +264,11 @@ def page(db: Connection, wanted: Wanted, after: tuple[int, int, str], limit: int
     long wherever it lies."""
     marks = (ledger.c.release, ledger.c.terminal, ledger.c.component)
     query = _entries().add_columns(ledger.c.terminal.label("n")).order_by(*marks).limit(limit)
-    query = query.where(tuple_(*marks) > tuple_(*after))
-    if wanted.release is not None:
-        query = query.where(ledger.c.release == wanted.release)
+    if wanted.release is None:
+        query = query.where(tuple_(*marks) > tuple_(*after))
+    else:  # said so that the index leads to the place
+        beyond = tuple_(*marks[1:]) > tuple_(*after[1:])
+        query = query.where(ledger.c.release == wanted.release, beyond)
     if wanted.since:
         query = query.where(ledger.c.updated >= wanted.since)
     found = []
