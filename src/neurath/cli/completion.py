@@ -55,7 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     if args.shell != "words":
-        out.data(SCRIPTS[args.shell], shell=args.shell, script=SCRIPTS[args.shell])
+        out.data(SCRIPTS[args.shell], name=args.shell, script=SCRIPTS[args.shell])
         return 0
     for word, text in candidates(args.rest or [""]):
         out.data(f"{word}\t{text}", word=word, text=text)
