@@ -82,6 +82,14 @@ def test_a_cut_anywhere_in_real_firmware_ends_in_the_new_image(
         )
 
 
+@pytest.mark.network
+def test_the_unit_cut_last_in_a_plan_without_copies_left_is_brought_to_the_new_image(seed: int) -> None:
+    """Its resume delta has no control table, and so nothing that one would teach the map."""
+    told = Case("movehub", 65536, True).story(seed)
+    cuts = walk(replace(told, stride=80, kinds=("before", "early")))
+    assert (cuts.bricked, cuts.harm) == (0, 0)
+
+
 @together
 def test_what_was_recalled_changes_nothing_that_a_walk_finds(core: Recalling) -> None:
     """The real core and the one that recalls meet the same states, in every mode."""

@@ -226,6 +226,8 @@ def _planned(hybrid: Hybrid, goal: Goal, layout: Layout, wish: Wish) -> _Made:
         # Where code of units that are new already came from still tells the map something.
         others = [s for s, _, _ in _pieces(found, units, frozenset(range(len(units))) - planned) if s.diagonal and s.length]
         segments = with_hints(segments, [*gone, *others], most - len(segments))
+    if not segments:
+        hints = Hints(hints.isa, hints.address)  # what the map was taught stands in the control table, and there is none
     return _Made(order, tuple(segments), hints, profile)
 
 
