@@ -25,15 +25,25 @@ static const uint8_t fraction[64] = {
 
 #define LIMIT 4095
 
-/* 256 * log2(p), 1 <= p <= 65536; the place of the highest bit without a branch, for it is as good as random. */
-static int32_t log_of(uint32_t p)
+/* The place of the highest bit of 1 <= p < 65536: an instruction where the machine has one, else without a branch, for it is
+ * as good as random. */
+static uint32_t place_of(uint32_t p)
 {
+#if defined __ARM_FEATURE_CLZ || defined __aarch64__ || defined __x86_64__
+    return 31u ^ (uint32_t)__builtin_clz(p);
+#else
     uint32_t e = (uint32_t)(p > 255u) << 3;
     e += (uint32_t)(p >> e > 15u) << 2;
     e += (uint32_t)(p >> e > 3u) << 1;
-    e += p >> e > 1u;
-    e += p >> e > 1u;   /* 65536 alone */
-    return (int32_t)e * 256 + fraction[(e >= 6 ? p >> (e - 6) : p << (6 - e)) & 63u];
+    return e + (p >> e > 1u);
+#endif
+}
+
+/* 256 * log2(p), 1 <= p < 65536. */
+static int32_t log_of(uint32_t p)
+{
+    uint32_t e = place_of(p);
+    return (int32_t)(e << 8) + fraction[(p << (16u - e)) >> 10 & 63u];
 }
 
 /* 256 * log2(p / (1 - p)). */
