@@ -16,20 +16,31 @@
 /* In RAM that no start clears: why the machine starts. After power was away it holds anything. */
 struct note {
     uint32_t magic;
-    uint32_t running; /* 1: an image that is not confirmed was running */
+    uint32_t running; /* enum running */
     uint32_t check;
     uint32_t starts;  /* never set, only counted: messages of two starts shall not be taken for one another */
 };
 #define NOTE_MAGIC 0x6e6f7465u
+enum running {
+    CONFIRMED = 0,
+    CANDIDATE = 1, /* an image that is not confirmed was running */
+    AGAIN = 2      /* one that was given up is to run once more */
+};
 static struct note note __attribute__((section(".noinit")));
 
 /* T of the safety design: longer than that no image runs without being confirmed. */
 #define LONGEST_UNCONFIRMED_MS 600000u
+/* Milliseconds after which a phone that nobody came to tries again what never confirmed. */
+#ifndef FW_AGAIN_MS
+#define FW_AGAIN_MS 3600000u
+#endif
 
 static struct nrt_core core;
 static struct nrt_birth birth;
 static struct nrt_smp wire;
 static uint8_t frame[2048];
+/* When the wire last spoke, milliseconds. */
+static uint32_t heard;
 /* What a restoration needs: the leaf list of a full bank, and one leaf. It only ever writes while no application runs. */
 #define RESTORE_RAM ((uint8_t *)(uintptr_t)(FW_APP_RAM + FW_RESCUE_RAM))
 #define RESTORE_SIZE (FW_LEAVES * NRT_SHORT + FW_LEAF)
@@ -53,28 +64,29 @@ static void note_write(uint32_t running)
     note.check = ~(NOTE_MAGIC ^ running);
 }
 
-/* A reset that RAM survived, out of an image that is not confirmed: it hung, faulted, or gave up. */
-static int reset_cause(void)
+/* What was running or to run when the machine restarted; CONFIRMED where RAM did not survive it. */
+static uint32_t note_taken(void)
 {
     int whole = note.magic == NOTE_MAGIC && note.check == ~(note.magic ^ note.running);
-    int fault = whole && note.running == 1u;
-    note_write(0);
-    return fault ? NRT_RESET_FAULT : NRT_RESET_POWER;
+    uint32_t running = whole ? note.running : (uint32_t)CONFIRMED;
+    note_write(CONFIRMED);
+    return running;
 }
 
 void boot_poll(void)
 {
-    if (note.running) {
+    if (note.running == CANDIDATE) {
         fw_watchdog_pet();
         if (fw_millis() > LONGEST_UNCONFIRMED_MS)
             fw_restart(); /* it runs, and does not get to its server: counted as a hang (R5) */
     }
     for (int byte = fw_serial_take(FW_WIRE); byte >= 0; byte = fw_serial_take(FW_WIRE)) {
         uint8_t one = (uint8_t)byte;
+        heard = fw_millis();
         nrt_smp_feed(&wire, &one, 1);
     }
     if (wire.reset) {
-        note_write(0);
+        note_write(CONFIRMED);
         fw_restart();
     }
 }
@@ -85,7 +97,7 @@ static int confirm(void)
 {
     int rc = nrt_confirm(&core);
     if (rc == NRT_OK) {
-        note_write(0);
+        note_write(CONFIRMED);
         fw_watchdog_stop();
     }
     return rc;
@@ -107,7 +119,7 @@ static int update(const struct nrt_file *file, const struct nrt_target *target, 
     if (rc < 0)
         return rc;
     /* From here the caller's own code is erased under it: there is no way back but a restart. */
-    note_write(0);
+    note_write(CONFIRMED);
     fw_watchdog_stop();
     rc = nrt_rewrite(&core, file, target, ram);
     if (rc < 0 && core.facts.commit == 0 && core.facts.target.file_size == 0)
@@ -174,12 +186,24 @@ const struct fw_services fw_services = {
 static void run_image(void)
 {
     typedef void (*entry)(const struct fw_services *);
-    note_write(core.facts.candidate ? 1u : 0u);
+    note_write(core.facts.candidate ? CANDIDATE : CONFIRMED);
     if (core.facts.candidate)
         fw_watchdog_start();
     entry image = (entry)(uintptr_t)(FW_FLASH + fw_layout.bank[0].base);
     image(&fw_services);
     fw_restart(); /* an image that returns has given up */
+}
+
+/* One turn of waiting for a way out. R5: after an hour in which nobody spoke on the wire, the image that never confirmed is tried
+ * again; where it hangs, nothing has changed. */
+static void wait_for_help(void)
+{
+    boot_poll();
+    int whole = core.facts.broken == NRT_WHY_UNCONFIRMED && core.facts.target.file_size == 0 && !core.facts.restoring;
+    if (whole && !boot_wire_busy() && fw_millis() - heard >= FW_AGAIN_MS) {
+        note_write(AGAIN);
+        fw_restart();
+    }
 }
 
 /* Comes back where the wire takes precedence, or where no air can help. The wire is served all the while. */
@@ -195,7 +219,7 @@ static void rescue(const char *why)
             return;
         pause = rc == NRT_MORE ? 1000u : pause;
         for (uint32_t since = fw_millis(); fw_millis() - since < pause;) {
-            boot_poll();
+            wait_for_help();
             if (boot_wire_busy())
                 return;
         }
@@ -204,7 +228,9 @@ static void rescue(const char *why)
 
 void boot_main(void)
 {
-    int reset = reset_cause();
+    /* A reset that RAM survived, out of an image that is not confirmed: it hung, faulted, or gave up. */
+    uint32_t running = note_taken();
+    int reset = running == CANDIDATE ? NRT_RESET_FAULT : NRT_RESET_POWER;
     int fate = NRT_FATE_RESTORE;
     fw_clock_start();
     fw_serial_open(FW_WIRE);
@@ -216,11 +242,13 @@ void boot_main(void)
     int named = nrt_birth_read(&fw_layout, &fw_port, &birth) == NRT_OK;
     if (nrt_power_up(&core, &fw_layout, &fw_port, reset, &fate) < 0)
         fate = NRT_FATE_RESTORE; /* a log that takes no write: the wire still answers */
+    if (running == AGAIN && core.facts.broken == NRT_WHY_UNCONFIRMED)
+        fate = NRT_FATE_BOOT;
     struct nrt_ram lines = {frame, sizeof frame};
     struct nrt_ram ram = {RESTORE_RAM, RESTORE_SIZE};
     nrt_smp_init(&wire, &core, named ? &birth : 0, lines, ram, fate, wire_put, 0);
     if (fate == NRT_FATE_BOOT && named) {
-        say("boot core " FW_NAME ": the image runs");
+        say(core.facts.broken ? "boot core " FW_NAME ": the image is tried again" : "boot core " FW_NAME ": the image runs");
         run_image();
     }
     if (named && fate == NRT_FATE_FETCH)
@@ -229,7 +257,7 @@ void boot_main(void)
         rescue("boot core " FW_NAME ": the image did not work, asking for the way back; the wire is open");
     say("boot core " FW_NAME ": restoration, the wire is open");
     while (wire.fate != NRT_FATE_BOOT)
-        boot_poll();
+        wait_for_help();
     say("boot core " FW_NAME ": restored");
     for (uint32_t since = fw_millis(); fw_millis() - since < 500u;)
         boot_poll(); /* the tool hears the end of it, and may ask for the restart itself */

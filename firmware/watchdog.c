@@ -68,14 +68,23 @@ void fw_watchdog_stop(void) { compare(0xffffffffu, 0xffffffffu); }
 static void let_through(void) {}
 #endif
 
+#if defined(__arm__)
+/* In ARM state: the old Thumb set has no word for it. */
+__attribute__((target("arm"), noinline)) static void allow(void)
+{
+    uint32_t status;
+    __asm__ volatile("mrs %0, cpsr\n\tbic %0, %0, #0x80\n\tmsr cpsr_c, %0" : "=&r"(status) : : "memory");
+}
+#else
+static void allow(void)
+{
+    __asm__ volatile(".option push\n\t.option arch, +zicsr\n\tcsrs mie, %0\n\tcsrsi mstatus, 8\n\t.option pop" : : "r"(0x80) : "memory");
+}
+#endif
+
 void fw_watchdog_start(void)
 {
     fw_watchdog_pet();
     let_through();
-#if defined(__arm__)
-    uint32_t status;
-    __asm__ volatile("mrs %0, cpsr\n\tbic %0, %0, #0x80\n\tmsr cpsr_c, %0" : "=&r"(status) : : "memory");
-#else
-    __asm__ volatile(".option push\n\t.option arch, +zicsr\n\tcsrs mie, %0\n\tcsrsi mstatus, 8\n\t.option pop" : : "r"(0x80) : "memory");
-#endif
+    allow();
 }

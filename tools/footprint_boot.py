@@ -19,7 +19,7 @@ PROCESSORS = {
     "cortex-m0plus": ("-mcpu=cortex-m0plus", "-mthumb"),
     "cortex-m3": ("-mcpu=cortex-m3", "-mthumb"),
     "cortex-m4": ("-mcpu=cortex-m4", "-mthumb"),
-    "sx1 (arm9)": ("-march=armv4t", "-marm"),
+    "sx1 (arm9)": ("-march=armv4t", "-mthumb"),
 }
 FLAGS = (
     "-Os", "-std=c11", "-ffreestanding", "-nostdlib", "-ffunction-sections", "-fdata-sections",

@@ -309,7 +309,8 @@ int nrt_hybrid_digest(struct nrt_core *c, uint8_t out[NRT_SHORT]);
 /* Digest of the first `size` bytes of image in the bank, as they are now. */
 int nrt_bank_digest(struct nrt_core *c, uint32_t size, uint8_t out[NRT_DIGEST]);
 
-/* Writes flash. The running image works: candidate -> confirmed, floor raised, boots cleared. */
+/* Writes flash. The running image works: candidate -> confirmed, floor raised, boots cleared; also where it had been given up as
+ * NRT_WHY_UNCONFIRMED and was tried again. */
 int nrt_confirm(struct nrt_core *c);
 
 /* Writes flash. A bootable image is gone or not trusted any more: restoration state with this reason. */

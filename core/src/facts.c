@@ -243,6 +243,7 @@ void nrt_facts_apply(struct nrt_core *c, uint8_t type, const uint8_t *p)
         f->confirmed = f->installed;
         f->candidate = 0;
         f->boots = 0;
+        f->broken = NRT_WHY_NONE;
         break;
     case NRT_REC_COUNTERS:
         f->serial = get_le(&p, 4);

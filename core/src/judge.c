@@ -61,7 +61,9 @@ int nrt_judge(struct nrt_core *c)
 int nrt_confirm(struct nrt_core *c)
 {
     const uint8_t none = 0;
-    if (c->facts.installed.size == 0 || c->facts.broken || c->facts.restoring || c->facts.commit != 0 || c->facts.hybrid)
+    /* What was given up for its silence alone may be tried again, and speak (R5). */
+    int whole = !c->facts.broken || c->facts.broken == NRT_WHY_UNCONFIRMED;
+    if (c->facts.installed.size == 0 || !whole || c->facts.restoring || c->facts.commit != 0 || c->facts.hybrid)
         return NRT_E_STATE;
     return c->facts.candidate ? nrt_log_append(c, NRT_REC_CONFIRM, &none) : NRT_OK;
 }

@@ -27,17 +27,20 @@ static const uint8_t fraction[64] = {
 
 /* The place of the highest bit of 1 <= p < 65536: an instruction where the machine has one, else without a branch, for it is
  * as good as random. */
+#if defined __ARM_FEATURE_CLZ || defined __aarch64__ || defined __x86_64__
 static uint32_t place_of(uint32_t p)
 {
-#if defined __ARM_FEATURE_CLZ || defined __aarch64__ || defined __x86_64__
     return 31u ^ (uint32_t)__builtin_clz(p);
+}
 #else
+static uint32_t place_of(uint32_t p)
+{
     uint32_t e = (uint32_t)(p > 255u) << 3;
     e += (uint32_t)(p >> e > 15u) << 2;
     e += (uint32_t)(p >> e > 3u) << 1;
     return e + (p >> e > 1u);
-#endif
 }
+#endif
 
 /* 256 * log2(p), 1 <= p < 65536. */
 static int32_t log_of(uint32_t p)

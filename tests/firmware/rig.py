@@ -30,6 +30,8 @@ KEY = keys.create(Alg.ES256)
 TICKET = keys.create(Alg.ES256)
 #: Applications that hang: at entry, once tenants work, in the main loop, in a wild jump, in an instruction that is none.
 HANGS = (1, 2, 3, 4, 5)
+#: One that hangs until it is tried again after it was given up, and a boot core that does so after seconds, not an hour.
+AGAIN, HASTY = 6, "boot-hasty.bin"
 PARTS = {board.name: board.emulator for board in BOARDS.values()}
 
 
@@ -118,6 +120,6 @@ def kit(board: str, size: int = 300_000, app: str = "app", grown: int = 3000) ->
     for number, version in enumerate(("1.0", "1.1")):
         code = (folder / f"{app}-{version}.bin").read_bytes()
         images[version] = code + bytes(-len(code) % 4096) + random.Random(number).randbytes(grown * number) + store
-    for place in HANGS:
+    for place in (*HANGS, AGAIN):
         images[f"hang-{place}"] = (folder / f"hang-{place}.bin").read_bytes() + store
     return Kit(board, model_of(ROOT / "firmware" / "models", board), (folder / "boot.bin").read_bytes(), images)

@@ -6,15 +6,19 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from neurath.flash.bank import Fate, Why
 from neurath.flash.geometry import Layout
+from neurath.flash.native import Core, Nor
 from neurath.sim.nbd import TEARS, Cut, Operation, Tear
+from neurath.sim.processes import verb
 from neurath.sim.radio import Radio
 from neurath.wire import coap, rescue
-from tests.firmware.rig import HANGS, kit
+from tests.firmware.rig import AGAIN, HANGS, HASTY, OUT, kit
 from tests.firmware.site import home
 from tests.parts import ASSURANCE
 
@@ -89,3 +93,25 @@ def test_an_image_that_hangs_is_left_again_by_a_return_delta_with_nobody_near(pl
         assert [question.description for question in questions(radio)][:1] == [b""]
         assert site.holds(phone.off(), "1.0")
         assert phone.disk.illegal == 0
+
+
+def test_an_image_that_was_given_up_is_tried_again_after_an_idle_hour_and_may_confirm(tmp_path: Path) -> None:
+    """The boot core's hour is three seconds here. There is no way back: the release before was revoked."""
+    name = f"hang-{AGAIN}"
+    phones = kit("sx1", 20_000)
+    phones = replace(phones, boot=(OUT / "sx1" / HASTY).read_bytes())
+    with home(phones, tmp_path, name) as site:
+        verb("image", "revoke", "sx1/1.0", "--data", tmp_path / "data")
+        with site.on(site.flash) as (phone, _):
+            assert phone.says("the wire is open", 240), phone.said
+            assert phone.says("the image is tried again", 240), phone.said
+            assert phone.says("update: confirmed", 240), phone.said
+            assert phone.said.count(b"the image runs") == 4
+            assert phone.disk.illegal == 0
+            flash = phone.off()
+    assert site.holds(flash, name)
+    nor = Nor.memory(phones.model.layout)
+    nor.write_raw(0, flash)
+    core = Core(phones.model.layout, nor)
+    assert core.power_up() is Fate.BOOT
+    assert (core.facts.broken, core.facts.candidate, core.facts.confirmed.sequence) == (Why.NONE, False, 2)

@@ -77,7 +77,7 @@ def _apply(said: Said, kind: int, data: bytes) -> None:
     means: dict[int, Callable[[], dict[str, object]]] = {
         0x22: lambda: _installed(data),
         0x23: lambda: {"confirmed": _image(data)},
-        0x24: lambda: {"confirmed": facts["installed"], "candidate": False, "boots": 0},
+        0x24: lambda: {"confirmed": facts["installed"], "candidate": False, "boots": 0, "broken": 0},
         0x25: lambda: dict(zip(("serial", "key_list"), struct.unpack("<II", data), strict=True)),
         0x26: lambda: {"boots": data[0]},
         0x27: lambda: {"failed": data[:16], "failed_proofs": data[16]},

@@ -331,6 +331,34 @@ def test_a_failing_sector_stops_the_rewrite_and_is_never_booted(layout: Layout, 
         assert core.facts.broken is Why.FLASH
 
 
+def test_an_image_that_never_confirmed_may_when_it_is_tried_again_whenever_the_power_goes(layout: Layout) -> None:
+    file = raw_file(OLD, NEW, layout)
+    nor = provisioned(layout, OLD)
+    powered(layout, nor).rewrite(file, target_of(NEW, file, layout), RAM)
+    for _ in range(4):
+        given_up = Core(layout, nor)
+        fate = given_up.power_up(Reset.FAULT)
+    assert (fate, given_up.facts.broken) == (Fate.RESTORE, Why.UNCONFIRMED)
+    before, number = nor.read_raw(0, layout.size), nor.operations
+    Core(layout, nor).power_up(Reset.FAULT)
+    assert nor.operations == number, "another try that hung changed something"
+    core = powered(layout, nor)
+    core.confirm()
+    for cut in range(nor.operations - number):
+        nor.write_raw(0, before)
+        core = powered(layout, nor)
+        nor.cut_at(cut, "early")
+        with pytest.raises(PowerCut):
+            core.confirm()
+        core = Core(layout, nor)
+        fate = core.power_up()
+        assert (fate, core.facts.broken) in ((Fate.RESTORE, Why.UNCONFIRMED), (Fate.BOOT, Why.NONE)), cut
+        core.confirm()
+        core = Core(layout, nor)
+        assert core.power_up() is Fate.BOOT
+        assert core.facts.confirmed.image == hashlib.sha256(NEW).digest()
+
+
 def test_giving_up_is_remembered(layout: Layout) -> None:
     nor = provisioned(layout, OLD)
     powered(layout, nor).give_up(Why.DIGEST)
