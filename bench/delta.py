@@ -33,6 +33,7 @@ from neurath.delta.format import TINY
 from neurath.delta.native import decode_apart
 from neurath.errors import NeurathError
 from neurath.flash.geometry import Layout
+from neurath.flash.isas import THUMB
 from neurath.sim import corpus
 
 #: Classes of pairs whose geometric means are printed. Neighbouring releases of ARM microcontrollers, all of those, all.
@@ -74,7 +75,7 @@ def _detools(**options: object) -> Peer:
 
 def _cortex(old: bytes, new: bytes) -> int | None:
     hints = insight.look(old)
-    if hints.isa != insight.THUMB:
+    if hints.isa != THUMB:
         return None
     base, found = hints.address, []
     for split in SPLITS:

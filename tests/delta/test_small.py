@@ -19,6 +19,7 @@ from neurath.delta.encoder import Encoder, Hints
 from neurath.delta.format import parse
 from neurath.delta.match import Segment
 from neurath.errors import NeurathError
+from neurath.flash.isas import ALL, ARM, THUMB
 from tests.delta.images import small_layout
 from tests.delta.programs import ADDRESS, RAM, programs
 
@@ -53,10 +54,10 @@ def test_code_that_only_moved_costs_hardly_more_than_its_segments(arm: bool) -> 
     assert len(small) < 0.8 * len(simple)
 
 
-@pytest.mark.parametrize(("arm", "isa"), [(False, insight.THUMB), (True, insight.ARM)])
+@pytest.mark.parametrize(("arm", "isa"), [(False, THUMB), (True, ARM)])
 def test_instruction_set_address_and_growth_of_ram_are_found(arm: bool, isa: int) -> None:
     old, new = programs(6, 60, arm=arm)
-    found, hints = matched(Pair(old, new), Wish(2))
+    found, hints = matched(Pair(old, new), Wish(2), ALL)
     assert (hints.isa, hints.address) == (isa, ADDRESS)
     (start, by), (_end, nothing) = hints.shifts
     assert RAM + 0x7F0 <= start <= RAM + 0x880
@@ -70,9 +71,9 @@ def test_noise_has_no_instruction_set() -> None:
 
 def test_a_wrong_guess_about_the_code_only_costs_bytes() -> None:
     old, new = programs(7, 24)
-    found, hints = matched(Pair(old, new), Wish(2))
+    found, hints = matched(Pair(old, new), Wish(2), ALL)
     sizes = []
-    for wrong in (hints, replace(hints, isa=insight.ARM), replace(hints, address=0x1234), Hints()):
+    for wrong in (hints, replace(hints, isa=ARM), replace(hints, address=0x1234), Hints()):
         encoder = Encoder(old, new, found, wrong)
         sizes.append(sum(len(encoder.group(at, min(at + 2048, len(new)))) for at in range(0, len(new), 2048)))
     assert min(sizes) == sizes[0] < sizes[-1]
@@ -93,7 +94,7 @@ def test_in_place_nothing_is_read_that_the_order_has_rewritten() -> None:
 def test_a_hint_of_length_zero_moves_targets_and_copies_nothing() -> None:
     old, new = programs(9, 24)
     table = [Segment(0, 64, 0), Segment(0, 0, 256), Segment(300, 400, 0)]
-    encoder = Encoder(old, new, table, Hints(insight.THUMB, ADDRESS))
+    encoder = Encoder(old, new, table, Hints(THUMB, ADDRESS))
     assert len(encoder.control()) > 0
     assert len(encoder.group(0, 2048)) > 0
 

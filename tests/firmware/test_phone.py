@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import subprocess
 import sys
 import time
@@ -12,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from neurath.flash import isas
 from neurath.sim.nbd import TEARS, Cut
 from neurath.sim.phone import BOARDS, Phone
 from neurath.wire import keys
 from neurath.wire.keys import Alg
-from tests.firmware.rig import Kit, kit
+from tests.firmware.rig import Kit, built, kit
 from tests.parts import ASSURANCE, need
 
 pytestmark = pytest.mark.heavy
@@ -56,6 +58,15 @@ def test_a_phone_boots_in_place_and_answers_identify_within_a_second(board: str,
         assert (said["terminal"], said["model"], said["fate"]) == ("phone-1", board, "boot")
         # Nothing is duplicated: the code that answers lies in flash once, and nothing was written for it.
         assert phone.disk.operations == []
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_its_boot_core_links_the_instruction_sets_that_its_model_names_and_no_others(board: str) -> None:
+    reader = need("riscv64-unknown-elf-nm" if board == "virt-rv32" else "arm-none-eabi-nm")
+    said = subprocess.run([reader, str(built(board) / "boot.elf")], capture_output=True, text=True, check=True).stdout
+    numbers = {"thumb": isas.THUMB, "arm": isas.ARM, "a64": isas.A64, "rv32": isas.RV32, "x86": isas.X86}
+    linked = {numbers[name] for name in re.findall(r" nrt_(thumb|arm|a64|rv32|x86)$", said, re.MULTILINE)}
+    assert linked == set(kit(board).model.layout.code)
 
 
 @pytest.mark.parametrize("board", BOARDS)

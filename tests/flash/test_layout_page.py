@@ -39,5 +39,5 @@ def test_a_model_written_and_read_again_is_the_same() -> None:
 
 def test_every_field_on_the_page_is_one_the_reader_knows() -> None:
     listed = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", PAGE, re.M))))
-    written = set(re.findall(r"^(\w+) =", model_to_toml(model()), re.M)) | {"region", "stage"}
+    written = set(re.findall(r"^(\w+) =", model_to_toml(model()), re.M)) | {"region", "stage", "code"}
     assert listed == written - {"base", "size", "count"}

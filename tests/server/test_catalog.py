@@ -9,6 +9,7 @@ import pytest
 
 from neurath.errors import DataError, NeurathError, NotFound, NothingToDo, RefusedError, TrustError, UsageError
 from neurath.flash.geometry import Model, model_to_toml, simple_layout
+from neurath.flash.isas import THUMB
 from neurath.ids import ModelName, digest
 from neurath.server.fleet.rollout import Plan, create, move, select_release
 from neurath.server.software import catalog
@@ -140,6 +141,14 @@ def test_a_memory_map_that_terminals_run_is_not_changed(world):
     world.terminal()
     with pytest.raises(RefusedError), world.store.write() as db:
         catalog.add_model(db, changed, [], 0.0)
+
+
+def test_what_instruction_sets_a_core_has_may_be_named_when_terminals_run_the_map(world):
+    world.terminal()
+    named = replace(MODEL, layout=replace(MODEL.layout, code=(THUMB,)))
+    with world.store.write() as db:
+        catalog.add_model(db, model_to_toml(named), [], 0.0)
+        assert catalog.find_model(db, "phone") == named
 
 
 @pytest.mark.parametrize("name", ["none", "phone/9", "phone/1/other", "99", "", "a/b/c/d", "١"])

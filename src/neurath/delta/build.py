@@ -94,7 +94,7 @@ def _judged(pair: Pair, wish: Wish) -> tuple[Pair, Wish, str]:
 
 def _smallest(pair: Pair, layout: Layout, wish: Wish) -> tuple[bytes, int]:
     """The smallest file of the profiles to be tried that the decoder's RAM holds, and the bytes its order loses."""
-    found = functools.cache(lambda alike: matched(pair, replace(wish, profile=alike)))
+    found = functools.cache(lambda alike: matched(pair, replace(wish, profile=alike), layout.code))
     made = []
     for profile in (wish.profile,) if wish.profile is not None else _profiles(wish):
         segments, hints = found(min(profile, SMALL))
@@ -162,9 +162,9 @@ def _check_budget(workspace: int, wish: Wish) -> None:
         )
 
 
-def matched(pair: Pair, wish: Wish) -> tuple[list[Segment], Hints]:
-    """Segments, and what there is to know about addresses. Each pass compares the images with calls and pointers rewritten
-    by the map of the pass before: fewer, longer segments."""
+def matched(pair: Pair, wish: Wish, known: Sequence[int]) -> tuple[list[Segment], Hints]:
+    """Segments, and what there is to know about addresses, for a decoder that knows these instruction sets. Each pass compares
+    the images with calls and pointers rewritten by the map of the pass before: fewer, longer segments."""
     matcher = wish.matcher or Suffix()
     hints = Hints(0, wish.address or 0)
     if not pair.old:
@@ -172,7 +172,7 @@ def matched(pair: Pair, wish: Wish) -> tuple[list[Segment], Hints]:
     if wish.profile not in MAPPED:
         return (Exact(matcher) if wish.profile == RAW else matcher).match(pair.old, pair.new), hints
     found = matcher.match(pair.old, pair.new)
-    hints = insight.chosen(pair.old, pair.new, found)
+    hints = insight.chosen(pair.old, pair.new, found, known)
     if wish.address is not None:
         hints = replace(hints, address=wish.address)
     for _ in range(wish.passes - 1 if hints.isa else 0):

@@ -9,9 +9,9 @@ from neurath.delta import native
 from neurath.delta.budget import LARGE_WORKSPACE, TINY_WORKSPACE, Wish
 from neurath.delta.build import Delta, build, full
 from neurath.delta.format import LARGE, PROFILES, SIMPLE, SMALL, TINY, Head, parse
-from neurath.delta.insight import ISAS
 from neurath.errors import NothingToDo, RefusedError
 from neurath.flash.geometry import Layout
+from neurath.flash.isas import ISAS
 
 #: What is weighed: profile and the most its decoder may take, in bytes.
 WEIGHED = ((LARGE, LARGE_WORKSPACE), (SMALL, 20480), (SIMPLE, 20480), (TINY, TINY_WORKSPACE))

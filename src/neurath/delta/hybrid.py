@@ -244,7 +244,7 @@ def _before(hybrid: Hybrid, goal: Goal, layout: Layout, wish: Wish) -> tuple[lis
     if not goal.file:
         profile = wish.profile if wish.profile is not None and wish.profile != LARGE else SMALL
         images = Images(hybrid.data, goal.new)
-        found, hints = matched(images, replace(wish, profile=profile))
+        found, hints = matched(images, replace(wish, profile=profile), layout.code)
         units = native.units(layout)
         order = plan(hybrid.data, goal.new, units, found).order
         return found, hints, list(order), profile

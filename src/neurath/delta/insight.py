@@ -13,9 +13,8 @@ from dataclasses import replace
 from neurath.delta import elf, sight
 from neurath.delta.encoder import Hints
 from neurath.delta.match import Segment
+from neurath.flash.isas import ALL, ARM, THUMB
 
-NONE, THUMB, ARM, A64, RV32, X86 = range(6)
-ISAS = {NONE: "none", THUMB: "thumb", ARM: "arm", A64: "aarch64", RV32: "rv32", X86: "x86-64"}
 #: An image is mapped at a multiple of this.
 ALIGNMENT = 512
 #: Calls that land on the start of a function, below which no instruction set is believed.
@@ -41,15 +40,15 @@ HIGHEST = 0xE0000000
 
 def look(old: bytes) -> Hints:
     """Instruction set and address of an image, without shifts: the one that most calls to functions speak for."""
-    found = candidates(old)
+    found = candidates(old, ALL)
     return found[0] if found else Hints()
 
 
-def candidates(old: bytes, believed: int = BELIEVED) -> list[Hints]:
-    """Instruction sets that so many calls to functions speak for, the likeliest first, each with the address it would be
-    mapped at."""
+def candidates(old: bytes, known: Sequence[int], believed: int = BELIEVED) -> list[Hints]:
+    """Those of the known instruction sets that so many calls to functions speak for, the likeliest first, each with the
+    address it would be mapped at."""
     sample = old[:SAMPLE]
-    begins = {isa: sight.starts(isa, sample) for isa in ISAS if isa}
+    begins = {isa: sight.starts(isa, sample) for isa in known}
     votes = {isa: sight.calls(isa, sample, places) for isa, places in begins.items()}
     likely = sorted((isa for isa in votes if votes[isa] >= believed), key=lambda isa: (-votes[isa], isa))
     likely = [isa for isa in likely if 8 * votes[isa] >= votes[likely[0]]]
@@ -65,13 +64,13 @@ def _mapped(isa: int, words: Sequence[int], begins: set[int], strings: set[int],
     return Hints(isa, address, _also(words, strings, (address, address + size), LARGEST.get(isa, HIGHEST)))
 
 
-def chosen(old: bytes, new: bytes, found: Sequence[Segment]) -> Hints:
+def chosen(old: bytes, new: bytes, found: Sequence[Segment], known: Sequence[int]) -> Hints:
     """The candidate by which fewest bytes of the copies are mispredicted, tried with the decoder's own prediction: files in
-    ELF by their sections too, and where no calls speak for one, each instruction set."""
-    tried = [Hints(), *(candidates(old) or candidates(old, 0))]
+    ELF by their sections too, and where no calls speak for one, each instruction set. None that the decoder does not know."""
+    tried = [Hints(), *(candidates(old, known) or candidates(old, known, 0))]
     for isa in dict.fromkeys((None, *(h.isa for h in tried if h.isa in (THUMB, ARM)))):
         named, sections, moved = elf.sections(old, new, isa)
-        if named and (isa is None or elf.is_arm(old)):
+        if named in known and (isa is None or elf.is_arm(old)):
             tried.append(Hints(named, 0, 0, moved, sections))
     if len(tried) == 1:
         return tried[0]

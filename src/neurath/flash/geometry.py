@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from neurath import toml
 from neurath.errors import DataError
+from neurath.flash import isas
 from neurath.ids import FIRMWARE, ModelName, checked_name
 
 RescueClass = Literal["modem", "staged", "wire"]
@@ -51,7 +52,8 @@ class Span:
 @dataclass(frozen=True, slots=True)
 class Layout:
     """Geometry of the whole flash of a terminal; mirrors struct nrt_layout. Every span is whole sectors; what no span
-    names is foreign and is kept byte for byte. `resume`: files in resume mode may be rewritten here (docs/spec/rescue.md)."""
+    names is foreign and is kept byte for byte. `resume`: files in resume mode may be rewritten here (docs/spec/rescue.md).
+    `code`: instruction sets of flash.isas that its core predicts, ascending; files for others it refuses."""
 
     regions: tuple[Region, ...]
     bank: tuple[Span, ...]
@@ -65,6 +67,7 @@ class Layout:
     leaf: int = LEAF
     erased: int = 0xFF
     resume: bool = False
+    code: tuple[int, ...] = isas.ALL
 
     def __post_init__(self) -> None:
         problem = _problem(self)
@@ -205,6 +208,7 @@ def _model(raw: dict[str, Any]) -> Model:
         leaf=int(raw.get("leaf", LEAF)),
         erased=int(raw.get("erased", 0xFF)),
         resume=raw.get("mode", "scratch") == "resume",
+        code=_code(raw["code"]) if "code" in raw else isas.ALL,
     )
     return Model(
         name=ModelName(str(raw["name"])),
@@ -220,6 +224,12 @@ def _model(raw: dict[str, Any]) -> Model:
 
 def _span(raw: dict[str, int] | None) -> Span:
     return Span() if raw is None else Span(int(raw["base"]), int(raw["length"]))
+
+
+def _code(raw: object) -> tuple[int, ...]:
+    if not isinstance(raw, list):
+        raise TypeError(f"code is a list of words, not {raw!r}")
+    return isas.named(raw)
 
 
 def model_to_toml(model: Model) -> str:
@@ -245,6 +255,9 @@ def model_to_toml(model: Model) -> str:
         f"bank = [{', '.join(span(s) for s in lay.bank)}]",
         f"log = [{span(lay.log[0])}, {span(lay.log[1])}]",
     ]
+    if lay.code != isas.ALL:
+        words = ", ".join(f'"{isas.ISAS[isa]}"' for isa in lay.code)
+        lines.append(f"code = [{words}]")
     optional = (("birth", lay.birth), ("scratch", lay.scratch), ("stage", lay.stage))
     lines += [f"{key} = {span(value)}" for key, value in optional if value.length]
     for region in lay.regions:

@@ -20,6 +20,7 @@ def header(model: Model, prefix: str) -> str:
             f"#define {upper}_BANK_SIZE {layout.bank_size}u",
             f"#define {upper}_LEAF {layout.leaf}u",
             f"#define {upper}_LEAVES {leaves}u",
+            f"#define {upper}_CODE 0x{sum(1 << isa for isa in layout.code):02x}u",
             "#ifndef __ASSEMBLER__",
             f"#ifndef {upper}_NUMBERS",
             '#include "nrt.h"',

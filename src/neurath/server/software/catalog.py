@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, insert, select, update
@@ -91,7 +91,7 @@ def add_model(db: Connection, toml: str, pems: list[str], now: float) -> Model:
     update files were built for it."""
     found = model_from_toml(toml)
     kept = db.scalar(select(models.c.toml).where(models.c.name == found.name))
-    if kept and model_from_toml(kept) != found and _has_terminals(db, found.name):
+    if kept and _but_code(model_from_toml(kept)) != _but_code(found) and _has_terminals(db, found.name):
         raise RefusedError(
             f"model {found.name} has terminals and another memory map",
             "update files were built for the map as it is",
@@ -102,6 +102,11 @@ def add_model(db: Connection, toml: str, pems: list[str], now: float) -> Model:
     for pem in pems:
         add_key(db, found.name, pem, now)
     return found
+
+
+def _but_code(model: Model) -> Model:
+    """The model without the instruction sets its core has: they may be named later, files for others are only not built."""
+    return replace(model, layout=replace(model.layout, code=()))
 
 
 def add_plain_model(db: Connection, name: str, now: float, compatible: Sequence[str] = ()) -> None:
