@@ -44,7 +44,7 @@ def write(world, what, *rest):
 def test_a_list_is_read_whole_before_anything_is_written(world):
     world.terminal("taken")
     good = ["id,model,token,link\n", "a1,phone,,9600\n", f"a2,phone,{'q' * 40},\n"]
-    with Import(world.store, good) as found:
+    with Import(world.store, rows(good)) as found:
         (batch,) = found.write(1.0)
     assert [(one.id, len(one.token)) for one in batch] == [("a1", 48), ("a2", 0)]
     assert find(world, "a1").link == 9600
@@ -60,11 +60,11 @@ def test_a_list_is_read_whole_before_anything_is_written(world):
         (["id,model\n", "b1,phone\n", "b" * 5000 + ",phone\n"], DataError),
         (["name\n", "b1\n"], DataError),
     ):
-        with pytest.raises(kind), Import(world.store, lines) as found:
+        with pytest.raises(kind), Import(world.store, rows(lines)) as found:
             list(found.write(1.0))
         with pytest.raises(NotFound):
             find(world, "b1")
-    with Import(world.store, ["id,model\n", "taken,phone\n", "b1,phone\n"]) as found:
+    with Import(world.store, rows(["id,model\n", "taken,phone\n", "b1,phone\n"])) as found:
         assert (found.count, found.known) == (2, 1)
         done = list(found.write(1.0, skip_known=True))
     assert [[(one.id, bool(one.token)) for one in batch] for batch in done] == [[("taken", False), ("b1", True)]]
@@ -86,7 +86,7 @@ def test_a_long_list_takes_no_memory_and_keeps_nobody_waiting(world):
     lines = itertools.chain(["id,model\n"], (f"T-{n:07},phone\n" for n in range(count)))
     if not ASSURANCE:
         tracemalloc.start()
-    with Import(world.store, lines) as found:
+    with Import(world.store, rows(lines)) as found:
         slowest, last, done = 0.0, time.monotonic(), 0
         for batch in found.write(1.0):
             done += len(batch)

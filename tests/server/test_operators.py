@@ -27,6 +27,8 @@ from neurath.server.access.rights import ROUTES, STATION, VERBS
 from neurath.server.access.roles import Actor, Role
 from neurath.server.access.tokens import Asked
 from neurath.server.api import management
+from neurath.server.hawkbit_api import hawkbit
+from neurath.server.hawkbit_asked import PREFIX
 from neurath.server.metrics import Board
 from neurath.server.operating import Figures, figures_route
 
@@ -47,7 +49,8 @@ def quick_hashes(monkeypatch):
 
 def parts(world):
     desk = Desk(world.store, world.delivery.why)
-    return [Mount("/api/v1", management(world.store, world.delivery)), *routes(desk)]
+    managing = [Mount("/api/v1", management(world.store, world.delivery)), Mount(PREFIX, hawkbit(world.store))]
+    return [*managing, *routes(desk)]
 
 
 def browser(world, inside=None, scheme="http", host="127.0.0.1", client="127.0.0.1"):

@@ -43,6 +43,7 @@ EXAMPLES: dict[str, str] = {
     "neurath terminal show": "t-1",
     "neurath terminal why": "t-1",
     "neurath terminal timeline": "t-1",
+    "neurath import hawkbit": "https://hawkbit.example --user 'DEFAULT\\admin' --password-file word.txt --tag moved --dry-run",
     "neurath filter save": "osaka 'tag:osaka and not id:lab-*'",
     "neurath filter remove": "osaka",
     "neurath filter list": "--json",

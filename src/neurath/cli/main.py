@@ -27,6 +27,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "model": ("model", "memory maps of kinds of terminals"),
     "tenant": ("tenant", "how a tenant's devices show who they are"),
     "terminal": ("terminal", "add, list, show, why, pin terminals"),
+    "import": ("importing", "terminals of another server: hawkbit"),
     "filter": ("filter", "target filters kept under a name"),
     "rollout": ("rollout", "offer a release to terminals"),
     "store": ("store", "how full the disk is, and what may go from it: show, prune"),

@@ -136,21 +136,14 @@ def _token(name: str, token: str, args: argparse.Namespace) -> tuple[str, dict[s
 
 
 def _import(store: Store, args: argparse.Namespace, out: Output) -> int:
-    from neurath.server.fleet.enrol import Import
+    from neurath.cli.enrolling import write
+    from neurath.server.fleet.enrol import Import, rows
 
-    with args.file.open(encoding="utf-8", errors="replace", newline="") as lines, Import(store, lines, args.tenant) as found:
-        if args.dry_run:
-            out.talk("nothing was changed (--dry-run)")
-            out.data(f"{found.count:,} terminals, {found.known:,} of them known", count=found.count, known=found.known)
-            return 0
-        done = 0
-        # Each batch is printed when it is on the disk: a token that was seen is a token that works.
-        for batch in found.write(time.time(), skip_known=args.skip_known):
-            for one in batch:
-                out.data(f"{one.id} {one.token}".strip(), id=one.id, tenant=one.tenant, token=one.token)
-            done += len(batch)
-            if done < found.count:
-                out.progress("import", done, found.count)
+    with (
+        args.file.open(encoding="utf-8", errors="replace", newline="") as lines,
+        Import(store, rows(lines, args.tenant)) as found,
+    ):
+        write(found, out, skip_known=args.skip_known, dry=args.dry_run)
     return 0
 
 

@@ -35,6 +35,8 @@ from neurath.server.device import Policy, answer
 from neurath.server.fleet import reach, rollout
 from neurath.server.fleet.reach import Listening, Told
 from neurath.server.gateways import GatewayPlane
+from neurath.server.hawkbit_api import hawkbit
+from neurath.server.hawkbit_asked import PREFIX
 from neurath.server.metrics import Board, Counted, Row
 from neurath.server.operating import Figures, figures_route, health_routes
 from neurath.server.polls import Polls
@@ -173,7 +175,8 @@ def application(server: Server, console: Iterable[BaseRoute] = (), board: Board 
 
     plane = DevicePlane(server.delivery, server.riding, server.push, server.policy)
     figures = figures_route(Figures(server.store, board))
-    inside = Starlette(routes=[Mount("/api/v1", management(server.store, server.delivery)), figures, *console])
+    managing = [Mount("/api/v1", management(server.store, server.delivery)), Mount(PREFIX, hawkbit(server.store))]
+    inside = Starlette(routes=[*managing, figures, *console])
     guarded = Mount("/", Gate(inside, server.store, Rights.of(inside.routes), station_token(server.store.directory)))
     device = [*health_routes(server.store), *GatewayPlane(server.trickle).routes(), *plane.routes()]
     app = Starlette(routes=[*device, guarded], lifespan=lifespan, exception_handlers={Exception: _broken})

@@ -134,7 +134,7 @@ def _page_routes(api: FastAPI, store: Store, delivery: Delivery) -> None:
                 await anyio.to_thread.run_sync(kept.write, block)
             kept.seek(0)
             lines = (line.decode("utf-8", "replace") for line in kept)
-            found = await anyio.to_thread.run_sync(enrol.Import, store, lines, tenant)
+            found = await anyio.to_thread.run_sync(enrol.Import, store, enrol.rows(lines, tenant))
             found.check(skip_known=skip_known)
         finally:
             kept.close()

@@ -4,6 +4,8 @@ signs in (docs/decisions/0390-this-machine-until-set-up.md)."""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import hmac
 import secrets
@@ -30,7 +32,10 @@ from neurath.server.store.marks import NOBODY
 
 SESSION, VISIT = "neurath_session", "neurath_visit"
 _SAFE = ("GET", "HEAD")
-_API = "/api/v1"
+#: What answers programs and not people; from the second, which changes nothing, a token is taken as a Basic password too: all
+#: that hawkBit's tools can send. Never elsewhere: a browser would send it by itself, for pages of other sites.
+_HAWKBIT = "/rest/v1/"
+_API = ("/api/v1", _HAWKBIT)
 _KEY = "neurath.visit"
 
 
@@ -130,7 +135,7 @@ class Gate:
             why = "neither TLS nor this machine: anybody on the way could read what opens it"
             raise RefusedError("this connection is not safe", why, "https:// (docs/how-to/access.md)", id="NRT-329")
         if shown:
-            return self._by_token(headers[b"authorization"], address)
+            return self._by_token(_bearer(headers[b"authorization"], scope["path"]), address)
         return self._by_cookie(headers, address, encrypted)
 
     def _is_over(self) -> bool:
@@ -143,11 +148,10 @@ class Gate:
         key, fresh = _visitor(headers)
         return Visit(Actor("", Role.ADMIN, "local", address), _proof(key), "", fresh, encrypted)
 
-    def _by_token(self, authorization: str, address: str) -> Visit:
-        scheme, _, given = authorization.partition(" ")
+    def _by_token(self, given: str, address: str) -> Visit:
         now = time.time()
         with self.store.read() as db:
-            found = tokens.admit(db, given.strip(), now, address) if scheme.lower() == "bearer" else None
+            found = tokens.admit(db, given, now, address)
         if found is None:
             raise Closed("this token is not known here", "unknown, revoked or too old", "neurath token add NAME --role R")
         actor, due = found
@@ -169,6 +173,19 @@ class Gate:
                 made = sessions.used(db, found, secret, now)
         fresh = ((SESSION, made),) if made else ()
         return Visit(people.actor(found.operator, "session", address), found.csrf, made or secret, fresh, encrypted)
+
+
+def _bearer(authorization: str, path: str) -> str:
+    """The token of an Authorization header; "" where it has none."""
+    scheme, _, given = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        return given.strip()
+    if scheme.lower() != "basic" or not path.startswith(_HAWKBIT):
+        return ""
+    try:
+        return base64.b64decode(given.strip(), validate=True).decode("ascii").partition(":")[2]
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
 
 
 def _cookies(headers: Mapping[bytes, str]) -> dict[str, str]:
@@ -224,7 +241,8 @@ def _refused(scope: Scope, headers: Mapping[bytes, str], fault: NeurathError) ->
             query = scope.get("query_string", b"").decode("latin-1")
             back = quote(f"{path}?{query}" if query else path, safe="/")
             return RedirectResponse(f"{scope.get('root_path', '').rstrip('/')}/sign-in?back={back}", 303)
-        return problem(401, fault, {"WWW-Authenticate": "Bearer"})
+        asks = 'Basic realm="neurath"' if path.startswith(_HAWKBIT) else "Bearer"
+        return problem(401, fault, {"WWW-Authenticate": asks})
     status = 403 if fault.id in ("NRT-329", "NRT-331") else status_of(fault)
     return problem(status, fault)
 

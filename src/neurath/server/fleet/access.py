@@ -8,9 +8,11 @@ import hashlib
 import hmac
 import json
 import secrets
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, tuple_, update
+from sqlalchemy import Connection, Row, Select, func, insert, select, tuple_, update
 
 from neurath.errors import DataError, NotFound, RefusedError
 from neurath.ids import ModelName, TerminalId, checked_name
@@ -58,7 +60,8 @@ class Terminal:
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """What is needed to register one terminal; `token` "" asks for a new one."""
+    """What is needed to register one terminal; `token` "" asks for a new one. What else is known of it already, where it comes
+    from another server: tags, what it said about itself, its last address."""
 
     id: str
     model: str | None = None
@@ -66,12 +69,38 @@ class Enrolment:
     token: str = ""
     link: int = 0
     place: str = ""
+    tags: tuple[str, ...] = ()
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    address: str = ""
+
+
+def checked(one: Enrolment) -> Enrolment:
+    """One whose words can all be kept; DataError."""
+    checked_place(one.place)
+    checked_name(one.id, "terminal id")
+    checked_name(one.tenant, "tenant")
+    for word in one.tags:
+        checked_name(word, "tag")
+    return one
+
+
+def new_row(one: Enrolment) -> dict[str, object]:
+    """Its row of the terminals' table, but for token and moment."""
+    return {
+        "tenant": one.tenant,
+        "id": one.id,
+        "model": one.model,
+        "link": one.link,
+        "place": one.place.strip(),
+        "tags": _tag_words(one.tags),
+        "attributes": _attribute_text(one.attributes),
+        "address": one.address,
+    }
 
 
 def register(db: Connection, enrolment: Enrolment, now: float) -> str:
     """Registers a terminal and gives its token, the only time it is seen; RefusedError when the id is taken."""
-    checked_name(enrolment.id, "terminal id")
-    checked_name(enrolment.tenant, "tenant")
+    checked(enrolment)
     if enrolment.model is not None and db.scalar(select(models.c.name).where(models.c.name == enrolment.model)) is None:
         raise NotFound(
             f"no model {enrolment.model!r}", "a terminal needs one that is known", "neurath model add FILE.toml", id="NRT-132"
@@ -81,17 +110,7 @@ def register(db: Connection, enrolment: Enrolment, now: float) -> str:
     token = enrolment.token or secrets.token_hex(24)
     if not is_token(token):
         raise DataError("this is not a token", "32 to 128 letters and digits", "leave it out to get one made", id="NRT-262")
-    db.execute(
-        insert(terminals).values(
-            tenant=enrolment.tenant,
-            id=enrolment.id,
-            model=enrolment.model,
-            token=hashed(token),
-            link=enrolment.link,
-            place=checked_place(enrolment.place),
-            registered=now,
-        )
-    )
+    db.execute(insert(terminals).values(**new_row(enrolment), token=hashed(token), registered=now))
     return token
 
 
@@ -162,14 +181,19 @@ def by_number(db: Connection, n: int) -> Terminal:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which terminals are wanted: of a tenant, such as a filter asks for, so many of them after this (tenant, id); those out
-    of service only where they are asked for."""
+    """Which terminals are wanted: of a tenant, such as a filter asks for, so many of them after this (tenant, id), or after
+    the first `offset`; those out of service only where they are asked for. `order`: ORDERS, a minus before it turns it."""
 
     tenant: str | None = None
     target: str = ""
     after: tuple[str, str] = ("", "")
     limit: int | None = None
     retired: bool = False
+    offset: int = 0
+    order: str = "id"
+
+
+ORDERS = {"id": terminals.c.id, "registered": terminals.c.registered, "heard": terminals.c.heard}
 
 
 def all_terminals(db: Connection, tenant: str | None = None) -> list[Terminal]:
@@ -178,8 +202,21 @@ def all_terminals(db: Connection, tenant: str | None = None) -> list[Terminal]:
 
 
 def page(db: Connection, wanted: Wanted) -> list[Terminal]:
-    """The terminals that are wanted, in order of tenant and id; a page takes as long wherever it lies."""
-    query = select(terminals).order_by(terminals.c.tenant, terminals.c.id).limit(wanted.limit)
+    """The terminals that are wanted, in order of tenant and id if nothing else is said; a page takes as long wherever it lies,
+    unless it is asked for by `offset`."""
+    query = _such(select(terminals), wanted).limit(wanted.limit).offset(wanted.offset or None)
+    if wanted.order != "id":
+        first = ORDERS[wanted.order.removeprefix("-")]
+        query = query.order_by(first.desc() if wanted.order.startswith("-") else first.asc())
+    return [_terminal(row) for row in db.execute(query.order_by(terminals.c.tenant, terminals.c.id))]
+
+
+def count(db: Connection, wanted: Wanted) -> int:
+    """How many terminals are wanted, on all pages."""
+    return db.scalar(_such(select(func.count()).select_from(terminals), wanted)) or 0
+
+
+def _such(query: Select[Any], wanted: Wanted) -> Select[Any]:
     if wanted.tenant is not None:
         query = query.where(terminals.c.tenant == wanted.tenant)
     if wanted.after != ("", ""):
@@ -188,17 +225,20 @@ def page(db: Connection, wanted: Wanted) -> list[Terminal]:
         query = query.where(target.clause(wanted.target))
     if not wanted.retired:
         query = query.where(terminals.c.decommissioned.is_(None))
-    return [_terminal(row) for row in db.execute(query)]
+    return query
 
 
 def configure(db: Connection, terminal: Terminal, attributes: dict[str, str], now: float) -> None:
     """Keeps what a terminal says about itself; a model it was never given is taken from there if it is a known one."""
-    sound = {_sound(name): _sound(value) for name, value in attributes.items()}
-    values: dict[str, object] = {"attributes": json.dumps(sound, sort_keys=True), "configured": now}
+    values: dict[str, object] = {"attributes": _attribute_text(attributes), "configured": now}
     said = attributes.get("neurath.model", "")
     if terminal.model is None and said and db.scalar(select(models.c.name).where(models.c.name == said)):
         values["model"] = said
     db.execute(update(terminals).where(terminals.c.n == terminal.n).values(**values))
+
+
+def _attribute_text(attributes: Mapping[str, str]) -> str:
+    return json.dumps({_sound(name): _sound(value) for name, value in attributes.items()}, sort_keys=True)
 
 
 def _sound(text: str) -> str:
@@ -212,8 +252,13 @@ def tag(db: Connection, terminal: Terminal, on: set[str], off: set[str]) -> list
         checked_name(word, "tag")
     row = db.execute(select(terminals.c.tags).where(terminals.c.n == terminal.n)).one()
     kept = sorted((set(str(row.tags).split()) | on) - off)
-    db.execute(update(terminals).where(terminals.c.n == terminal.n).values(tags=f" {' '.join(kept)} "))
+    db.execute(update(terminals).where(terminals.c.n == terminal.n).values(tags=_tag_words(kept)))
     return kept
+
+
+def _tag_words(tags: Iterable[str]) -> str:
+    """Tags as they are kept, each between blanks, which is how a filter finds one."""
+    return f" {' '.join(sorted(set(tags)))} "
 
 
 def tags(db: Connection, terminal: Terminal) -> list[str]:

@@ -95,6 +95,12 @@ def current_actions(db: Connection, terminal: int) -> list[Action]:
     return [_action(row) for row in db.execute(query.order_by(actions.c.id))]
 
 
+def all_of(db: Connection, terminal: int) -> list[Action]:
+    """Every action there was for a terminal, oldest first."""
+    query = select(actions).where(actions.c.terminal == terminal).order_by(actions.c.id)
+    return [_action(row) for row in db.execute(query)]
+
+
 def of_file(db: Connection, terminal: int, component: str, prefix: str) -> Action | None:
     """The newest action of a component whose file's digest begins so: what a torn terminal asks for."""
     query = select(actions).where(

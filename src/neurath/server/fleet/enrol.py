@@ -1,9 +1,10 @@
-"""Many terminals at once, from a CSV of any length: read whole before anything is written, then written a batch at a time so
-that nobody waits. It knows rows; it must never hold the whole list in memory, nor keep a token."""
+"""Many terminals at once, from a list of any length, a CSV for one: read whole before anything is written, then written a
+batch at a time so that nobody waits. It knows rows; it must never hold the whole list in memory, nor keep a token."""
 
 from __future__ import annotations
 
 import csv
+import json
 import secrets
 import sqlite3
 import tempfile
@@ -14,8 +15,7 @@ from pathlib import Path
 from sqlalchemy import insert, select
 
 from neurath.errors import DataError, NotFound, RefusedError
-from neurath.ids import checked_name
-from neurath.server.fleet.access import DEFAULT_TENANT, Enrolment, checked_place, hashed, is_token
+from neurath.server.fleet.access import DEFAULT_TENANT, Enrolment, checked, hashed, is_token, new_row
 from neurath.server.software import catalog
 from neurath.server.store import Store
 from neurath.server.store.marks import NOBODY
@@ -24,8 +24,8 @@ from neurath.server.store.tables import terminal as terminals
 #: Rows of one write: some hundredths of a second.
 BATCH = 1000
 _MOST_LINE = 4096
-#: Tenant, id, model, hash of the token, link, place.
-_Row = tuple[str, str, str | None, str, int, str]
+#: Tenant, id, hash of the token ("": one is to be made), the other columns as JSON.
+_Row = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +70,7 @@ def _row(number: int, row: dict[str, str], tenant: str) -> Enrolment:
         place=(row.get("place") or "").strip(),
     )
     try:
-        checked_place(found.place)
-        checked_name(found.id, "terminal id")
-        checked_name(found.tenant, "tenant")
+        checked(found)
     except DataError as fault:
         raise DataError(f"line {number} of the list is malformed", fault.what, fault.hint) from None
     if found.token and not is_token(found.token):
@@ -84,49 +82,49 @@ class Import:
     """A list that was read and found sound, in a file of its own beside the store; `count` rows, of which `known` are
     registered already. A context: the file goes with it."""
 
-    def __init__(self, store: Store, lines: Iterable[str], tenant: str = DEFAULT_TENANT) -> None:
+    def __init__(self, store: Store, listed: Iterable[Enrolment]) -> None:
         self.store = store
         self._folder = tempfile.TemporaryDirectory(prefix="import-", dir=store.directory)
         self._list = sqlite3.connect(Path(self._folder.name) / "list.db", isolation_level=None, check_same_thread=False)
         try:
-            self.count = self._read(lines, tenant)
+            self.count = self._read(listed)
             self.known = sum(1 for batch in self._batches() for one in self._registered(batch) if one)
         except BaseException:
             self.close()
             raise
 
-    def _read(self, lines: Iterable[str], tenant: str) -> int:
-        db, number = self._list, 1
+    def _read(self, listed: Iterable[Enrolment]) -> int:
+        db, number = self._list, 0
         db.execute("PRAGMA journal_mode = OFF")
         db.execute("PRAGMA synchronous = OFF")
-        db.execute("CREATE TABLE row (tenant, id, model, token, link, place, UNIQUE (tenant, id))")
+        db.execute("CREATE TABLE row (tenant, id, token, more, UNIQUE (tenant, id))")
         db.execute("BEGIN")
         models: set[str] = set()
         with self.store.read() as store:
             models = set(catalog.list_models(store))
         try:
-            for number, one in enumerate(rows(lines, tenant), start=2):
+            for number, one in enumerate(listed, start=1):
                 if one.model is not None and one.model not in models:
-                    why = f"line {number} of the list names it"
+                    why = f"number {number} of the list, {one.id}, names it"
                     raise NotFound(f"no model {one.model!r}", why, "neurath model add FILE.toml", id="NRT-132")
                 kept = hashed(one.token) if one.token else ""
                 # A token of the list is kept as its hash here too; one that is to be made is made when it is written.
-                values = (one.tenant, one.id, one.model, kept, one.link, one.place)
-                db.execute("INSERT INTO row VALUES (?, ?, ?, ?, ?, ?)", values)
+                values = (one.tenant, one.id, kept, json.dumps(new_row(one)))
+                db.execute("INSERT INTO row VALUES (?, ?, ?, ?)", values)
         except sqlite3.IntegrityError:
-            raise DataError(f"line {number}: {one.id} stands in the list twice", "an id is one terminal's") from None
+            raise DataError(f"{one.id} stands in the list twice", f"as number {number} too; an id is one terminal's") from None
         db.execute("COMMIT")
-        return number - 1
+        return number
 
     def _batches(self) -> Iterator[list[_Row]]:
         last = 0
         while True:
-            query = "SELECT rowid, tenant, id, model, token, link, place FROM row WHERE rowid > ? ORDER BY rowid LIMIT ?"
+            query = "SELECT rowid, tenant, id, token, more FROM row WHERE rowid > ? ORDER BY rowid LIMIT ?"
             found = self._list.execute(query, (last, BATCH)).fetchall()
             if not found:
                 return
             last = found[-1][0]
-            yield [(str(r[1]), str(r[2]), r[3], str(r[4]), int(r[5]), str(r[6])) for r in found]
+            yield [(str(r[1]), str(r[2]), str(r[3]), str(r[4])) for r in found]
 
     def _registered(self, batch: list[_Row]) -> list[bool]:
         """Which of these are registered."""
@@ -151,12 +149,11 @@ class Import:
         self.check(skip_known=skip_known)
         for batch in self._batches():
             done, fresh = [], []
-            for (tenant, name, model, kept, link, place), known in zip(batch, self._registered(batch), strict=True):
+            for (tenant, name, kept, more), known in zip(batch, self._registered(batch), strict=True):
                 token = "" if kept or known else secrets.token_hex(24)
                 done.append(Enrolled(tenant, name, token))
                 if not known:
-                    row = {"tenant": tenant, "id": name, "model": model, "token": kept or hashed(token), "link": link}
-                    fresh.append(row | {"place": place, "registered": now})
+                    fresh.append(json.loads(more) | {"token": kept or hashed(token), "registered": now})
             if fresh:
                 with self.store.write(NOBODY) as db:
                     db.execute(insert(terminals), fresh)
