@@ -1,6 +1,6 @@
 """What making one update file costs: processor time of its build, and memory besides both images. Each build has a process of
-its own, so that no other's peak is counted. The largest pair, 35 MB, is ruff-x86. Run: python bench/create.py PAIR [--wish
-apart|place|large|large-place]"""
+its own, so that no other's peak is counted. The largest pair, 35 MB, is ruff-x86. `match`: no build, the matcher alone. Run:
+python bench/create.py PAIR [--wish apart|place|large|large-place|match]"""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from neurath.delta import Wish, build
 from neurath.delta.budget import LARGE_WORKSPACE
+from neurath.delta.match import Suffix
 from neurath.flash.geometry import GROUP, Layout, simple_layout
 from neurath.sim import corpus
 
@@ -23,6 +24,9 @@ WISHES = {
     "large": Wish(apart=True, workspace=LARGE_WORKSPACE),
     "large-place": Wish(workspace=LARGE_WORKSPACE),
 }
+
+#: Not a build: the search for segments by itself.
+MATCH = "match"
 
 Cost = dict[str, float | int | str]
 
@@ -43,14 +47,17 @@ def cost(name: str, wish: str) -> Cost:
     pair = corpus.pair(name)
     layout, held = bank(pair.old, pair.new), _held("VmRSS")
     began, clock = time.process_time(), time.perf_counter()
-    made = build(pair.old, pair.new, layout, WISHES[wish])
+    if wish == MATCH:
+        made = {"segments": len(Suffix().match(pair.old, pair.new))}
+    else:
+        made = {"size": len(build(pair.old, pair.new, layout, WISHES[wish]).data)}
     seconds = {"cpu": round(time.process_time() - began, 2), "clock": round(time.perf_counter() - clock, 2)}
     memory = _held("VmHWM") - held
     return {
         "pair": name,
         "wish": wish,
         "image": len(pair.new),
-        "size": len(made.data),
+        **made,
         **seconds,
         "memory": memory,
         "B a byte": round(memory / len(pair.new), 2),
@@ -67,6 +74,6 @@ def alone(name: str, wish: str) -> Cost:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pair")
-    parser.add_argument("--wish", choices=tuple(WISHES), default="place")
+    parser.add_argument("--wish", choices=(*WISHES, MATCH), default="place")
     args = parser.parse_args()
     print(json.dumps(cost(args.pair, args.wish)))
