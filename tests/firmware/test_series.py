@@ -48,15 +48,19 @@ class Series(ctypes.Structure):
     )
 
 
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    here = tmp_path_factory.mktemp("series")
+def compiled(here: Path) -> Path:
+    """The phone's CoAP as a library of this host, its air and its clock left open."""
     (here / "stub.c").write_text(STUB)
     words = [need("gcc"), "-std=c11", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-DBOARD_SX1"]
     include = [f"-I{ROOT / 'firmware/include'}", f"-I{ROOT / 'core/include'}"]
     sources = [str(ROOT / "firmware/coap.c"), str(here / "stub.c")]
     subprocess.run([*words, *include, *sources, "-o", str(here / "series.so")], check=True)
     return here / "series.so"
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compiled(tmp_path_factory.mktemp("series"))
 
 
 class Air:
