@@ -253,6 +253,7 @@ def test_a_recorded_hawkbit_moves_over_with_tokens_tags_and_attributes(tmp_path,
         assert [one["left_out"] for one in said if "left_out" in one] == ["pump 3"]
         (software,) = [one for one in said if "distribution_set" in one]
         assert software["modules"] == [{"name": "Firmware", "version": "1.0.42", "type": "os"}]
+        assert software["assigned"] == 2
         assert [one["rollout"]["status"] for one in said if "rollout" in one] == ["running"]
         assert {"task": "read", "done": 3, "total": 3}.items() <= [one for one in said if one.get("task") == "read"][
             -1

@@ -60,8 +60,10 @@ def _software(source: Source, out: Output) -> None:
         modules = [{key: str(module.get(key, "")) for key in ("name", "version", "type")} for module in inside]
         words = ", ".join(f"{each['name']} {each['version']} ({each['type']})" for each in modules)
         name, version = str(one.get("name", "")), str(one.get("version", ""))
+        assigned = source.assigned(int(one.get("id", 0)))
         text = f"to be signed and uploaded: {name} {version}: {words or 'no modules'}"
-        out.data(text, distribution_set=name, version=version, modules=modules)
+        text += "" if assigned is None else f"; assigned to {assigned:,} targets there"
+        out.data(text, distribution_set=name, version=version, modules=modules, assigned=assigned)
 
 
 def _rollouts(source: Source, out: Output) -> None:

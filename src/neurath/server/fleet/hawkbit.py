@@ -82,6 +82,14 @@ class Source:
             if not found or offset >= int(page.get("total", 0)):
                 return
 
+    def assigned(self, number: int) -> int | None:
+        """To how many targets a distribution set is assigned; None where that is not said."""
+        try:
+            page = self.ask(f"distributionsets/{number}/assignedTargets", limit=1)
+        except NotFound:
+            return None
+        return int(page["total"]) if isinstance(page, dict) and isinstance(page.get("total"), int) else None
+
     def _foreign(self, why: str) -> DataError:
         return DataError(f"{self.url} is no hawkBit", why, "the address of its management API, without /rest/v1")
 
