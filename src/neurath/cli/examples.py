@@ -55,6 +55,7 @@ EXAMPLES: dict[str, str] = {
     "neurath rollout resume": "1",
     "neurath rollout retry": "1",
     "neurath rollout abort": "1 --why 'wrong release'",
+    "neurath rollout back": "1 --why 'the screen stays dark'",
     "neurath rollout stop-all": "--why 'power cuts in the whole region'",
     "neurath rollout go-on": "--why 'power is back'",
     "neurath rollout show": "1",

@@ -26,7 +26,7 @@ _POLICY = (
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    names = "create|start|approve|deny|pause|resume|retry|abort|show|stop-all|go-on"
+    names = "create|start|approve|deny|pause|resume|retry|abort|back|show|stop-all|go-on"
     commands = parser.add_subparsers(dest="command", metavar=names)
     create = commands.add_parser("create", help="a draft; nothing is offered before `start`")
     create.add_argument("--release", required=True, metavar="MODEL/VERSION")
@@ -62,6 +62,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         move = commands.add_parser(name, help=text)
         move.add_argument("rollout", type=int, metavar="NUMBER")
         _person(move)
+    way = commands.add_parser("back", help="end it, and give whom it holds what they held before")
+    way.add_argument("rollout", type=int, metavar="NUMBER")
+    way.add_argument("--with", dest="only", default="", metavar="RELEASE", help="by this release (default: of the old image)")
+    way.add_argument("--policy", default="at-once", metavar="TEXT", help="how the way back is rolled out (default: at-once)")
+    _person(way)
     _person(commands.add_parser("stop-all", help="nobody is given anything any more, at once; torn terminals are made whole"))
     _person(commands.add_parser("go-on", help="after stop-all: everything is as it was"))
     show = commands.add_parser("show", help="one, or all")
@@ -101,16 +106,30 @@ def run(args: argparse.Namespace, out: Output) -> int:
         return 0
     try:
         with store.write() as db:
-            if command == "create":
-                made = _create(db, args, store)
+            if command == "back":
+                made = _take_back(db, args, store, out)
+            elif command == "create":
+                made = [_create(db, args, store)]
             else:
-                made = rollout.move(db, args.rollout, command, time.time(), person(args, store))
-            _say(db, made, out, "would be: " if args.dry_run else "")
+                made = [rollout.move(db, args.rollout, command, time.time(), person(args, store))]
+            for one in made:
+                _say(db, one, out, "would be: " if args.dry_run else "")
             if args.dry_run:
                 raise data.Undone
     except data.Undone:
         pass
     return 0
+
+
+def _take_back(db: Connection, args: argparse.Namespace, store: Store, out: Output) -> list[Rollout]:
+    from neurath.server.fleet import back, waves
+
+    order = back.Order(person(args, store), args.only, waves.policy(args.policy))
+    found = back.take_back(db, args.rollout, order, time.time())
+    for way in found.ways:
+        assert way.release is not None
+        out.talk(f"{len(way.terminals)} terminals, {way.raised} of which have confirmed, get {way.release.name}")
+    return found.rollouts
 
 
 def _switch(store: Store, command: str, args: argparse.Namespace, out: Output) -> int:
@@ -174,6 +193,10 @@ def _say(db: Connection, one: Rollout, out: Output, before: str = "") -> None:
     stand = ", ".join(f"{count} {phase}" for phase, count in sorted(phases.items())) or "nothing offered yet"
     text = f"{before}rollout {one.id}: {name} to {whom} terminals, {one.state}; {stand}"
     counted = rollout.tally(db, one, time.time())
+    if one.back is not None:
+        text += f"\n    takes rollout {one.back} back"
+    if one.state == "aborted" and one.why:
+        text += f"\n    {one.why}"
     if one.pieces:
         text += f"\n    pieces: {one.pieces}"
     if one.policy != "at-once" or one.target:

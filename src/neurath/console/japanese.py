@@ -328,6 +328,8 @@ JAPANESE: dict[str, str] = {
     "Deny": "却下",
     "Try those that failed again": "失敗した端末を再試行",
     "End for good": "終了する",
+    "Take it back": "元に戻す",
+    "Takes rollout {n} back": "配信 {n} を元に戻すもの",
     "Steer it": "操作",
     "There is nothing to steer any more.": "もう操作できることはありません。",
     "Steering it takes another role.": "操作には別の役割が必要です。",

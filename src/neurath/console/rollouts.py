@@ -16,7 +16,7 @@ from neurath.console.sheet import Sheet
 from neurath.errors import NotFound
 from neurath.server.access import gate
 from neurath.server.access.roles import Role
-from neurath.server.fleet import flow, reach, rollout, spread, stop, waves
+from neurath.server.fleet import back, flow, reach, rollout, spread, stop, waves
 from neurath.server.fleet.flow import Flow, Reason, Saved
 from neurath.server.fleet.rollout import MOVES, Person, Plan
 from neurath.server.fleet.spread import Rollout
@@ -36,6 +36,7 @@ BUTTONS = {
     "deny": ("Deny", Role.OPERATOR),
     "retry": ("Try those that failed again", Role.RELEASER),
     "abort": ("End for good", Role.OPERATOR),
+    "back": ("Take it back", Role.RELEASER),
 }
 #: Policies that are offered by name; another one is typed.
 POLICIES = ("waves=5% go-on=90% halt=10% patience=1d", "waves=1,10%,50% go-on=95% halt=5% patience=12h", "at-once")
@@ -104,6 +105,12 @@ def rollouts_routes(frame: Frame) -> list[BaseRoute]:
             stop.go_on(db)
         return "/rollouts"
 
+    def take_back(request: Request, fields: Fields) -> str:
+        with desk.store.write() as db:
+            order = back.Order(_person(request, fields.get("why", "")))
+            made = back.take_back(db, _number(request), order, desk.clock())
+        return f"/rollouts/{made.rollouts[0].id}" if len(made.rollouts) == 1 else "/rollouts"
+
     def button(command: str) -> Route:
         def press(request: Request, fields: Fields) -> str:
             with desk.store.write() as db:
@@ -117,6 +124,7 @@ def rollouts_routes(frame: Frame) -> list[BaseRoute]:
         frame.act("/rollouts", create, "Not created"),
         *frame.both(("/rollouts/{number}", "rollout.html"), one, _shown, _told),
         *(button(command) for command in MOVES),
+        frame.act("/rollouts/{number}/back", take_back, "Not changed"),
         frame.act("/stop", stop_all, "Not stopped"),
         frame.act("/go-on", go_on, "Not changed"),
     ]
@@ -144,7 +152,10 @@ def read(db: Connection, found: rollout.Rollout, now: UnixTime) -> One:
         opened=opened,
         reasons=flow.reasons(db, fleet),
         saved=flow.saved(db, fleet),
-        commands=[name for name, (allowed, _) in MOVES.items() if found.state in allowed and _sensible(name, found, seen)],
+        commands=[
+            *(name for name, (allowed, _) in MOVES.items() if found.state in allowed and _sensible(name, found, seen)),
+            *(["back"] if found.started is not None and (seen.confirmed or seen.working) else []),
+        ],
     )
 
 

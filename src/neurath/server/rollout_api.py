@@ -11,7 +11,7 @@ from fastapi import FastAPI, Query, Request
 from pydantic import BaseModel, Field
 
 from neurath.server.access import gate
-from neurath.server.fleet import access, progress, rollout, stop, waves
+from neurath.server.fleet import access, back, progress, rollout, stop, waves
 from neurath.server.fleet.access import DEFAULT_TENANT
 from neurath.server.fleet.rollout import Person
 from neurath.server.paging import Before, Paged
@@ -45,6 +45,13 @@ class NewRollout(BaseModel):
     tenant: Annotated[str, Field(examples=[DEFAULT_TENANT])] = DEFAULT_TENANT
 
 
+class WayBack(Said):
+    """`release`: this one and no other, else of each terminal's earlier image the highest that it takes."""
+
+    release: Annotated[str, Field(max_length=200, examples=["phone/1.4.0-again-7"])] = ""
+    policy: Annotated[str, Field(examples=["at-once"])] = "at-once"
+
+
 def rollout_routes(api: FastAPI, store: Store) -> None:
     _reading(api, store)
     _stop_routes(api, store)
@@ -58,6 +65,19 @@ def rollout_routes(api: FastAPI, store: Store) -> None:
             policy = waves.policy(given.policy)
             plan = rollout.Plan(release, chosen, given.time_limit, policy, given.target, given.pieces)
             return dataclasses.asdict(rollout.create(db, plan, time.time()))
+
+    @api.post("/rollouts/{number}/back", status_code=201)
+    def take_back(number: int, request: Request, given: WayBack | None = None) -> Json:
+        """Ends it, and starts a rollout for each release that leads back whom it holds; or says what has to be signed."""
+        said = given or WayBack()
+        with store.write() as db:
+            order = back.Order(said.person(request), said.release, waves.policy(said.policy))
+            made = back.take_back(db, number, order, time.time())
+        ways = [
+            {"release": one.release.name if one.release else "", "terminals": len(one.terminals), "confirmed": one.raised}
+            for one in made.ways
+        ]
+        return {"ways": ways, "rollouts": [dataclasses.asdict(one) for one in made.rollouts]}
 
     for command in rollout.MOVES:
         _move_route(api, store, command)

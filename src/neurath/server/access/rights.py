@@ -56,6 +56,7 @@ ROUTES: dict[str, Role] = {
     "POST /rollouts/{number}/approve": _R,
     "POST /rollouts/{number}/resume": _R,
     "POST /rollouts/{number}/retry": _R,
+    "POST /rollouts/{number}/back": _R,
     "POST /rollouts/{number}/pause": _O,
     "POST /rollouts/{number}/deny": _O,
     "POST /rollouts/{number}/abort": _O,
@@ -178,6 +179,7 @@ ROUTES: dict[str, Role] = {
     "POST /api/v1/rollouts/{number}/approve": _R,
     "POST /api/v1/rollouts/{number}/resume": _R,
     "POST /api/v1/rollouts/{number}/retry": _R,
+    "POST /api/v1/rollouts/{number}/back": _R,
     "DELETE /api/v1/stop": _R,
 }
 
@@ -225,6 +227,7 @@ VERBS: dict[str, str | Role] = {
     "rollout approve": "POST /api/v1/rollouts/{number}/approve",
     "rollout resume": "POST /api/v1/rollouts/{number}/resume",
     "rollout retry": "POST /api/v1/rollouts/{number}/retry",
+    "rollout back": "POST /api/v1/rollouts/{number}/back",
     "rollout go-on": "DELETE /api/v1/stop",
     "rollout deny": "POST /api/v1/rollouts/{number}/deny",
     "rollout pause": "POST /api/v1/rollouts/{number}/pause",
@@ -277,6 +280,7 @@ FORMS: dict[str, str] = {
     "POST /rollouts/{number}/approve": "POST /api/v1/rollouts/{number}/approve",
     "POST /rollouts/{number}/resume": "POST /api/v1/rollouts/{number}/resume",
     "POST /rollouts/{number}/retry": "POST /api/v1/rollouts/{number}/retry",
+    "POST /rollouts/{number}/back": "POST /api/v1/rollouts/{number}/back",
     "POST /rollouts/{number}/pause": "POST /api/v1/rollouts/{number}/pause",
     "POST /rollouts/{number}/deny": "POST /api/v1/rollouts/{number}/deny",
     "POST /rollouts/{number}/abort": "POST /api/v1/rollouts/{number}/abort",

@@ -48,11 +48,15 @@ def silent(db: Connection, before: float) -> list[Cause]:
 
 
 def _halts(db: Connection) -> list[Cause]:
-    query = select(rollout.c.id, rollout.c.why, releases.c.model, releases.c.version)
+    query = select(rollout.c.id, rollout.c.why, rollout.c.back, releases.c.model, releases.c.version)
     query = query.join(releases, releases.c.id == rollout.c.release).where(rollout.c.state == "halted")
     rows = db.execute(query.order_by(rollout.c.id)).all()
-    said = [f"rollout {row.id} of {row.model}/{row.version} halted: {row.why}" for row in rows]
+    said = [f"rollout {row.id} of {row.model}/{row.version}{_back(row.back)} halted: {row.why}" for row in rows]
     return [Cause(f"halt:{row.id}", "halt", f"rollout/{row.id}", text) for row, text in zip(rows, said, strict=True)]
+
+
+def _back(number: int | None) -> str:
+    return "" if number is None else f", which takes rollout {number} back,"
 
 
 def _restorations(db: Connection) -> Iterable[tuple[str, str]]:

@@ -173,6 +173,12 @@ class Delivery:
         with self.store.read() as db:
             view = standing.read(db, terminal, component)
             torn = self._torn(db, view)
+        reason = self._why(view, torn, now)
+        if view.selected is None or view.selected.back is None:
+            return reason
+        return f"{reason}; rollout {view.selected.rollout} takes rollout {view.selected.back} back"
+
+    def _why(self, view: Standing, torn: Action | None, now: float) -> str:
         if torn is not None:
             return f"in mid-rewrite: it is served file {torn.file[:16]}… of action {torn.id}"
         reason = standing.obstacle(view, now)

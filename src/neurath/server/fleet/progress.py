@@ -4,6 +4,7 @@ never derive success from silence. Contract: tests/contracts/ledger.py."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, Select, func, insert, select, tuple_, update
@@ -219,7 +220,13 @@ def _end(row: Row[tuple[object, ...]], verdict: Verdict, reason: str, now: float
 
 def note(db: Connection, key: Key, kind: str, text: str, now: float) -> None:
     """One more line of the timeline."""
-    db.execute(insert(events).values(terminal=key.terminal, component=key.component, at=now, kind=kind, text=text[:512]))
+    note_each(db, [key], kind, text, now)
+
+
+def note_each(db: Connection, keys: Iterable[Key], kind: str, text: str, now: float) -> None:
+    """The same line in many timelines."""
+    said = {"at": now, "kind": kind, "text": text[:512]}
+    db.execute(insert(events), [{"terminal": key.terminal, "component": key.component} | said for key in keys])
 
 
 def _row(db: Connection, key: Key) -> Row[tuple[object, ...]] | None:

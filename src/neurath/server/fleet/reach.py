@@ -27,10 +27,12 @@ from sqlalchemy import (
 from neurath.ids import TerminalId
 from neurath.server.fleet import target
 from neurath.server.fleet.waves import Tally
+from neurath.server.software import catalog
 from neurath.server.software.catalog import Release
 from neurath.server.store.sql import upsert
 from neurath.server.store.tables import action, component, ledger, rollout_terminal
 from neurath.server.store.tables import release as releases
+from neurath.server.store.tables import rollout as rollouts
 from neurath.server.store.tables import terminal as terminals
 from neurath.wire.report import Phase, Verdict
 
@@ -96,6 +98,7 @@ def _fleet(db: Connection, course: Course, release: Release) -> Select[Any]:
     floor = or_(
         component.c.epoch > release.epoch,
         and_(component.c.epoch == release.epoch, component.c.sequence >= release.sequence),
+        *(and_(component.c.epoch == at.epoch, component.c.sequence == at.sequence) for at in catalog.signed(db, release)),
     )
     runs = and_(component.c.bank == release.image, component.c.bank_size == release.size, floor)
     has = or_(ledger.c.verdict == Verdict.CONFIRMED.value, and_(literal(release.kind == "image"), runs))
@@ -129,12 +132,15 @@ def _fleet(db: Connection, course: Course, release: Release) -> Select[Any]:
             _beyond.c.component == release.component,
             _beyond.c.release.in_(newer),
             _beyond.c.action.is_not(None),
+            or_(_beyond.c.verdict == Verdict.CONFIRMED.value, ~_called_off),
         )
         query = query.where(~exists().where(later))
     return query
 
 
 _beyond = ledger.alias("beyond")
+#: What an ended rollout only began on a terminal has taken it nowhere.
+_called_off = exists().where(action.c.id == _beyond.c.action, rollouts.c.id == action.c.rollout, rollouts.c.state == "aborted")
 
 
 def _newer(db: Connection, release: Release) -> list[int]:
@@ -233,8 +239,15 @@ def forgive(db: Connection, course: Course, release: Release, now: float) -> Non
     """Those admitted that failed may try again, as if for the first time. One in restoration has other worries."""
     fleet = _fleet(db, course, release).subquery()
     inside = select(fleet.c.n).where(fleet.c.draw < course.gate, fleet.c.failed)
-    mine = (ledger.c.component == release.component, ledger.c.release == release.id, ledger.c.terminal.in_(inside))
-    again = ledger.c.verdict.in_((Verdict.FAILED.value, Verdict.REFUSED.value))
+    afresh(db, release, inside, now, (Verdict.FAILED, Verdict.REFUSED))
+
+
+def afresh(
+    db: Connection, release: Release, those: Select[tuple[int]], now: float, after: Collection[Verdict] = tuple(Verdict)
+) -> None:
+    """What a release came to on these terminals counts no more, where it was one of these verdicts; timelines keep it."""
+    mine = (ledger.c.component == release.component, ledger.c.release == release.id, ledger.c.terminal.in_(those))
+    again = ledger.c.verdict.in_([one.value for one in after])
     fresh = {"verdict": Verdict.PENDING.value, "phase": Phase.IDLE.value, "tries": 0, "ended": None, "updated": now}
     db.execute(update(ledger).where(*mine, again).values(**fresh, distributed=None))
 

@@ -53,7 +53,7 @@ NOBODY_SAID = Person()
 class Rollout:
     """A release on its way to terminals: all of its model (`everyone`), or `terminals` of them, of those only what `target`
     asks for. `gate` is the draw below which it is open, `step` how many waves went before; `why` says why it was halted;
-    `pieces` what was said about the pieces of its files (fleet.pieces)."""
+    `pieces` what was said about the pieces of its files (fleet.pieces); `back` is the rollout it takes back (fleet.back)."""
 
     id: int
     release: int
@@ -75,6 +75,7 @@ class Rollout:
     pieces: str = ""
     author: str = ""
     approver: str = ""
+    back: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ class Plan:
     policy: Policy = AT_ONCE
     target: str = ""
     pieces: str = ""
+    back: int | None = None
 
 
 def create(db: Connection, plan: Plan, now: float) -> Rollout:
@@ -107,7 +109,7 @@ def create(db: Connection, plan: Plan, now: float) -> Rollout:
         raise RefusedError("download-only is for packages of other clients", why, "window=... keeps it to certain hours")
     values: dict[str, object] = {"release": plan.release.id, "everyone": plan.terminals is None, "time_limit": plan.time_limit}
     values |= {"created": now, "policy": str(plan.policy), "target": asked, "gate": 0}
-    values["pieces"] = pieces.said(plan.pieces)
+    values |= {"pieces": pieces.said(plan.pieces), "back": plan.back}
     number = db.execute(insert(rollouts).values(**values)).inserted_primary_key
     assert number is not None
     for one in plan.terminals or ():
@@ -346,13 +348,14 @@ def unreached(db: Connection, listening: Listening = None) -> list[Told]:
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """The release a component is meant to run, by which rollout (None: pinned), how long its transfer may take, and on which
-    terms it is given."""
+    """The release a component is meant to run, by which rollout (None: pinned), how long its transfer may take, on which
+    terms it is given, and which rollout that takes back."""
 
     release: Release
     rollout: int | None
     limit: float
     terms: Terms = PLAIN
+    back: int | None = None
 
 
 def select_release(db: Connection, terminal: Terminal, component: str) -> Selected | None:
@@ -379,7 +382,7 @@ def select_release(db: Connection, terminal: Terminal, component: str) -> Select
         found = Rollout(**given)
         if reach.admits(db, Course(found.id, found.everyone, found.target, found.gate, channels=channels), terminal.n):
             terms = waves.policy(found.policy).terms
-            return Selected(catalog.find_release(db, str(found.release)), found.id, found.time_limit, terms)
+            return Selected(catalog.find_release(db, str(found.release)), found.id, found.time_limit, terms, found.back)
     return None
 
 

@@ -21,7 +21,8 @@ from neurath.units import UnixTime
 class Rollout:
     """One rollout: which release, how many terminals it is for, how many of them run it (whoever brought it), failed with
     it, or are at it; of how many waves the which is open (`wave` 0: none), to how many terminals, and how many of those said
-    nothing in time; `why` says why it was halted."""
+    nothing in time; `why` says why it was halted; `back` is the
+    rollout it takes back."""
 
     id: int
     model: str
@@ -40,6 +41,7 @@ class Rollout:
     admitted: int = 0
     silent: int = 0
     why: str = ""
+    back: int | None = None
 
 
 def rollout_now(db: Connection, number: int, now: UnixTime) -> Rollout:
@@ -83,4 +85,5 @@ def _rollout(db: Connection, row: Any, now: UnixTime) -> Rollout:
         admitted=stand.admitted,
         silent=0 if row.policy == str(waves.AT_ONCE) else stand.silent,
         why=row.why,
+        back=row.back,
     )

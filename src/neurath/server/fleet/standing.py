@@ -54,7 +54,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Everything the answer depends on, read in one view."""
+    """Everything the answer depends on, read in one view. `signed`: the ranks that the selected image was signed with."""
 
     terminal: Terminal
     component: str
@@ -67,6 +67,7 @@ class Standing:
     stop: Stop | None = None
     twin: float | None = None
     step: Release | None = None
+    signed: tuple[Floor, ...] = ()
 
 
 def read(db: Connection, terminal: Terminal, component: str) -> Standing:
@@ -88,6 +89,7 @@ def read(db: Connection, terminal: Terminal, component: str) -> Standing:
         stop=stopped(db),
         twin=db.scalar(select(terminals.c.twin).where(terminals.c.n == terminal.n)),
         step=_step(db, current, base, selected),
+        signed=_signed(db, base, selected),
     )
 
 
@@ -106,6 +108,12 @@ def _step(db: Connection, current: Action | None, base: Release | None, selected
         return None
     found = catalog.find_release(db, str(current.release))
     return found if lies_between(found, base, selected.release) else None
+
+
+def _signed(db: Connection, base: Release | None, selected: Selected | None) -> tuple[Floor, ...]:
+    if base is None or selected is None or base.image != selected.release.image:
+        return ()
+    return tuple(catalog.signed(db, selected.release))
 
 
 def last_said(db: Connection, terminal: Terminal, component: str) -> Said | None:
@@ -199,7 +207,8 @@ def _image_obstacle(standing: Standing, release: Release) -> str:
         return f"says it is a {said.model}, and is registered as a {standing.terminal.model}"
     if (said.bank, said.bank_size) == (release.image, release.size):
         own = Floor(release.epoch, release.sequence)
-        return f"runs {release.version} already" if said.floor >= own else f"runs {release.version}, not confirmed yet"
+        known = said.floor >= own or said.floor in standing.signed
+        return f"runs {release.version} already" if known else f"runs {release.version}, not confirmed yet"
     entry = standing.entry
     if entry is not None and _confirmed(entry) and (entry.ended or 0.0) >= said.checked:
         return f"runs {release.version} already"  # it said so after its last check-in

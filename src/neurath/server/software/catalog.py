@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
 from neurath.errors import DataError, NotFound, NothingToDo, RefusedError, TrustError, UsageError
 from neurath.flash.geometry import Model, model_from_toml, plain_model
-from neurath.ids import FIRMWARE, ComponentName, Contents, ModelName, Version, checked_name, digest
+from neurath.ids import FIRMWARE, ComponentName, Contents, Floor, ModelName, Version, checked_name, digest
 from neurath.server.store import Store
 from neurath.server.store.sql import upsert
 from neurath.server.store.tables import file as files
@@ -385,6 +385,13 @@ def confirmed(db: Connection, model: str, check: Check) -> Release | None:
     floor = (check.floor.epoch, check.floor.sequence)
     rows = db.execute(_holding(model, check.component, check.bank.hex(), check.bank_size)).all()
     return next((_release(row) for row in rows if (row.epoch, row.sequence) <= floor), None)
+
+
+def signed(db: Connection, release: Release) -> list[Floor]:
+    """The ranks that a release's image was signed with: once as a rule, again where it leads back to it. A terminal that holds
+    it with one of these for its floor has confirmed this very image."""
+    rows = db.execute(_holding(release.model, release.component, release.image, release.size))
+    return [Floor(row.epoch, row.sequence) for row in rows]
 
 
 def _holding(model: str, component: str, bank: str, size: int) -> Select[Any]:

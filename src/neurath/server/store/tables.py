@@ -157,6 +157,7 @@ rollout = Table(
     _text("pieces"),
     _text("author"),
     _text("approver"),
+    Column("back", Integer),
     sqlite_autoincrement=True,
 )
 
