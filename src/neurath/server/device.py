@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -28,6 +29,7 @@ from neurath.server.fleet.access import Stranger, Terminal
 from neurath.server.polls import LONGEST, Kept, Polls, alike
 from neurath.server.proxy import certificate
 from neurath.server.serving import Conditions
+from neurath.server.shares import TERMINAL, Overdrawn, Shares
 from neurath.server.store.marks import Mark
 from neurath.wire import ddi
 from neurath.wire.ddi import TooMuch
@@ -135,7 +137,7 @@ def refused(error: NeurathError) -> Response:
             status = 401
         case NotFound():
             status = 404
-        case TooMuch():
+        case TooMuch() | Overdrawn():
             status = 429
         case DataError():
             status = 400
@@ -147,6 +149,8 @@ def refused(error: NeurathError) -> Response:
     response = answer(ddi.problem(error, error.id, text), status)
     if status == 503:
         response.headers["Retry-After"] = "10"
+    elif isinstance(error, Overdrawn):
+        response.headers["Retry-After"] = str(math.ceil(error.wait))
     return response
 
 
@@ -159,6 +163,7 @@ class Reception:
         self.beats = Beats(riding, self.store.marks)
         self.policy = policy
         self.admission = Admission(self.store, policy.plug_and_play)
+        self.shares = Shares(TERMINAL)
         self.polls: Polls | None = None
 
     def brings(
@@ -175,7 +180,8 @@ class Reception:
                 ask = await anyio.to_thread.run_sync(self._admit, request, body, open_to_all)
                 if quick and ask.mark is not None:
                     self.beats.passed(ask.terminal, request.headers.get("authorization", ""), ask.mark)
-                made = handler(ask) if stay else await anyio.to_thread.run_sync(handler, ask)
+                with self.shares.taken(f"{ask.terminal.n}"):
+                    made = handler(ask) if stay else await anyio.to_thread.run_sync(handler, ask)
             except NeurathError as error:
                 return refused(error)
             if not isinstance(made, Document):

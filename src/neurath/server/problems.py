@@ -16,6 +16,7 @@ from starlette.responses import Response, StreamingResponse
 from neurath.errors import DataError, LinkError, NeurathError, NotFound, NothingToDo, RefusedError, TrustError, UsageError
 from neurath.server.access.roles import NoRight
 from neurath.server.access.throttle import TooMany
+from neurath.server.shares import Overdrawn
 
 MEDIA = "application/problem+json"
 #: Faults found in what was sent that are listed, at the most.
@@ -29,6 +30,7 @@ _STATUSES: tuple[tuple[type[NeurathError], int], ...] = (
     (NothingToDo, 409),
     (NoRight, 403),
     (TooMany, 429),
+    (Overdrawn, 429),
     (RefusedError, 409),
     (LinkError, 502),
 )
@@ -56,7 +58,7 @@ def problem(status: int, error: NeurathError, headers: Mapping[str, str] | None 
         "try": error.hint,
     }
     given = dict(headers or {})
-    if isinstance(error, TooMany):
+    if isinstance(error, TooMany | Overdrawn):
         given["Retry-After"] = str(int(error.wait) + 1)
     return Response(msgspec.json.encode(said | more), status, given, MEDIA)
 

@@ -11,7 +11,7 @@ import hmac
 import secrets
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import quote
@@ -26,6 +26,7 @@ from neurath.server.access.paths import Right, Rights
 from neurath.server.access.roles import Actor, Role, demand
 from neurath.server.problems import problem, status_of
 from neurath.server.proxy import is_loopback
+from neurath.server.shares import OPERATOR, Shares, timely
 from neurath.server.store import Store, acts
 from neurath.server.store.acts import LOOKED_AT, Act
 from neurath.server.store.marks import NOBODY
@@ -82,6 +83,7 @@ class Gate:
         self.store = store
         self.table = table
         self._station = f"StationToken {station_token}".encode()
+        self.shares = Shares(OPERATOR)
         self._over = False  # set-up; once it is, it stays so
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,19 +92,24 @@ class Gate:
             return
         headers = {key: value.decode("latin-1") for key, value in scope["headers"]}
         right = self.table.find(scope["method"], scope["path"])
-        try:
-            found = await to_thread.run_sync(self._admitted, scope, headers, right)
-        except NeurathError as fault:
-            await _refused(scope, headers, fault)(scope, receive, send)
-            return
-        # What calls the API has no forms; its session's new secret it must have all the same.
-        given = found if not scope["path"].startswith(_API) or found.secret else replace(found, fresh=())
-        scope, send = {**scope, _KEY: found}, _giving(send, given)
-        if scope["method"] in _SAFE or right is None or right.needed is Role.ANYONE:
-            await self.app(scope, receive, send)
-            return
-        with acts.acting(_act(scope, found.actor, right)) as act:
-            await self.app(scope, _looking(receive, headers, act), send)
+        with ExitStack() as held:
+            try:
+                found = await to_thread.run_sync(self._admitted, scope, headers, right)
+                if found.actor.known:
+                    held.enter_context(self.shares.taken(f"{found.actor.way} {found.actor.name}"))
+            except NeurathError as fault:
+                await _refused(scope, headers, fault)(scope, receive, send)
+                return
+            # What calls the API has no forms; its session's new secret it must have all the same.
+            given = found if not scope["path"].startswith(_API) or found.secret else replace(found, fresh=())
+            scope, send = {**scope, _KEY: found}, _giving(send, given)
+            if scope["method"] in _SAFE:
+                await self.app(scope, receive, send)
+            elif right is None or right.needed is Role.ANYONE:
+                await self.app(scope, timely(receive), send)
+            else:
+                with acts.acting(_act(scope, found.actor, right)) as act:
+                    await self.app(scope, _looking(timely(receive), headers, act), send)
 
     def _admitted(self, scope: Scope, headers: Mapping[bytes, str], right: Right | None) -> Visit:
         """Who it is, where he may do this; NeurathError otherwise."""
