@@ -40,7 +40,7 @@ SECTIONS {
 #: Source of an object file -> the part of the budget it is counted in.
 PARTS = {
     "decoder": "reader rangecoder unpack units coder_raw coder_simple coder_small small mixer map predict"
-    " tongue thumb thumb_far arm halves a64 rv32 x86 sections",
+    " tongue thumb thumb_far arm arm_far halves a64 rv32 rv32_far x86 sections",
     "rewrite, recovery, state log": "old rehearse rewrite recover judge seal statelog facts layout medium need parity crc32"
     " sha256 direct hybrid slide question",
     "envelope, ticket, birth, gates": "cbor cose suit ticket birth gate hmac",

@@ -1,22 +1,5 @@
 /* arm.c - fields of 32-bit ARM instructions that name another place of the image (docs/spec/delta.md 9). */
-#include "predict.h"
-
-/* B, BL to an immediate. */
-static uint32_t call(const uint8_t *code, uint32_t left, uint32_t at, uint32_t *target)
-{
-    if (left < 4)
-        return 0;
-    uint32_t w = nrt_get32(code);
-    if ((w & 0x0E000000u) != 0x0A000000u || w >> 28 == 15u)
-        return 0;
-    *target = at + 8 + nrt_extend(w, 24) * 4u;
-    return 4;
-}
-
-static void aim(const uint8_t *code, uint32_t at, uint32_t target, uint8_t *out)
-{
-    nrt_put32(out, (nrt_get32(code) & 0xFF000000u) | ((target - at - 8) >> 2 & 0xFFFFFFu));
-}
+#include "arm.h"
 
 /* LDR relative to the program counter. */
 static int early(const struct nrt_predictor *p, const struct nrt_site *s, struct nrt_guess *out)
@@ -37,4 +20,4 @@ static int early(const struct nrt_predictor *p, const struct nrt_site *s, struct
     return nrt_guessed(out, NRT_LOAD, 4);
 }
 
-const struct nrt_tongue nrt_arm = {4, 0, 0, call, aim, early, NULL, NULL, NULL};
+const struct nrt_tongue nrt_arm = {4, 0, 0, nrt_arm_call, nrt_arm_aim, early, NULL, NULL, NULL};

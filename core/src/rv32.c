@@ -1,26 +1,10 @@
 /* rv32.c - fields of RV32 instructions, compressed ones too, that name another place of the image (docs/spec/delta.md 9.3). */
 #include "halves.h"
+#include "rv32.h"
 
 static uint32_t length(const uint8_t *code)
 {
     return (code[0] & 3u) == 3u ? 4u : 2u;
-}
-
-/* JAL: 20 bits in four pieces. */
-static uint32_t call(const uint8_t *code, uint32_t left, uint32_t at, uint32_t *target)
-{
-    if (left < 4 || (code[0] & 0x7Fu) != 0x6Fu)
-        return 0;
-    uint32_t w = nrt_get32(code);
-    *target = at + nrt_extend((w >> 31) << 20 | (w >> 12 & 0xFFu) << 12 | (w >> 20 & 1u) << 11 | (w >> 21 & 0x3FFu) << 1, 21);
-    return 4;
-}
-
-static void aim(const uint8_t *code, uint32_t at, uint32_t target, uint8_t *out)
-{
-    uint32_t o = target - at;
-    nrt_put32(out, (nrt_get32(code) & 0xFFFu) | (o >> 20 & 1u) << 31 | (o >> 1 & 0x3FFu) << 21 | (o >> 11 & 1u) << 20 |
-                       (o >> 12 & 0xFFu) << 12);
 }
 
 /* LUI, AUIPC. */
@@ -144,4 +128,4 @@ static void learn(struct nrt_predictor *p, const struct nrt_guess *f, uint32_t a
     nrt_halves_learn(&halves, p, f, at, fresh);
 }
 
-const struct nrt_tongue nrt_rv32 = {2, 0, 1, call, aim, early, late, learn, &halves};
+const struct nrt_tongue nrt_rv32 = {2, 0, 1, nrt_rv32_call, nrt_rv32_aim, early, late, learn, &halves};

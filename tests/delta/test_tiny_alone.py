@@ -1,5 +1,5 @@
-"""A core that links the tiny profile and nothing else (NRT_TINY_ONLY): it says so, decodes its golden files and refuses the
-others. What it takes on a Cortex-M is printed by `make footprint`."""
+"""A core that links the tiny profile and one instruction set (NRT_TINY_ONLY): it says so, decodes its golden files and refuses
+the others. What it takes on a Cortex-M is printed by `make footprint`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from neurath.flash.isas import ARM, ISAS, RV32, THUMB
 from tests.parts import need
 
 ROOT = Path(__file__).resolve().parents[2]
 CORE, VECTORS = ROOT / "core", ROOT / "vectors" / "delta"
-#: Sources that stay out of such a core; thumb_far.c has what is left of Thumb.
+#: Sources that stay out of such a core; NAME_far.c has what is left of an instruction set.
 OTHERS = ("coder_raw", "coder_simple", "coder_small", "coder_large", "small", "mixer", "large", "large_mix", "sections")
 OTHERS += ("predict", "thumb", "arm", "a64", "rv32", "x86", "halves")
 MAIN = r"""
@@ -44,27 +45,38 @@ int main(int argc, char **argv)
 FILES = json.loads((VECTORS / "index.json").read_text())["files"]
 
 
+INCLUDES = [f"-I{CORE / part}" for part in ("include", "src", "ports")]
+WORDS = ("-DNRT_TINY_ONLY", "-std=c11", "-O1", "-Wall", "-Werror", *INCLUDES)
+
+
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def objects(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All of it but tongue.c, which alone says what is linked."""
     folder = tmp_path_factory.mktemp("alone")
     (folder / "main.c").write_text(MAIN)
-    sources = [str(path) for path in sorted((CORE / "src").glob("*.c")) if path.stem not in OTHERS]
-    words = ["-DNRT_TINY_ONLY", "-DNRT_ISAS_LINKED=0x02", "-std=c11", "-O1", "-Wall", "-Werror"]
-    words += [f"-I{CORE / part}" for part in ("include", "src", "ports")]
-    subprocess.run(
-        [need("gcc"), *words, str(folder / "main.c"), str(CORE / "ports" / "decode.c"), *sources, "-o", str(folder / "alone")],
-        check=True,
-    )
-    return folder / "alone"
+    core = [path for path in sorted((CORE / "src").glob("*.c")) if path.stem not in (*OTHERS, "tongue")]
+    sources = [str(path) for path in (folder / "main.c", CORE / "ports" / "decode.c", *core)]
+    subprocess.run([need("gcc"), *WORDS, "-c", *sources], check=True, cwd=folder)
+    return folder
+
+
+@pytest.fixture(scope="module", params=[THUMB, ARM, RV32], ids=lambda isa: ISAS[isa])
+def alone(request: pytest.FixtureRequest, objects: Path) -> tuple[int, Path]:
+    program = objects / f"alone-{request.param}"
+    words = [f"-DNRT_ISAS_LINKED={1 << request.param}", str(CORE / "src" / "tongue.c"), *map(str, objects.glob("*.o"))]
+    subprocess.run([need("gcc"), *WORDS, *words, "-o", str(program)], check=True)
+    return request.param, program
 
 
 @pytest.mark.parametrize("name", sorted(FILES))
-def test_it_decodes_its_own_files_for_thumb_or_none_and_refuses_all_others(alone: Path, name: str) -> None:
-    entry = FILES[name]
+def test_it_decodes_its_own_files_for_its_instruction_set_or_none_and_refuses_all_others(
+    alone: tuple[int, Path], name: str
+) -> None:
+    entry, (isa, program) = FILES[name], alone
     old, new = (VECTORS / entry["old"] if entry["old"] else Path("/dev/null")), (VECTORS / entry["new"]).read_bytes()
-    done = subprocess.run([str(alone), str(old), str(VECTORS / name), str(len(new))], check=True, capture_output=True)
+    done = subprocess.run([str(program), str(old), str(VECTORS / name), str(len(new))], check=True, capture_output=True)
     said, made = done.stdout.split(b"\n", 1)
-    if entry["profile"] == 4 and entry.get("isa", 0) in (0, 1):
+    if entry["profile"] == 4 and entry.get("isa", 0) in (0, isa):
         assert (said, made) == (b"16 0", new)
     else:
         assert said == b"16 -2"

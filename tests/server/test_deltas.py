@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from neurath.delta import hybrid
+from neurath.delta.budget import TINY_WORKSPACE
 from neurath.errors import DataError
 from neurath.flash.geometry import file_layout, simple_layout
 from neurath.server.delivery import choice
@@ -231,7 +232,7 @@ def test_a_chip_with_16_kib_of_ram_gets_a_file_of_the_tiny_profile(store):
     after = before[:20_000] + b"new words" + before[20_000:39_000]
     old, new = (store.files.verified(keep(store, data)) for data in (before, after))
     made = deltas_module.build(Job(old, new, LAYOUT, TINY))
-    assert (made.data[4] & 15, made.workspace <= deltas_module.TINY_WORKSPACE) == (TINY, True)
+    assert (made.data[4] & 15, made.workspace <= TINY_WORKSPACE) == (TINY, True)
     whole = hybrid.describe(hybrid.Hybrid(before, None, ()), LAYOUT.leaf)
     left = deltas_module.build(Job(old, new, LAYOUT, TINY, deltas_module.Left(whole, None)))
     assert left.data[4] & 15 == TINY

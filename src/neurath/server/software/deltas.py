@@ -39,7 +39,7 @@ PROFILE, LEAN = 2, 1
 #: The third is for terminals that run Linux: the smallest of all profiles that 4 MB of decoder allow.
 LARGE, LARGE_WORKSPACE = 3, 4_000_000
 #: The fourth is for chips with 16 KiB of RAM, and for those who lend less than PROFILE wants.
-TINY, TINY_WORKSPACE = 4, 6144
+TINY = 4
 #: A build that failed is tried again after this many seconds.
 RETRY = 60.0
 #: Seconds after which a build counts as hanging; 33 MB take a minute.
@@ -106,6 +106,7 @@ Key = tuple[str, str, str, int]
 def build(job: Job) -> Result:
     """Builds one update file and rehearses it with the core; runs in a worker process."""
     from neurath import delta  # only a worker needs the encoder
+    from neurath.delta.budget import TINY_WORKSPACE
 
     began = time.monotonic()
     new = job.new.read_bytes()
