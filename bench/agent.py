@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from neurath.sim.processes import verb
+
 ROOT = Path(__file__).resolve().parents[1]
 ROUNDS = 7
 PATIENCE = 120.0
@@ -59,12 +61,6 @@ def installed(place: Path) -> Path:
     pip = [place / "venv/bin/pip", "-q", "install", "-c", ROOT / "constraints.txt", ROOT]
     subprocess.run(pip, check=True)
     return place / "venv/bin/neurath"
-
-
-def verb(*words: str | Path) -> list[dict[str, object]]:
-    argv = [sys.executable, "-m", "neurath.cli.main", *map(str, words), "--json"]
-    done = subprocess.run(argv, check=True, capture_output=True, text=True)
-    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def vouched(certificate: Path, key: Path, more: str) -> None:

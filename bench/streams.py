@@ -15,6 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from neurath.sim.processes import verb
+
 #: One address may hold 256 connections: the streams come from as many loopback addresses as that takes.
 PER_ADDRESS = 200
 PROMISED = 30_000
@@ -25,12 +27,6 @@ def resident(pid: int) -> int:
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024
     raise SystemExit("no such process")
-
-
-def verb(*words: object) -> list[dict[str, object]]:
-    line = [sys.executable, "-m", "neurath.cli.main", *map(str, words), "--json"]
-    done = subprocess.run(line, capture_output=True, text=True, check=True)
-    return [json.loads(one) for one in done.stdout.splitlines()]
 
 
 async def listen(port: int, number: int, token: str, name: str = "") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -21,7 +21,9 @@ import threading
 import time
 from pathlib import Path
 
-from bench.streams import listen, verb
+from bench.streams import listen
+
+from neurath.sim.processes import verb
 
 #: Those who check in meanwhile are of another model: the same work before and during the sweep.
 WORKERS, ASKING = 4, 200

@@ -29,7 +29,8 @@ class Screen:
         self.master, slave = os.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
         env = os.environ | {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LC_ALL": "C.UTF-8"}
-        env.pop("NO_COLOR", None)
+        for name in ("NO_COLOR", "COLUMNS", "LINES"):  # a program believes them more than its terminal
+            env.pop(name, None)
         self.process = subprocess.Popen(
             words, stdin=slave, stdout=slave, stderr=slave, env=env, cwd=log.parent, start_new_session=True
         )

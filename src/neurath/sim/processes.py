@@ -34,12 +34,13 @@ class Said:
 
 
 def verb(*words: str | Path) -> list[Mapping[str, Any]]:
-    """Runs a short verb with --json to its end; its records. A failed verb raises what it said."""
+    """Runs a short verb with --json to its end; its result lines (docs/spec/lines.md). A failed verb raises what it said."""
     argv = [*COMMAND, *map(str, words), "--json"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=VERB_TIME, check=False)
     if done.returncode:
         raise failure(" ".join(map(str, words[:2])), done.returncode, done.stderr)
-    return [record for line in done.stdout.splitlines() if (record := _record(line)) is not None]
+    records = [record for line in done.stdout.splitlines() if (record := _record(line)) is not None]
+    return [record for record in records if "event" not in record]
 
 
 def failure(what: str, code: int, stderr: str) -> NeurathError:
