@@ -98,11 +98,10 @@ def _there() -> str:
 
 
 def _absent(port: str, proc: Path) -> Trouble:
+    why, cure = "the adapter is unplugged, or has another name", f"plug it in; there are now: {_there()}"
     if running("brltty", proc):
-        return Trouble(f"no port {port}", "brltty runs, and takes adapters away", MEDDLERS["brltty"])
-    return Trouble(
-        f"no port {port}", "the adapter is unplugged, or has another name", f"plug it in; there are now: {_there()}"
-    )
+        why, cure = f"{why}, or brltty, which runs, took it away", f"{cure}; where it is plugged in: {MEDDLERS['brltty']}"
+    return Trouble(f"no port {port}", why, cure)
 
 
 def _forbidden(port: str, found: os.stat_result) -> Trouble:
