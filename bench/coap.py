@@ -22,7 +22,7 @@ from pathlib import Path
 
 from neurath.flash.geometry import Model, model_to_toml, simple_layout
 from neurath.ids import Floor, ModelName, digest
-from neurath.sim.processes import verb
+from neurath.sim.processes import free_port, verb
 from neurath.wire import check, coap, manifest, trickle
 from neurath.wire.check import Check
 from neurath.wire.coap import Code, Message, Type
@@ -122,12 +122,6 @@ def started(words: list[str]) -> Iterator[int]:
         process.wait()
 
 
-def free() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def prepare(place: Path, terminals: int) -> list[tuple[str, str]]:
     """A store with two releases and terminals that are to have the second; (id, token) of each."""
     data = ("--data", place / "data")
@@ -175,14 +169,14 @@ def programs(port: int, terminals: list[tuple[str, str]]) -> bytes:
 
 def measure(beats: int, count: int) -> list[tuple[str, Outcome]]:
     rows = []
-    port = free()
+    port = free_port()
     with started([sys.executable, __file__, "--bare", str(port)]) as pid:
         requests = [request(("h", f"t{n}"), "t" * 48, trickle.encode_state(State(room=208))) for n in range(count)]
         beat(port, pid, requests, beats // 4)
         rows.append(("bare aiocoap resource, 208 bytes", beat(port, pid, requests, beats)))
     with tempfile.TemporaryDirectory() as folder:
         terminals = prepare(Path(folder), count)
-        port = free()
+        port = free_port()
         words = [sys.executable, "-m", "neurath.cli.main", "serve", "--port", "0", "--coap", str(port), "--data"]
         with started([*words, f"{folder}/data"]) as pid:
             for name, token in terminals:  # who is heard for the first time is asked about in full

@@ -22,6 +22,7 @@ from neurath.server.fleet.access import hashed
 from neurath.server.fleet.rollout import Plan
 from neurath.server.software.catalog import Upload, add, add_plain_model
 from neurath.server.store import Store
+from neurath.sim.processes import free_port
 
 TOKEN = "0" * 32
 GOOSEBIT = "goosebit==0.2.12"
@@ -155,8 +156,7 @@ asyncio.run(make())
 
 def goosebit(site: Site, python: Path, say: Callable[[Peer, bytes], bytes]) -> Peer:
     """As it comes: SQLite, one worker, devices by first contact, access log of uvicorn off. `say` is one exchange with it."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = int(probe.getsockname()[1])
+    port = free_port()
     site.folder.mkdir()
     database = f"sqlite:///{site.folder}/db.sqlite3"
     settings = f"port: {port}\ntenant: DEFAULT\ndb_uri: {database}\nartifacts_dir: {site.folder}\n"

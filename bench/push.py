@@ -11,7 +11,6 @@ import asyncio
 import json
 import multiprocessing
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from neurath.ids import TerminalId
 from neurath.server.delivery.mqtt_push import MqttPush
 from neurath.server.delivery.sweep import Pace, Sweep
 from neurath.server.fleet.reach import Told
+from neurath.sim.processes import free_port
 
 PROMISED = 0.050
 ROUNDS = 3
@@ -186,9 +186,8 @@ def percentiles(found: Sequence[float]) -> tuple[float, float]:
 def measure(count: int) -> dict[str, float]:
     """The better of some rounds of each, since others work on this machine too."""
     program = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
-    with tempfile.TemporaryDirectory() as place, socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-        free.close()
+    with tempfile.TemporaryDirectory() as place:
+        port = free_port()
         config = Path(place) / "m.conf"
         config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n")
         broker = subprocess.Popen([program, "-c", str(config)], stderr=subprocess.DEVNULL)

@@ -11,7 +11,6 @@ import asyncio
 import http.client
 import json
 import shutil
-import socket
 import sqlite3
 import statistics
 import subprocess
@@ -23,7 +22,7 @@ from pathlib import Path
 
 from bench.streams import listen
 
-from neurath.sim.processes import verb
+from neurath.sim.processes import free_port, verb
 
 #: Those who check in meanwhile are of another model: the same work before and during the sweep.
 WORKERS, ASKING = 4, 200
@@ -60,8 +59,7 @@ def p99(found: list[float]) -> float:
 def measure(count: int, listeners: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as root:
         place, data = Path(root), Path(root) / "data"
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            broker_port = free.getsockname()[1]
+        broker_port = free_port()
         (place / "m.conf").write_text(f"listener {broker_port} 127.0.0.1\nallow_anonymous true\npersistence false\n")
         program = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
         broker = subprocess.Popen([program, "-c", str(place / "m.conf")], stderr=subprocess.DEVNULL)

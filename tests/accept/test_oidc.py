@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import socket
 import subprocess
 import time
 from dataclasses import replace
@@ -21,6 +20,7 @@ from neurath.server.access.oidc import Answer, Provider, Try
 from neurath.server.access.people import Newcomer
 from neurath.server.access.roles import Role
 from neurath.sim.corpus import cache
+from neurath.sim.processes import free_port
 from tests.console.serving import served
 from tests.parts import absent, need
 from tests.server.world import open_world
@@ -49,8 +49,7 @@ def modules() -> Path:
 def site(modules, tmp_path):
     """A console, and the provider that vouches for its operators."""
     world = open_world(tmp_path / "data")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     issuer = f"http://127.0.0.1:{port}"
     with world.store.write() as db:
         people.add(db, Newcomer("boss", Role.ADMIN, "seven words that nobody has said"), time.time())

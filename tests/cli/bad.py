@@ -78,10 +78,3 @@ def busy_port() -> tuple[socket.socket, int]:
     """A listening socket and its port; the caller closes it."""
     held = socket.create_server(("127.0.0.1", 0))
     return held, int(held.getsockname()[1])
-
-
-def dead_port() -> int:
-    """A port on which nothing listens."""
-    held, port = busy_port()
-    held.close()
-    return port

@@ -15,8 +15,9 @@ import pytest
 
 from neurath.flash.geometry import Model, model_to_toml, simple_layout
 from neurath.ids import ModelName
+from neurath.sim.processes import free_port
 from neurath.station.stock import Index, Stock
-from tests.cli.bad import COMMAND, Case, World, busy_port, dead_port, refused
+from tests.cli.bad import COMMAND, Case, World, busy_port, refused
 from tests.rigs.disk import BALLAST, PAGE, disk
 
 CASES = [
@@ -183,7 +184,7 @@ def another(first: World, folder: Path) -> Iterator[World]:
         "rest": "--envelope image.env --id t-1 --release-key keys/release.pub.pem",
     }  # fmt: skip
     held, port = busy_port()
-    things |= {"busy": str(port), "dead": f"http://127.0.0.1:{dead_port()}"}
+    things |= {"busy": str(port), "dead": f"http://127.0.0.1:{free_port()}"}
     yield World(folder, things)
     held.close()
 

@@ -21,7 +21,7 @@ import pytest
 from neurath.cli.main import main
 from neurath.flash.geometry import Model, model_to_toml, simple_layout
 from neurath.ids import ModelName
-from neurath.sim.processes import Running, Said, dead_port
+from neurath.sim.processes import Running, Said, free_port
 from neurath.wire import keys
 from tests.parts import need
 from tests.rigs.clock import shifted
@@ -93,7 +93,7 @@ def line(tmp_path: Path) -> Iterator[Path]:
 
 def test_where_nothing_is_wrong_no_fault_is_found_and_nothing_changes(data: Path, line: Path) -> None:
     before = held(data)
-    found = doctor("--data", data, "--port", str(dead_port()), "--serial", line)
+    found = doctor("--data", data, "--port", str(free_port()), "--serial", line)
     assert [one for one in found.values() if one["state"] == "fault"] == []
     assert {"database", "migration", "disk", "ticket key", "release keys", "unsigned releases"} <= found.keys()
     assert held(data) == before
@@ -170,7 +170,7 @@ def test_two_clocks_that_differ_and_a_port_that_is_closed(tmp_path: Path) -> Non
         server.wait()
     assert found["server"]["state"] == "ok"
     assert "ahead of" in fault(found, "clocks")
-    said = fault(doctor("--server", f"http://127.0.0.1:{dead_port()}"), "server")
+    said = fault(doctor("--server", f"http://127.0.0.1:{free_port()}"), "server")
     assert "refused" in said
     assert "firewall" in said
 
@@ -200,7 +200,7 @@ def test_a_ticket_key_that_terminals_were_not_given(data: Path) -> None:
 
 
 def test_a_dead_database(data: Path) -> None:
-    away = f"postgresql://nobody@127.0.0.1:{dead_port()}/neurath"
+    away = f"postgresql://nobody@127.0.0.1:{free_port()}/neurath"
     assert "is the server up" in fault(doctor("--data", data, "--database", away), "database")
     (data / "neurath.db-wal").unlink(missing_ok=True)
     (data / "neurath.db").write_bytes(b"no database at all, only words" * 400)

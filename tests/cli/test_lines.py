@@ -15,8 +15,8 @@ from neurath.cli.completion import _children, tree
 from neurath.cli.main import main
 from neurath.flash.geometry import Model, model_to_toml, simple_layout
 from neurath.ids import ModelName
+from neurath.sim.processes import free_port
 from neurath.station.stock import Index, Stock
-from tests.cli.bad import dead_port
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "vectors/lines.schema.json").read_text())
 JUDGE = jsonschema.Draft202012Validator(SCHEMA)
@@ -163,7 +163,7 @@ def test_every_command_says_lines_that_the_schema_knows(world: Path, monkeypatch
     for line in WORKS.strip().splitlines():
         said(line.format(born=BORN), fails=False)
     for line in FAILS.strip().splitlines():
-        said(line.format(dead=f"http://127.0.0.1:{dead_port()}"), fails=True)
+        said(line.format(dead=f"http://127.0.0.1:{free_port()}"), fails=True)
 
 
 def test_no_command_is_left_out() -> None:

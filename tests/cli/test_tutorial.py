@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from neurath.sim.processes import dead_port
+from neurath.sim.processes import free_port
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/tutorial.md"
 
@@ -22,7 +22,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs/tutorial.md"
 def test_the_tutorial_ends_with_ten_terminals_on_the_new_software(tmp_path: Path) -> None:
     blocks = re.findall(r"^```sh\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
     script = "set -euo pipefail\n" + "".join(blocks) + "neurath terminal list --json > list.json\n"
-    script = script.replace("8642", str(dead_port()))
+    script = script.replace("8642", str(free_port()))
     env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     with (tmp_path / "log").open("wb") as log:
         shell = subprocess.Popen(["bash", "-c", script], cwd=tmp_path, env=env, stdout=log, stderr=log, start_new_session=True)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from neurath.sim.nbd import Cut
 from neurath.sim.phone import Phone
-from neurath.sim.processes import Running, Said, verb
+from neurath.sim.processes import Running, Said, free_port, verb
 from neurath.sim.radio import Air, Radio
 from neurath.wire import coap, keys
 from neurath.wire.ticket import derived_token
@@ -76,9 +75,7 @@ def home(kit: Kit, place: Path, new: str = "1.1") -> Iterator[Home]:
     token = derived_token(factory.birth.device_key)
     (place / "phones.csv").write_text(f"id,model,token\nphone-1,{kit.board},{token}\n")
     verb("terminal", "import", place / "phones.csv", *data)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     heard: queue.Queue[Said] = queue.Queue()
     words = ("serve", "--port", "0", "--coap", f"127.0.0.1:{port}", *map(str, data), "--json")
     server = Running("server", words, place / "server.log", heard)

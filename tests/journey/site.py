@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 
 from neurath.flash.geometry import model_to_toml
-from neurath.sim.processes import Running, Said, verb
+from neurath.sim.processes import Running, Said, free_port, verb
 from neurath.wire import manifest
 from neurath.wire.keys import public_pem, write_private
 from tests.server.world import KEY, MODEL, image
@@ -38,7 +38,7 @@ class Site:
         (place / "1.env").write_bytes(self.seal(image(1), 1))
         verb("image", "add", place / "1.bin", "--model", "phone", "--version", "1", "--envelope", place / "1.env", *self.data)
         self.token = verb("terminal", "add", "t1", "--model", "phone", *self.data)[0]["token"]
-        self.said = self.start("server", "serve", "--port", "0", *self.serve, *self.data)
+        self.said = self.start("server", "serve", "--port", str(free_port()), *self.serve, *self.data)
         self.url = self.said["url"]
 
     def seal(self, data: bytes, sequence: int) -> bytes:

@@ -16,7 +16,7 @@ import pytest
 
 from neurath.sim.datagrams import CLEAR, DatagramLink, Weather
 from neurath.sim.link import CuttingLink
-from neurath.sim.processes import Running, verb
+from neurath.sim.processes import Running, free_port, verb
 from neurath.wire import coap, trickle
 from neurath.wire.coap import Code, Type
 from neurath.wire.trickle import Ask, Reply, State
@@ -74,7 +74,9 @@ class CoapSite(Site):
     """A site whose server answers over CoAP too, at a port that stays."""
 
     def __init__(self, place: Path, *carriers: str) -> None:
-        super().__init__(place, sleep=1, serve=("--coap", "0", *(word for one in carriers for word in ("--carrier", one))))
+        super().__init__(
+            place, sleep=1, serve=("--coap", str(free_port()), *(word for one in carriers for word in ("--carrier", one)))
+        )
         self.port = int(self.said["coap"].rsplit(":", 1)[1])
         self.web = int(self.url.rsplit(":", 1)[1])
         for number in (2,):

@@ -21,7 +21,7 @@ import pytest
 
 from neurath.carriers.http import Place
 from neurath.sim.crowd import Crowd, LightTerminal
-from neurath.sim.processes import verb
+from neurath.sim.processes import free_port, verb
 from tests.contracts.push import PATIENCE
 from tests.journey.site import Site, digest_of, until
 from tests.rigs.broker import Mosquitto
@@ -114,9 +114,7 @@ class Asking(threading.Thread):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(daemon=True)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         words = [sys.executable, "-m", "http.server", str(self.port), "--bind", "127.0.0.1", "--directory", str(folder)]
         self.service = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.wrong: list[str] = []

@@ -19,7 +19,7 @@ import pytest
 from neurath.ids import TerminalId
 from neurath.sim.corpus import Pair
 from neurath.sim.ground import Ground
-from neurath.sim.processes import Running, verb
+from neurath.sim.processes import Running, free_port, verb
 from neurath.sim.scenario import Actor, Fate, Scenario, board
 from neurath.wire import pair, trickle
 from neurath.wire.pair import Beat, Role
@@ -98,12 +98,6 @@ def _bound() -> socket.socket:
     made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     made.bind(("127.0.0.1", 0))
     return made
-
-
-def _place() -> tuple[str, int]:
-    with _bound() as probe:
-        name: tuple[str, int] = probe.getsockname()
-        return name
 
 
 @dataclass
@@ -187,7 +181,7 @@ def opened(place: Path, seed: int, *staging: str | Path) -> Iterator[tuple[Site,
     images = Pair("made", "1.0", "2.0", old, rng.randbytes(changed) + old[changed:], real=False)
     actors = (Actor(ONE, Fate.SMOOTH),)
     ground = Ground(Scenario(images, board(images, 4 << 20), actors, seed), place, lambda text, **fields: None)
-    cable = Cable(_place(), _place())
+    cable = Cable(("127.0.0.1", free_port()), ("127.0.0.1", free_port()))
     running: dict[str, Running] = {}
     try:
         ground.prepare(None)

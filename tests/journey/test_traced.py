@@ -25,7 +25,7 @@ from neurath.flash.geometry import Model, model_to_toml, plain_model, simple_lay
 from neurath.flash.native import Core, Nor, write_bank
 from neurath.flash.trust import Birth
 from neurath.ids import ModelName, TerminalId
-from neurath.sim.processes import COMMAND, Running, Said, dead_port, verb
+from neurath.sim.processes import COMMAND, Running, Said, free_port, verb
 from neurath.wire import keys, manifest
 from neurath.wire.keys import public_pem
 from tests.flash.test_device import loop
@@ -226,7 +226,7 @@ class Yard:
     """A server with a release for every kind of component, terminals that are used once each, and a switch for their power."""
 
     def __init__(self, place: Path) -> None:
-        self.place, self.dead = place, dead_port()
+        self.place, self.dead = place, free_port()
         self.power = power.build(place)
         self.token = "t" * 40
         self._number = 0
@@ -241,7 +241,10 @@ class Yard:
         verb("terminal", "import", place / "all.csv", *data)
         self.releases = {kind: self._release(kind, number, data) for number, kind in enumerate(KINDS, 2)}
         self.server = Running(
-            "server", ("serve", "--port", "0", *data, "--json"), place / "server.log", heard := queue.Queue[Said]()
+            "server",
+            ("serve", "--port", str(free_port()), *data, "--json"),
+            place / "server.log",
+            heard := queue.Queue[Said](),
         )
         self.url = str(heard.get(timeout=120).record["url"])
         self.ticket = keys.load_public(place / "data/ticket.pub.pem")

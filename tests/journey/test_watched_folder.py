@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from neurath.sim.processes import verb
+from neurath.sim.processes import free_port, verb
 from tests.contracts.push import PATIENCE
 from tests.journey.site import Site, digest_of, until
 from tests.server.world import image
@@ -74,9 +74,7 @@ def test_a_service_that_runs_from_the_folder_answers_every_request_while_its_fil
     contents = {image(n): n for n in range(2, 22)}
     first, *others = contents
     site.drop("app.bin", first, site.seal(first, 2))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     words = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(site.folder)]
     service = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
 import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+from neurath.sim.processes import free_port
 from tests.parts import need
 
 #: Alerts of everybody go to nobody: what it holds is asked for.
@@ -22,8 +22,7 @@ def running(folder: Path) -> Iterator[str]:
     """Its address."""
     program = need("prometheus-alertmanager")
     (folder / "alertmanager.yml").write_text(CONFIGURATION)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     words = [str(program), f"--config.file={folder}/alertmanager.yml", f"--storage.path={folder}/alerts"]
     words += [f"--web.listen-address=127.0.0.1:{port}", "--cluster.listen-address="]
     with (folder / "alertmanager.log").open("w") as said:

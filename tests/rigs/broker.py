@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from neurath.sim.processes import free_port
 from tests.parts import need
 
 #: The rights are those of the page, word for word.
@@ -28,18 +29,14 @@ class Mosquitto:
         self.program = need("mosquitto")
         place.mkdir(parents=True, exist_ok=True)
         self.place = place
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         passwords = place / "passwords"
         passwords.write_text("".join(f"{name}:{word}\n" for name, word in (*users.items(), SERVER)))
         subprocess.run([need("mosquitto_passwd"), "-U", str(passwords)], check=True)
         (place / "acl").write_text(ACL)
         secure = ""
         if tls is not None:
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                self.secure_port = int(probe.getsockname()[1])
+            self.secure_port = free_port()
             secure = f"listener {self.secure_port} 127.0.0.1\ncertfile {tls[0]}\nkeyfile {tls[1]}\n"
         (place / "mosquitto.conf").write_text(
             f"listener {self.port} 127.0.0.1\nuser root\nallow_anonymous false\npersistence false\n"

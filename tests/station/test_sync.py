@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from neurath.server.fleet import access
 from neurath.server.fleet.access import Enrolment
 from neurath.server.software import catalog
 from neurath.server.software.catalog import Upload
+from neurath.sim.processes import free_port
 from neurath.station.stock import Stock
 from neurath.station.sync import Source, sync
 from neurath.wire import keys, manifest, package
@@ -46,9 +46,7 @@ def fill(server: Server) -> None:
 def server(tmp_path: Path) -> Iterator[tuple[str, Server]]:
     opened = open_server(tmp_path / "data")
     fill(opened)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     running = uvicorn.Server(uvicorn.Config(application(opened), port=port, log_level="warning"))
     thread = threading.Thread(target=running.run, daemon=True)
     thread.start()

@@ -13,7 +13,7 @@ from typing import Any
 
 from neurath.ids import TerminalId
 from neurath.sim.ground import Ground, Say
-from neurath.sim.processes import Running, Said, dead_port, verb, was_killed
+from neurath.sim.processes import Running, Said, free_port, verb, was_killed
 from neurath.sim.scenario import Actor, Fate, Scenario
 
 #: Seconds within which the whole story ends, well or badly.
@@ -50,7 +50,7 @@ class Fleet:
         self.ground = Ground(scenario, folder, say)
         self.parts = {actor.id: Part(actor) for actor in scenario.actors}
         self._port = port
-        self._dead = dead_port()
+        self._dead = free_port()
 
     def __enter__(self) -> Fleet:
         return self

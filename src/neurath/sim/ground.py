@@ -13,7 +13,7 @@ from neurath.errors import LinkError
 from neurath.flash.geometry import model_to_toml
 from neurath.flash.native import Nor
 from neurath.ids import TerminalId
-from neurath.sim.processes import Running, Said, failure, verb
+from neurath.sim.processes import Running, Said, failure, free_port, verb
 from neurath.sim.scenario import Actor, Scenario
 
 Say = Callable[..., None]
@@ -72,7 +72,7 @@ class Ground:
         self.say(f"both images are signed in {self.vault}; the release key stays there, the server never sees it")
 
     def _serve(self, port: int | None) -> None:
-        words = ["serve", "--data", str(self.data), "--port", str(port or 0), "--sleep", "1", "--json"]
+        words = ["serve", "--data", str(self.data), "--port", str(port or free_port()), "--sleep", "1", "--json"]
         own: queue.Queue[Said] = queue.Queue()
         self.server = Running("server", words, self.log("server"), own)
         try:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import hashlib
 import queue
 import random
-import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from neurath.flash.bank import ImageRecord
 from neurath.flash.geometry import Model
 from neurath.flash.trust import Birth
 from neurath.sim.phone import BOARDS, Board, Factory, model_of
-from neurath.sim.processes import Running, Said, failure, verb
+from neurath.sim.processes import Running, Said, failure, free_port, verb
 from neurath.wire import keys, manifest
 from neurath.wire.ticket import derived_token
 
@@ -91,11 +90,10 @@ class PhoneHome:
             self.server.end()
 
     def _serve(self, port: int | None) -> None:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.coap = int(probe.getsockname()[1])
-        words = ["serve", "--data", str(self.data), "--port", str(port or 0), "--coap", f"127.0.0.1:{self.coap}", "--json"]
-        self.server = Running("server", [*words, "--sleep", "5"], self.root / "server.log", self.heard)
+        self.coap = free_port()
+        places = ["--port", str(port or free_port()), "--coap", f"127.0.0.1:{self.coap}"]
+        words = ["serve", "--data", str(self.data), *places, "--sleep", "5", "--json"]
+        self.server = Running("server", words, self.root / "server.log", self.heard)
         try:
             said = self.heard.get(timeout=START_TIME)
         except queue.Empty:

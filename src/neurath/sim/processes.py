@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import queue
+import random
 import signal
 import socket
 import subprocess
@@ -22,6 +23,10 @@ from neurath.errors import NeurathError
 COMMAND = (sys.executable, "-m", "neurath.cli.main")
 #: Seconds that one short verb may take.
 VERB_TIME = 120
+#: First and last port that Linux gives to whoever asks for any, or connects (ip(7)).
+LOCAL_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+TRIES = 200
+_given: set[int] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +126,25 @@ def was_killed(code: int | None) -> bool:
     return code == -signal.SIGKILL
 
 
-def dead_port() -> int:
-    """A TCP port on loopback on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_port() -> int:
+    """A port of loopback at which nothing listens, TCP or UDP: another one at each call. The kernel never hands it to a
+    program that only asks for any port, or only connects; so it stays free, and a server that ends can listen at it again."""
+    for port in random.SystemRandom().sample(_ports(), TRIES):
+        if port in _given:
+            continue
+        with contextlib.suppress(OSError), socket.socket() as stream, socket.socket(type=socket.SOCK_DGRAM) as datagrams:
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            stream.bind(("127.0.0.1", port))
+            datagrams.bind(("127.0.0.1", port))
+            _given.add(port)
+            return port
+    raise NeurathError("no port is free", f"{TRIES} were tried", "end what holds so many; `ss -lntup` shows it", id="NRT-412")
+
+
+def _ports() -> range:
+    """Those that no privilege is needed for and that the kernel gives nobody by itself; where there are none such, all."""
+    try:
+        low = int(LOCAL_PORTS.read_text().split()[0])
+    except OSError:
+        low = 32768
+    return range(10_000, low) if low > 10_000 + TRIES else range(10_000, 1 << 16)
