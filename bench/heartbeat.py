@@ -36,6 +36,7 @@ from neurath.server.fleet.access import Enrolment
 from neurath.server.software import catalog
 from neurath.server.software.catalog import Upload
 from neurath.server.software.deltas import Deltas, Job, Result
+from neurath.server.software.models import add_model
 from neurath.server.store import Store
 from neurath.wire import manifest, trickle
 from neurath.wire.check import Check
@@ -65,7 +66,7 @@ def prepared(folder: Path) -> tuple[Server, bytes]:
     """A server with a rollout that runs and terminals that have begun; the program they fetch."""
     store = Store(folder)
     with store.write() as db:
-        catalog.add_model(db, model_to_toml(MODEL), [public_pem(KEY.public).decode()], 1.0)
+        add_model(db, model_to_toml(MODEL), [public_pem(KEY.public).decode()], 1.0)
     releases = []
     for number, data in enumerate((OLD, NEW), 1):
         signed = manifest.sign(manifest.contents_of(data, MODEL, sequence=number, version=str(number)), KEY)

@@ -28,6 +28,7 @@ from neurath.server.fleet.figures import Wanted
 from neurath.server.fleet.rollout import Plan
 from neurath.server.software import catalog
 from neurath.server.software.catalog import Upload
+from neurath.server.software.models import add_model
 from neurath.server.store import Store
 from neurath.server.store.tables import action, component, ledger, terminal
 from neurath.wire import keys, manifest
@@ -41,7 +42,7 @@ def fill(store: Store, count: int, now: float) -> None:
     """A fleet in the middle of a rollout: a third done, a tenth at it, some failed; it has been at it for an hour."""
     began, now = now, now - 3600
     with store.write() as db:
-        catalog.add_model(db, model_to_toml(MODEL), [keys.public_pem(KEY.public).decode()], now)
+        add_model(db, model_to_toml(MODEL), [keys.public_pem(KEY.public).decode()], now)
     made = []
     for number in (1, 2):
         data = bytes([number]) * 30_000

@@ -20,7 +20,8 @@ from sqlalchemy import text
 from neurath.server.fleet import rollout
 from neurath.server.fleet.access import hashed
 from neurath.server.fleet.rollout import Plan
-from neurath.server.software.catalog import Upload, add, add_plain_model
+from neurath.server.software.catalog import Upload, add
+from neurath.server.software.models import add_plain_model
 from neurath.server.store import Store
 from neurath.sim.processes import free_port
 

@@ -21,7 +21,8 @@ import pytest
 from neurath.server.app import asking
 from neurath.server.device import Policy
 from neurath.server.fleet import access, actions, history
-from neurath.server.software.catalog import add, add_plain_model
+from neurath.server.software.catalog import add
+from neurath.server.software.models import add_plain_model
 from neurath.server.software.upload import read_upload
 from neurath.server.store import Store
 from tests.parts import ASSURANCE, need

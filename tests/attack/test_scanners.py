@@ -18,7 +18,8 @@ import pytest
 from neurath.server.device import Policy
 from neurath.server.fleet import rollout
 from neurath.server.fleet.rollout import Plan
-from neurath.server.software.catalog import Upload, add, add_plain_model
+from neurath.server.software.catalog import Upload, add
+from neurath.server.software.models import add_plain_model
 from tests.parts import ASSURANCE, need
 from tests.server.test_http import Client, Running, serving
 

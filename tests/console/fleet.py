@@ -20,6 +20,7 @@ from neurath.server.fleet.actions import Action, Draft
 from neurath.server.software import catalog
 from neurath.server.software.catalog import Release, Upload
 from neurath.server.software.deltas import Deltas
+from neurath.server.software.models import add_model, add_plain_model, list_models
 from neurath.server.store import Store
 from neurath.server.store.sql import upsert
 from neurath.server.store.tables import delta as deltas
@@ -54,7 +55,7 @@ class Fleet:
     def model(self, name: str, room: int) -> Model:
         made = Model(ModelName(name), simple_layout(room), ram=96 * 1024)
         with self.store.write() as db:
-            catalog.add_model(db, model_to_toml(made), [keys.public_pem(KEY.public).decode()], self.now - 9e5)
+            add_model(db, model_to_toml(made), [keys.public_pem(KEY.public).decode()], self.now - 9e5)
         return made
 
     def release(self, model: Model, version: str, sequence: int, size: int) -> Release:
@@ -65,8 +66,8 @@ class Fleet:
 
     def package(self, model: str, version: str) -> Release:
         with self.store.write() as db:
-            if model not in catalog.list_models(db):
-                catalog.add_plain_model(db, model, self.now)
+            if model not in list_models(db):
+                add_plain_model(db, model, self.now)
         return catalog.add(
             self.store, Upload(data=version.encode() * 9000, model=model, version=version, kind="swu"), self.now
         )

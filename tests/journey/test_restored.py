@@ -23,6 +23,7 @@ from neurath.server.fleet import access, rollout, stop
 from neurath.server.fleet.access import Enrolment
 from neurath.server.software import catalog
 from neurath.server.software.catalog import Upload
+from neurath.server.software.models import add_model
 from neurath.server.store import Store
 from neurath.terminal.acts import Parts
 from neurath.terminal.agent import Agent
@@ -142,7 +143,7 @@ class Site:
         store = Store(folder)
         key = tickets.load_key(folder).public
         with store.write() as db:
-            catalog.add_model(db, model_to_toml(MODEL), [public_pem(RELEASE.public).decode()], 0.0)
+            add_model(db, model_to_toml(MODEL), [public_pem(RELEASE.public).decode()], 0.0)
             tokens = {f"T{n:02}": access.register(db, Enrolment(f"T{n:02}", MODEL.name), 0.0) for n in range(TORN + 1)}
         for sequence, data in enumerate((OLD, NEW, TODAY), 1):
             envelope = envelope_of(data, sequence)

@@ -18,6 +18,7 @@ from neurath.server.device import Policy
 from neurath.server.fleet import access, gateway
 from neurath.server.software import catalog
 from neurath.server.software.catalog import Release, Upload
+from neurath.server.software.models import add_model, add_plain_model
 from neurath.server.store.tables import gateway as gateways
 from tests.server import coap_site, test_http
 from tests.server.world import World
@@ -73,8 +74,8 @@ def site(directory: Path, version: str, head: Mapping[str, Any]) -> Iterator[Sit
         world: World = running.world
         world.now = time.time()
         with world.store.write() as db:
-            catalog.add_model(db, then["model"], [then["release_key"]], world.now)
-            catalog.add_plain_model(db, "lab", world.now)
+            add_model(db, then["model"], [then["release_key"]], world.now)
+            add_plain_model(db, "lab", world.now)
             model = "lab" if terminal == "dev1" else then["name"]
             access.register(db, access.Enrolment(terminal, model, token=TOKEN), world.now)
             gateway.add(db, "site", now=world.now)

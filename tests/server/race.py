@@ -19,6 +19,7 @@ from neurath.server.fleet.waves import policy
 from neurath.server.software import catalog
 from neurath.server.software.catalog import Upload
 from neurath.server.software.deltas import Deltas
+from neurath.server.software.models import add_model
 from neurath.server.store import Store
 from neurath.server.store.tables import delta, notice, rollout_wave
 from tests.server.world import KEY, MODEL, Here, build, image, manifest, model_to_toml, public_pem
@@ -66,7 +67,7 @@ def first(what: str, store: Store, number: int) -> None:
         return
     if number == 0:
         with store.write() as db:
-            catalog.add_model(db, model_to_toml(MODEL), [public_pem(KEY.public).decode()], 0.0)
+            add_model(db, model_to_toml(MODEL), [public_pem(KEY.public).decode()], 0.0)
     data = image(number, 2000)
     signed = manifest.sign(manifest.contents_of(data, MODEL, sequence=number + 1, version=f"{number}"), KEY)
     release = catalog.add(store, Upload(data, MODEL.name, f"{number}", envelope=signed), 0.0)

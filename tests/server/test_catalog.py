@@ -14,6 +14,7 @@ from neurath.ids import ModelName, digest
 from neurath.server.fleet.rollout import Plan, create, move, select_release
 from neurath.server.software import catalog
 from neurath.server.software.catalog import Upload
+from neurath.server.software.models import add_model, add_plain_model, find_model, model_keys
 from neurath.server.software.upload import read_upload
 from neurath.wire import manifest
 from neurath.wire.keys import from_seed, public_pem
@@ -33,7 +34,7 @@ def add(world, data, version="1", model="phone", **more):
 
 def test_many_models_and_versions_are_told_apart_by_the_banks_digest_alone(world):
     with world.store.write() as db:
-        catalog.add_model(db, model_to_toml(OTHER), [public_pem(KEY.public).decode()], 0.0)
+        add_model(db, model_to_toml(OTHER), [public_pem(KEY.public).decode()], 0.0)
     made = {}
     for model in (MODEL, OTHER):
         for number in range(1, 4):
@@ -127,28 +128,28 @@ def test_an_envelope_may_follow_later_and_before_it_nothing_is_offered(world):
 
 def test_a_private_key_never_enters_the_server(world):
     with world.store.write() as db, pytest.raises(RefusedError) as caught:
-        catalog.add_model(db, model_to_toml(MODEL), [KEY.pem().decode()], 0.0)
+        add_model(db, model_to_toml(MODEL), [KEY.pem().decode()], 0.0)
     assert "private" in caught.value.what
     with world.store.read() as db:
-        assert all(b"PRIVATE" not in pem for pem in catalog.model_keys(db, "phone"))
+        assert all(b"PRIVATE" not in pem for pem in model_keys(db, "phone"))
 
 
 def test_a_memory_map_that_terminals_run_is_not_changed(world):
     changed = model_to_toml(replace(MODEL, layout=simple_layout(128 * 1024)))
     with world.store.write() as db:
-        catalog.add_model(db, changed, [], 0.0)
-        catalog.add_model(db, model_to_toml(MODEL), [], 0.0)
+        add_model(db, changed, [], 0.0)
+        add_model(db, model_to_toml(MODEL), [], 0.0)
     world.terminal()
     with pytest.raises(RefusedError), world.store.write() as db:
-        catalog.add_model(db, changed, [], 0.0)
+        add_model(db, changed, [], 0.0)
 
 
 def test_what_instruction_sets_a_core_has_may_be_named_when_terminals_run_the_map(world):
     world.terminal()
     named = replace(MODEL, layout=replace(MODEL.layout, code=(THUMB,)))
     with world.store.write() as db:
-        catalog.add_model(db, model_to_toml(named), [], 0.0)
-        assert catalog.find_model(db, "phone") == named
+        add_model(db, model_to_toml(named), [], 0.0)
+        assert find_model(db, "phone") == named
 
 
 @pytest.mark.parametrize("name", ["none", "phone/9", "phone/1/other", "99", "", "a/b/c/d", "١"])
@@ -172,7 +173,7 @@ def test_a_rollout_moves_only_where_it_may(world):
 def test_a_rollout_takes_no_terminal_of_another_model(world):
     release = world.release("1.0", image(1), 1)
     with world.store.write() as db:
-        catalog.add_plain_model(db, "lab", 0.0)
+        add_plain_model(db, "lab", 0.0)
     stranger = world.terminal("s", "lab")
     with pytest.raises(RefusedError), world.store.write() as db:
         create(db, Plan(release, [stranger]), 0.0)
@@ -200,10 +201,10 @@ def test_a_file_name_from_outside_becomes_harmless(name):
 
 def test_a_package_has_the_version_it_says_and_is_for_the_devices_it_names(world):
     with world.store.write() as db:
-        catalog.add_plain_model(db, "board", 0.0, ['Lab Board "1"', "lab-2"])
-        catalog.add_plain_model(db, "any", 0.0)
+        add_plain_model(db, "board", 0.0, ['Lab Board "1"', "lab-2"])
+        add_plain_model(db, "any", 0.0)
         with pytest.raises(UsageError):
-            catalog.add_plain_model(db, "odd", 0.0, ["two\nlines"])
+            add_plain_model(db, "odd", 0.0, ["two\nlines"])
     bundle = read_upload((VECTORS / "plain.raucb").read_bytes(), "x.raucb", None)
     assert (bundle.kind, bundle.says, bundle.compatible) == ("raucb", "2026.11-3", ('Lab Board "1"',))
     with pytest.raises(RefusedError, match="no version 3"):

@@ -13,7 +13,8 @@ from sqlalchemy import select
 from neurath.server.fleet import access, rollout
 from neurath.server.fleet.access import Enrolment
 from neurath.server.fleet.rollout import Plan
-from neurath.server.software.catalog import Upload, add, add_plain_model
+from neurath.server.software.catalog import Upload, add
+from neurath.server.software.models import add_plain_model
 from neurath.server.store import Store
 from neurath.server.store.tables import word
 from tests.parts import ASSURANCE

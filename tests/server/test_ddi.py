@@ -18,7 +18,8 @@ from neurath.server.fleet import access, rollout, tenants, waves
 from neurath.server.fleet.rollout import Plan
 from neurath.server.fleet.tenants import Tenant
 from neurath.server.serving import parts
-from neurath.server.software.catalog import Upload, add, add_plain_model
+from neurath.server.software.catalog import Upload, add
+from neurath.server.software.models import add_plain_model
 from tests.server.test_http import Client, serving
 
 PACKAGE = random.Random(7).randbytes(100_000)

@@ -20,7 +20,8 @@ from neurath.server.fleet import access, actions, filters, life, progress, reach
 from neurath.server.fleet.access import Enrolment, Wanted
 from neurath.server.fleet.enrol import Import, rows
 from neurath.server.fleet.rollout import Plan
-from neurath.server.software.catalog import Upload, add, add_plain_model
+from neurath.server.software.catalog import Upload, add
+from neurath.server.software.models import add_plain_model
 from neurath.server.store.tables import terminal as terminals
 from neurath.wire.report import Phase, Report, Verdict
 from tests.parts import ASSURANCE

@@ -13,6 +13,7 @@ from neurath.ids import FIRMWARE
 from neurath.server.fleet import access, asked, flow, progress, reach, rollout, spread
 from neurath.server.fleet.flow import Flow
 from neurath.server.software import catalog, cost
+from neurath.server.software.models import find_model
 from neurath.units import UnixTime
 from neurath.wire.report import Phase
 from tests.console.fleet import Fleet, every_state
@@ -99,7 +100,7 @@ def test_a_question_stands_until_it_is_answered_and_its_answer_is_what_came_next
 def test_a_file_costs_its_bytes_the_ram_the_core_wants_and_seconds_by_its_link(fleet: Fleet) -> None:
     with fleet.store.read() as db:
         told = cost.costs(db, "primehub", need)
-        model = catalog.find_model(db, "primehub")
+        model = find_model(db, "primehub")
     assert model is not None
     assert (told.new, told.old) == (("3.5.0", "3.4.0"), ("3.4.0",))
     cell = told.cells[0][0]

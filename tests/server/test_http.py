@@ -27,7 +27,8 @@ from neurath.server.delivery.streams import StreamPush
 from neurath.server.device import Policy
 from neurath.server.door import Door
 from neurath.server.fleet import access, actions
-from neurath.server.software.catalog import Upload, add, add_plain_model
+from neurath.server.software.catalog import Upload, add
+from neurath.server.software.models import add_plain_model
 from neurath.wire import check as checks
 from neurath.wire import ddi
 from neurath.wire import report as reports

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from neurath.server.device import Policy
 from neurath.server.fleet import access
-from neurath.server.software.catalog import Upload, add, add_plain_model
+from neurath.server.software.catalog import Upload, add
+from neurath.server.software.models import add_plain_model
 from tests.parts import need
 from tests.server.test_http import PACKAGE, serving
 

@@ -27,7 +27,7 @@ from neurath.server.door import Door
 from neurath.server.fleet import access
 from neurath.server.fleet.access import Enrolment
 from neurath.server.metrics import BOUNDS, PLANES, Board, lines
-from neurath.server.software.catalog import add_plain_model
+from neurath.server.software.models import add_plain_model
 from neurath.server.store import Store
 from tests.server.served import Served, serve
 from tests.server.test_http import Client

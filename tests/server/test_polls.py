@@ -13,7 +13,8 @@ from neurath.server.fleet import access, rollout, stop, tenants, waves
 from neurath.server.fleet.rollout import Plan
 from neurath.server.fleet.tenants import Tenant
 from neurath.server.polls import Kept, Polls, alike
-from neurath.server.software.catalog import Upload, add, add_plain_model
+from neurath.server.software.catalog import Upload, add
+from neurath.server.software.models import add_plain_model
 from neurath.server.store import Store
 from tests.server.test_http import Client, serving
 

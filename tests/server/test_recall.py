@@ -13,7 +13,8 @@ import pytest
 from neurath.server.fleet import rollout, stop
 from neurath.server.fleet.recall import revoke
 from neurath.server.fleet.rollout import Plan
-from neurath.server.software.catalog import Upload, add, add_plain_model, find_release
+from neurath.server.software.catalog import Upload, add, find_release
+from neurath.server.software.models import add_plain_model
 from neurath.server.store import Store
 from tests.server.test_http import Client, serving
 

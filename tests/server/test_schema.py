@@ -19,7 +19,8 @@ from schemathesis.checks import CHECKS, load_all_checks
 from neurath.server.access import people
 from neurath.server.access.roles import Role
 from neurath.server.fleet.access import Enrolment, register
-from neurath.server.software.catalog import Upload, add, add_plain_model
+from neurath.server.software.catalog import Upload, add
+from neurath.server.software.models import add_plain_model
 from tests.parts import ASSURANCE
 from tests.server.schemas import app, device_plane, furnished
 from tests.server.test_operators import token

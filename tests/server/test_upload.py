@@ -11,6 +11,7 @@ import pytest
 
 from neurath.ids import digest
 from neurath.server.software import catalog
+from neurath.server.software.models import add_plain_model
 from neurath.server.software.upload import contents, read_upload
 
 LENGTH = 70 << 20
@@ -36,7 +37,7 @@ def package():
 
 def test_a_long_package_is_taken_without_being_held_in_memory(world, package):
     with world.store.write() as db:
-        catalog.add_plain_model(db, "box", 1.0)
+        add_plain_model(db, "box", 1.0)
     tracemalloc.start()
     data = contents(package, 1 << 30)
     assert isinstance(data, mmap.mmap)

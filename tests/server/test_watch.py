@@ -14,6 +14,7 @@ from neurath.errors import NothingToDo, RefusedError
 from neurath.server.fleet import rollout
 from neurath.server.software import catalog
 from neurath.server.software.catalog import Upload
+from neurath.server.software.models import add_plain_model
 from neurath.server.watch import arrival, folders, monitor
 from neurath.server.watch.folders import Binding, Standing
 from neurath.server.watch.monitor import Watch
@@ -273,7 +274,7 @@ def test_a_busy_store_is_no_verdict_on_a_file(bench, monkeypatch):
 
 def test_a_package_needs_a_version_in_its_name_and_a_longer_rest(bench, world):
     with world.store.write() as db:
-        catalog.add_plain_model(db, "router", 0.0)
+        add_plain_model(db, "router", 0.0)
         folders.add(db, Binding(bench.directory, "router", "firmware"), 1.0)
     head = b"".join(b"%08X" % n for n in (1, 0o100644, 0, 0, 1, 0, 14, 0, 0, 0, 0, 15, 0))
     package = b"070701" + head + b"sw-description\0" + bytes(3) + b'version="1.2";' + b"070701TRAILER!!!\0"

@@ -17,7 +17,8 @@ import pytest
 from neurath.server.fleet import access, recall, rollout, stop
 from neurath.server.fleet.access import Enrolment
 from neurath.server.fleet.rollout import Plan
-from neurath.server.software.catalog import Upload, add, add_plain_model, find_release
+from neurath.server.software.catalog import Upload, add, find_release
+from neurath.server.software.models import add_plain_model
 from neurath.server.store import Store
 from tests.parts import ASSURANCE
 from tests.rigs.postgres import Postgres

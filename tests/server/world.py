@@ -20,6 +20,7 @@ from neurath.server.fleet.progress import Entry, Key
 from neurath.server.software import catalog
 from neurath.server.software.catalog import Release, Upload
 from neurath.server.software.deltas import PROFILE, Deltas, Job, Result
+from neurath.server.software.models import add_model
 from neurath.server.store import Store
 from neurath.wire import manifest
 from neurath.wire.check import Check
@@ -114,6 +115,6 @@ class World:
 def open_world(directory: Path, pool: Executor | None = None, database: str = "") -> World:
     store = Store(directory, database)
     with store.write() as db:
-        catalog.add_model(db, model_to_toml(MODEL), [public_pem(KEY.public).decode()], 0.0)
+        add_model(db, model_to_toml(MODEL), [public_pem(KEY.public).decode()], 0.0)
     deltas = AtOnce(store, builder=build, pool=pool or Here(), clock=lambda: 1000.0)
     return World(store, Delivery(store, deltas, tickets.load_key(directory), need))

@@ -19,6 +19,7 @@ from neurath.server.fleet import access
 from neurath.server.fleet.access import Enrolment
 from neurath.server.software import catalog
 from neurath.server.software.catalog import Upload
+from neurath.server.software.models import add_model
 from neurath.sim.processes import free_port
 from neurath.station.stock import Stock
 from neurath.station.sync import Source, sync
@@ -36,7 +37,7 @@ def envelope(n: int) -> bytes:
 def fill(server: Server) -> None:
     now = time.time()
     with server.store.write() as db:
-        catalog.add_model(db, model_to_toml(MODEL), [keys.public_pem(KEY.public).decode()], now)
+        add_model(db, model_to_toml(MODEL), [keys.public_pem(KEY.public).decode()], now)
         access.register(db, Enrolment("t-1", "phone"), now)
     for n, image in IMAGES.items():
         catalog.add(server.store, Upload(image, "phone", f"1.{n}", envelope=envelope(n)), now)

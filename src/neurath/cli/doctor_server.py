@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from neurath.cli.doctor_ports import listening_sockets, sockets
 from neurath.cli.finding import Finding, fault
 from neurath.errors import NeurathError
+from neurath.server.software.models import find_model, list_models, model_keys
 
 if TYPE_CHECKING:
     from neurath.server.store import Store
@@ -103,9 +104,7 @@ def _releases(opened: Store) -> Iterator[Finding]:
 
     with opened.read() as db:
         releases = [one for one in catalog.list_releases(db) if one.kind == "image"]
-        keyless = [
-            name for name in catalog.list_models(db) if catalog.find_model(db, name) and not catalog.model_keys(db, name)
-        ]
+        keyless = [name for name in list_models(db) if find_model(db, name) and not model_keys(db, name)]
     cure = "neurath model add MODEL.toml --release-key PUB.pem"
     text = f"{', '.join(keyless)}: no envelope of theirs can be checked" if keyless else "every model has one"
     yield fault("release keys", not keyless, text, cure)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from neurath.cli import data
 from neurath.cli.output import Output
 from neurath.errors import UsageError
+from neurath.server.software.models import find_model
 
 if TYPE_CHECKING:
     from neurath.server.software.catalog import Release
@@ -137,7 +138,7 @@ def _add(args: argparse.Namespace, out: Output) -> int:
     signed = args.envelope.read_bytes() if args.envelope else b""
     store = data.store(args, create=False)
     with store.read() as db:
-        model = catalog.find_model(db, args.model)
+        model = find_model(db, args.model)
     taken = read_upload(content, args.file.name, model, args.component, signed=bool(signed))
     version = args.version or taken.says
     if not version:

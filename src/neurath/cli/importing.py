@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from neurath.cli import data
 from neurath.cli.output import Output
+from neurath.server.software.models import list_models
 
 if TYPE_CHECKING:
     from neurath.server.fleet.hawkbit import Source
@@ -33,13 +34,12 @@ def run(args: argparse.Namespace, out: Output) -> int:
     from neurath.cli.enrolling import write
     from neurath.server.fleet.enrol import Import
     from neurath.server.fleet.hawkbit import Source, Targets, Way
-    from neurath.server.software import catalog
 
     data.chosen(args)
     store = data.store(args, create=False)
     password = args.password_file.read_text(encoding="utf-8").rstrip("\r\n")
     with store.read() as db:
-        way = Way(args.model, catalog.list_models(db), tuple(args.tag), args.tenant)
+        way = Way(args.model, list_models(db), tuple(args.tag), args.tenant)
     with Source(args.url, args.user, password) as source:
         targets = Targets(source, way, lambda done, total: out.progress("read", done, total))
         with Import(store, targets) as found:

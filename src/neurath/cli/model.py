@@ -9,6 +9,7 @@ from pathlib import Path
 from neurath.cli import data
 from neurath.cli.output import Output
 from neurath.errors import UsageError
+from neurath.server.software.models import add_key, add_model, add_plain_model, describe_model, list_models
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -39,11 +40,10 @@ def run(args: argparse.Namespace, out: Output) -> int:
             return _show(args, out)
         case "header":
             return _header(args, out)
-    from neurath.server.software import catalog
 
     with data.store(args, create=False).read() as db:
-        for name in catalog.list_models(db):
-            about = catalog.describe_model(db, name)
+        for name in list_models(db):
+            about = describe_model(db, name)
             kind = "plain" if about["plain"] else f"bank {about['bank_size']:,} bytes"
             out.data(f"{name:24} {about['terminals']:>6} terminals  {kind}", **about)
     return 0
@@ -51,7 +51,6 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 def _add(args: argparse.Namespace, out: Output) -> int:
     from neurath.flash.geometry import model_from_toml
-    from neurath.server.software import catalog
 
     if (args.file is None) == (args.plain is None):
         raise UsageError("a model file or --plain NAME is needed", "exactly one of them", "neurath model add FILE.toml")
@@ -63,12 +62,12 @@ def _add(args: argparse.Namespace, out: Output) -> int:
     try:
         with data.store(args, create=not args.dry_run).write() as db:
             if args.plain:
-                catalog.add_plain_model(db, args.plain, time.time(), args.compatible)
+                add_plain_model(db, args.plain, time.time(), args.compatible)
                 for pem in pems:
-                    catalog.add_key(db, args.plain, pem, time.time())
+                    add_key(db, args.plain, pem, time.time())
             else:
-                catalog.add_model(db, toml, pems, time.time())
-            about = catalog.describe_model(db, name)
+                add_model(db, toml, pems, time.time())
+            about = describe_model(db, name)
             if args.dry_run:
                 raise data.Undone
     except data.Undone:
@@ -78,10 +77,9 @@ def _add(args: argparse.Namespace, out: Output) -> int:
 
 
 def _show(args: argparse.Namespace, out: Output) -> int:
-    from neurath.server.software import catalog
 
     with data.store(args, create=False).read() as db:
-        about = catalog.describe_model(db, args.name)
+        about = describe_model(db, args.name)
     out.data("\n".join(f"{key:14} {value}" for key, value in about.items()), **about)
     return 0
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from neurath.cli import data
 from neurath.cli.output import Output
 from neurath.cli.terminal import budget
+from neurath.server.software.models import find_model
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -72,13 +73,12 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 def _changed(found: Tenant, args: argparse.Namespace, db: Connection) -> tuple[Tenant, str]:
     from neurath.server.fleet import tenants
-    from neurath.server.software import catalog
 
     token, kept = ("", found.gateway)
     if args.gateway_token is not None:
         token, kept = tenants.new_gateway_token() if args.gateway_token == "new" else ("", "")
     if args.model not in (None, "none"):
-        catalog.find_model(db, args.model)
+        find_model(db, args.model)
     given: dict[str, object] = {"gateway": kept}
     if args.authority is not None:
         given["authorities"] = tuple(one.lower() for one in args.authority if one != "none")

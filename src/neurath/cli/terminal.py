@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from neurath.cli import data
 from neurath.cli.output import Output
+from neurath.server.software.models import list_models
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -297,10 +298,9 @@ def _work(db: Connection, args: argparse.Namespace, out: Output) -> int:
 def _stands(db: Connection) -> dict[tuple[str, str], dict[str, dict[str, object]]]:
     """For each terminal how it stands with each piece of software of its model."""
     from neurath.server.fleet import matrix
-    from neurath.server.software import catalog
 
     found: dict[tuple[str, str], dict[str, dict[str, object]]] = {}
-    for model in catalog.list_models(db):
+    for model in list_models(db):
         page, seen = 1, matrix.matrix(db, model)
         while seen.rows and seen.columns:
             for row in seen.rows:

@@ -20,6 +20,7 @@ from neurath.server.fleet.flow import Saved
 from neurath.server.fleet.matrix import Matrix
 from neurath.server.fleet.spread import Rollout
 from neurath.server.software import catalog
+from neurath.server.software.models import list_models
 from neurath.server.store import Store
 from neurath.server.store.tables import event as events
 from neurath.server.store.tables import terminal as terminals
@@ -72,7 +73,7 @@ class Overview:
 def matrix(store: Store, model: str, page: int, memory: Memory | None = None) -> tuple[list[str], Matrix | None]:
     """The models there are, and the matrix of one of them ("": the first that has software); None where there is none."""
     with store.read() as db:
-        models = catalog.list_models(db)
+        models = list_models(db)
         if not model:
             having = {one.model for one in catalog.list_releases(db)}
             model = next((name for name in models if name in having), "")
@@ -98,7 +99,7 @@ def overview(store: Store, wanted: Wanted, why: Why, now: UnixTime, memory: Memo
             rollouts=spread.rollouts(db, now, keep=memory.figures.get),
             restorations=figures.lines(db, Wanted(numbers=stuck), now)[0] if stuck else [],
             records=records(db, 5),
-            models=catalog.list_models(db),
+            models=list_models(db),
             waiting=folders.waiting(db),
             saved=memory.figures.get("saved", lambda: flow.saved(db)),
         )

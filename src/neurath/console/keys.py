@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute
 from neurath.console.frame import Frame
 from neurath.console.sheet import Sheet
 from neurath.server.delivery.tickets import PUBLIC_FILE
-from neurath.server.software import catalog
+from neurath.server.software.models import list_models, model_keys
 from neurath.units import UnixTime
 from neurath.wire import keys
 
@@ -30,7 +30,7 @@ def keys_routes(frame: Frame) -> list[BaseRoute]:
 
     def read(_request: Request, _now: UnixTime) -> Keys:
         with store.read() as db:
-            found = [(name, [_print(pem) for pem in catalog.model_keys(db, name)]) for name in catalog.list_models(db)]
+            found = [(name, [_print(pem) for pem in model_keys(db, name)]) for name in list_models(db)]
         shown = store.directory / PUBLIC_FILE
         return Keys(found, _print(shown.read_bytes()) if shown.exists() else "")
 

@@ -20,7 +20,7 @@ from neurath.server.fleet import figures, flow
 from neurath.server.fleet.figures import NONE, PAGE, Share
 from neurath.server.fleet.flow import Saved
 from neurath.server.fleet.matrix import Matrix
-from neurath.server.software import catalog
+from neurath.server.software.models import find_model, list_models
 from neurath.server.watch import folders
 from neurath.server.watch.folders import Waiting
 from neurath.units import UnixTime
@@ -54,7 +54,7 @@ def software_routes(frame: Frame) -> list[BaseRoute]:
         with desk.store.read() as db:
             shares = desk.memory.figures.get("shares", lambda: figures.shares(db))
             saved = desk.memory.figures.get("saved", lambda: flow.saved(db))
-            found = {name: catalog.find_model(db, name) for name in catalog.list_models(db)}
+            found = {name: find_model(db, name) for name in list_models(db)}
             waiting = folders.waiting(db)
         return Software(shares, saved, waiting, {name: one.rescue if one else "" for name, one in found.items()})
 

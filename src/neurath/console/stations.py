@@ -15,7 +15,7 @@ from neurath.console.sheet import Sheet
 from neurath.server.fleet import figures, gateway
 from neurath.server.fleet.figures import PAGE, Line, State, Wanted
 from neurath.server.fleet.gateway import Gateway
-from neurath.server.software import catalog
+from neurath.server.software.models import find_model, list_models
 from neurath.server.stock import TOKEN_FILE
 from neurath.units import UnixTime
 
@@ -40,7 +40,7 @@ def stations_routes(frame: Frame) -> list[BaseRoute]:
     def read(_request: Request, now: UnixTime) -> Stations:
         with desk.store.read() as db:
             stuck = tuple(desk.memory.census.count(db, now).page(State.RESTORATION, 0, PAGE))
-            found = {name: catalog.find_model(db, name) for name in catalog.list_models(db)}
+            found = {name: find_model(db, name) for name in list_models(db)}
             return Stations(
                 restorations=figures.lines(db, Wanted(numbers=stuck), now)[0] if stuck else [],
                 records=board.records(db, MOST),

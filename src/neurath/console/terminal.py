@@ -25,6 +25,7 @@ from neurath.server.fleet.access import DEFAULT_TENANT, Terminal
 from neurath.server.fleet.figures import Line, Wanted
 from neurath.server.fleet.progress import Event, Shown
 from neurath.server.software import catalog
+from neurath.server.software.models import find_model
 from neurath.server.store import Store
 from neurath.server.store.tables import action as actions
 from neurath.units import UnixTime
@@ -78,7 +79,7 @@ def read(store: Store, named: tuple[str, str], why: Why, now: UnixTime) -> One:
         lines, _ = figures.lines(db, Wanted(terminal=found.n), now)
         if not lines:
             raise NotFound(f"no terminal {name!r}", f"none is registered in {tenant}", "neurath terminal list", id="NRT-133")
-        model = catalog.find_model(db, found.model) if found.model else None
+        model = find_model(db, found.model) if found.model else None
         pair = _last_rewrite(db, found)
         page = One(
             line=lines[0],

@@ -22,6 +22,7 @@ from neurath.server.fleet.figures import NONE, PAGE, Line, State, Wanted
 from neurath.server.fleet.filters import Saved
 from neurath.server.software import catalog
 from neurath.server.software.catalog import Release
+from neurath.server.software.models import list_models
 from neurath.units import UnixTime
 
 #: What names a line that is ticked, before TENANT/ID.
@@ -52,7 +53,7 @@ def terminals_routes(frame: Frame) -> list[BaseRoute]:
             wanted = board.expanded(db, wanted)
             counted = desk.memory.census.count(db, now)
             lines, found = board.lines(db, wanted, counted, now)
-            models, releases = catalog.list_models(db), catalog.list_releases(db)
+            models, releases = list_models(db), catalog.list_releases(db)
             kept = filters.all_kept(db)
         lines = board.explained(desk.store, lines, desk.why, now)
         return Terminals(wanted, lines, found, counted.counts, models, releases, kept)

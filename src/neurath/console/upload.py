@@ -13,9 +13,9 @@ from starlette.requests import Request
 
 from neurath.console import forms
 from neurath.errors import DataError, UsageError
-from neurath.server.software import catalog
 from neurath.server.software.catalog import IMAGE, Release
 from neurath.server.software.images import MAX_SPAN
+from neurath.server.software.models import find_model
 from neurath.server.software.upload import read_upload
 from neurath.server.store import Store, acts
 from neurath.server.watch import arrival
@@ -68,7 +68,7 @@ async def take(request: Request, store: Store, now: float) -> Release:
 
 def _add(form: Form, store: Store, now: float) -> Release:
     with store.read() as db:
-        model = catalog.find_model(db, form.model)
+        model = find_model(db, form.model)
     taken = read_upload(form.image, form.filename, model)
     envelope = form.envelope if taken.kind == IMAGE else b""
     wanted = replace(taken, model=form.model, version=form.version, envelope=envelope)

@@ -27,6 +27,8 @@ from neurath.server.paging import MOST, Limit, Paged
 from neurath.server.rollout_api import Said, rollout_routes
 from neurath.server.sites_api import site_routes
 from neurath.server.software import catalog
+from neurath.server.software.models import add_model as keep_model
+from neurath.server.software.models import add_plain_model, describe_model, find_model, list_models
 from neurath.server.software.upload import contents, read_upload
 from neurath.server.stock import stock_routes
 from neurath.server.store import Store, acts
@@ -142,12 +144,12 @@ def _catalog_routes(api: FastAPI, store: Store, delivery: Delivery) -> None:
     @api.get("/models")
     def models() -> list[str]:
         with store.read() as db:
-            return catalog.list_models(db)
+            return list_models(db)
 
     @api.get("/models/{name}")
     def model(name: str) -> Json:
         with store.read() as db:
-            return catalog.describe_model(db, name)
+            return describe_model(db, name)
 
     @api.post("/models", status_code=201)
     def add_model(given: NewModel) -> Json:
@@ -155,10 +157,10 @@ def _catalog_routes(api: FastAPI, store: Store, delivery: Delivery) -> None:
             raise UsageError("a memory map or the name of a plain model is needed", "exactly one of them", "toml, or plain")
         with store.write() as db:
             if given.plain:
-                catalog.add_plain_model(db, given.plain, time.time(), given.compatible)
-                return catalog.describe_model(db, given.plain)
-            found = catalog.add_model(db, given.toml, given.release_keys, time.time())
-            return catalog.describe_model(db, found.name)
+                add_plain_model(db, given.plain, time.time(), given.compatible)
+                return describe_model(db, given.plain)
+            found = keep_model(db, given.toml, given.release_keys, time.time())
+            return describe_model(db, found.name)
 
 
 def _release_routes(api: FastAPI, store: Store) -> None:
@@ -180,7 +182,7 @@ def _release_routes(api: FastAPI, store: Store) -> None:
             raise HTTPException(413, "no image is that long")
         signed = b"" if given.envelope is None else given.envelope.file.read(4096)
         with store.read() as db:
-            known = catalog.find_model(db, model)
+            known = find_model(db, model)
         taken = read_upload(data, given.file.filename or "upload", known, given.component, signed=bool(signed))
         version = given.version or taken.says
         wanted = dataclasses.replace(taken, model=model, version=version, envelope=signed, priority=given.priority)
@@ -266,7 +268,7 @@ def _ledger_routes(api: FastAPI, store: Store) -> None:
     def software_by_terminals(model: str, page: int = 1) -> Json:
         """Software times terminals, 50 terminals a page."""
         with store.read() as db:
-            catalog.find_model(db, model)
+            find_model(db, model)
             found = dataclasses.asdict(matrix.matrix(db, model, max(1, min(page, 1_000_000))))
         for row in found["rows"]:
             for mesh in row["meshes"]:

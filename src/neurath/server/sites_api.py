@@ -17,7 +17,7 @@ from neurath.server.fleet import access, gateway, tenants, waves
 from neurath.server.fleet.access import DEFAULT_TENANT
 from neurath.server.fleet.budget import MOST as LARGEST
 from neurath.server.fleet.tenants import Tenant
-from neurath.server.software import catalog
+from neurath.server.software.models import find_model
 from neurath.server.store import Store
 from neurath.server.watch import folders
 from neurath.server.watch.folders import Binding, Folder
@@ -92,7 +92,7 @@ def _tenant_routes(api: FastAPI, store: Store) -> None:
             values["authorities"] = tuple(one.lower() for one in given.authorities)
         with store.write() as db:
             if given.model:
-                catalog.find_model(db, given.model)
+                find_model(db, given.model)
             found = dataclasses.replace(tenants.find(db, name), **values)
             tenants.keep(db, name, found)
         return tenant_json(name, found) | {"token": token}

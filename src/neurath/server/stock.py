@@ -22,6 +22,7 @@ from neurath.ids import FIRMWARE
 from neurath.server.fleet import access, progress
 from neurath.server.fleet.progress import Key
 from neurath.server.software import catalog
+from neurath.server.software.models import model_keys
 from neurath.server.store import Store
 from neurath.server.store.tables import component as components
 from neurath.server.store.tables import event as events
@@ -97,7 +98,7 @@ def index(db: Connection) -> Json:
     keys = [
         {"model": model, "pem": pem.decode()}
         for model in sorted({one.model for one in found})
-        for pem in catalog.model_keys(db, model)
+        for pem in model_keys(db, model)
     ]
     return {
         "form": FORM,

@@ -21,6 +21,7 @@ from neurath.server.fleet.actions import Action, Draft
 from neurath.server.software import catalog
 from neurath.server.software.catalog import Release
 from neurath.server.software.deltas import Cut, usual
+from neurath.server.software.models import find_model
 from neurath.wire import rescue, ticket
 from neurath.wire.report import Phase, Report, Verdict
 from neurath.wire.rescue import Question
@@ -120,7 +121,7 @@ class Rescue:
         return next((one for one in every if one.component == FIRMWARE and one.image == image), None)
 
     def _layout(self, db: Connection, terminal: Terminal) -> Layout:
-        model = catalog.find_model(db, str(terminal.model))
+        model = find_model(db, str(terminal.model))
         if model is None:
             raise _unknown(terminal.id)
         return model.layout

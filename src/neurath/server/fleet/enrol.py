@@ -16,7 +16,7 @@ from sqlalchemy import insert, select
 
 from neurath.errors import DataError, NotFound, RefusedError
 from neurath.server.fleet.access import DEFAULT_TENANT, Enrolment, checked, hashed, is_token, new_row
-from neurath.server.software import catalog
+from neurath.server.software.models import list_models
 from neurath.server.store import Store
 from neurath.server.store.marks import NOBODY
 from neurath.server.store.tables import terminal as terminals
@@ -101,7 +101,7 @@ class Import:
         db.execute("BEGIN")
         models: set[str] = set()
         with self.store.read() as store:
-            models = set(catalog.list_models(store))
+            models = set(list_models(store))
         try:
             for number, one in enumerate(listed, start=1):
                 if one.model is not None and one.model not in models:

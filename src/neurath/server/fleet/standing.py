@@ -20,6 +20,7 @@ from neurath.server.fleet.stop import Stop, stopped
 from neurath.server.fleet.terms import ALWAYS, Hours, Urgency
 from neurath.server.software import catalog
 from neurath.server.software.catalog import IMAGE, Release
+from neurath.server.software.models import find_model
 from neurath.server.store.tables import component as components
 from neurath.server.store.tables import terminal as terminals
 from neurath.wire.check import UNNAMED
@@ -85,7 +86,7 @@ def read(db: Connection, terminal: Terminal, component: str) -> Standing:
         current=current,
         entry=None if selected is None else progress.entry(db, Key(terminal.n, component, selected.release.id)),
         base=base,
-        model=None if terminal.model is None else catalog.find_model(db, terminal.model),
+        model=None if terminal.model is None else find_model(db, terminal.model),
         stop=stopped(db),
         twin=db.scalar(select(terminals.c.twin).where(terminals.c.n == terminal.n)),
         step=_step(db, current, base, selected),

@@ -12,6 +12,7 @@ from neurath.flash.geometry import Layout, Model
 from neurath.server.delivery.pace import IMPOSSIBLE
 from neurath.server.software import catalog
 from neurath.server.software.catalog import IMAGE, Release
+from neurath.server.software.models import find_model
 from neurath.server.store.tables import delta
 
 #: Links that times are told for, bytes a second: 9.6 and 250 kbit/s, 10 Mbit/s.
@@ -48,7 +49,7 @@ class Costs:
 
 def costs(db: Connection, name: str, need: Need) -> Costs:
     """The costs of a model; NotFound."""
-    model = catalog.find_model(db, name)
+    model = find_model(db, name)
     known = [one for one in catalog.list_releases(db, name) if one.kind == IMAGE][:MOST]
     built = _built(db, known)
     cells = []

@@ -16,6 +16,7 @@ from neurath.server.fleet import pieces, target
 from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.waves import DEFAULT, Policy
 from neurath.server.software import catalog
+from neurath.server.software.models import find_model
 from neurath.server.store.sql import upsert
 from neurath.server.store.tables import folder as folders
 from neurath.server.store.tables import folder_file as files
@@ -84,7 +85,7 @@ class Binding:
 
 def add(db: Connection, wanted: Binding, now: float) -> Folder:
     """Binds a folder; one folder holds one component of one model, and the other way round."""
-    catalog.find_model(db, wanted.model)
+    find_model(db, wanted.model)
     catalog.checked_priority(wanted.priority)
     checked_name(wanted.component, "component")
     path, said = str(wanted.path), pieces.said(wanted.pieces)

@@ -16,8 +16,8 @@ import watchfiles
 
 from neurath.errors import NeurathError
 from neurath.ids import digest
-from neurath.server.software import catalog
 from neurath.server.software.catalog import IMAGE, Upload
+from neurath.server.software.models import find_model, model_keys
 from neurath.server.software.upload import read_upload
 from neurath.server.store import Store, acts
 from neurath.server.watch import arrival, folders
@@ -133,8 +133,8 @@ class Watch:
     def _judged(self, folder: Folder, found: Found, content: tuple[bytes, bytes], age: float) -> Found | None:
         data, envelope = content
         with self._store.read() as db:
-            model = catalog.find_model(db, folder.model)
-            keys = [keyfiles.public_from_pem(pem) for pem in catalog.model_keys(db, folder.model)]
+            model = find_model(db, folder.model)
+            keys = [keyfiles.public_from_pem(pem) for pem in model_keys(db, folder.model)]
         taken = read_upload(data, found.name, model, folder.component, signed=bool(envelope))
         upload = replace(taken, model=folder.model)
         if upload.kind != IMAGE:
