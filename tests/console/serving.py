@@ -43,12 +43,17 @@ def proof(client: httpx.Client, page: str = "/software") -> str:
 
 
 @contextmanager
-def served(store: Store, why: Why = lambda *_: "", clock: Callable[[], float] = time.time) -> Iterator[str]:
-    """Gives the console's address."""
+def served(
+    store: Store,
+    why: Why = lambda *_: "",
+    clock: Callable[[], float] = time.time,
+    around: Callable[[ASGIApp], ASGIApp] = lambda inside: inside,
+) -> Iterator[str]:
+    """Gives the console's address; `around` stands between it and the visitors."""
     live = Live(store, every=0.1)
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(
-        uvicorn.Config(application(store, why, live, clock), log_level="error", timeout_graceful_shutdown=3)
+        uvicorn.Config(around(application(store, why, live, clock)), log_level="error", timeout_graceful_shutdown=3)
     )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from neurath.server.fleet.access import Enrolment, register
 from neurath.wire.report import Phase, Verdict
 from tests.console.browser import Browser, browser
 from tests.console.fleet import Fleet, every_state
@@ -116,10 +117,25 @@ def test_no_request_leaves_the_machine_and_nothing_is_refused(page: Browser, con
     assert page.complaints() == []
 
 
-def test_the_first_page_weighs_little(console: str) -> None:
-    with httpx.Client(trust_env=False, base_url=console) as client:
-        parts = [client.get(path).content for path in ("", "static/console.css", "static/console.js", "static/ship.svg")]
-    assert sum(len(gzip.compress(part)) for part in parts) <= 200 * 1024
+def test_the_first_page_weighs_little_and_no_more_for_a_larger_fleet(page: Browser, tmp_path: Path) -> None:
+    weights = []
+    for count in (60, 1000):
+        fleet = Fleet(tmp_path / str(count), time.time())
+        fleet.model("hub", 65536)
+        with fleet.store.write() as db:
+            for n in range(count):
+                register(db, Enrolment(f"t{n:04}", "hub"), time.time())
+        with served(fleet.store) as address, httpx.Client(trust_env=False) as client:
+            page.open(address)
+            page.until(lambda: "not" not in page.text("#pulse"))  # everything it needs is there
+            asked = {url for url in page.requests() if url.startswith(address) and not url.endswith("/live")}
+            assert {url.rpartition("/")[2] for url in asked} >= {"", "console.css", "console.js"}
+            weights.append(sum(len(gzip.compress(client.get(url).content)) for url in asked))
+            shown = page.run("document.querySelectorAll('*').length")
+        fleet.close()
+    assert max(weights) <= 200 * 1024
+    assert max(weights) - min(weights) < 1024, weights
+    assert shown < 2000
 
 
 def test_every_state_is_colour_shape_and_word(page: Browser, console: str) -> None:

@@ -207,7 +207,22 @@ JAPANESE: dict[str, str] = {
     "Why": "理由",
     "Identity": "識別情報",
     "Memory map": "メモリ配置",
-    "Sectors the last rewrite changed: {n} of {all}": "前回の書き換えで変わったセクタ: {all} 中 {n}",
+    "Sectors the rewrite under way changes: {n} of {all}. How many are done is not reported.": (
+        "進行中の書き換えで変わるセクタ: {all} 中 {n}。どこまで済んだかは報告されません。"
+    ),
+    "Sectors the last rewrite changed: {n} of {all}, by the images whose digests its bank had before and after.": (
+        "前回の書き換えで変わったセクタ: {all} 中 {n} (前後のバンクのダイジェストに対応するイメージから算出)。"
+    ),
+    "Sectors the rewrite that was cut off was to change: {n} of {all}. Which it reached is not reported.": (
+        "中断された書き換えで変わるはずだったセクタ: {all} 中 {n}。どこまで進んだかは報告されません。"
+    ),
+    "No rewrite of it was seen here, or what lay in its bank before is not known.": (
+        "書き換えはここでは確認されていないか、以前のバンクの内容が不明です。"
+    ),
+    "A station wrote it last, over what a cut had left: which sectors that took is not reported.": (
+        "最後の書き込みは、中断の後に修復ステーションが行いました。どのセクタに書いたかは報告されません。"
+    ),
+    "more and more of it changed": "右ほど変化が多い",
     "changed": "変更あり",
     "unchanged": "変更なし",
     "bank": "バンク",
@@ -297,6 +312,9 @@ JAPANESE: dict[str, str] = {
     "saved by {n} deltas: {sent} went instead of {whole}": "を差分 {n} 件で節約({whole} の代わりに {sent} を送信)",
     "Drop the image and its envelope anywhere on this form.": "イメージと署名をこの枠にドロップできます。",
     "{done} of {all} sent": "{all} 中 {done} 送信済み",
+    "Called off: nothing was added.": "中止しました。何も追加されていません。",
+    "Not sent: the server does not answer.": "送信できません: サーバーが応答しません。",
+    "Call it off": "中止",
     "It is being looked at.": "内容を確認しています。",
     "Sending": "送信中",
     "Rescue class of each model": "機種ごとの復旧区分",

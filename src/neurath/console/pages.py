@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.routing import BaseRoute, Route
 
+from neurath.console.assets import asset_routes
 from neurath.console.deltas import deltas_routes
 from neurath.console.desk import Desk
 from neurath.console.frame import Frame
@@ -54,5 +54,5 @@ def routes(desk: Desk, live: Live | None = None) -> list[BaseRoute]:
     return [
         *(route for subject in SUBJECTS for route in subject(frame)),
         Route("/live", watch),
-        Mount("/static", StaticFiles(packages=[("neurath.console", "static")])),
+        *asset_routes(),
     ]

@@ -176,14 +176,14 @@ def cells(layout: Layout, changed: Mapping[int, float]) -> list[Cell]:
     return found
 
 
-def memory_map(found: Sequence[Cell], t: Speak) -> Markup:
-    """The sectors as a grid, left to right, top to bottom; wider the more there are."""
+def memory_map(found: Sequence[Cell], t: Speak, known: bool) -> Markup:
+    """The sectors as a grid, left to right, top to bottom; wider the more there are. `known`: so is what was changed."""
     across = next((width for width, most in ((24, 240), (32, 512), (48, 1536)) if len(found) <= most), 64)
     rects = Markup("")
     for index, cell in enumerate(found[:8192]):
         row, column = divmod(index, across)
         word = t("not ours, kept byte for byte") if cell.role == "foreign" else t(cell.role)
-        state = f" · {_heat_words(cell, t)}" if cell.role == "bank" else ""
+        state = f" · {_heat_words(cell, t)}" if known and cell.role == "bank" else ""
         heat = f" hot h{bisect_right(_HEATS, cell.heat)}" if cell.changed else ""
         rects += Markup(
             '<rect class="{}{}" x="{}" y="{}" width="10" height="10" rx="1.5"><title>0x{:x} · {}{}</title></rect>'

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from neurath import __version__
-from neurath.console import shapes, words
+from neurath.console import assets, shapes, words
 from neurath.errors import NeurathError
 from neurath.server.access import gate
 from neurath.server.access.gate import Visit
@@ -98,6 +98,7 @@ class Sheet:
             "now": f"{self.now:.3f}",
             "clock": words.moment(self.now)[11:19],
             "root": self.request.scope.get("root_path", "").rstrip("/") + "/",
+            "asset": assets.address,
             "version": __version__,
             "query": _query(self.request),
             "units": json.dumps([t("{n} s"), t("{n} min"), t("{n} h"), t("{n} days"), t("{span} ago")], ensure_ascii=False),

@@ -5,20 +5,20 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import asdict, dataclass, replace
-from operator import eq
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.routing import BaseRoute
 
-from neurath.console import shapes
+from neurath.console import heat, shapes
 from neurath.console.board import Why
 from neurath.console.frame import Frame
+from neurath.console.heat import REWRITING, Heat, Stand
 from neurath.console.shapes import Cell
 from neurath.console.sheet import Sheet
 from neurath.console.words import Speak, amount, moment
-from neurath.errors import NeurathError, NotFound
-from neurath.flash.geometry import Layout, Model
+from neurath.errors import NotFound
+from neurath.flash.geometry import Model
 from neurath.ids import FIRMWARE
 from neurath.server.fleet import access, figures, progress
 from neurath.server.fleet.access import DEFAULT_TENANT, Terminal
@@ -27,11 +27,18 @@ from neurath.server.fleet.progress import Event, Shown
 from neurath.server.software import catalog
 from neurath.server.software.models import find_model
 from neurath.server.store import Store
-from neurath.server.store.tables import action as actions
 from neurath.units import UnixTime
-from neurath.wire.report import Phase
 
-REWRITING = frozenset({Phase.UPDATING.value, Phase.JUDGING.value})
+#: What is said of the last rewrite beside its map, and where that is known from.
+REWRITES = {
+    Stand.UNDER_WAY: "Sectors the rewrite under way changes: {n} of {all}. How many are done is not reported.",
+    Stand.DONE: "Sectors the last rewrite changed: {n} of {all}, by the images whose digests its bank had before and after.",
+    Stand.TORN: "Sectors the rewrite that was cut off was to change: {n} of {all}. Which it reached is not reported.",
+}
+UNKNOWN = {
+    Stand.NONE: "No rewrite of it was seen here, or what lay in its bank before is not known.",
+    Stand.WIRE: "A station wrote it last, over what a cut had left: which sectors that took is not reported.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,7 @@ class One:
     shown: list[Shown]
     terminal: Terminal
     cells: list[Cell]
+    rewrite: Stand
     rewrite_known: bool
     power: str
     rescue: str
@@ -80,14 +88,16 @@ def read(store: Store, named: tuple[str, str], why: Why, now: UnixTime) -> One:
         if not lines:
             raise NotFound(f"no terminal {name!r}", f"none is registered in {tenant}", "neurath terminal list", id="NRT-133")
         model = find_model(db, found.model) if found.model else None
-        pair = _last_rewrite(db, found)
+        events = progress.timeline(db, found.n)
+        rewrite = heat.last(db, found.n, events)
         page = One(
             line=lines[0],
             why="",
-            events=once(progress.timeline(db, found.n)),
+            events=once(events),
             shown=progress.shown(db, found.n),
             terminal=found,
             cells=[],
+            rewrite=rewrite.stand,
             rewrite_known=False,
             power=_power(lines[0], model),
             rescue=model.rescue if model else "",
@@ -95,12 +105,12 @@ def read(store: Store, named: tuple[str, str], why: Why, now: UnixTime) -> One:
             releases=[one.name for one in catalog.list_releases(db, found.model) if one.offerable] if found.model else [],
             pinned=_pinned(db, found),
         )
-    changed = _changed(store, model.layout, pair) if model and pair else None
+    seen = heat.heat(store, model.layout, rewrite) if model else Heat()
     return replace(
         page,
         why=why(found, str(FIRMWARE), now),
-        cells=shapes.cells(model.layout, changed or {}) if model else [],
-        rewrite_known=changed is not None,
+        cells=shapes.cells(model.layout, seen.changed or {}) if model else [],
+        rewrite_known=seen.changed is not None,
     )
 
 
@@ -124,41 +134,6 @@ def _power(line: Line, model: Model | None) -> str:
     if line.phase in REWRITING and model.rescue == "wire":
         return "If power fails now, the restoration station must finish it."
     return "You may switch off at any time."
-
-
-def _last_rewrite(db: Connection, found: Terminal) -> tuple[str, str] | None:
-    """Digests of the images before and after the newest rewrite that was begun."""
-    begun = progress.entries(db, progress.Wanted(terminal=found.n))
-    numbers = [e.action for e in begun if e.action and (e.verdict == "confirmed" or e.phase in REWRITING)]
-    row = db.execute(select(actions).where(actions.c.id == max(numbers))).one_or_none() if numbers else None
-    if row is None or row.kind == "package" or not row.base:
-        return None
-    return str(row.base), catalog.find_release(db, str(row.release)).image
-
-
-def _changed(store: Store, layout: Layout, pair: tuple[str, str]) -> dict[int, float] | None:
-    """What of each bank sector two images differ in; None when an image is not there any more."""
-    try:
-        old, new = (store.files.read(name) for name in pair)
-    except NeurathError:
-        return None
-    return differing(layout, old, new)
-
-
-def differing(layout: Layout, old: bytes, new: bytes) -> dict[int, float]:
-    """Address of each bank sector that the new image changes -> the share of its bytes that differ: none beyond its end is
-    touched."""
-    found, offset = {}, 0
-    for span in layout.bank:
-        for region in layout.regions:
-            for address in range(max(region.base, span.base), min(region.end, span.end), region.size):
-                at = offset + address - span.base
-                before, after = old[at : at + region.size], new[at : at + region.size]
-                if after and before != after:
-                    same = sum(map(eq, before, after))
-                    found[address] = 1.0 - same / len(after)
-        offset += span.length
-    return found
 
 
 def _pinned(db: Connection, found: Terminal) -> str:
@@ -197,8 +172,16 @@ def _shown(seen: One, sheet: Sheet) -> dict[str, object]:
         "events": list(reversed(seen.events)),
         "power": sheet.t(seen.power) if seen.power else "",
         "identity": [(sheet.t(word), value) for word, value in seen.identity(sheet.t)],
-        "map": shapes.memory_map(seen.cells, sheet.t) if seen.cells else "",
+        "map": shapes.memory_map(seen.cells, sheet.t, seen.rewrite_known) if seen.cells else "",
         "roles": key,
-        "changed_count": sum(cell.changed for cell in seen.cells) if seen.rewrite_known else None,
-        "bank_count": sum(cell.role == "bank" for cell in seen.cells),
+        "hot": seen.rewrite_known,
+        "rewrite": _rewrite(seen, sheet.t) if seen.cells else "",
     }
+
+
+def _rewrite(seen: One, t: Speak) -> str:
+    """What may be said about the last rewrite."""
+    if not seen.rewrite_known:
+        return t(UNKNOWN.get(seen.rewrite, UNKNOWN[Stand.NONE]))
+    changed = sum(cell.changed for cell in seen.cells)
+    return t(REWRITES[seen.rewrite], n=changed, all=sum(cell.role == "bank" for cell in seen.cells))

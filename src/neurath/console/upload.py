@@ -9,10 +9,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from neurath.console import forms
-from neurath.errors import DataError, UsageError
+from neurath.errors import DataError, LinkError, UsageError
 from neurath.server.software.catalog import IMAGE, Release
 from neurath.server.software.images import MAX_SPAN
 from neurath.server.software.models import find_model
@@ -57,6 +57,8 @@ async def read_form(request: Request) -> Form:
             )
     except (MultiPartException, HTTPException) as fault:  # the second is what Starlette makes of the first inside an app
         raise UsageError("this is not a form of ours", str(fault)[:200], "send multipart/form-data") from None
+    except ClientDisconnect:
+        raise LinkError("the form did not arrive whole", "it was called off, or its sender is gone", "send it again") from None
 
 
 async def take(request: Request, store: Store, now: float) -> Release:

@@ -3,7 +3,9 @@
 "use strict";
 (() => {
   const pulse = document.getElementById("pulse");
-  const root = document.querySelector('link[rel="stylesheet"]').getAttribute("href").replace(/static\/console\.css.*$/, "");
+  const { root } = document.documentElement.dataset;
+  const typing = "input:not([type=checkbox]), select, textarea";
+  const script = (of) => of.querySelector("script[src]")?.getAttribute("src");
   const units = JSON.parse(document.documentElement.dataset.words);
   let offset = Date.now() / 1000 - Number(document.documentElement.dataset.now);
   let busy = false, again = false, last = 0;
@@ -15,6 +17,11 @@
 
   function exchange(fresh) {
     const focused = document.activeElement;
+    // The server was upgraded: this script is not that page's. All of it is fetched anew, as soon as nobody is writing.
+    if (script(fresh) !== script(document)) {
+      if (!focused?.matches(typing) && !document.querySelector("form.busy")) location.reload();
+      return;
+    }
     const mark = focused && focused.getAttribute("href");
     const form = focused && focused.closest("form")?.getAttribute("action");
     for (const part of document.querySelectorAll("[data-live][id]")) {
@@ -22,7 +29,7 @@
       if (!other || other.innerHTML === part.innerHTML) continue;
       const held = part.contains(focused);
       // What a person is in the middle of stays: a part with a field that has the focus waits, ticks are put back.
-      if (held && focused.matches("input:not([type=checkbox]), select, textarea")) continue;
+      if (held && focused.matches(typing)) continue;
       const ticked = [...part.querySelectorAll("input[type=checkbox]:checked")].map((box) => box.name);
       part.innerHTML = other.innerHTML;
       for (const box of part.querySelectorAll("input[type=checkbox]")) box.checked ||= ticked.includes(box.name);
@@ -55,7 +62,8 @@
     }
   }
 
-  // A form that takes dropped files, and shows how much of them was sent; without this script it is a plain form.
+  // A form that takes dropped files, shows how much of them was sent, and can be called off; what the server has against
+  // them is said in the form, which keeps what was typed. Without this script it is a plain form.
   function told(form, words, share) {
     const line = form.querySelector(".sent");
     line.hidden = false;
@@ -64,22 +72,43 @@
     line.querySelector("[role=status]").textContent = words;
   }
 
+  function rest(form, words) {
+    told(form, words, 0);
+    form.classList.remove("busy");
+    form.querySelector(".cancel").hidden = true;
+  }
+
+  function answered(form, request) {
+    const answer = new DOMParser().parseFromString(request.responseText, "text/html");
+    const said = answer.querySelector("main .message");
+    if (said && request.status < 400) {
+      document.querySelector("main").replaceChildren(said);
+      document.title = answer.title;
+      document.querySelector("main").focus();
+      return;
+    }
+    rest(form, answer.querySelector("h1")?.textContent ?? form.dataset.lost);
+    form.querySelector(".refused").replaceChildren(...(said?.querySelectorAll(".what, dl, .dim") ?? []));
+  }
+
   function send(form) {
     const request = new XMLHttpRequest();
+    const cancel = form.querySelector(".cancel");
     request.upload.addEventListener("progress", (seen) => {
       const mib = (bytes) => `${(bytes / 1048576).toFixed(1)} MiB`;
       const words = form.dataset.sending.replace("{done}", mib(seen.loaded)).replace("{all}", mib(seen.total));
       told(form, words, seen.loaded / seen.total);
     });
-    request.upload.addEventListener("load", () => told(form, form.dataset.looking, null));
-    request.addEventListener("load", () => {
-      const answer = new DOMParser().parseFromString(request.responseText, "text/html");
-      document.querySelector("main").replaceChildren(...answer.querySelector("main").childNodes);
-      document.title = answer.title;
-      document.querySelector("main").focus();
-    });
-    request.addEventListener("error", () => told(form, pulse.dataset.stillWord, 0));
+    request.upload.addEventListener("load", () => { cancel.hidden = true; told(form, form.dataset.looking, null); });
+    request.addEventListener("load", () => answered(form, request));
+    request.addEventListener("error", () => rest(form, form.dataset.lost));
+    request.addEventListener("abort", () => rest(form, form.dataset.cancelled));
     request.open("POST", form.action);
+    form.querySelector(".refused").replaceChildren();
+    form.classList.add("busy");
+    cancel.hidden = false;
+    cancel.onclick = () => request.abort();
+    told(form, form.dataset.sending.replace("{done}", "0.0 MiB").replace("{all}", "…"), 0);
     request.send(new FormData(form));
   }
 
@@ -97,7 +126,7 @@
       }
       form.elements.version.focus();
     });
-    form.addEventListener("submit", (event) => { event.preventDefault(); send(form); });
+    form.addEventListener("submit", (event) => { event.preventDefault(); if (!form.classList.contains("busy")) send(form); });
   }
 
   const stream = new EventSource(root + "live");
