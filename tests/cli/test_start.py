@@ -38,7 +38,7 @@ with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
 
 def test_an_agent_loads_nothing_of_a_server() -> None:
     code = """
-import neurath.cli.agent, neurath.terminal.agent, neurath.terminal.install, neurath.terminal.restoration
+import neurath.cli.agent, neurath.terminal.compose, neurath.terminal.install, neurath.terminal.restoration
 import neurath.carriers.http, neurath.carriers.serial, neurath.flash.wire
 """
     assert loaded(code) & (HEAVY - {"cbor2", "cryptography"}) == set()

@@ -25,7 +25,6 @@ from neurath.server.software import catalog
 from neurath.server.software.catalog import Upload
 from neurath.server.software.models import add_model
 from neurath.server.store import Store
-from neurath.terminal.acts import Parts
 from neurath.terminal.agent import Agent
 from neurath.terminal.gate import Open
 from neurath.terminal.identity import Lending
@@ -35,6 +34,7 @@ from neurath.terminal.machine import Policy
 from neurath.terminal.machine.events import Fate, Proved, Weight
 from neurath.terminal.memory.reserve import Reserve
 from neurath.terminal.memory.tenants import PHONE
+from neurath.terminal.parts import Parts
 from neurath.terminal.staging.transfer import Transfer
 from neurath.terminal.trace import Trace
 from neurath.wire import manifest

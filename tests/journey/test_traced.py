@@ -178,7 +178,7 @@ class Unit:
 #: Starts agents as processes of their own that need not load what they are made of again: one line in and one out for each.
 STARTER = """
 import json, os, sys
-import neurath.cli.main, neurath.cli.agent, neurath.terminal.agent, neurath.terminal.install, neurath.terminal.setup
+import neurath.cli.main, neurath.cli.agent, neurath.terminal.compose, neurath.terminal.install, neurath.terminal.setup
 for line in sys.stdin:
     words, place, env = json.loads(line)
     ear, mouth = os.pipe()

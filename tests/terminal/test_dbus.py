@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import pytest
 
 from neurath.errors import NotFound, UsageError
-from neurath.terminal.agent import compose
+from neurath.terminal.compose import compose
 from neurath.terminal.dbus import INTERFACE, NAME, PATH, Facade, facade, introspection
 from neurath.terminal.setup import setup_from_toml
 from tests.parts import need

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from neurath.ids import ComponentName
-from neurath.terminal.agent import compose
+from neurath.terminal.compose import compose
 from neurath.terminal.consent import Answer, Word
 from neurath.terminal.gate import Wish
 from neurath.terminal.notices import Notices
@@ -144,7 +144,7 @@ def test_a_button_is_an_answer_to_the_agents_own_question(tmp_path: Path, monkey
         made.append(Notices(tmp_path, **how))
         return made[-1]
 
-    monkeypatch.setattr("neurath.terminal.agent.Notices", kept)
+    monkeypatch.setattr("neurath.terminal.compose.Notices", kept)
     setup = 'server = "http://127.0.0.1:9"\nid = "t"\nmodel = "m"\nstate = "s"\npush = false\n'
     part = '[[component]]\nname = "recorder"\ninstaller = "file"\npath = "tool"\nconsent = "ask"\n'
     agent = compose(setup_from_toml(setup + part, tmp_path), lambda kind, fields: None)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurath.errors import DataError
-from neurath.terminal.agent import compose
+from neurath.terminal.compose import compose
 from neurath.terminal.inuse import UnitInUse
 from neurath.terminal.setup import Ahead, Asking, seconds, setup_from_toml
 

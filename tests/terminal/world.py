@@ -15,7 +15,6 @@ from neurath.flash.geometry import Model, simple_layout
 from neurath.flash.native import Core, Nor, need, write_bank
 from neurath.flash.trust import Birth
 from neurath.ids import ModelName, TerminalId, Version, digest
-from neurath.terminal.acts import Parts
 from neurath.terminal.agent import Agent
 from neurath.terminal.gate import Gate, Open
 from neurath.terminal.heart import Heart
@@ -24,6 +23,7 @@ from neurath.terminal.life import Life
 from neurath.terminal.machine import Policy
 from neurath.terminal.memory.reserve import Reserve
 from neurath.terminal.memory.tenants import PHONE, Program, demo
+from neurath.terminal.parts import Parts
 from neurath.terminal.staging.durable import Folder
 from neurath.terminal.staging.place import Ram
 from neurath.terminal.staging.transfer import Transfer

@@ -1,5 +1,5 @@
 """`neurath agent`: a terminal on this machine, its flash in one bank file, or components of it as a setup file says. It knows
-options; how an agent is put together is terminal.agent's to know, and what happens the machine's."""
+options; how an agent is put together is terminal.compose's to know, and what happens the machine's."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def _run(args: argparse.Namespace, out: Output) -> int:
     if args.dry_run:
         return _ask_only(args, out)
     gc.collect()  # the parser of these words was large, and is gone
-    from neurath.terminal.agent import compose
+    from neurath.terminal.compose import compose
 
     agent = compose(setup, Progress(out))
     if args.kill_at is not None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from neurath.cli.doctor_ports import listening_sockets, sockets
 from neurath.cli.finding import Finding, fault
 from neurath.errors import NeurathError
-from neurath.server.software.models import find_model, list_models, model_keys
 
 if TYPE_CHECKING:
     from neurath.server.store import Store
@@ -101,6 +100,7 @@ def _ticket_key(directory: Path) -> Iterator[Finding]:
 
 def _releases(opened: Store) -> Iterator[Finding]:
     from neurath.server.software import catalog
+    from neurath.server.software.models import find_model, list_models, model_keys
 
     with opened.read() as db:
         releases = [one for one in catalog.list_releases(db) if one.kind == "image"]

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from neurath.cli import data
 from neurath.cli.output import Output
 from neurath.errors import UsageError
-from neurath.server.software.models import find_model
 
 if TYPE_CHECKING:
     from neurath.server.software.catalog import Release
@@ -131,6 +130,7 @@ def _revoke(args: argparse.Namespace, out: Output) -> int:
 
 def _add(args: argparse.Namespace, out: Output) -> int:
     from neurath.server.software import catalog
+    from neurath.server.software.models import find_model
     from neurath.server.software.upload import read_upload
     from neurath.server.watch import arrival
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from neurath.cli import data
 from neurath.cli.output import Output
-from neurath.server.software.models import list_models
 
 if TYPE_CHECKING:
     from neurath.server.fleet.hawkbit import Source
@@ -34,6 +33,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     from neurath.cli.enrolling import write
     from neurath.server.fleet.enrol import Import
     from neurath.server.fleet.hawkbit import Source, Targets, Way
+    from neurath.server.software.models import list_models
 
     data.chosen(args)
     store = data.store(args, create=False)

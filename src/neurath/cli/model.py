@@ -9,7 +9,6 @@ from pathlib import Path
 from neurath.cli import data
 from neurath.cli.output import Output
 from neurath.errors import UsageError
-from neurath.server.software.models import add_key, add_model, add_plain_model, describe_model, list_models
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +32,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
+    from neurath.server.software.models import describe_model, list_models
+
     match data.chosen(args):
         case "add":
             return _add(args, out)
@@ -51,6 +52,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 def _add(args: argparse.Namespace, out: Output) -> int:
     from neurath.flash.geometry import model_from_toml
+    from neurath.server.software.models import add_key, add_model, add_plain_model, describe_model
 
     if (args.file is None) == (args.plain is None):
         raise UsageError("a model file or --plain NAME is needed", "exactly one of them", "neurath model add FILE.toml")
@@ -77,6 +79,8 @@ def _add(args: argparse.Namespace, out: Output) -> int:
 
 
 def _show(args: argparse.Namespace, out: Output) -> int:
+
+    from neurath.server.software.models import describe_model
 
     with data.store(args, create=False).read() as db:
         about = describe_model(db, args.name)

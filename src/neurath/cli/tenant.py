@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from neurath.cli import data
 from neurath.cli.output import Output
 from neurath.cli.terminal import budget
-from neurath.server.software.models import find_model
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -73,6 +72,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 def _changed(found: Tenant, args: argparse.Namespace, db: Connection) -> tuple[Tenant, str]:
     from neurath.server.fleet import tenants
+    from neurath.server.software.models import find_model
 
     token, kept = ("", found.gateway)
     if args.gateway_token is not None:

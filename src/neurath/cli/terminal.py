@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from neurath.cli import data
 from neurath.cli.output import Output
-from neurath.server.software.models import list_models
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -298,6 +297,7 @@ def _work(db: Connection, args: argparse.Namespace, out: Output) -> int:
 def _stands(db: Connection) -> dict[tuple[str, str], dict[str, dict[str, object]]]:
     """For each terminal how it stands with each piece of software of its model."""
     from neurath.server.fleet import matrix
+    from neurath.server.software.models import list_models
 
     found: dict[tuple[str, str], dict[str, dict[str, object]]] = {}
     for model in list_models(db):

@@ -8,10 +8,11 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
-from neurath.terminal.acts import Acts, Ending, Parts, wanted_of
+from neurath.terminal.acts import Acts, Ending, wanted_of
 from neurath.terminal.machine import Machine, Policy, Step
 from neurath.terminal.machine import events as ev
 from neurath.terminal.machine.state import NEVER, WAITS
+from neurath.terminal.parts import Parts
 
 #: Steps in which bytes of a file are what people want to see.
 _COUNTING = frozenset({Step.RECEIVING, Step.PARKED, Step.CHECKING_FILE})

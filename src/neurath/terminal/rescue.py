@@ -10,7 +10,7 @@ from neurath.errors import LinkError, NeurathError
 from neurath.terminal.machine import events as ev
 
 if TYPE_CHECKING:
-    from neurath.terminal.acts import Parts
+    from neurath.terminal.parts import Parts
 
 
 @runtime_checkable
