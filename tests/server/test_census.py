@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import time
+import tracemalloc
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from neurath.console import board
 from neurath.console.keeping import TIMES, Keeping
 from neurath.server.delivery.sightings import Sighting
 from neurath.server.fleet import figures
-from neurath.server.fleet.census import ANEW, PARTS, Census
+from neurath.server.fleet.census import ANEW, BLOCK, PARTS, Census, Names, entry
 from neurath.server.fleet.figures import PAGE, State, Wanted
 from neurath.server.software import catalog
 from neurath.server.store.tables import action, component, event, ledger, terminal
@@ -95,13 +97,61 @@ def test_a_new_release_is_counted_without_reading_the_terminals_again(tmp_path: 
     read: list[int] = []
     whole = figures.standings
 
-    def seen(db: Connection, numbers: Sequence[int] | None) -> Iterator[figures.Standing]:
-        assert numbers is not None, "everybody was read again"
+    def seen(db: Connection, numbers: Sequence[int]) -> Iterator[figures.Standing]:
         read.extend(numbers)
         return whole(db, numbers)
 
     monkeypatch.setattr(figures, "standings", seen)
     agrees(fleet, census, fleet.now + 60)
+    with fleet.store.read() as db:
+        everybody = sum(figures.states(db, UnixTime(fleet.now)).values())
+    assert len(read) < everybody, "everybody was read again"
+    fleet.close()
+
+
+def test_names_stay_in_order_however_many_come_and_go(seed: int) -> None:
+    chance, names, there = random.Random(seed), Names(), {}
+    for step in range(60):
+        many = chance.choice((1, 3, 40, 2 * BLOCK))
+        fresh = [
+            (b"%d\0t%d" % (chance.randrange(2), step * 10_000 + chance.randrange(10_000)), step * 10_000 + n)
+            for n in range(many)
+        ]
+        fresh = list(dict(fresh).items())
+        names.add([entry(key, n) for key, n in fresh])
+        there |= dict(fresh)
+        gone = set(chance.sample(sorted(there.values()), len(there) // 9))
+        names.remove(gone)
+        there = {key: n for key, n in there.items() if n not in gone}
+        assert list(names) == [there[key] for key in sorted(there)]
+        assert len(names) == len(there)
+
+
+def test_a_terminal_costs_the_census_fifty_bytes(tmp_path: Path) -> None:
+    """A worker keeps one for 100,000 terminals beside everything else it holds."""
+    many, census = 20_000, Census()
+    fleet = Fleet(tmp_path, time.time())
+    with fleet.store.write() as db:
+        db.execute(insert(terminal), [{"tenant": "DEFAULT", "id": f"dev-{n}", "registered": 0.0} for n in range(many)])
+    with fleet.store.read() as db:
+        db.scalar(select(func.count()).select_from(terminal))
+        tracemalloc.start()
+        census.count(db, UnixTime(fleet.now))
+        gc.collect()
+        held = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        assert census.count(db, UnixTime(fleet.now)).counts == {State.UNHEARD: many}
+    fleet.close()
+    assert held < 50 * many + 500_000  # what is loaded and compiled once
+
+
+def test_a_part_of_any_size_is_read_in_one_question(tmp_path: Path) -> None:
+    """A list of a million numbers is more than a database takes."""
+    fleet = every_state(tmp_path, time.time())
+    with fleet.store.read() as db:
+        every = list(figures.standings(db, range(1, 1_000_000)))
+        assert {one[0] for one in every} == set(db.scalars(select(terminal.c.n).where(terminal.c.decommissioned.is_(None))))
+        assert [one[0] for one in figures.standings(db, range(3, 5))] == [3, 4]
     fleet.close()
 
 

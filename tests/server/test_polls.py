@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import time
+import tracemalloc
 
 import pytest
 
@@ -12,7 +14,7 @@ from neurath.server.device import Policy
 from neurath.server.fleet import access, rollout, stop, tenants, waves
 from neurath.server.fleet.rollout import Plan
 from neurath.server.fleet.tenants import Tenant
-from neurath.server.polls import Kept, Polls, alike
+from neurath.server.polls import APART, LONGEST, Kept, Polls, Shelf, alike, latest
 from neurath.server.software.catalog import Upload, add
 from neurath.server.software.models import add_plain_model
 from neurath.server.store import Store
@@ -138,7 +140,7 @@ def test_more_terminals_than_there_is_room_for_are_still_answered_from_what_is_k
 
     async def look(scope, receive, send):
         looked.append(scope["raw_path"])
-        polls.keep(scope, Kept(1, (0, 0), time.time() + 100, alike((), b"nothing")))
+        polls.keep(scope, 1, Kept((0, 0), time.time() + 100, alike((), b"nothing")))
 
     async def sent(message):
         pass
@@ -162,3 +164,38 @@ def test_more_terminals_than_there_is_room_for_are_still_answered_from_what_is_k
 def test_what_is_alike_is_kept_once():
     first, second = (alike(((b"etag", bytes([n])),), b"{}") for n in (65, 65))
     assert first is second
+
+
+def test_answers_that_are_alike_end_together_and_never_too_late():
+    ends = {latest(1_000_000_020 + n) for n in range(int(APART))}
+    assert len(ends) == 1
+    assert all(0 < latest(at) - at <= LONGEST for at in (0.0, 59.9, 60.0, 1e9 + 0.5))
+
+
+def test_an_answer_is_kept_once_and_goes_with_the_last_that_has_it():
+    shelf = Shelf()
+    one, other = (Kept((n, 0), 5.0, alike((), b"nothing")) for n in range(2))
+    places = [shelf.take(one), shelf.take(other), shelf.take(Kept((0, 0), 5.0, alike((), b"nothing")))]
+    assert places == [0, 1, 0]
+    assert (shelf.at(0), shelf.at(1)) == (one, other)
+    shelf.leave(0)
+    assert shelf.at(0) == one
+    shelf.leave(0)
+    third = Kept((9, 9), 5.0, alike((), b"nothing"))
+    assert shelf.take(third) == 0  # in the place that is free
+    assert (shelf.at(0), shelf.at(1)) == (third, other)
+    assert shelf.take(one) == 2
+
+
+def test_an_answer_that_is_kept_takes_150_bytes(world):
+    """A worker keeps one for each of 100,000 terminals beside everything else it holds."""
+    many, polls = 5_000, Polls(None, world.delivery)
+    said = {"type": "http", "method": "GET", "query_string": b"", "scheme": "http", "headers": []}
+    tracemalloc.start()
+    for n in range(many):
+        kept = Kept((0, 0), latest(time.time()), alike((), b"nothing"))
+        polls.keep(said | {"raw_path": b"/DEFAULT/controller/v1/t%d" % n}, 1_000_000 + n, kept)
+    gc.collect()
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert held < 150 * many

@@ -26,7 +26,7 @@ from neurath.server.delivery.calls import Delivery
 from neurath.server.delivery.streams import CHECK_INS
 from neurath.server.delivery.trickle import PIECE
 from neurath.server.fleet.access import Stranger, Terminal
-from neurath.server.polls import LONGEST, Kept, Polls, alike
+from neurath.server.polls import Kept, Polls, alike, latest
 from neurath.server.proxy import certificate
 from neurath.server.serving import Conditions
 from neurath.server.shares import TERMINAL, Overdrawn, Shares
@@ -189,9 +189,8 @@ class Reception:
             headers = request.headers
             told = made.to(headers.get("accept", ""), headers.get("if-none-match", ""))
             if made.until > ask.now and told.status_code == 200 and self.polls is not None and ask.mark is not None:
-                until = min(made.until, ask.now + LONGEST)
                 known = alike(tuple(told.raw_headers), bytes(told.body))
-                self.polls.keep(request.scope, Kept(ask.terminal.n, ask.mark, until, known))
+                self.polls.keep(request.scope, ask.terminal.n, Kept(ask.mark, min(made.until, latest(ask.now)), known))
             return told
 
         return endpoint
