@@ -3,7 +3,6 @@ the very core that terminals run. It must never hand out a file that core did no
 
 from __future__ import annotations
 
-import functools
 import lzma
 import zlib
 from collections.abc import Sequence
@@ -23,6 +22,8 @@ from neurath.flash.geometry import Layout
 #: A delta of more than one byte in so many is compared with the full image, unless fast LZMA says that it would be larger:
 #: no full image comes out below so much of that.
 WORTHLESS, FAST = 4, 0.85
+#: A file of more bytes than this is never smaller without prediction.
+FEW = 1024
 #: An image whose samples shrink by less than this is compressed or encrypted; no delta is tried unless so much of it is like
 #: what the terminal has.
 OPAQUE, ALIKE = 0.98, 0.05
@@ -93,20 +94,23 @@ def _judged(pair: Pair, wish: Wish) -> tuple[Pair, Wish, str]:
 
 
 def _smallest(pair: Pair, layout: Layout, wish: Wish) -> tuple[bytes, int]:
-    """The smallest file of the profiles to be tried that the decoder's RAM holds, and the bytes its order loses."""
-    found = functools.cache(lambda alike: matched(pair, replace(wish, profile=alike), layout.code))
-    made = []
+    """The smallest file of the profiles worth trying that the decoder's RAM holds, and the bytes its order loses."""
+    fit: list[tuple[bytes, int]] = []
+    over: list[tuple[bytes, int]] = []
     for profile in (wish.profile,) if wish.profile is not None else _profiles(wish):
-        segments, hints = found(min(profile, SMALL))
+        segments, hints = matched(pair, replace(wish, profile=profile), layout.code)
         planned = _planned(pair, layout, wish, segments)
-        made.append((assembled(pair, layout, replace(wish, profile=profile), planned, hints), planned.lost))
-    fit = [one for one in made if native.header(one[0], layout).decoder <= wish.workspace]
-    return min(fit or made, key=lambda one: len(one[0]))
+        data = assembled(pair, layout, replace(wish, profile=profile), planned, hints)
+        (fit if native.header(data, layout).decoder <= wish.workspace else over).append((data, planned.lost))
+        if fit and len(fit[0][0]) > FEW:
+            break
+    return min(reversed(fit or over), key=lambda one: len(one[0]))
 
 
 def _profiles(wish: Wish) -> tuple[int, ...]:
-    """Those to try: the strongest that the decoder's RAM holds, and the one that is smaller where hardly anything changed."""
-    return (SIMPLE, LARGE if wish.workspace >= LARGE_WORKSPACE else SMALL)
+    """Those to try: the strongest that the decoder's RAM holds; then, where that file has few bytes, the one that is smaller
+    where hardly anything changed."""
+    return (LARGE if wish.workspace >= LARGE_WORKSPACE else SMALL, SIMPLE)
 
 
 def _planned(pair: Pair, layout: Layout, wish: Wish, segments: Sequence[Segment]) -> Plan:

@@ -54,14 +54,14 @@ def candidates(old: bytes, known: Sequence[int], believed: int = BELIEVED) -> li
     likely = [isa for isa in likely if 8 * votes[isa] >= votes[likely[0]]]
     if not likely:
         return []
-    words = _words(sample)
+    known = sorted(set(_words(sample)))
     strings = {found.start() + 1 for found in STRING.finditer(sample)}
-    return [_mapped(isa, words, set(begins[isa]), strings, len(old)) for isa in likely]
-
-
-def _mapped(isa: int, words: Sequence[int], begins: set[int], strings: set[int], size: int) -> Hints:
-    address = _address(words, begins, strings, odd=isa == THUMB)
-    return Hints(isa, address, _also(words, strings, (address, address + size), LARGEST.get(isa, HIGHEST)))
+    to_strings = _votes(known, strings)  # whatever the instruction set
+    found = []
+    for isa in likely:
+        address = _address(known, set(begins[isa]), to_strings, odd=isa == THUMB)
+        found.append(Hints(isa, address, _also(known, strings, (address, address + len(old)), LARGEST.get(isa, HIGHEST))))
+    return found
 
 
 def chosen(old: bytes, new: bytes, found: Sequence[Segment], known: Sequence[int]) -> Hints:
@@ -78,50 +78,44 @@ def chosen(old: bytes, new: bytes, found: Sequence[Segment], known: Sequence[int
 
 
 def _words(image: bytes) -> array[int]:
-    return _as("I", image[: len(image) // 4 * 4])
-
-
-def _as(code: str, data: bytes) -> array[int]:
-    out = array(code, data)
+    out = array("I", image[: len(image) // 4 * 4])
     if struct.pack("=H", 1) != struct.pack("<H", 1):
         out.byteswap()
     return out
 
 
-def _address(words: Sequence[int], starts: set[int], strings: set[int], *, odd: bool) -> int:
-    """The base that most pointers agree on: to the starts of functions and of strings; 0 when few do."""
-    known = sorted(set(words))
+def _address(known: Sequence[int], starts: set[int], to_strings: Counter[int], *, odd: bool) -> int:
+    """The base that most pointers among these words agree on: to the starts of functions and of strings; 0 when few do."""
     votes = _votes([w - odd for w in known if w % (2 if odd else 4) == odd], starts)
-    votes += _votes(known, strings)
-    if not votes:
-        return 0
-    base, count = min(votes.items(), key=lambda item: (-item[1], item[0]))
-    return base if count >= BELIEVED else 0
+    votes.update(to_strings)
+    return _elected(votes, BELIEVED)
 
 
-def _also(words: Sequence[int], strings: set[int], known: tuple[int, int], largest: int) -> int:
+def _elected(votes: Counter[int], least: int) -> int:
+    """The base with most votes, the lowest of those with as many; 0 where it has fewer than `least`."""
+    most = max(votes.values(), default=0)
+    return min(base for base, count in votes.items() if count == most) if most >= least else 0
+
+
+def _also(known: Sequence[int], strings: set[int], image: tuple[int, int], largest: int) -> int:
     """The address from which another part of the image counts (a second stage, code that is copied before it runs), found by
     its strings among the values of the fullest megabyte outside the image; 0 for none."""
-    others = {w for w in words if SMALLEST << 8 <= w < largest and not known[0] <= w < known[1]}
+    others = [w for w in known if SMALLEST << 8 <= w < largest and not image[0] <= w < image[1]]
     if not others:
         return 0
     block = Counter(w >> 20 for w in others).most_common(1)[0][0]
-    votes = _votes(sorted(w for w in others if w >> 20 == block), strings, 4)
-    base, count = min(votes.items(), key=lambda item: (-item[1], item[0]), default=(0, 0))
-    return base if count >= SURE else 0
+    return _elected(_votes([w for w in others if w >> 20 == block], strings, 4), SURE)
 
 
 def _votes(pointers: Sequence[int], starts: set[int], alignment: int = ALIGNMENT) -> Counter[int]:
-    at = defaultdict(list)
+    """How many of the pointers each base would lead to one of these starts, no more of them asked than there are voters."""
+    at: dict[int, list[int]] = defaultdict(list)
     for start in starts:
         at[start % alignment].append(start)
     step = -(-len(pointers) // (VOTERS if alignment == ALIGNMENT else FINE_VOTERS)) or 1
-    votes: Counter[int] = Counter()
-    for pointer in pointers[::step]:
-        for start in at[pointer % alignment]:
-            if pointer >= start:
-                votes[pointer - start] += step
-    return votes
+    asked = pointers[::step]
+    votes = Counter(p - start for p in asked for start in at.get(p % alignment, ()) if p >= start)
+    return votes if step == 1 else Counter({base: count * step for base, count in votes.items()})
 
 
 # ---- words that grew ---------------------------------------------------------------------------------------------------

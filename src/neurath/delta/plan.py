@@ -10,6 +10,7 @@ unit is decoded before the one ahead of it is committed: so j may also read what
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from bisect import bisect_left, bisect_right
@@ -155,8 +156,12 @@ def _needs(new: bytes, pieces: Sequence[tuple[Segment, int, int]], changed: froz
 
 def _content(piece: bytes) -> int:
     """Bits of these bytes by how often each occurs: stretches of padding are worth nothing."""
-    counts = Counter(piece)
-    return round(sum(n * math.log2(len(piece) / n) for n in counts.values()))
+    return round(_n_log_n(len(piece)) - sum(map(_n_log_n, Counter(piece).values())))
+
+
+@functools.cache  # at most as many as a commit unit has bytes
+def _n_log_n(n: int) -> float:
+    return n * math.log2(n) if n else 0.0
 
 
 def _greedy(units: int, flat: Sequence[tuple[int, int, int]]) -> list[int]:
