@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import pytest
+from sqlalchemy import event
 
 from neurath.errors import RefusedError
 from neurath.ids import TerminalId
@@ -111,6 +112,33 @@ def test_other_work_goes_on_during_a_sweep() -> None:
     asyncio.run(story())
 
 
+def test_a_whole_fleet_is_put_in_line_a_part_at_a_time() -> None:
+    """With a broker a rollout's start brings everybody at once: nobody else may wait for that."""
+
+    async def story() -> None:
+        looked = 0
+
+        class Counting(Carrier):
+            def hears(self, terminal: TerminalId) -> bool:
+                nonlocal looked
+                looked += 1
+                return super().hears(terminal)
+
+        sweep = Sweep([Counting()], lambda _: None, list, Pace(pause=0.0, batch=50))
+        running = asyncio.ensure_future(sweep.run())
+        await asyncio.sleep(0)
+        sweep.tell(told(2_000))
+        assert sweep.waiting == 2_000
+        while looked < 2_000:
+            before = looked
+            await asyncio.sleep(0)
+            assert looked - before <= 50
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(story())
+
+
 def test_who_could_not_be_reached_is_told_again_and_nobody_else() -> None:
     async def story() -> None:
         back: set[str] = set()
@@ -186,6 +214,24 @@ def test_only_those_who_listen_are_looked_for(world, monkeypatch) -> None:
         assert [one.channel for one in rollout.notices_since(db, mark, ["DEFAULT/t7"])[1]] == ["DEFAULT/t7"]
     with world.store.read() as db:
         assert reach.holding(db, made.id, listening) == []
+
+
+def test_everybody_is_read_a_part_at_a_time(world, monkeypatch) -> None:
+    monkeypatch.setattr(reach, "_SPAN", 4)
+    for n in range(14):
+        world.terminal(f"t{n}")
+    made = world.start(world.release("2", image(2), 2))
+    rows: list[int] = []
+
+    def counted(connection, cursor, statement, *_rest) -> None:
+        if "AS draw" in statement:
+            rows.append(len(connection.connection.cursor().execute(statement, _rest[0]).fetchall()))
+
+    with world.store.read() as db:
+        event.listen(db, "before_cursor_execute", counted)
+        assert sorted(one.n for one in rollout.lacking(db, made)) == list(range(1, 15))
+        assert sorted(one.n for one in rollout.unreached(db)) == list(range(1, 15))
+    assert rows == [4, 4, 4, 2] * 2
 
 
 def test_a_server_without_a_broker_looks_for_those_who_stream_here_and_with_one_for_everybody(world) -> None:

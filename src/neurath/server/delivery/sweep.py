@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from neurath.errors import NeurathError
 from neurath.ids import TerminalId
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 class Pace:
     """`slice` notices every `pause` seconds, while no carrier has more than `under_way`; check-ins a second that they may lead
     to; who was told is written every `write` seconds, `batch` at a time; who was not reached is told again after `repeat`
-    seconds, twice as many each time, at most `longest`."""
+    seconds, twice as many each time, at most `longest`. A `batch` is put in line at once, then everything else has a turn."""
 
     slice: int = 100
     pause: float = 0.01
@@ -52,7 +53,11 @@ class Sweep:
         self._note = note
         self._missing = missing
         self._pace = pace or Pace()
-        self._waiting: dict[TerminalId, tuple[Told, Seconds]] = {}
+        self._coming: deque[tuple[Sequence[Told], Seconds]] = deque()
+        self._came = asyncio.Event()
+        # Those who are known to listen go before those who may not.
+        self._listening: dict[TerminalId, tuple[Told, Seconds]] = {}
+        self._others: dict[TerminalId, tuple[Told, Seconds]] = {}
         self._turns = Turns(self._pace.check_ins)
         self._stir = asyncio.Event()
         self._reached: deque[Told] = deque()
@@ -62,7 +67,7 @@ class Sweep:
     @property
     def waiting(self) -> int:
         """How many notices have not left yet."""
-        return len(self._waiting)
+        return len(self._listening) + len(self._others) + sum(len(told) for told, _ in self._coming)
 
     def tell(self, told: Sequence[Told]) -> None:
         """Takes these on; in the event loop's thread. Something new is afoot: repeats begin anew."""
@@ -76,36 +81,59 @@ class Sweep:
 
     def _take(self, told: Sequence[Told]) -> None:
         within = self._turns.within(len(told), time.monotonic())
-        listening: list[Told] = []
-        others: list[Told] = []
+        size = self._pace.batch
+        self._coming += [(told[first : first + size], within) for first in range(0, len(told), size)]
+        self._came.set()
+
+    async def _line_up(self) -> None:
+        """Puts those who came in line, a part at a time: with a broker they are the whole fleet."""
+        while True:
+            await self._came.wait()
+            self._came.clear()
+            while self._coming:
+                self._put(*self._coming.popleft())
+                await asyncio.sleep(0)
+            self._stir.set()  # only now is it known who goes first
+
+    def _put(self, told: Sequence[Told], within: Seconds) -> None:
         for one in told:
-            (listening if any(carrier.hears(one.channel) for carrier in self._carriers) else others).append(one)
-        self._waiting = {one.channel: (one, within) for one in listening} | self._waiting
-        self._waiting |= {one.channel: (one, within) for one in others}
-        self._stir.set()
+            if one.channel in self._listening or any(carrier.hears(one.channel) for carrier in self._carriers):
+                self._others.pop(one.channel, None)
+                self._listening.setdefault(one.channel, (one, within))
+            else:
+                self._others[one.channel] = one, within
+
+    def _next(self) -> list[tuple[Told, Seconds]]:
+        """The next slice, out of line."""
+        found: list[tuple[Told, Seconds]] = []
+        for line in (self._listening, self._others):
+            names = list(islice(line, self._pace.slice - len(found)))
+            found += [line.pop(name) for name in names]
+        return found
 
     async def run(self) -> None:
         """Until cancelled."""
         self._again = time.monotonic() + self._pace.repeat
         try:
             async with asyncio.TaskGroup() as group:
+                group.create_task(self._line_up())
                 group.create_task(self._send())
                 group.create_task(self._write())
                 group.create_task(self._repeat())
         finally:
             self._stir.clear()
+            self._came.clear()
 
     async def _send(self) -> None:
         while True:
             await self._stir.wait()
             self._stir.clear()
-            while self._waiting:
+            while self._listening or self._others:
                 if any(carrier.under_way > self._pace.under_way for carrier in self._carriers):
                     await asyncio.sleep(self._pace.pause)
                     continue
                 began = time.monotonic()
-                names = [name for name, _ in zip(self._waiting, range(self._pace.slice), strict=False)]
-                self._send_slice([self._waiting.pop(name) for name in names])
+                self._send_slice(self._next())
                 # However slow telling is, two thirds of the time are for everything else.
                 await asyncio.sleep(max(self._pace.pause, 2 * (time.monotonic() - began)))
 

@@ -20,7 +20,6 @@ from sqlalchemy import (
     literal,
     or_,
     select,
-    true,
     update,
 )  # fmt: skip
 
@@ -267,8 +266,8 @@ class Told:
 
 #: Who listens, by the names they listen under; None: nobody knows, so it may be anybody.
 Listening = Collection[TerminalId] | None
-#: So many of those who listen are looked for at once.
-_PART = 500
+#: So many of those who listen are looked for at once; of everybody's numbers so many are.
+_PART, _SPAN = 500, 2000
 
 
 def lacking(
@@ -282,7 +281,7 @@ def lacking(
         query = query.where(fleet.c.notified.is_(None), fleet.c.offered.is_(None))
     return [
         Told(row.n, channel(row.tenant, row.id), release.component, release.id)
-        for among in _names(listening, fleet.c.tenant, fleet.c.id)
+        for among in _parts(db, listening, fleet)
         for row in db.execute(query.where(among))
     ]
 
@@ -293,15 +292,19 @@ def holding(db: Connection, rollout: int, listening: Listening = None) -> list[T
     query = query.where(action.c.rollout == rollout, action.c.state == "open")
     return [
         Told(row.n, channel(row.tenant, row.id), "", 0)
-        for among in _names(listening, terminals.c.tenant, terminals.c.id)
+        for among in _parts(db, listening, terminals)
         for row in db.execute(query.where(among))
     ]
 
 
-def _names(listening: Listening, tenant: ColumnElement[str], name: ColumnElement[str]) -> Iterator[ColumnElement[bool]]:
-    """Of a million terminals few listen: they are looked for by name, a part at a time, and the others not read at all."""
+def _parts(db: Connection, listening: Listening, fleet: FromClause) -> Iterator[ColumnElement[bool]]:
+    """Of a million terminals few listen: they are looked for by name, and the others not read at all. Where nobody knows who
+    listens it is everybody, a part at a time: rows that come all at once are made in one go, and nothing else is done
+    meanwhile."""
     if listening is None:
-        yield true()
+        last = int(db.scalar(select(func.max(terminals.c.n))) or 0)
+        for start in range(1, last + 1, _SPAN):
+            yield fleet.c.n.between(start, start + _SPAN - 1)
         return
     by_tenant: dict[str, list[str]] = {}
     for one in listening:
@@ -309,7 +312,7 @@ def _names(listening: Listening, tenant: ColumnElement[str], name: ColumnElement
         by_tenant.setdefault(whose, []).append(own)
     for whose, names in by_tenant.items():
         for start in range(0, len(names), _PART):
-            yield and_(tenant == whose, name.in_(names[start : start + _PART]))
+            yield and_(fleet.c.tenant == whose, fleet.c.id.in_(names[start : start + _PART]))
 
 
 def pinned(db: Connection, terminal: int) -> list[Told]:
