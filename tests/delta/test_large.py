@@ -17,7 +17,8 @@ from neurath.delta.format import MAX_SEGMENTS
 from neurath.errors import NeurathError
 from neurath.flash._core import ffi, lib
 from neurath.flash.geometry import simple_layout
-from neurath.flash.native import Core, Fate, PowerCut, c_layout
+from neurath.flash.native import Core, Fate, PowerCut
+from neurath.flash.structs import c_layout
 from tests.delta.images import small_layout
 from tests.delta.programs import programs
 

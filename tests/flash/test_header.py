@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from neurath.cli.main import main
 from neurath.flash.geometry import Model, model_to_toml, simple_layout
 from neurath.flash.header import header
-from neurath.flash.native import c_layout, ffi
+from neurath.flash.native import ffi
+from neurath.flash.structs import c_layout
 from neurath.ids import ModelName
 from tests.parts import need
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from neurath.errors import DataError
 from neurath.flash.geometry import Layout, Region, Span, log_need
-from neurath.flash.native import bank_size, c_layout, check_layout, ffi, lib, unit_spans
+from neurath.flash.native import bank_size, check_layout, ffi, lib, unit_spans
+from neurath.flash.structs import c_layout
 from tests.flash.crafted import small_layout
 
 

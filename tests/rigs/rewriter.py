@@ -14,7 +14,8 @@ from neurath.delta import native
 from neurath.delta.simulate import target
 from neurath.flash.bank import ImageRecord
 from neurath.flash.geometry import Layout
-from neurath.flash.native import Core, Nor, c_layout, c_target, ffi, write_bank
+from neurath.flash.native import Core, Nor, ffi, write_bank
+from neurath.flash.structs import c_layout, c_target
 from tests.parts import need
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,8 +10,9 @@ import neurath.flash._core as _core
 from neurath.delta.format import Kind
 from neurath.errors import DataError, NeurathError, RefusedError
 from neurath.flash.geometry import Layout
-from neurath.flash.native import c_layout, unit_spans
 from neurath.flash.native import need as core_need
+from neurath.flash.native import unit_spans
+from neurath.flash.structs import c_layout
 
 _WHY = {
     _core.lib.NRT_E_FORMAT: "a field in it is impossible, or it is made for another memory map",

@@ -8,7 +8,8 @@ from typing import Any
 from neurath.errors import DataError
 from neurath.flash._core import ffi, lib
 from neurath.flash.geometry import Layout
-from neurath.flash.native import c_layout, need
+from neurath.flash.native import need
+from neurath.flash.structs import c_layout
 
 
 def decode(old: bytes, data: bytes, layout: Layout) -> bytes:

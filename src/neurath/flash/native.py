@@ -13,6 +13,7 @@ from neurath.flash._core import lib as lib
 from neurath.flash.bank import MAX_BOOTS, Facts, Fate, ImageRecord, Reset, Target, Why
 from neurath.flash.device import misfit
 from neurath.flash.geometry import Layout
+from neurath.flash.structs import c_image, c_layout, c_target, image_value, target_value
 from neurath.flash.trust import Birth, birth_value, c_birth, signature_holds, verify_callback
 
 __all__ = [
@@ -39,22 +40,6 @@ KINDS = {"before": 1, "early": 2, "late": 3, "after": 4, "random": 5, "weak": 6,
 
 class PowerCut(Exception):  # noqa: N818 (an event of the world, not an error of ours)
     """Power failed in this call. The object that made it is dead: make a new Core and power_up()."""
-
-
-def c_layout(layout: Layout) -> Any:
-    """The layout as `struct nrt_layout *`."""
-    out = ffi.new("struct nrt_layout *")
-    out.n_regions, out.n_bank = len(layout.regions), len(layout.bank)
-    for place, region in zip(out.region, layout.regions, strict=False):
-        place.base, place.size, place.count = region.base, region.size, region.count
-    spans = [(out.bank[i], s) for i, s in enumerate(layout.bank)]
-    spans += [(out.log[0], layout.log[0]), (out.log[1], layout.log[1])]
-    spans += [(out.birth, layout.birth), (out.scratch, layout.scratch), (out.stage, layout.stage)]
-    for spot, span in spans:
-        spot.base, spot.len = span.base, span.length
-    out.write_unit, out.page, out.group, out.leaf = layout.write_unit, layout.page, layout.group, layout.leaf
-    out.erased, out.resume = layout.erased, layout.resume
-    return out
 
 
 def check_layout(layout: Layout) -> None:
@@ -210,7 +195,7 @@ class Core:
 
     def provision(self, image: ImageRecord | None = None) -> None:
         """Writes a first state log: it knows `image` as confirmed, or nothing."""
-        now = _c_image(image) if image else ffi.NULL
+        now = c_image(image) if image else ffi.NULL
         self._demand(lib.nrt_host_provision(self.raw, self.nor.raw, now), "the state log could not be made")
 
     def power_up(self, reset: Reset = Reset.POWER) -> Fate:
@@ -224,8 +209,8 @@ class Core:
         """What the state log says now."""
         raw = self.raw.facts
         return Facts(
-            installed=_image(raw.installed),
-            confirmed=_image(raw.confirmed),
+            installed=image_value(raw.installed),
+            confirmed=image_value(raw.confirmed),
             target=target_value(raw.target),
             installs=raw.installs,
             serial=raw.serial,
@@ -334,49 +319,12 @@ def write_bank(nor: Nor, image: bytes) -> None:
         at += len(part)
 
 
-# ---- values and errors -------------------------------------------------------------------------------------------------
+# ---- memory and errors -------------------------------------------------------------------------------------------------
 
 
 def _ram(count: int) -> tuple[Any, Any]:
     mem = ffi.new("uint8_t[]", max(count, 1))
     return mem, ffi.new("struct nrt_ram *", {"mem": mem, "len": count})[0]
-
-
-def _image(raw: Any) -> ImageRecord:
-    return ImageRecord(bytes(raw.image), raw.size, bytes(raw.envelope), raw.sequence, raw.epoch)
-
-
-def _c_image(image: ImageRecord) -> Any:
-    return ffi.new(
-        "struct nrt_image *",
-        {
-            "envelope": image.envelope,
-            "image": image.image,
-            "size": image.size,
-            "sequence": image.sequence,
-            "epoch": image.epoch,
-        },
-    )
-
-
-def target_value(raw: Any) -> Target:
-    """The value of a `struct nrt_target`."""
-    return Target(
-        image=bytes(raw.image),
-        image_size=raw.image_size,
-        leaves=bytes(raw.leaves),
-        file=bytes(raw.file),
-        file_size=raw.file_size,
-        envelope=bytes(raw.envelope),
-        sequence=raw.sequence,
-        epoch=raw.epoch,
-        serial=raw.serial,
-    )
-
-
-def c_target(target: Target) -> Any:
-    fields = ("image", "image_size", "leaves", "file", "file_size", "envelope", "sequence", "epoch", "serial")
-    return ffi.new("struct nrt_target *", {name: getattr(target, name) for name in fields})
 
 
 _ERRORS: dict[int, tuple[type[NeurathError], str, str]] = {

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from neurath.flash._core import ffi, lib
 from neurath.flash.bank import Target
-from neurath.flash.native import Core, demand, target_value
+from neurath.flash.native import Core, demand
+from neurath.flash.structs import target_value
 from neurath.flash.trust import Birth, c_birth
 
 #: Bytes of a question beside the description of the bank (docs/spec/rescue.md 3).

@@ -11,7 +11,8 @@ from typing import Any
 from neurath.errors import FlashError
 from neurath.flash.bank import Target
 from neurath.flash.geometry import Layout
-from neurath.flash.native import KINDS, c_layout, c_target, ffi, lib
+from neurath.flash.native import KINDS, ffi, lib
+from neurath.flash.structs import c_layout, c_target
 
 ALL_KINDS = tuple(KINDS)
 

@@ -30,7 +30,8 @@ from unicorn.unicorn_const import (
 from neurath.errors import FlashError, NeurathError
 from neurath.flash.bank import Fate, ImageRecord, Target
 from neurath.flash.geometry import Layout
-from neurath.flash.native import Core, Nor, c_target, ffi, lib
+from neurath.flash.native import Core, Nor, ffi, lib
+from neurath.flash.structs import c_target
 
 FLASH, RAM, MAIL, REGISTERS = 0x08000000, 0x20000000, 0x20010000, 0x40000000
 RAM_SIZE, MAIL_SIZE, FILE_AT = 0x10000, 0x40000, 0x200
