@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 
 from neurath.delta import Wish, build
-from neurath.delta.budget import LARGE_WORKSPACE
 from neurath.delta.match import Suffix
 from neurath.flash.geometry import GROUP, Layout, simple_layout
+from neurath.flash.profiles import LARGE_WORKSPACE
 from neurath.sim import corpus
 
 SECTOR = 4096

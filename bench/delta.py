@@ -28,12 +28,11 @@ from pathlib import Path
 
 from create import SECTOR, alone, bank
 from neurath.delta import Delta, Wish, build, insight
-from neurath.delta.budget import LARGE_WORKSPACE, TINY_WORKSPACE
-from neurath.delta.format import TINY
 from neurath.delta.native import decode_apart
 from neurath.errors import NeurathError
 from neurath.flash.geometry import Layout
 from neurath.flash.isas import THUMB
+from neurath.flash.profiles import LARGE_WORKSPACE, TINY, TINY_WORKSPACE
 from neurath.sim import corpus
 
 #: Classes of pairs whose geometric means are printed. Neighbouring releases of ARM microcontrollers, all of those, all.

@@ -14,11 +14,12 @@ import pytest
 
 from neurath.delta import build, code, full, native, simulate
 from neurath.delta.encoder import Encoder, Hints
-from neurath.delta.format import LARGE, RAW, SIMPLE, SMALL, Head, Save, pack, parse, varint
+from neurath.delta.format import Head, Save, pack, parse, varint
 from neurath.delta.match import Segment
 from neurath.errors import DataError, NeurathError, RefusedError
 from neurath.flash.geometry import Layout
 from neurath.flash.native import Core, Nor
+from neurath.flash.profiles import LARGE, RAW, SIMPLE, SMALL
 from tests.delta.images import pair, small_layout
 from tests.parts import ASSURANCE
 

@@ -12,9 +12,10 @@ from neurath.delta import Wish, build, full, header, simulate
 from neurath.delta import native as delta_native
 from neurath.delta.build import changed_sectors
 from neurath.delta.encoder import Encoder, Hints
-from neurath.delta.format import RAW, parse
+from neurath.delta.format import parse
 from neurath.errors import DataError, NeurathError, NothingToDo, RefusedError
 from neurath.flash.geometry import Layout, Region, Span, simple_layout
+from neurath.flash.profiles import RAW
 from tests.delta.images import pair, small_layout
 
 

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from neurath.delta import code, native
 from neurath.delta.apply import apply
-from neurath.delta.format import RAW, SIMPLE, SMALL, Head, pack
+from neurath.delta.format import Head, pack
 from neurath.delta.match import Exact, Segment, Suffix
 from neurath.errors import DataError, NeurathError
+from neurath.flash.profiles import RAW, SIMPLE, SMALL
 from tests.delta.images import pair, small_layout
 
 LAYOUT = small_layout(16384)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from neurath.delta import Wish, build, full, native
-from neurath.delta.budget import LARGE_WORKSPACE, TINY_WORKSPACE
 from neurath.delta.explain import explain
 from neurath.delta.format import parse
 from neurath.errors import NothingToDo, RefusedError
+from neurath.flash.profiles import LARGE_WORKSPACE, TINY_WORKSPACE
 from tests.delta.images import small_layout
 from tests.delta.programs import ADDRESS, programs
 

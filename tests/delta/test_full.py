@@ -15,8 +15,9 @@ from neurath.delta import Wish, build, full, native, simulate
 from neurath.delta.apply import apply
 from neurath.delta.budget import LEAST_WINDOW, SMALL_FIXED, WINDOW
 from neurath.delta.encoder import Whole
-from neurath.delta.format import LARGE, SMALL, pack, parse
+from neurath.delta.format import pack, parse
 from neurath.errors import DataError
+from neurath.flash.profiles import LARGE, SMALL
 from tests.delta.images import pair, small_layout
 from tests.delta.programs import programs
 

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from neurath.delta import Wish, build, native, simulate
 from neurath.delta.apply import apply
-from neurath.delta.budget import LARGE_WORKSPACE
 from neurath.delta.format import MAX_SEGMENTS
 from neurath.errors import NeurathError
 from neurath.flash._core import ffi, lib
 from neurath.flash.geometry import simple_layout
 from neurath.flash.native import Core, Fate, PowerCut
+from neurath.flash.profiles import LARGE_WORKSPACE
 from neurath.flash.structs import c_layout
 from tests.delta.images import small_layout
 from tests.delta.programs import programs

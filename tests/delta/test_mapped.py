@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from neurath.delta import Wish, build, native
 from neurath.delta.apply import apply
-from neurath.delta.budget import TINY_WORKSPACE
-from neurath.delta.format import SMALL, TINY, parse
+from neurath.delta.format import parse
 from neurath.errors import NeurathError
+from neurath.flash.profiles import SMALL, TINY, TINY_WORKSPACE
 from tests.delta.images import small_layout
 from tests.delta.programs import programs
 

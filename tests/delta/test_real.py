@@ -8,8 +8,8 @@ import bsdiff4
 import pytest
 
 from neurath.delta import Wish, build
-from neurath.delta.budget import LARGE_WORKSPACE
 from neurath.flash.geometry import simple_layout
+from neurath.flash.profiles import LARGE_WORKSPACE
 from tests.parts import images
 
 PAIRS = ("microbit", "greatfet", "primehub", "movehub")

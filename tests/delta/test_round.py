@@ -11,9 +11,8 @@ import pytest
 
 from neurath.delta import Wish, build, native
 from neurath.delta.apply import apply
-from neurath.delta.budget import LARGE_WORKSPACE, TINY_WORKSPACE
-from neurath.delta.format import LARGE, RAW, SIMPLE, SMALL, TINY
 from neurath.flash.geometry import simple_layout
+from neurath.flash.profiles import LARGE, LARGE_WORKSPACE, RAW, SIMPLE, SMALL, TINY, TINY_WORKSPACE
 from neurath.sim import corpus
 from tests.parts import ASSURANCE, images
 

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from neurath.delta import Wish, build, full, hybrid, native, simulate
 from neurath.delta.apply import apply
-from neurath.delta.budget import TINY_FIXED, TINY_WORKSPACE
-from neurath.delta.format import TINY, parse
+from neurath.delta.budget import TINY_FIXED
+from neurath.delta.format import parse
 from neurath.errors import NeurathError
 from neurath.flash.geometry import Span
 from neurath.flash.native import profiles
+from neurath.flash.profiles import TINY, TINY_WORKSPACE
 from tests.delta import test_isa
 from tests.delta.images import pair, small_layout
 from tests.delta.programs import programs

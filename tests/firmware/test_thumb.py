@@ -17,11 +17,11 @@ import pytest
 
 from neurath.delta.budget import Wish
 from neurath.delta.build import build
-from neurath.delta.format import SIMPLE, SMALL
 from neurath.delta.simulate import target
 from neurath.flash.bank import Fate, ImageRecord
 from neurath.flash.geometry import model_from_toml
 from neurath.flash.native import KINDS, Core, Nor
+from neurath.flash.profiles import SIMPLE, SMALL
 from neurath.sim.unicorn_rig import (
     ORDER_BOOT,
     ORDER_CONFIRM,

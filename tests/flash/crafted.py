@@ -9,10 +9,11 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 
-from neurath.delta.format import IRREGULAR, RAW, Head, Save, numbers, pack, varint
+from neurath.delta.format import IRREGULAR, Head, Save, numbers, pack, varint
 from neurath.delta.match import Segment
 from neurath.flash.geometry import Layout, Region, Span
 from neurath.flash.native import Core, ImageRecord, Nor, Target, unit_spans, write_bank
+from neurath.flash.profiles import RAW
 from neurath.wire.leaflist import leaf_digest, leaf_list
 
 RAM = 1 << 18

@@ -10,10 +10,10 @@ import pytest
 
 from neurath.delta.budget import Wish
 from neurath.delta.build import build
-from neurath.delta.format import SIMPLE
 from neurath.delta.simulate import target
 from neurath.flash.geometry import Model, model_from_toml, model_to_toml
 from neurath.flash.native import KINDS, bank_size, check_layout
+from neurath.flash.profiles import SIMPLE
 from neurath.sim.power import Story, walk
 from tests.parts import ASSURANCE
 

@@ -15,10 +15,11 @@ from neurath.cli.main import main
 from neurath.delta import Wish, build, elf, hybrid
 from neurath.delta.assemble import Pair
 from neurath.delta.build import matched
-from neurath.delta.format import LARGE, SMALL, TINY, parse
+from neurath.delta.format import parse
 from neurath.flash.geometry import Model, model_from_toml, model_to_toml
 from neurath.flash.header import header
 from neurath.flash.isas import ALL, ARM, NONE, RV32, THUMB, X86
+from neurath.flash.profiles import LARGE, SMALL, TINY
 from neurath.ids import ModelName
 from neurath.server.software.deltas import layout_digest
 from tests.delta import test_isa

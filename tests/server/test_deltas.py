@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 
 from neurath.delta import hybrid
-from neurath.delta.budget import TINY_WORKSPACE
 from neurath.errors import DataError
 from neurath.flash.geometry import file_layout, simple_layout
+from neurath.flash.profiles import LARGE, TINY, TINY_WORKSPACE
 from neurath.server.delivery import choice
 from neurath.server.delivery.pace import Built, Pending, Unbuilt
 from neurath.server.software import catalog
 from neurath.server.software import deltas as deltas_module
-from neurath.server.software.deltas import LARGE, LEAN, PROFILE, TINY, Deltas, Job, Result, layout_digest
+from neurath.server.software.deltas import LEAN, PROFILE, Deltas, Job, Result, layout_digest
 from neurath.server.store import Store
 from tests.server.world import build, image
 

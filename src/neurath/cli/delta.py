@@ -110,8 +110,7 @@ def _after_cut(old: bytes, new: bytes, data: bytes, layout: Layout) -> int:
 
 def _sized(wish: Wish, profile: str) -> Wish:
     """What the decoder may lend: 6 KiB, 20 KiB, or 4 MB where the terminal runs Linux."""
-    from neurath.delta.budget import LARGE_WORKSPACE, TINY_WORKSPACE
-    from neurath.delta.format import TINY
+    from neurath.flash.profiles import LARGE_WORKSPACE, TINY, TINY_WORKSPACE
 
     if profile == "tiny":
         return replace(wish, profile=TINY, workspace=TINY_WORKSPACE)

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 
 from neurath.delta import oracle, oracle_large, oracle_tiny
 from neurath.delta.code import groups
-from neurath.delta.format import LARGE, RAW, SMALL, TINY, Head, Reader, malformed, parse, segments
+from neurath.delta.format import Head, Reader, malformed, parse, segments
 from neurath.delta.match import Segment
 from neurath.errors import TrustError
+from neurath.flash.profiles import LARGE, RAW, SMALL, TINY
 
 _RATE = (128, 96, 70, 54, 44, 37, 32, 28, 25, 22, 20, 18, 16, 15, 14, 13)
 _GRADE = (0, 1, 2, 3, 4, 4, 4, 4, 5, 5, 5, 5, 5, 5, 5, 5)

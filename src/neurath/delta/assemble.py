@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from neurath.delta import budget, code, native
 from neurath.delta.budget import Wish
 from neurath.delta.encoder import MAPPED, Encoder, Hints, Model
-from neurath.delta.format import IRREGULAR, LARGE, RAW, SMALL, Head, pack
+from neurath.delta.format import IRREGULAR, Head, pack
 from neurath.delta.match import COST_SEGMENT, Segment, worth
 from neurath.delta.plan import SLIDES, Plan
 from neurath.flash.geometry import Layout
+from neurath.flash.profiles import LARGE, RAW, SMALL
 
 #: Segments that are given up for a window of 2 KiB.
 SPARED = 146

@@ -5,19 +5,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from neurath.delta.format import LARGE, SMALL, TINY, most_segments
+from neurath.delta.format import most_segments
 from neurath.delta.match import Matcher
+from neurath.flash.profiles import LARGE, LARGE_WORKSPACE, SMALL, TINY
 
 #: RAM of the decoder of profile 2 without its tables, and of each segment in them, in bytes.
 SMALL_FIXED, SMALL_SEGMENT = 13728, 14
 #: Bytes made last that files of profile 2 copy from at most, and at least, where the model goes on.
 WINDOW, LEAST_WINDOW = 6144, 512
-#: The same of profile 3, for terminals that run Linux; and what covers it with every table at its longest.
-LARGE_FIXED, LARGE_WORKSPACE = 3826592, 4000000
+#: The same of profile 3, for terminals that run Linux.
+LARGE_FIXED = 3826592
 #: And of profile 1 (profile 0 takes less).
 SIMPLE_FIXED, SIMPLE_SEGMENT = 5400, 12
-#: And of profile 4; what the decoder of a chip with 16 KiB of RAM may take.
-TINY_FIXED, TINY_WORKSPACE = 3552, 6144
+#: And of profile 4.
+TINY_FIXED = 3552
 
 
 @dataclass(frozen=True, slots=True)

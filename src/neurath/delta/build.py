@@ -10,14 +10,15 @@ from dataclasses import dataclass, field, replace
 
 from neurath.delta import insight, native, simulate
 from neurath.delta.assemble import Pair, assembled
-from neurath.delta.budget import LARGE_WORKSPACE, Wish
+from neurath.delta.budget import Wish
 from neurath.delta.encoder import MAPPED, Hints
-from neurath.delta.format import LARGE, RAW, SIMPLE, SMALL, Kind
+from neurath.delta.format import Kind
 from neurath.delta.match import Exact, Segment, Suffix, hits
 from neurath.delta.plan import Plan, apart, plan
 from neurath.delta.sight import Sight
 from neurath.errors import NeurathError, NothingToDo, RefusedError
 from neurath.flash.geometry import Layout
+from neurath.flash.profiles import LARGE, LARGE_WORKSPACE, RAW, SIMPLE, SMALL
 
 #: A delta of more than one byte in so many is compared with the full image, unless fast LZMA says that it would be larger:
 #: no full image comes out below so much of that.

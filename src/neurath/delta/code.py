@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 
 import neurath.flash._core as _core
 from neurath.delta.encoder import GRAIN, MAPPED, Encoder, Hints, Whole
-from neurath.delta.format import LARGE, RAW, numbers, varint
+from neurath.delta.format import numbers, varint
 from neurath.delta.match import Segment
+from neurath.flash.profiles import LARGE, RAW
 
 
 def groups(units: Sequence[tuple[int, int]], order: Sequence[int], new_size: int, group: int) -> list[tuple[int, int]]:

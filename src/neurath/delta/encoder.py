@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import neurath.flash._core as _core
-from neurath.delta.format import LARGE, SMALL, TINY
 from neurath.delta.match import Segment
+from neurath.flash.profiles import LARGE, SMALL, TINY
 
 #: Profile 2 group by group; profile 3; profile 4; profile 2 going on through the file, with a window of so many bytes.
 Model = Literal["small", "large", "tiny"] | int

@@ -6,12 +6,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from neurath.delta import native
-from neurath.delta.budget import LARGE_WORKSPACE, TINY_WORKSPACE, Wish
+from neurath.delta.budget import Wish
 from neurath.delta.build import Delta, build, full
-from neurath.delta.format import LARGE, PROFILES, SIMPLE, SMALL, TINY, Head, parse
+from neurath.delta.format import PROFILES, Head, parse
 from neurath.errors import NothingToDo, RefusedError
 from neurath.flash.geometry import Layout
 from neurath.flash.isas import ISAS
+from neurath.flash.profiles import LARGE, LARGE_WORKSPACE, SIMPLE, SMALL, TINY, TINY_WORKSPACE
 
 #: What is weighed: profile and the most its decoder may take, in bytes.
 WEIGHED = ((LARGE, LARGE_WORKSPACE), (SMALL, 20480), (SIMPLE, 20480), (TINY, TINY_WORKSPACE))

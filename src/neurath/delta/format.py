@@ -10,9 +10,9 @@ from typing import Literal
 
 from neurath.delta.match import Segment
 from neurath.errors import DataError
+from neurath.flash.profiles import LARGE, RAW, SIMPLE, SMALL, TINY
 
 MAGIC = b"NRU\x01"
-RAW, SIMPLE, SMALL, LARGE, TINY = 0, 1, 2, 3, 4
 PROFILES = {RAW: "raw", SIMPLE: "simple", SMALL: "small", LARGE: "large", TINY: "tiny"}
 MAX_ISA = 5
 MAX_SEGMENTS, MAX_SAVES, MAX_ORDER = 512, 64, 4096

@@ -18,14 +18,15 @@ from functools import lru_cache
 from neurath.delta import apply, code, native
 from neurath.delta.assemble import Pair as Images
 from neurath.delta.assemble import unit_shift, useful, with_hints
-from neurath.delta.budget import TINY_WORKSPACE, Wish, room
+from neurath.delta.budget import Wish, room
 from neurath.delta.build import Delta, matched
 from neurath.delta.encoder import GRAIN, MAPPED, Encoder, Hints
-from neurath.delta.format import LARGE, RAW, SMALL, TINY, Head, pack, parse
+from neurath.delta.format import Head, pack, parse
 from neurath.delta.match import Segment
 from neurath.delta.plan import _pieces, plan
 from neurath.errors import DataError
 from neurath.flash.geometry import Layout
+from neurath.flash.profiles import LARGE, RAW, SMALL, TINY, TINY_WORKSPACE
 
 #: Bytes of a leaf's mark (docs/spec/rescue.md 2).
 MARK = 4

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Literal
 
 from neurath.flash.geometry import file_layout
+from neurath.flash.profiles import LARGE, LARGE_WORKSPACE, TINY
 from neurath.ids import FIRMWARE
 from neurath.server.delivery import pace
 from neurath.server.delivery.decision import Building, Nothing
@@ -16,7 +17,7 @@ from neurath.server.delivery.pace import Built, Choice, File, Need, Pending, Ref
 from neurath.server.fleet.actions import Draft
 from neurath.server.fleet.standing import Said, Standing
 from neurath.server.software.catalog import IMAGE, Release
-from neurath.server.software.deltas import LARGE, LARGE_WORKSPACE, LEAN, PROFILE, TINY, Files, usual
+from neurath.server.software.deltas import LEAN, PROFILE, Files, usual
 
 #: Releases on the way that are tried at most: each costs two files or more.
 WAYS = 3

@@ -23,6 +23,7 @@ from sqlalchemy import select, update
 
 from neurath.errors import NeurathError
 from neurath.flash.geometry import Layout, file_layout
+from neurath.flash.profiles import LARGE, LARGE_WORKSPACE, SIMPLE, SMALL, TINY, TINY_WORKSPACE
 from neurath.server.delivery.pace import Built, File, Pending, Unbuilt
 from neurath.server.software import catalog
 from neurath.server.store import Store
@@ -35,11 +36,7 @@ if TYPE_CHECKING:
 
 #: Which coder builds (docs/spec/delta.md): 2 is the smallest file of a decoder in 20 KiB, 1 ("simple") one in 12 KiB for those
 #: who lend less. Part of the key, so a better coder makes new files.
-PROFILE, LEAN = 2, 1
-#: The third is for terminals that run Linux: the smallest of all profiles that 4 MB of decoder allow.
-LARGE, LARGE_WORKSPACE = 3, 4_000_000
-#: The fourth is for chips with 16 KiB of RAM, and for those who lend less than PROFILE wants.
-TINY = 4
+PROFILE, LEAN = SMALL, SIMPLE
 #: A build that failed is tried again after this many seconds.
 RETRY = 60.0
 #: Seconds after which a build counts as hanging; 33 MB take a minute.
@@ -106,7 +103,6 @@ Key = tuple[str, str, str, int]
 def build(job: Job) -> Result:
     """Builds one update file and rehearses it with the core; runs in a worker process."""
     from neurath import delta  # only a worker needs the encoder
-    from neurath.delta.budget import TINY_WORKSPACE
 
     began = time.monotonic()
     new = job.new.read_bytes()
