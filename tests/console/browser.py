@@ -78,6 +78,19 @@ class Browser:
         self.ask("Page.navigate", url=url)
         self.until(lambda: self.run("document.readyState") == "complete" and self.run("location.href").split("#")[0] == url)
 
+    def drawn(self, url: str) -> set[str]:
+        """Every line of words that the page draws, loaded anew, its scripts running or not."""
+        loads = [e["method"] for e in self.events].count("Page.loadEventFired")
+        self.ask("Page.navigate", url=url)
+        self.until(lambda: [e["method"] for e in self._heard()].count("Page.loadEventFired") > loads)
+        found = self.ask("DOMSnapshot.captureSnapshot", computedStyles=[])
+        lines = (found["strings"][one] for one in found["documents"][0]["layout"]["text"] if one >= 0)
+        return {" ".join(line.split()) for line in lines} - {""}
+
+    def _heard(self) -> list[dict[str, Any]]:
+        self.ask("Page.getLayoutMetrics")  # whatever has come by now is read on the way to the answer
+        return self.events
+
     def run(self, script: str) -> Any:
         """What the expression gives in the page."""
         answer = self.ask("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)

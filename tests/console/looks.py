@@ -1,16 +1,18 @@
-"""How the main pages look, coarsely: the lightness of each field of a grid laid over a picture. Coarse on purpose: another
-font or another build of the browser moves the fields by a few steps, a page without its style or its chart by dozens.
-`python -m tests.console.looks` keeps what it sees now in looks.json."""
+"""How the main pages look: the lightness of each field of a grid laid over a picture. They are set in a font of blocks, since
+another machine's fonts break its lines elsewhere; what is left is the style's own doing. Coarse on purpose: another build of
+the browser moves the fields by a step, a page without its style or its chart by dozens. `python -m tests.console.looks` keeps
+what it sees now in looks.json (decision 0422)."""
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import sys
 import tempfile
-import time
 from pathlib import Path
 
+from tests.console import blocks
 from tests.console.browser import Browser, browser
 from tests.console.fleet import every_state
 from tests.console.serving import served
@@ -24,9 +26,11 @@ LOOKS = {
     "terminal": ("terminals/hub-01?lang=en", (1280, 800), False),
     "software": ("software?lang=en", (1280, 800), False),
 }
+#: The moment of every look, noon of some day: at midnight a timeline has one line more.
+NOON = 1_795_003_200.0
 ACROSS, DOWN = 16, 10
 #: Steps of 255 by which all fields may differ on average, and by which few of them may.
-MEAN, FIELD, FEW = 8.0, 40, 8
+MEAN, FIELD, FEW = 3.0, 30, 3
 #: Draws a picture small, so that each pixel is the mean of one field, in a page that has no policy against it.
 _SHRINK = """(async () => { const picture = new Image(); picture.src = "data:image/png;base64,%s"; await picture.decode();
   const canvas = document.createElement("canvas"); const sum = [], w = picture.width, h = picture.height;
@@ -40,10 +44,20 @@ _SHRINK = """(async () => { const picture = new Image(); picture.src = "data:ima
   return sum; })()"""
 
 
+#: Sets the page in blocks; neither part is fetched, so that no policy stands against it.
+_SET = """(async () => { const bytes = Uint8Array.from(atob("%s"), (one) => one.charCodeAt(0));
+  const face = new FontFace("Blocks", bytes.buffer); await face.load(); document.fonts.add(face);
+  const sheet = new CSSStyleSheet(); sheet.replaceSync("*, ::before, ::after { font-family: Blocks !important }");
+  document.adoptedStyleSheets = [sheet]; await document.fonts.ready;
+  await new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)));
+  return document.fonts.check("16px Blocks"); })()"""
+
+
 def grid(page: Browser, url: str, size: tuple[int, int], dark: bool) -> list[int]:
-    """The lightness of each field, 0 to 255, of the page's first screen, its scripts at rest."""
+    """The lightness of each field, 0 to 255, of the page's first screen."""
     page.look(*size, dark=dark)
     page.open(url)
+    assert page.run(_SET % base64.b64encode(blocks.font()).decode()) is True
     shot = page.ask("Page.captureScreenshot", format="png")["data"]
     page.open("about:blank")
     seen: list[int] = page.run(_SHRINK % (shot, DOWN, ACROSS, ACROSS, DOWN, ACROSS, DOWN))
@@ -60,11 +74,10 @@ def far(seen: list[int], kept: list[int]) -> str:
 
 
 def main() -> int:
-    now = time.time()
     with tempfile.TemporaryDirectory() as folder:
-        fleet = every_state(Path(folder), now)
+        fleet = every_state(Path(folder), NOON)
         with (
-            served(fleet.store, fleet.delivery.why, lambda: now + 1) as address,
+            served(fleet.store, fleet.delivery.why, lambda: NOON + 1) as address,
             browser(shutil.which("chromium") or "") as page,
         ):
             found = {name: grid(page, address + path, size, dark) for name, (path, size, dark) in LOOKS.items()}

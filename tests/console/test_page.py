@@ -190,19 +190,6 @@ def test_nothing_runs_out_of_a_narrow_screen(page: Browser, console: str) -> Non
         assert page.run("document.documentElement.scrollWidth") <= 360
 
 
-def test_the_page_reads_without_scripts(page: Browser, console: str) -> None:
-    page.look(1280, scripts=False)
-    try:
-        page.ask("Page.navigate", url=console)
-        time.sleep(1.5)
-        html = page.ask("DOM.getOuterHTML", nodeId=page.ask("DOM.getDocument", depth=0)["root"]["nodeId"])["outerHTML"]
-    finally:
-        page.look(1280)
-    assert "first boot not confirmed in 3 tries" in html
-    assert "5.5 KiB of 12.8 KiB" in html
-    assert "Reload the page for newer figures." in html
-
-
 def test_japanese_is_drawn_as_japanese(page: Browser, console: str) -> None:
     page.open(console + "?lang=ja")
     assert page.run("document.documentElement.lang") == "ja"
