@@ -22,15 +22,8 @@ from neurath.flash.bank import Fate, ImageRecord
 from neurath.flash.geometry import model_from_toml
 from neurath.flash.native import KINDS, Core, Nor
 from neurath.flash.profiles import SIMPLE, SMALL
-from neurath.sim.unicorn_rig import (
-    ORDER_BOOT,
-    ORDER_CONFIRM,
-    ORDER_UPDATE,
-    Case,
-    Chip,
-    Program,
-    RuleError,
-)
+from neurath.sim.unicorn_cuts import Case
+from neurath.sim.unicorn_rig import ORDER_BOOT, ORDER_CONFIRM, ORDER_UPDATE, Chip, Program, RuleError
 from tests.parts import ASSURANCE, images, need
 
 pytestmark = pytest.mark.heavy
