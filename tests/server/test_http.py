@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import random
+import selectors
 import signal
 import socket
 import subprocess
@@ -22,6 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurath.errors import NeurathError, RefusedError
+from neurath.server import patience
 from neurath.server.app import Server, application
 from neurath.server.delivery.streams import StreamPush
 from neurath.server.device import Policy
@@ -399,6 +401,39 @@ def test_slow_headers_are_cut_off_and_others_served_meanwhile(shared, monkeypatc
         with contextlib.suppress(ConnectionError):
             assert link.recv(100) == b""
         link.close()
+
+
+@pytest.mark.parametrize("slow", ["a head", "a body"])
+def test_where_many_are_slow_each_is_given_less_time(shared, monkeypatch, slow):
+    """The first few have all the time there is; who comes when they are a crowd has not."""
+    monkeypatch.setattr(Door, "head_deadline", 600.0)
+    monkeypatch.setattr("neurath.server.device.BODY_DEADLINE", 600.0)
+    monkeypatch.setattr(patience, "CROWD", 3)
+    monkeypatch.setattr(patience, "HURRIED", 0.2)
+    # Whoever else of this module still is connected is none of them.
+    monkeypatch.setattr("neurath.server.door.HEADS", patience.Patience())
+    monkeypatch.setattr("neurath.server.device.BODIES", patience.Patience())
+    phone = shared.enrol(f"crowd-{slow[2:]}")
+    head = f"PUT {phone.base}/configData HTTP/1.1\r\nHost: x\r\nAuthorization: TargetToken {phone.token}\r\n".encode()
+    begun = head + (b"X-Slow: " if slow == "a head" else b"Content-Length: 9000\r\n\r\n{")
+    with contextlib.ExitStack() as every:
+        links = [every.enter_context(socket.create_connection(("127.0.0.1", shared.port), timeout=60)) for _ in range(6)]
+        for link in links:
+            link.sendall(begun)
+        with selectors.DefaultSelector() as ready:
+            for link in links:
+                ready.register(link, selectors.EVENT_READ)
+            shut = set()
+            while len(shut) < 3:
+                found = [key.fileobj for key, _ in ready.select(60)]
+                assert found, "nobody was shut"
+                for link in found:
+                    with contextlib.suppress(ConnectionError):
+                        assert (said := link.recv(4096)) == b"" or said.startswith(b"HTTP/1.1 400 ")
+                    ready.unregister(link)
+                    shut.add(link)
+            assert not ready.select(1.0)  # five times what those were given who were too many
+    assert phone.ask("GET", "").status == 200
 
 
 @pytest.mark.parametrize("endless", ["a header", "many headers", "a trailer", "a chunk's line"])

@@ -26,6 +26,7 @@ from neurath.server.delivery.calls import Delivery
 from neurath.server.delivery.streams import CHECK_INS
 from neurath.server.delivery.trickle import PIECE
 from neurath.server.fleet.access import Stranger, Terminal
+from neurath.server.patience import BODIES
 from neurath.server.polls import Kept, Polls, alike, latest
 from neurath.server.proxy import certificate
 from neurath.server.serving import Conditions
@@ -35,7 +36,7 @@ from neurath.wire import ddi
 from neurath.wire.ddi import TooMuch
 from neurath.wire.documents import CBOR, parse
 
-#: A request's body is here within so many seconds, whatever trickles in.
+#: A request's body is here within so many seconds, whatever trickles in; sooner where many are waited for.
 BODY_DEADLINE = 8.0
 _WAIT = re.compile(r"\bwait=(\d{1,5})\b")
 
@@ -250,11 +251,12 @@ async def read_body(request: Request) -> bytes:
     """The body, bounded in size and in time; DataError when it is too long or too slow."""
     body = bytearray()
     try:
-        async with asyncio.timeout(BODY_DEADLINE):
-            async for block in request.stream():
-                body += block
-                if len(body) > ddi.MAX_DOCUMENT:
-                    raise DataError("this document is too long", f"more than {ddi.MAX_DOCUMENT} bytes", id="NRT-264")
+        with BODIES.waiting(BODY_DEADLINE) as given:
+            async with asyncio.timeout(given):
+                async for block in request.stream():
+                    body += block
+                    if len(body) > ddi.MAX_DOCUMENT:
+                        raise DataError("this document is too long", f"more than {ddi.MAX_DOCUMENT} bytes", id="NRT-264")
     except (TimeoutError, ClientDisconnect):
-        raise DataError("this document did not arrive in time", f"{BODY_DEADLINE:.0f} s are given", id="NRT-265") from None
+        raise DataError("this document did not arrive in time", f"{given:.0f} s are given", id="NRT-265") from None
     return bytes(body)

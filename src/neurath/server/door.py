@@ -11,7 +11,9 @@ from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-#: Headers are whole within so many seconds of the connection, or of their first byte.
+from neurath.server.patience import HEADS
+
+#: Headers are whole within so many seconds of the connection, or of their first byte; sooner where many are waited for.
 HEAD_DEADLINE = 8.0
 #: A request's headers, a chunk's line or trailers are no longer than this: the parser would keep whatever comes.
 MOST_HEAD = 65536
@@ -128,14 +130,15 @@ class Door(HttpToolsProtocol):
     def _arm(self) -> None:
         """Begins the deadline, unless it runs: later bytes do not move it."""
         if self._deadline is None:
-            self._deadline = self.loop.call_later(self.head_deadline, self._late)
+            self._deadline = self.loop.call_later(HEADS.begin(self.head_deadline), self._late)
 
     def _disarm(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+            HEADS.end()
 
     def _late(self) -> None:
-        self._deadline = None
+        self._disarm()
         if self._ahead and not self.transport.is_closing():
             self.transport.abort()
