@@ -319,6 +319,9 @@ int nrt_give_up(struct nrt_core *c, int why);
 /* Writes flash. The ticket with this serial was accepted; the same or a lower one never will be again. */
 int nrt_accept_serial(struct nrt_core *c, uint32_t serial);
 
+/* Writes flash. Lists of keys up to this version were taken; none of a lower version ever is again (docs/spec/keylist.md). */
+int nrt_accept_key_list(struct nrt_core *c, uint32_t version);
+
 /* The only way to old bytes while a plan runs: image offset, fails with NRT_E_GONE for what the plan has erased by then
  * and not saved. */
 int nrt_old(struct nrt_core *c, uint32_t image_off, uint8_t *buf, uint32_t len);
@@ -403,6 +406,7 @@ struct nrt_birth {
     struct nrt_key release[NRT_MAX_KEYS];
     uint32_t n_release;
     struct nrt_key ticket;
+    uint8_t root[NRT_DIGEST];            /* digest of the roots of the first key list; zeros: there are none */
 };
 /* NRT_OK, NRT_E_STATE where the area is erased or absent, NRT_E_FORMAT where the record is torn or rotten. */
 int nrt_birth_read(const struct nrt_layout *l, const struct nrt_port *p, struct nrt_birth *out);

@@ -112,3 +112,10 @@ int nrt_host_accept_serial(struct nrt_core *c, struct nrt_nor *n, uint32_t seria
         return NRT_CUT;
     return nrt_accept_serial(c, serial);
 }
+
+int nrt_host_accept_key_list(struct nrt_core *c, struct nrt_nor *n, uint32_t version)
+{
+    if (setjmp(n->jump))
+        return NRT_CUT;
+    return nrt_accept_key_list(c, version);
+}

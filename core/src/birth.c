@@ -6,7 +6,7 @@
 
 #define MAGIC 0x4E524231u /* "NRB1" */
 #define FIXED 75u         /* magic, length, vendor, class, device key, count of release keys, check */
-#define LONGEST (FIXED + 2 * (1 + NRT_MAX_NAME) + (NRT_MAX_KEYS + 1) * 66 + NRT_MAX_WRITE)
+#define LONGEST (FIXED + 2 * (1 + NRT_MAX_NAME) + (NRT_MAX_KEYS + 1) * 66 + NRT_DIGEST + NRT_MAX_WRITE)
 
 /* Bytes on their way in or out, with the check over all that passed. Reading: `left` bounds what may be taken. */
 struct reel {
@@ -88,6 +88,9 @@ static void take_record(struct reel *r, struct nrt_birth *out)
         take_key(r, &out->release[i]);
     }
     take_key(r, &out->ticket);
+    if (r->left > 4) {
+        take(r, out->root, sizeof out->root);
+    }
     check = r->crc;
     if (take_number(r, 4) != check || r->left != 0) {
         r->result = r->result == NRT_OK ? NRT_E_FORMAT : r->result;
@@ -187,6 +190,7 @@ static int put_key(struct record *r, const struct nrt_key *key)
 
 static int make_record(struct record *r, const struct nrt_birth *b)
 {
+    static const uint8_t none[NRT_DIGEST];
     uint32_t i;
 
     memset(r, 0, sizeof *r);
@@ -206,6 +210,9 @@ static int make_record(struct record *r, const struct nrt_birth *b)
     }
     if (put_key(r, &b->ticket) != NRT_OK) {
         return NRT_E_ARG;
+    }
+    if (memcmp(b->root, none, sizeof none) != 0) {
+        put(r, b->root, sizeof b->root);
     }
     r->bytes[4] = (uint8_t)((r->len + 4) >> 8);
     r->bytes[5] = (uint8_t)(r->len + 4);

@@ -441,13 +441,21 @@ int nrt_log_failed(struct nrt_core *c, const uint8_t envelope[NRT_SHORT])
     return nrt_log_append(c, NRT_REC_FAILED, payload);
 }
 
-int nrt_accept_serial(struct nrt_core *c, uint32_t serial)
+static int append_counters(struct nrt_core *c, uint32_t serial, uint32_t key_list)
 {
     uint8_t payload[8];
     uint8_t *p = payload;
-    if (serial <= c->facts.serial)
-        return NRT_E_TRUST;
     put_le(&p, serial, 4);
-    put_le(&p, c->facts.key_list, 4);
+    put_le(&p, key_list, 4);
     return nrt_log_append(c, NRT_REC_COUNTERS, payload);
+}
+
+int nrt_accept_serial(struct nrt_core *c, uint32_t serial)
+{
+    return serial > c->facts.serial ? append_counters(c, serial, c->facts.key_list) : NRT_E_TRUST;
+}
+
+int nrt_accept_key_list(struct nrt_core *c, uint32_t version)
+{
+    return version > c->facts.key_list ? append_counters(c, c->facts.serial, version) : NRT_E_TRUST;
 }

@@ -68,11 +68,11 @@ def envelope_of(data: bytes, sequence: int) -> bytes:
     return manifest.sign(manifest.contents_of(data, MODEL, sequence=sequence, version=f"{sequence}.0"), RELEASE)
 
 
-def factory(nor: Nor, data: bytes = OLD, sequence: int = 1) -> None:
-    """What the factory does: birth record, image, state log."""
+def factory(nor: Nor, data: bytes = OLD, sequence: int = 1, root: bytes = b"") -> None:
+    """What the factory does: birth record, image, state log. `root`: the digest of who may sign lists of keys."""
     write_bank(nor, data)
     core = Core(MODEL.layout, nor)
-    core.write_birth(Birth(NAME, MODEL.name, MODEL.vendor, MODEL.klass, DEVICE, (RELEASE.public,), TICKET.public))
+    core.write_birth(Birth(NAME, MODEL.name, MODEL.vendor, MODEL.klass, DEVICE, (RELEASE.public,), TICKET.public, root))
     envelope = manifest.verify(envelope_of(data, sequence), [RELEASE.public])
     core.provision(ImageRecord(envelope.image, envelope.image_size, envelope.digest[:16], sequence, 0))
 
@@ -90,6 +90,7 @@ class World:
     ram: int = RAM
     period: float = 0.0  # of heartbeats that updates ride on; 0: none
     spare: int = 0  # RAM that no tenant wants, where they gather without a folder
+    lists: Path | None = None  # where the last key list is kept
 
     def __post_init__(self) -> None:
         self.carrier = Memory(self.far)
@@ -115,7 +116,7 @@ class World:
 
     def power(self, trace: Path | None = None) -> Agent:
         """A new life: nothing but the flash (and durable staging) survives."""
-        self.bank = SingleBank(MODEL, self.nor)
+        self.bank = SingleBank(MODEL, self.nor, lists=self.lists)
         heart = self._heart()
         transfer = Transfer(self.arena(False), self.folder, piece=512, alone=not self.period)
         if heart is not None and self.folder is None:

@@ -80,6 +80,15 @@ class Rescues(Protocol):
         ...
 
 
+@runtime_checkable
+class Lists(Protocol):
+    """A carrier that can fetch a list of keys (docs/spec/keylist.md)."""
+
+    def key_list(self, version: int) -> bytes:
+        """The signed list of this version; NotFound where there is none yet. Fails as a carrier does."""
+        ...
+
+
 class Rides(Protocol):
     """A periodic packet of the terminal whose answer has room for pieces. Fails as a carrier does."""
 

@@ -120,6 +120,9 @@ class Http:
         path = f"/{self._place.tenant}/neurath/v1/rescue/{quote(self._place.terminal, safe='')}"
         return self._exchange("POST", path, {"Content-Type": "application/octet-stream"}, question) or None
 
+    def key_list(self, version: int) -> bytes:
+        return self._exchange("GET", f"/{self._place.tenant}/neurath/v1/keys/{version}", {}, None)
+
     def still_wanted(self, action: str) -> bool:
         poll = ddi.poll_from(self._message("GET", self._base + self._about))
         return not poll.cancel and f"/deploymentBase/{action}" in poll.deployment.partition("?")[0] + "/"

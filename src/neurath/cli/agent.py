@@ -67,6 +67,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     new.add_argument("--id", required=True)
     new.add_argument("--release-key", required=True, type=Path, action="append", metavar="PUB.pem", help="one to four")
     new.add_argument("--ticket-key", type=Path, metavar="PUB.pem", help="the server's; without it only the wire can update")
+    new.add_argument("--roots", type=Path, metavar="LIST", help="key list 1: whose roots may change these keys, two of three")
     new.add_argument("--dry-run", action="store_true")
     status = _sub(
         verbs, "status", "what a running agent does, or what a bank file says", "neurath agent status --bank B --model M"
@@ -233,7 +234,7 @@ def _provision(args: argparse.Namespace, out: Output) -> int:
     from neurath.flash.trust import Birth, read_envelope
     from neurath.ids import checked_name, digest
     from neurath.terminal.install import load_model
-    from neurath.wire import keys
+    from neurath.wire import keylist, keys
 
     model = load_model(args.model)
     image = args.image.read_bytes()
@@ -250,7 +251,8 @@ def _provision(args: argparse.Namespace, out: Output) -> int:
     if args.dry_run:
         out.data(f"would make {args.bank}: {name}, {len(image):,} bytes of image", **fields, made=False)
         return 0
-    birth = Birth(name, model.name, model.vendor, model.klass, os.urandom(32), release, ticket)
+    root = b"" if args.roots is None else keylist.unpack(args.roots.read_bytes())[1].roots.digest
+    birth = Birth(name, model.name, model.vendor, model.klass, os.urandom(32), release, ticket, root)
     try:
         nor = Nor.file(model.layout, args.bank, create=not raw)
         if raw:

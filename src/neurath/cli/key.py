@@ -1,41 +1,56 @@
-"""`neurath key`: makes release and ticket keys and shows what a key file holds. It must never print a private key, and never
-write over one."""
+"""`neurath key`: makes keys, in files or on tokens, shows what a file holds, and hands lists of keys on. It must never print a
+private key, and never write over one."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from neurath.cli import key_list
 from neurath.cli.output import Output
-from neurath.errors import RefusedError
+from neurath.errors import RefusedError, UsageError
 from neurath.ids import checked_name
+
+if TYPE_CHECKING:
+    from neurath.flash.trust import PublicKey
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "example: neurath key create release --alg es256 -o keys"
-    actions = parser.add_subparsers(dest="action", required=True, metavar="create|show")
+    verbs = "create|show|delegate|rotate|revoke|sign|publish"
+    actions = parser.add_subparsers(dest="command", required=True, metavar=verbs)
     create = actions.add_parser(
         "create", help="make a key pair: NAME.pem (private) and NAME.pub.pem", epilog="example: neurath key create ci -o keys"
     )
     create.add_argument("name", metavar="NAME")
     create.add_argument("--alg", choices=("ed25519", "es256"), default="es256", help="bare terminals verify es256 only")
     create.add_argument("-o", "--out", type=Path, default=Path(), metavar="DIR", help="directory, made if absent")
+    create.add_argument(
+        "--token", metavar="LABEL", help="make it on this PKCS #11 token, which keeps it: NAME.token says where"
+    )
+    module = "/usr/lib/softhsm/libsofthsm2.so"
+    create.add_argument("--module", default=module, metavar="FILE.so", help=f"with --token: its driver (default: {module})")
     create.add_argument("--dry-run", action="store_true", help="say what would be written")
     show = actions.add_parser(
-        "show", help="algorithm and fingerprint of a key file", epilog="example: neurath key show keys/release.pub.pem"
+        "show", help="what a key file or a list of keys holds", epilog="example: neurath key show keys/release.pub.pem"
     )
     show.add_argument("file", type=Path, metavar="FILE")
+    key_list.configure(actions)
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    return _create(args, out) if args.action == "create" else _show(args, out)
+    if args.command == "show":
+        return _show(args, out)
+    return _create(args, out) if args.command == "create" else key_list.run(args, out)
 
 
 def _create(args: argparse.Namespace, out: Output) -> int:
     from neurath.wire import keys
 
     checked_name(args.name, "key name")
-    private, public = args.out / f"{args.name}.pem", args.out / f"{args.name}.pub.pem"
+    suffix = "pem" if args.token is None else "token"
+    private, public = args.out / f"{args.name}.{suffix}", args.out / f"{args.name}.pub.pem"
     for path in (private, public):
         if path.exists():
             raise RefusedError(
@@ -45,11 +60,15 @@ def _create(args: argparse.Namespace, out: Output) -> int:
     if args.dry_run:
         out.data(f"would write {private} and {public}", private=str(private), public=str(public), alg=args.alg, dry_run=True)
         return 0
-    key = keys.create(alg)
     args.out.mkdir(parents=True, exist_ok=True)
-    keys.write_private(private, key)
-    public.write_bytes(keys.public_pem(key.public))
-    mark = keys.fingerprint(key.public)
+    if args.token is None:
+        made = keys.create(alg)
+        keys.write_private(private, made)
+        key = made.public
+    else:
+        key = _on_token(args, private)
+    public.write_bytes(keys.public_pem(key))
+    mark = keys.fingerprint(key)
     out.data(
         f"{private}\n{public}\nfingerprint {mark}", private=str(private), public=str(public), alg=args.alg, fingerprint=mark
     )
@@ -57,11 +76,24 @@ def _create(args: argparse.Namespace, out: Output) -> int:
     return 0
 
 
+def _on_token(args: argparse.Namespace, path: Path) -> PublicKey:
+    from neurath.cli import key_token
+
+    if args.alg != "es256":
+        raise UsageError("a token makes es256 keys only", args.alg, "leave --alg out")
+    made = key_token.create(args.module, args.token, args.name)
+    path.write_text(made.text())
+    return made.public
+
+
 def _show(args: argparse.Namespace, out: Output) -> int:
+    from neurath.cli import key_token
     from neurath.wire import keys
 
     pem = args.file.read_bytes()
-    key = keys.public_from_pem(pem)
+    if pem[:1] == b"\xa2":  # a map of two: docs/spec/keylist.md 1
+        return key_list.show(pem, out)
+    key = key_token.load(args.file).public if args.file.suffix == ".token" else keys.public_from_pem(pem)
     private = b"PRIVATE KEY" in pem
     mark, alg = keys.fingerprint(key), key.alg.name.lower()
     kind = "private" if private else "public"

@@ -22,7 +22,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "watch": ("watch", "folders whose files become releases: add, list, remove"),
     "sign": ("sign", "sign an image where the key is (never on the server)"),
     "verify": ("sign", "verify an image against its envelope"),
-    "key": ("key", "make and show keys"),
+    "key": ("key", "keys and lists of keys: create, show, delegate, rotate, revoke, sign, publish"),
     "delta": ("delta", "create, apply and show update files"),
     "model": ("model", "memory maps of kinds of terminals"),
     "tenant": ("tenant", "how a tenant's devices show who they are"),

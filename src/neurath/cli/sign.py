@@ -34,7 +34,7 @@ def _configure_sign(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, metavar="M", help="name of the model, or its .toml file")
     parser.add_argument("--component", default="firmware", metavar="C", help="what of the terminal it is (default: firmware)")
     parser.add_argument("--version", metavar="V", help="word for people, at most 32 printable characters")
-    parser.add_argument("--key", required=True, type=Path, metavar="K", help="private release key (PEM)")
+    parser.add_argument("--key", required=True, type=Path, metavar="K", help="private release key: PEM, or .token")
     parser.add_argument("-o", "--out", type=Path, metavar="E", help="the envelope to write")
     order = parser.add_mutually_exclusive_group()
     order.add_argument("--sequence", type=_number, metavar="N", help="grows with each release; terminals refuse lower ones")
@@ -68,9 +68,10 @@ def _sign(args: argparse.Namespace, out: Output) -> int:
         )
     if args.sequence is None and args.after is None:
         raise UsageError("--sequence or --after missing", "terminals refuse a lower sequence", "neurath sign --help")
-    from neurath.wire import keys, manifest
+    from neurath.cli import key_token
+    from neurath.wire import manifest
 
-    key = keys.load_private(args.key)
+    key = key_token.load(args.key)
     model = model_of(args.model, args.component)
     image = read(args.file, model, args.component)
     sequence, epoch = _order(args, key.public)

@@ -16,7 +16,7 @@ from neurath.errors import DataError, NeurathError, NotFound, TrustError, UsageE
 
 if TYPE_CHECKING:
     from neurath.flash.geometry import Model
-    from neurath.wire.keys import SigningKey
+    from neurath.wire import keys as key_types
     from neurath.wire.manifest import Envelope
 
 #: The folder is looked at so often, seconds.
@@ -32,7 +32,7 @@ class Signer:
 
     directory: Path
     model: Model
-    key: SigningKey
+    key: key_types.Signer
     floor: tuple[int, int]
     dry_run: bool = False
     component: str = "firmware"
@@ -90,8 +90,8 @@ def envelope_path(path: Path) -> Path:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Signs until SIGINT or SIGTERM; exit code 0. With --dry-run: one look, says what would be signed."""
+    from neurath.cli import key_token
     from neurath.cli.sign import model_of
-    from neurath.wire import keys
 
     for option in ("file", "version", "out", "after"):
         if getattr(args, option) is not None:
@@ -104,7 +104,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         raise NotFound(f"no directory {args.watch}", "a folder is watched where it is", f"mkdir {args.watch}", id="NRT-142")
     floor = (args.epoch or 0, (args.sequence or 1) - 1)
     model = model_of(args.model, args.component)
-    signer = Signer(args.watch, model, keys.load_private(args.key), floor, args.dry_run, args.component)
+    signer = Signer(args.watch, model, key_token.load(args.key), floor, args.dry_run, args.component)
     stop = threading.Event()
     if args.dry_run:
         return _look_once(signer, out)

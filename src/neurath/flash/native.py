@@ -281,6 +281,10 @@ class Core:
         """This ticket serial is used; TrustError for the same or a lower one."""
         self._demand(lib.nrt_host_accept_serial(self.raw, self.nor.raw, serial), "this ticket was used before")
 
+    def accept_key_list(self, version: int) -> None:
+        """Key lists up to this version are taken; TrustError for the same or a lower one."""
+        self._demand(lib.nrt_host_accept_key_list(self.raw, self.nor.raw, version), "this key list was taken before")
+
     def birth(self) -> Birth:
         """The birth record; DataError where there is none."""
         self._open()

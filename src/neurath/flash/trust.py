@@ -90,7 +90,8 @@ class Ticket:
 @dataclass(frozen=True, slots=True)
 class Birth:
     """Who a terminal is and whom it believes (docs/spec/birth.md). `device_key` is the seed of its device key; `release`
-    holds up to 4 release keys; `ticket` is None where no ticket key was given."""
+    holds up to 4 release keys; `ticket` is None where no ticket key was given. `root` is the digest of the roots of the first
+    key list (docs/spec/keylist.md), b"": there are none, and the keys are those for good."""
 
     id: str
     model: str
@@ -99,6 +100,7 @@ class Birth:
     device_key: bytes
     release: tuple[PublicKey, ...] = ()
     ticket: PublicKey | None = None
+    root: bytes = b""
 
 
 # ---- the verify port of hosts ------------------------------------------------------------------------------------------
@@ -212,7 +214,8 @@ def c_birth(birth: Birth) -> Any:
     """The birth record as `struct nrt_birth *`; DataError when a field does not fit."""
     names = [birth.id.encode(), birth.model.encode()]
     fixed = [birth.vendor, birth.klass, birth.device_key]
-    if not all(0 < len(n) <= 64 for n in names) or [len(f) for f in fixed] != [16, 16, 32] or len(birth.release) > MAX_KEYS:
+    named = all(0 < len(n) <= 64 for n in names) and len(birth.release) <= MAX_KEYS
+    if not named or [len(f) for f in fixed] != [16, 16, 32] or len(birth.root) not in (0, 32):
         raise DataError("this is not a birth record", "a field is too long, too short or missing", "see docs/spec/birth.md")
     out = ffi.new("struct nrt_birth *")
     out.id, out.model = names
@@ -222,6 +225,8 @@ def c_birth(birth: Birth) -> Any:
         _fill_key(place, key)
     if birth.ticket is not None:
         _fill_key(out.ticket, birth.ticket)
+    if birth.root:
+        out.root = birth.root
     return out
 
 
@@ -239,6 +244,7 @@ def birth_value(raw: Any) -> Birth:
         device_key=bytes(raw.device_key),
         release=tuple(key(raw.release[i]) for i in range(raw.n_release)),
         ticket=key(raw.ticket) if raw.ticket.alg else None,
+        root=bytes(raw.root) if any(raw.root) else b"",
     )
 
 

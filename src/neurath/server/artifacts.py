@@ -18,8 +18,9 @@ from neurath.server.device import Ask, answer, conditions, read_body, refused
 from neurath.server.fleet import actions
 from neurath.server.fleet.actions import Action
 from neurath.server.serving import Conditions, Content, FileResponse
-from neurath.server.software import catalog
+from neurath.server.software import catalog, keylists
 from neurath.wire import ddi
+from neurath.wire.cbor import count
 from neurath.wire.ddi import Artifact
 
 log = logging.getLogger(__name__)
@@ -115,6 +116,18 @@ class Artifacts:
         if made is None:
             return Response(status_code=202, headers={"Retry-After": "1"})
         return Response(made, media_type="application/octet-stream")
+
+    async def key_list(self, request: Request) -> Response:
+        """A list of keys. No token: it is public, and believed for its signatures alone."""
+        try:
+            raw = await anyio.to_thread.run_sync(self._key_list, request.path_params["version"])
+        except NeurathError as error:
+            return refused(error)
+        return Response(raw, media_type="application/octet-stream")
+
+    def _key_list(self, version: str) -> bytes:
+        with self.store.read() as db:
+            return keylists.find(db, count(version, "version of a key list"))
 
     def _rescue(self, name: str, wanted: Conditions) -> Response:
         if len(name) not in (32, 64) or set(name) - set("0123456789abcdef"):

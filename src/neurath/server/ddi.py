@@ -83,6 +83,7 @@ class DevicePlane(Reception):
             Route(module + "/{file}", on(self.files.one, open_to_all=True), methods=["GET", "HEAD"]),
             Route("/{tenant}/neurath/v1/file/{digest}", self.files.rescue, methods=["GET", "HEAD"]),
             Route("/{tenant}/neurath/v1/rescue/{id}", self.files.ask, methods=["POST"]),
+            Route("/{tenant}/neurath/v1/keys/{version}", self.files.key_list, methods=["GET"]),
             Route("/{tenant}/neurath/v1/{id}/events", on(self.events, stay=True), methods=["GET"]),
         ]
 

@@ -12,9 +12,11 @@ from types import TracebackType
 from typing import Any
 
 from neurath.ids import TerminalId
+from neurath.sim import leak
 from neurath.sim.ground import Ground, Say
 from neurath.sim.processes import Running, Said, free_port, verb, was_killed
 from neurath.sim.scenario import Actor, Fate, Scenario
+from neurath.wire.keys import load_private
 
 #: Seconds within which the whole story ends, well or badly.
 PATIENCE = 240.0
@@ -89,7 +91,7 @@ class Fleet:
             self._hear(said)
         self._settle()
         self._ask_why()
-        return self._verdict()
+        return self._verdict() and self._no_release_key_at_the_server()
 
     def _settle(self) -> None:
         """Lets the last reports reach the server before the processes end: a terminal says its verdict, then sends it."""
@@ -100,6 +102,13 @@ class Fleet:
             wanted = (self.scenario.pair.new_version, "confirmed")
             if any((line["version"], line["verdict"]) == wanted for line in ledger):
                 waiting.pop(0)
+
+    def _no_release_key_at_the_server(self) -> bool:
+        """Looks through every file the server has."""
+        looked, held = leak.found(self.ground.data, load_private(self.ground.vault / "release.pem"))
+        where = f"in {held[0]}" if held else "in none of them"
+        self.say(f"{looked} files of the server searched: the release key is {where}", searched=looked, held=len(held))
+        return not held
 
     def _ask_why(self) -> None:
         """What the server says of those that did not come through."""

@@ -11,6 +11,7 @@ from neurath.errors import LinkError, NeurathError
 from neurath.terminal import rescue
 from neurath.terminal.gate import Wish
 from neurath.terminal.identity import Lending
+from neurath.terminal.lessons import Lessons
 from neurath.terminal.machine import Machine, Step
 from neurath.terminal.machine import events as ev
 from neurath.terminal.machine.events import Do, Fate, Tell
@@ -50,6 +51,7 @@ class Acts:
         self.ending: Ending | None = None
         self._action = ""
         self._linked = False
+        self._lessons = Lessons()
         self._doing: dict[Do, Callable[[Machine], ev.Event | None]] = {
             Do.CHECK_IN: self._check_in,
             Do.CLOSE_LINK: self._close,
@@ -123,6 +125,10 @@ class Acts:
                 check = parts.installer.check(lending, m.phase.value)
             parts.trace.note("check", bank=check.bank, ram=check.ram, state=check.state, staged_bytes=check.staged_bytes)
             answer = parts.carrier.check(check)
+            if self._lessons.learn(parts, self.clock(), answer) and answer.offer is not None:
+                with parts.lock:
+                    check = parts.installer.check(lending, m.phase.value)
+                answer = parts.carrier.check(check)  # the ticket names the list
         except NeurathError as fault:
             return self._failed(fault)
         offer = answer.offer

@@ -53,4 +53,5 @@ def check_of(birth: Birth, facts: Facts, held: Held, lending: Lending, state: st
         staged_bytes=lending.staged_bytes,
         spare=lending.spare,
         profiles=profiles(),
+        key_list=facts.key_list,
     )

@@ -19,6 +19,7 @@ from neurath.flash.trust import Birth, Envelope, Ticket, read_envelope, read_tic
 from neurath.ids import FIRMWARE, ComponentName
 from neurath.terminal import judge
 from neurath.terminal.identity import Held, Lending, check_of
+from neurath.terminal.keyring import Keyring, Source
 from neurath.terminal.machine import events as ev
 from neurath.terminal.machine.events import Weight
 from neurath.wire.check import Check
@@ -80,6 +81,7 @@ class SingleBank:
         *,
         power_good: Callable[[], bool] = lambda: True,
         self_test: judge.SelfTest = lambda: True,
+        lists: Path | None = None,
     ) -> None:
         self.model = model
         self.nor = nor
@@ -88,6 +90,8 @@ class SingleBank:
         self.fate = ev.Fate.RESTORE
         self.core = Core(model.layout, nor)
         self.birth: Birth | None = None
+        self.keyring: Keyring | None = None
+        self._lists = lists
         self._target: Target | None = None
         self._asked: Target | None = None
 
@@ -107,11 +111,13 @@ class SingleBank:
             self.fate = ev.Fate(int(self.core.power_up(Reset.FAULT if fault else Reset.POWER)))
         except NeurathError:
             self.fate = ev.Fate.RESTORE  # a log or a bank that takes no write: the wire still answers
+        self.keyring = None
         try:
-            self.birth = self.core.birth()
-        except NeurathError:
-            self.birth = None  # identity lost: only the wire can help (guided re-enrolment)
-            return ev.PoweredUp(ev.Fate.RESTORE)
+            self.identify()
+        except RefusedError:
+            return ev.PoweredUp(ev.Fate.RESTORE)  # identity lost: only the wire can help (guided re-enrolment)
+        self.keyring = Keyring(self._known(), self._lists, self.core)
+        self.birth = self.keyring.birth()
         facts = self.core.facts
         plan = ev.OpenPlan(facts.target.file, facts.target.file_size) if self.fate is ev.Fate.FETCH else None
         return ev.PoweredUp(self.fate, candidate=facts.candidate, plan=plan)
@@ -135,10 +141,23 @@ class SingleBank:
     def identify(self) -> Birth:
         """The birth record, read now and without a power-up; RefusedError where it is lost."""
         try:
-            self.birth = self.core.birth()
+            self.birth = self.core.birth() if self.keyring is None else self.keyring.birth()
         except NeurathError:
             self.birth = None
         return self._known()
+
+    def on_the_wire(self) -> Birth | None:
+        """Whom it believes on the wire, None where its identity is lost."""
+        return self.birth if self.keyring is None else self.keyring.birth(wire=True)
+
+    def learn(self, source: Source) -> int:
+        """Takes the key lists that came since; how many."""
+        if self.keyring is None:
+            return 0
+        try:
+            return self.keyring.catch_up(source)
+        finally:
+            self.birth = self.keyring.birth()
 
     def check(self, lending: Lending, state: str) -> Check:
         """The check-in of this moment; the bank is read for it."""
@@ -284,4 +303,6 @@ def load_model(path: Path) -> Model:
 def open_bank(model: Path, bank: Path) -> SingleBank:
     """The terminal in a bank file."""
     found = load_model(model)
-    return SingleBank(found, Nor.file(found.layout, bank))
+    # A raw device has no place beside it: its lists are fetched anew at each power-up.
+    lists = bank.with_name(f"{bank.name}.keys") if bank.is_file() else None
+    return SingleBank(found, Nor.file(found.layout, bank), lists=lists)

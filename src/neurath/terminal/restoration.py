@@ -112,6 +112,6 @@ def serve(place: Path | None, bank: SingleBank, lock: threading.RLock) -> tuple[
     wire = Wire(Pty(place), lock)
 
     def attach(fate: ev.Fate) -> None:
-        wire.attach(lambda put: SmpServer(bank.core, bank.birth, put, Fate(bank.fate.value)))
+        wire.attach(lambda put: SmpServer(bank.core, bank.on_the_wire(), put, Fate(bank.fate.value)))
 
     return wire, attach

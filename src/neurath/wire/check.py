@@ -13,7 +13,7 @@ from neurath.wire.cbor import malformed
 #: Prefix of the attributes that our own agent sends in configData.
 PREFIX = "neurath."
 _NO_FLOOR = Floor(0, 0)
-_KEYS = frozenset(range(1, 18))
+_KEYS = frozenset(range(1, 19))
 #: Decoder profiles of a terminal that does not name them (docs/spec/delta.md): 0 to 2.
 UNNAMED = 0b111
 
@@ -27,7 +27,8 @@ class Check:
     `stage` what it could stage durably, `spare` in RAM that no tenant wants and that a power cut empties, bytes; `link`
     its measured speed, bytes a second, 0 unknown. `open_file` is the digest of the update file a torn terminal needs
     (b"": none). `staged` and `staged_bytes` are the file it holds in part and its sync point in bytes. `profiles` has a bit
-    for each profile of update files its core decodes, 0 where it does not say.
+    for each profile of update files its core decodes, 0 where it does not say. `key_list` is the version of the
+    key list it goes by, 0: none.
     """
 
     model: ModelName
@@ -47,6 +48,7 @@ class Check:
     staged_bytes: int = 0
     spare: int = 0
     profiles: int = 0
+    key_list: int = 0
 
     def decodes(self, profile: int) -> bool:
         """Whether its core has this profile."""
@@ -62,7 +64,7 @@ class Check:
         cbor.demand_texts("check", 64, self.version)
         cbor.demand_texts("check", 32, self.state)
         numbers = (self.bank_size, self.ram, self.stage, self.link, self.staged_bytes, self.spare, self.profiles)
-        cbor.demand_numbers("check", *numbers, self.floor.epoch, self.floor.sequence)
+        cbor.demand_numbers("check", *numbers, self.key_list, self.floor.epoch, self.floor.sequence)
 
 
 def encode(check: Check) -> bytes:
@@ -85,6 +87,7 @@ def encode(check: Check) -> bytes:
             15: check.staged_bytes or None,
             16: check.spare or None,
             17: check.profiles or None,
+            18: check.key_list or None,
         }
     )
 
@@ -114,6 +117,7 @@ def decode(data: bytes) -> Check:
         staged_bytes=f.uint(15, default=0),
         spare=f.uint(16, default=0),
         profiles=f.uint(17, default=0),
+        key_list=f.uint(18, default=0),
     )
     if encode(found) != data:
         raise malformed("check", "a default value is spelled out")
@@ -143,6 +147,8 @@ def to_attributes(check: Check) -> dict[str, str]:
         named["spare"] = str(check.spare)
     if check.profiles:
         named["profiles"] = str(check.profiles)
+    if check.key_list:
+        named["key_list"] = str(check.key_list)
     return {PREFIX + key: value for key, value in named.items()}
 
 
@@ -179,4 +185,5 @@ def from_attributes(attributes: Mapping[str, str]) -> Check | None:
         staged_bytes=number("staged_bytes"),
         spare=number("spare"),
         profiles=number("profiles"),
+        key_list=number("key_list"),
     )

@@ -6,13 +6,13 @@ from __future__ import annotations
 import cbor2
 
 from neurath.flash.trust import Alg
-from neurath.wire.keys import SigningKey
+from neurath.wire.keys import Signer
 
 #: COSE algorithm numbers (RFC 9053): ES256 and EdDSA.
 _LABEL = {Alg.ES256: -7, Alg.ED25519: -8}
 
 
-def sign1(payload: bytes, key: SigningKey, *, detached: bool) -> bytes:
+def sign1(payload: bytes, key: Signer, *, detached: bool) -> bytes:
     """Tag 18, protected header {1: alg}, empty unprotected header; the payload inside, or null."""
     header = cbor2.dumps({1: _LABEL[key.alg]}, canonical=True)
     signature = key.sign(cbor2.dumps(["Signature1", header, b"", payload], canonical=True))

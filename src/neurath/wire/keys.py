@@ -7,6 +7,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
@@ -20,6 +21,18 @@ from neurath.flash.trust import PublicKey as PublicKey
 _Public = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey
 _SPKI = (serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 _PKCS8 = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8)
+
+
+class Signer(Protocol):
+    """What signs: a key in a file, or one that never leaves its token."""
+
+    @property
+    def public(self) -> PublicKey: ...
+
+    @property
+    def alg(self) -> Alg: ...
+
+    def sign(self, message: bytes) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -16,7 +16,7 @@ from neurath.flash.trust import Contents as Contents
 from neurath.flash.trust import Envelope as Envelope
 from neurath.ids import digest
 from neurath.wire.cose import sign1
-from neurath.wire.keys import SigningKey
+from neurath.wire.keys import Signer
 from neurath.wire.leaflist import leaf_digest, leaf_list
 
 _SHA256 = -16
@@ -57,7 +57,7 @@ def manifest(contents: Contents) -> bytes:
     return _pack({1: 1, 2: contents.sequence, 3: common, 7: _pack([3, 15]), 9: _pack([23, 2])})
 
 
-def sign(contents: Contents, key: SigningKey) -> bytes:
+def sign(contents: Contents, key: Signer) -> bytes:
     """The signed envelope, at most 350 bytes; DataError when a field does not fit."""
     statement = manifest(contents)
     named = _digest(hashlib.sha256(_pack(statement)).digest())

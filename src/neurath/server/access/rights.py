@@ -242,6 +242,7 @@ VERBS: dict[str, str | Role] = {
     "gateway list": "GET /api/v1/gateways",
     "gateway revoke": "POST /api/v1/gateways/{name}/revoke",
     "backup create": _A,
+    "key publish": _A,
     "alert add": "POST /api/v1/alert-channels",
     "alert list": "GET /api/v1/alert-channels",
     "alert remove": "DELETE /api/v1/alert-channels/{name}",

@@ -116,6 +116,7 @@ class Delivery:
             "stage": check.stage,
             "spare": check.spare,
             "profiles": check.profiles,
+            "key_list": check.key_list,
             "link": check.link,
             "nonce": check.nonce.hex(),
             "envelope": check.envelope.hex(),
@@ -208,8 +209,10 @@ class Delivery:
             reminder = remind.taken(db, terminal)
             actions.fetched(db, action, now)
         blocks = tickets.block_hashes(self.store.files.verified(action.file))
-        nonce = bytes(8) if said is None else bytes.fromhex(said.nonce)
-        signed = tickets.issue(self.key, tickets.For(terminal.id, nonce, serial), action, release, blocks)
+        to = tickets.For(terminal.id, bytes(8), serial)
+        if said is not None:
+            to = tickets.For(terminal.id, bytes.fromhex(said.nonce), serial, said.key_list)
+        signed = tickets.issue(self.key, to, action, release, blocks)
         return Offer(
             kind=Kind.DELTA if action.kind == "delta" else Kind.FULL,
             file=bytes.fromhex(action.file),

@@ -32,7 +32,7 @@ WIRE = "restore it over the wire"
 @dataclass(frozen=True, slots=True)
 class Way:
     """From what to what: the image the bank held before, the release it is to hold, the one it was meant to, and the action
-    it was cut in, None where that is not known here; `profile` is what its core decodes."""
+    it was cut in, None where that is not known here; `profile` is what its core decodes, `key_list` what it goes by."""
 
     terminal: Terminal
     layout: Layout
@@ -41,6 +41,7 @@ class Way:
     meant: Release
     action: Action | None
     profile: int
+    key_list: int
 
 
 class Rescue:
@@ -82,7 +83,7 @@ class Rescue:
         goal = release
         if release.revoked is not None and view.selected is not None and view.selected.release.revoked is None:
             goal = view.selected.release
-        return Way(terminal, layout, old.image, goal, release, action, usual(said.profiles))
+        return Way(terminal, layout, old.image, goal, release, action, usual(said.profiles), said.key_list)
 
     def _back(self, db: Connection, terminal: Terminal, asked: Question) -> Way:
         """An image that did not confirm: back to what the bank held before it. Its nonce nobody has seen: what the answer
@@ -95,7 +96,8 @@ class Rescue:
         if before is None or before.id == release.id or before.revoked is not None:
             raise RefusedError("no image is known to go back to", release.name, WIRE, id="NRT-332")
         said = standing.last_said(db, terminal, FIRMWARE)
-        return Way(terminal, layout, release.image, before, release, action, usual(said.profiles if said else 0))
+        profile, key_list = (usual(0), 0) if said is None else (usual(said.profiles), said.key_list)
+        return Way(terminal, layout, release.image, before, release, action, profile, key_list)
 
     def _cut(self, db: Connection, terminal: Terminal, release: Release) -> Action | None:
         """The action whose file brought, or was bringing, this release: the last that was made for a bank that was whole."""
@@ -143,7 +145,7 @@ class Rescue:
             action = self._held(db, way, built, back, now)
             serial = access.next_serial(db, way.terminal, now)
         blocks = tickets.block_hashes(self.store.files.verified(built.file))
-        to = tickets.For(way.terminal.id, asked.nonce, serial)
+        to = tickets.For(way.terminal.id, asked.nonce, serial, way.key_list)
         signed = ticket.sign(
             ticket.Ticket(
                 device=ticket.device_of(to.terminal),
@@ -155,6 +157,7 @@ class Rescue:
                 file_size=built.size,
                 base=bytes.fromhex(way.old)[:16] if back else hashlib.sha256(asked.description).digest()[:16],
                 blocks=hashlib.sha256(blocks).digest()[:16],
+                key_list=to.key_list,
             ),
             self.delivery.key,
         )

@@ -24,11 +24,12 @@ BLOCK = 4096
 
 @dataclass(frozen=True, slots=True)
 class For:
-    """Whom a ticket is for: terminal, its nonce, the serial, and the digest of what its bank holds."""
+    """Whom a ticket is for: terminal, its nonce, the serial, and the version of the key list it goes by."""
 
     terminal: TerminalId
     nonce: bytes
     serial: int
+    key_list: int = 0
 
 
 def load_key(directory: Path) -> SigningKey:
@@ -63,6 +64,7 @@ def issue(key: SigningKey, to: For, action: Action, release: Release, blocks: by
             file_size=action.size,
             base=bytes.fromhex(action.base)[:16] if action.kind == "delta" else b"",
             blocks=hashlib.sha256(blocks).digest()[:16],
+            key_list=to.key_list,
         ),
         key,
     )

@@ -45,6 +45,7 @@ class Said:
     stage: int
     spare: int
     profiles: int
+    key_list: int
     link: int
     nonce: str
     floor: Floor
@@ -132,6 +133,7 @@ def last_said(db: Connection, terminal: Terminal, component: str) -> Said | None
         stage=row.stage,
         spare=row.spare,
         profiles=row.profiles or UNNAMED,
+        key_list=row.key_list,
         link=row.link,
         nonce=row.nonce,
         floor=Floor(row.epoch, row.sequence),

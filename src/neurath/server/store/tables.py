@@ -30,6 +30,14 @@ setting = Table("setting", metadata, Column("key", Text, primary_key=True), _tex
 model = Table("model", metadata, Column("name", Text, primary_key=True), _text("toml"), _time("added"), _text("compatible"))
 
 #: Release public keys a model's envelopes are checked against.
+#: Lists of keys as roots signed them; every one stays: a terminal that slept for years takes them one after the other.
+key_list = Table(
+    "key_list",
+    metadata,
+    Column("version", Integer, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+    _time("added"),
+)
 release_key = Table(
     "release_key",
     metadata,
@@ -116,6 +124,7 @@ component = Table(
     _count("stage"),
     _count("spare"),
     _count("profiles"),
+    _count("key_list"),
     _count("link"),
     _text("nonce"),
     _text("envelope"),
