@@ -100,7 +100,7 @@ class SignedList:
     def signed(self, key: PublicKey, signature: bytes) -> SignedList:
         """With this signature too; TrustError where it does not hold."""
         if not signature_holds(key.alg, key.data, self.message, signature):
-            raise TrustError("this signature does not hold", "the key and the list do not belong together", id="NRT-251")
+            raise TrustError("this signature does not hold", "the key and the list do not belong together", id="NRT-243")
         others = [pair for pair in self.signatures if pair[0] != mark(key)]
         return replace(self, signatures=tuple(sorted([*others, (mark(key), signature)])))
 
