@@ -70,6 +70,26 @@ def split(stream: bytes) -> tuple[Plan, bytes]:
     return where, stream[where.begin * PIECE :]
 
 
+def test_a_worker_that_heard_a_terminal_earlier_does_not_take_its_sync_point_back(site: Site) -> None:
+    """Heartbeats of one terminal come to any worker, and each writes what it heard when it comes to it."""
+    site.world.start(site.new)
+    program = site.beat().program
+    late, first = site.riding, Trickle(site.world.delivery)
+    held = []
+    for worker, sync in ((late, 2), (first, 5)):
+        site.riding = worker
+        assert site.beat(State(Ask.PIECES, program, sync)).first == sync
+        held.append(worker.stream_of(1).plan.held(sync))
+    first.flush()
+    late.flush()
+    entry = site.world.entry(site.terminal, site.new)
+    assert held[0] < held[1]
+    assert (entry.sync, entry.moved) == (held[1], site.world.now)
+    site.riding = late
+    site.beat(State(Ask.PIECES, program, 3))  # it lost some: its own word, and later
+    assert site.entry().sync == late.stream_of(1).plan.held(3)
+
+
 def test_without_anything_new_the_answer_is_8_bytes(site: Site) -> None:
     assert site.beat() == Reply()
     assert len(site.riding.answer(site.terminal, State(), 1000, site.world.now)) == 8

@@ -119,10 +119,13 @@ def served(db: Connection, action: Action, start: int, count: int, now: float) -
 
 def trickled(db: Connection, action: Action, held: int, sent: int, now: float) -> None:
     """A terminal's own sync point, `held` bytes of the file, and what was sent on its heartbeats. The sync point follows the
-    terminal down too: it alone knows what it has."""
+    terminal down too: it alone knows what it has. Workers write in batches, each when it comes to it: what a terminal said
+    before what is written already moves nothing."""
     served(db, action, held, sent, now)
     row = _row(db, Key.of(action))
-    if row is not None and row.action == action.id and Verdict(row.verdict) is Verdict.PENDING and row.sync != held:
+    if row is None or row.action != action.id or Verdict(row.verdict) is not Verdict.PENDING or now < (row.moved or 0.0):
+        return
+    if row.sync != held:
         values: dict[str, object] = {"sync": held, "updated": now, "moved": now}
         if held == action.size and row.distributed is None:
             values["distributed"] = now
