@@ -1,6 +1,7 @@
 """What making one update file costs: processor time of its build, and memory besides both images. Each build has a process of
-its own, so that no other's peak is counted. The largest pair, 35 MB, is ruff-x86. `match`: no build, the matcher alone. Run:
-python bench/create.py PAIR [--wish apart|place|large|large-place|match]"""
+its own, so that no other's peak is counted. The largest pair, 35 MB, is ruff-x86. `match`: no build, the matcher alone;
+`file` and `file-full`: delta and full image as the server makes them for a terminal that runs Linux and keeps its images in
+files. Run: python bench/create.py PAIR [--wish apart|place|large|large-place|file|file-full|match]"""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from neurath.delta import Wish, build
 from neurath.delta.match import Suffix
-from neurath.flash.geometry import GROUP, Layout, simple_layout
+from neurath.flash.geometry import GROUP, Layout, file_layout, simple_layout
 from neurath.flash.profiles import LARGE_WORKSPACE
 from neurath.sim import corpus
 
@@ -23,6 +24,8 @@ WISHES = {
     "place": Wish(),
     "large": Wish(apart=True, workspace=LARGE_WORKSPACE),
     "large-place": Wish(workspace=LARGE_WORKSPACE),
+    "file": Wish(apart=True),
+    "file-full": Wish(),
 }
 
 #: Not a build: the search for segments by itself.
@@ -45,12 +48,13 @@ def _held(what: str) -> int:
 def cost(name: str, wish: str) -> Cost:
     """Of one build in this process, which must have made none before."""
     pair = corpus.pair(name)
-    layout, held = bank(pair.old, pair.new), _held("VmRSS")
+    layout = file_layout() if wish.startswith("file") else bank(pair.old, pair.new)
+    held = _held("VmRSS")
     began, clock = time.process_time(), time.perf_counter()
     if wish == MATCH:
         made = {"segments": len(Suffix().match(pair.old, pair.new))}
     else:
-        made = {"size": len(build(pair.old, pair.new, layout, WISHES[wish]).data)}
+        made = {"size": len(build(b"" if wish == "file-full" else pair.old, pair.new, layout, WISHES[wish]).data)}
     seconds = {"cpu": round(time.process_time() - began, 2), "clock": round(time.perf_counter() - clock, 2)}
     memory = _held("VmHWM") - held
     return {

@@ -153,6 +153,20 @@ def test_a_builder_that_refuses_says_why_and_is_asked_again_later(store):
     deltas.close()
 
 
+def test_a_build_that_fails_is_told_in_the_log_with_what_is_offered_instead(store, caplog):
+    old, new = keep(store, image(1)), keep(store, image(2))
+    deltas = Deltas(store, builder=refuse, pool=ThreadPoolExecutor(1))
+    wait(deltas, old, new, LAYOUT)
+    wait(deltas, "", new, LAYOUT)
+    deltas.close()
+    told = [record.getMessage() for record in caplog.records if record.name == deltas_module.__name__]
+    why = "its update file could not be built (this pair cannot be built)"
+    assert told == [
+        f"from {old[:12]} to {new[:12]}: {why}; the full image is offered instead",
+        f"from nothing to {new[:12]}: {why}",
+    ]
+
+
 def test_a_rotten_base_is_found_before_the_build(store):
     old, new = keep(store, image(1)), keep(store, image(2))
     store.files.path(old).write_bytes(b"rotten")

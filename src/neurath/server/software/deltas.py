@@ -5,6 +5,7 @@ keys, races and failures of the pool; it must never decide who gets a file."""
 from __future__ import annotations
 
 import hashlib
+import logging
 import multiprocessing
 import os
 import signal
@@ -34,12 +35,14 @@ if TYPE_CHECKING:
     from neurath.delta.budget import Wish
     from neurath.delta.build import Delta
 
+log = logging.getLogger(__name__)
+
 #: Which coder builds (docs/spec/delta.md): 2 is the smallest file of a decoder in 20 KiB, 1 ("simple") one in 12 KiB for those
 #: who lend less. Part of the key, so a better coder makes new files.
 PROFILE, LEAN = SMALL, SIMPLE
 #: A build that failed is tried again after this many seconds.
 RETRY = 60.0
-#: Seconds after which a build counts as hanging; 33 MB take a minute.
+#: Seconds by the clock after which a build counts as hanging; 33 MB take minutes (docs/assurance/delta-bench.md).
 BUILD_TIME = 300.0
 #: More builders than this starve the check-ins on a small machine.
 WORKERS = 2
@@ -283,6 +286,9 @@ class Deltas:
         what = fault.what if isinstance(fault, NeurathError) else f"{type(fault).__name__}: {fault}"
         reason = f"its update file could not be built ({what[:200]})"
         self._failed[key] = (self.clock(), reason)
+        is_delta = key[0] and not key[0].startswith("left-")
+        instead = "; the full image is offered instead" if is_delta else ""
+        log.warning("from %s to %s: %s%s", key[0][:12] or "nothing", key[1][:12], reason, instead)
         return Unbuilt(reason)
 
     def _keep(self, key: Key, result: Result) -> None:
