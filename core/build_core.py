@@ -38,6 +38,7 @@ FLAGS = [
     "-Wno-unused-parameter",
     "-fno-strict-aliasing",
     "-fvisibility=hidden",
+    f"-ffile-prefix-map={ROOT}=.",  # the same bytes wherever the clone lies
 ]
 #: The glue that cffi writes is not held to our warnings; our sources are.
 QUIET = "".join(f'#pragma GCC diagnostic ignored "-W{w}"\n' for w in ("pedantic", "conversion"))

@@ -29,6 +29,7 @@ BIRTHS = st.builds(
     device_key=st.binary(min_size=32, max_size=32),
     release=st.lists(KEYS, max_size=4).map(tuple),
     ticket=st.none() | KEYS,
+    root=st.just(b"") | st.binary(min_size=32, max_size=32).filter(any),
 )
 ONE = Birth("lamp-0001", "lamp", b"v" * 16, b"c" * 16, b"d" * 32, (PublicKey(Alg.ES256, bytes(65)),), None)
 
