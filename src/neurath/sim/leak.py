@@ -27,10 +27,17 @@ def forms(key: SigningKey) -> set[bytes]:
 
 
 def found(folder: Path, key: SigningKey) -> tuple[int, list[Path]]:
-    """(files looked at, those that hold the key). OSError where one cannot be read."""
+    """(files looked at, those that hold the key). OSError where one cannot be read; one that goes meanwhile is there no more."""
     wanted = forms(key)
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
-    return len(files), [path for path in files if any(form in part for part in _parts(path) for form in wanted)]
+    return len(files), [path for path in files if _holds(path, wanted)]
+
+
+def _holds(path: Path, wanted: set[bytes]) -> bool:
+    try:
+        return any(form in part for part in _parts(path) for form in wanted)
+    except FileNotFoundError:
+        return False  # a server at work puts drafts down and away
 
 
 def _parts(path: Path) -> Iterator[bytes]:
