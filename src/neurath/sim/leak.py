@@ -27,7 +27,7 @@ def forms(key: SigningKey) -> set[bytes]:
 
 
 def found(folder: Path, key: SigningKey) -> tuple[int, list[Path]]:
-    """(files looked at, those that hold the key). OSError where one cannot be read; one that goes meanwhile is there no more."""
+    """(files looked at, those that hold the key). OSError where one cannot be read; one that goes meanwhile is gone."""
     wanted = forms(key)
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     return len(files), [path for path in files if _holds(path, wanted)]
