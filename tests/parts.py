@@ -20,7 +20,7 @@ STRICT = os.environ.get("NEURATH_STRICT") == "1"
 ASSURANCE = os.environ.get("NEURATH_ASSURANCE") == "1"
 
 #: part -> the Debian package (or words) that brings it, where it is not called the same.
-SOURCES = {"gcc": "gcc libc6-dev", "smpmgr": "the dev extra of this package", "root": "root rights"}
+SOURCES = {"gcc": "gcc libc6-dev", "nginx": "nginx-light", "smpmgr": "the dev extra of this package", "root": "root rights"}
 SOURCES |= {"namespaces": "root rights and iproute2", "tun": "root rights and /dev/net/tun", "ip": "iproute2"}
 SOURCES |= {"ping": "iputils-ping", "loop": "root rights, util-linux and a kernel with loop devices"}
 SOURCES |= {"arm-linux-gnueabihf-gcc": "gcc-arm-linux-gnueabihf libc6-dev-armhf-cross"}

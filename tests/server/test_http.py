@@ -108,7 +108,7 @@ def serving(directory, policy=None):
     policy = policy or Policy(300)
     server = Server(world.store, world.delivery.deltas, world.delivery, StreamPush(), policy)
     listener = socket.create_server(("127.0.0.1", 0))
-    loop = uvicorn.Server(uvicorn.Config(application(server), http=Door, log_config=None, ws="none"))
+    loop = uvicorn.Server(uvicorn.Config(application(server), http=Door, log_config=None, ws="none", proxy_headers=False))
     thread = threading.Thread(target=loop.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     deadline = time.monotonic() + 20

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import re
 import socket
 import sys
 from collections.abc import Callable
@@ -49,6 +50,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--proxy", action="append", default=[], metavar="ADDRESS", help=text)
     text = "other clients fetch from the object store itself, by an address good for so long (0: never)"
     parser.add_argument("--offload", type=int, default=0, metavar="SECONDS", help=text)
+    text = "... or are sent files by the proxy, which has them there"
+    parser.add_argument("--accel", default="", metavar="/PATH/", help=text)
     text = "update files not given out for so long go (90; 0: never)"
     parser.add_argument("--keep", type=float, default=90.0, metavar="DAYS", help=text)
     text = "that requests under way have when it is stopped (5)"
@@ -113,7 +116,8 @@ def _serve(worker: Worker, said: Callable[[dict[str, str]], None]) -> int:
     tls = _tls(args)
     broker = _broker(args) if worker.number == 0 else None
     check_ins = args.check_ins / args.workers
-    policy = Policy(args.sleep, args.plug_and_play, check_ins, args.piece, tuple(args.proxy), args.offload, args.keep)
+    given = (tuple(args.proxy), args.offload, args.accel, args.keep)
+    policy = Policy(args.sleep, args.plug_and_play, check_ins, args.piece, *given)
     server = open_server(args.data, policy, [broker] if broker is not None else [], Place(args.database, args.store))
     if broker is not None:
         broker.up = server.sweep.again
@@ -143,6 +147,9 @@ def _in_range(args: argparse.Namespace) -> None:
         raise UsageError("--check-ins is out of range", "more than 0 a second", "--check-ins 200")
     if args.offload and not (args.store and 60 <= args.offload <= 604800):
         raise UsageError("--offload is out of range", "60 to 604800 seconds, and a store to fetch from", "--store s3://…")
+    if args.accel and not (args.proxy and re.fullmatch(r"(/[A-Za-z0-9_.-]+)+/", args.accel)):
+        why = "a path with / at both ends, and a --proxy that knows it"
+        raise UsageError("--accel is out of range", why, "--proxy 127.0.0.1 --accel /neurath-files/")
     if not 1 <= args.workers <= 64:
         raise UsageError("--workers is out of range", "1 to 64 processes", "--workers 2")
     if not 0 <= args.keep <= 36500 or not 0 <= args.drain <= 3600:

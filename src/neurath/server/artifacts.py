@@ -14,7 +14,7 @@ from starlette.responses import Response
 from neurath.errors import DataError, NeurathError, NotFound, RefusedError
 from neurath.server.delivery.calls import Delivery
 from neurath.server.delivery.rescue import Rescue
-from neurath.server.device import Ask, answer, conditions, read_body, refused
+from neurath.server.device import Ask, Policy, answer, conditions, read_body, refused
 from neurath.server.fleet import actions
 from neurath.server.fleet.actions import Action
 from neurath.server.serving import Conditions, Content, FileResponse
@@ -32,9 +32,9 @@ SUFFIX = ".nru"
 class Artifacts:
     """Handlers of the artifact routes."""
 
-    def __init__(self, delivery: Delivery, offload: int = 0) -> None:
+    def __init__(self, delivery: Delivery, policy: Policy) -> None:
         self.delivery = delivery
-        self.offload = offload
+        self.policy = policy
         self.store = delivery.store
         self.rescues = Rescue(delivery)
 
@@ -79,17 +79,28 @@ class Artifacts:
                 "report `secured` first",
                 id="NRT-328",
             )
-        behind = self.store.files.behind
-        if self.offload and behind is not None and action.kind == "package" and ask.method == "GET":
-            return self._elsewhere(action, behind.link(action.file, about.filename, self.offload))
-        content = Content(self.store.files.verified(action.file), about.size, about.filename, about.sha1, action.created)
-        return FileResponse(content, ask.conditions, partial(self._count, action))
+        if action.kind == "package" and ask.method == "GET" and (made := self._by_another(ask, action, about)) is not None:
+            self._count(action, 0, 0)  # what is fetched there is not counted; that it went is
+            return made
+        return FileResponse(self._content(action, about), ask.conditions, partial(self._count, action))
 
-    def _elsewhere(self, action: Action, address: str) -> Response:
-        """The client goes on without its token: curl, and every library worth the name, sends that to this host only. What it
-        fetches there is not counted; that it went is."""
-        self._count(action, 0, 0)
-        return Response(status_code=307, headers={"Location": address, "Cache-Control": "no-store"})
+    def _content(self, action: Action, about: Artifact) -> Content:
+        return Content(self.store.files.verified(action.file), about.size, about.filename, about.sha1, action.created)
+
+    def _by_another(self, ask: Ask, action: Action, about: Artifact) -> Response | None:
+        """The word for whoever sends a package in this server's place: the proxy in front, else the object store; None where
+        nobody does."""
+        files, policy, asked = self.store.files, self.policy, ask.conditions
+        if policy.accel and ask.proxied and not (asked.if_match or asked.if_range):  # a proxy does not know our tags
+            content = self._content(action, about)
+            place = policy.accel + content.path.relative_to(files.root).as_posix()
+            said = {name: value for name, value in content.headers.items() if name != "accept-ranges"}  # the proxy says it
+            return Response(headers=said | {"x-accel-redirect": place})
+        if policy.offload and files.behind is not None:
+            # The client goes on without its token: curl, and every library worth the name, sends that to this host only.
+            address = files.behind.link(action.file, about.filename, policy.offload)
+            return Response(status_code=307, headers={"Location": address, "Cache-Control": "no-store"})
+        return None
 
     def _count(self, action: Action, start: int, count: int) -> bool:
         try:

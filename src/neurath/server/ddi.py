@@ -55,7 +55,7 @@ class DevicePlane(Reception):
     def __init__(self, delivery: Delivery, riding: Quick, push: StreamPush, policy: Policy) -> None:
         super().__init__(delivery, riding, policy)
         self.push = push
-        self.files = Artifacts(delivery, policy.offload)
+        self.files = Artifacts(delivery, policy)
         self.confirming = Confirming(delivery)
 
     def routes(self) -> list[Route]:

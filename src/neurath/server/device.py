@@ -28,7 +28,7 @@ from neurath.server.delivery.trickle import PIECE
 from neurath.server.fleet.access import Stranger, Terminal
 from neurath.server.patience import BODIES
 from neurath.server.polls import Kept, Polls, alike, latest
-from neurath.server.proxy import certificate
+from neurath.server.proxy import certificate, through_a_proxy
 from neurath.server.serving import Conditions
 from neurath.server.shares import TERMINAL, Overdrawn, Shares
 from neurath.server.store.marks import Mark
@@ -46,7 +46,8 @@ class Policy:
     """What an operator sets: how often terminals poll, seconds, whether unknown ones are let in; `piece` is the size of what
     rides on heartbeats, one of wire.trickle.SIZES: it must fit the smallest carrier there is; `proxies` are the addresses of
     those whose word about a client's certificate is believed; `offload`: an address of the object store is good for so many
-    seconds, 0: none is given; update files that nobody was given for `keep_days` go, 0: never."""
+    seconds, 0: none is given; `accel`: where the `proxies` find the directory of files, "": they do not; update files that
+    nobody was given for `keep_days` go, 0: never."""
 
     sleep: int = 300
     plug_and_play: bool = False
@@ -54,6 +55,7 @@ class Policy:
     piece: int = PIECE
     proxies: tuple[str, ...] = ()
     offload: int = 0
+    accel: str = ""
     keep_days: float = 0
 
 
@@ -75,6 +77,7 @@ class Ask:
     history: int = 0  # messages of an action's history that are wanted; below 0: all
     agent: str = ""  # the client's program
     method: str = "GET"
+    proxied: bool = False  # a proxy that was named handed it on
     mark: Mark | None = None  # of the store, before anything was read; None where the answer is not to be kept
 
     @property
@@ -228,6 +231,7 @@ class Reception:
             history=_number(request.query_params.get("actionHistory", "")),
             agent=headers.get("user-agent", "")[:64],
             method=request.method,
+            proxied=through_a_proxy(request.scope),
             mark=(everybody, own) if shown is None and not open_to_all else None,
         )
 

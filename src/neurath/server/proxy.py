@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 _MOST_AUTHORITIES = 16
 _KEY = "neurath.certificate"
+_THROUGH = "neurath.through"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Behind:
             if headers:
                 scope = self._forwarded(scope, headers)
                 if client[0] in self.proxies:
-                    scope[_KEY] = _certificate(headers)
+                    scope[_KEY], scope[_THROUGH] = _certificate(headers), True
         await self.app(scope, receive, send)
 
     def _believed(self, address: str) -> bool:
@@ -61,6 +62,11 @@ def certificate(scope: Scope) -> Certificate | None:
     """What a proxy that is believed says of the client's certificate; None where there is none."""
     found = scope.get(_KEY)
     return found if isinstance(found, Certificate) else None
+
+
+def through_a_proxy(scope: Scope) -> bool:
+    """Whether a proxy that was named handed this request on."""
+    return bool(scope.get(_THROUGH))
 
 
 def _certificate(headers: Mapping[bytes, str]) -> Certificate | None:

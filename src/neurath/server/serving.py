@@ -42,6 +42,17 @@ class Content:
     etag: str
     modified: float
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """What is said of it whoever sends it."""
+        return {
+            "etag": f'"{self.etag}"',
+            "accept-ranges": "bytes",
+            "last-modified": formatdate(self.modified, usegmt=True),
+            "content-type": "application/octet-stream",
+            "content-disposition": f'attachment; filename="{self.name}"',
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
@@ -81,9 +92,8 @@ class FileResponse(Response):
         self.count = count
         self.background = None
         self.body = b""
-        tag, date = f'"{content.etag}"', formatdate(content.modified, usegmt=True)
-        given = {"etag": tag, "accept-ranges": "bytes", "last-modified": date, "content-type": "application/octet-stream"}
-        given["content-disposition"] = f'attachment; filename="{content.name}"'
+        given = content.headers
+        tag, date = given["etag"], given["last-modified"]
         found = parts(content.size, conditions.range if conditions.if_range in ("", tag, date) else "")
         self.pieces: list[tuple[bytes, Part]] = []
         self.tail = b""
