@@ -3,72 +3,15 @@ rewrite and runs the new one, in one empty folder."""
 
 from __future__ import annotations
 
-import os
 import random
 import re
-import shlex
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.cli.test_how_to import commands
+from tests.rigs.reader import Reader, commands, page
 
-PAGES = Path(__file__).resolve().parents[2] / "docs/how-to"
-PRINTED = "http://127.0.0.1:8642"
 KILLED = -9
-
-
-def page(name: str) -> str:
-    return (PAGES / name).read_text()
-
-
-@dataclass
-class Reader:
-    """Somebody who types what a page says, in one folder. Only what nobody can know beforehand is filled in: the token that
-    was printed, and a free port instead of the default one."""
-
-    folder: Path
-    url: str = PRINTED
-    token: str = "TOKEN"
-
-    def argv(self, line: str) -> list[str]:
-        words = [self.url if word == PRINTED else self.token if word == "TOKEN" else word for word in shlex.split(line)]
-        assert words[0] == "neurath"
-        return [*self.program(words[1]), *words[1:]]
-
-    def program(self, verb: str) -> list[str]:
-        """What `neurath` is for somebody who types this verb."""
-        return [sys.executable, "-m", "neurath.cli.main"]
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {name: value for name, value in os.environ.items() if not name.startswith("NEURATH_")}
-
-    def types(self, line: str, code: int = 0) -> str:
-        done = subprocess.run(
-            self.argv(line), cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=240, check=False
-        )
-        assert done.returncode == code, (line, done.stdout, done.stderr)
-        return done.stdout
-
-    @contextmanager
-    def server(self, line: str) -> Iterator[None]:
-        with subprocess.Popen(
-            self.argv(line + " --port 0"), cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, text=True
-        ) as process:
-            try:
-                assert process.stdout is not None
-                while (found := re.search(r"http://127\.0\.0\.1:\d+", line := process.stdout.readline())) is None:
-                    assert line, "the server said nothing of an address"
-                self.url = found[0]
-                yield
-            finally:
-                process.terminate()
 
 
 def images(folder: Path, seed: int) -> None:

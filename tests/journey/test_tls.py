@@ -59,10 +59,11 @@ class Authority:
         made = made.serial_number(x509.random_serial_number()).not_valid_before(self.span[0]).not_valid_after(self.span[1])
         return made.add_extension(subject, critical=False).add_extension(issuer, critical=False)
 
-    def vouch(self, place: Path) -> tuple[Path, Path]:
-        """A server's certificate and its key."""
+    def vouch(self, place: Path, *names: str) -> tuple[Path, Path]:
+        """A server's certificate and its key, on loopback and under these names."""
         key = ec.generate_private_key(ec.SECP256R1())
-        here = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+        called: list[x509.GeneralName] = [x509.DNSName(one) for one in names]
+        here = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1")), *called])
         made = self._draft(name("server"), key).add_extension(here, critical=False).sign(self.key, hashes.SHA256())
         (place / "server.pem").write_bytes(made.public_bytes(PEM))
         (place / "server.key").write_bytes(key.private_bytes(*PLAIN))

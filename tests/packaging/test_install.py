@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.journey.test_howto import Reader, first_update
+from tests.journey.test_howto import first_update
+from tests.rigs.reader import Reader
 
 ROOT = Path(__file__).resolve().parents[2]
 #: A pip that fetches a dozen packages, on a machine that does other things too.

@@ -46,13 +46,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mqtt-ca", default="", metavar="FILE.pem", help="who vouches for an mqtts:// broker")
     parser.add_argument("--tls-cert", type=Path, metavar="FILE.pem", help="speak TLS: the server's certificate and its chain")
     parser.add_argument("--tls-key", type=Path, metavar="FILE.pem", help="... and its private key")
-    text = "a reverse proxy whose word about certificates is believed; may be repeated"
+    text = "a reverse proxy whose word counts; may be repeated"
     parser.add_argument("--proxy", action="append", default=[], metavar="ADDRESS", help=text)
     text = "other clients fetch from the object store itself, by an address good for so long (0: never)"
     parser.add_argument("--offload", type=int, default=0, metavar="SECONDS", help=text)
-    text = "... or are sent files by the proxy, which has them there"
+    text = "... or from the proxy, which has them there"
     parser.add_argument("--accel", default="", metavar="/PATH/", help=text)
-    text = "update files not given out for so long go (90; 0: never)"
+    text = "update files not given out so long go (90; 0: never)"
     parser.add_argument("--keep", type=float, default=90.0, metavar="DAYS", help=text)
     text = "that requests under way have when it is stopped (5)"
     parser.add_argument("--drain", type=int, default=5, metavar="SECONDS", help=text)
