@@ -75,8 +75,8 @@ def test_progress_never_goes_back_and_is_whole_with_the_verdict_alone(
     tmp_path: Path, figures: Callable[[str, str], None]
 ) -> None:
     draw, fleet = random.Random(os.environ.get("NEURATH_SEED", "1")), Fleet(tmp_path, time.time())
-    model = fleet.model("hub", 65536)
-    old, new = fleet.release(model, "1.0", 1, 40_000), fleet.release(model, "1.1", 2, 40_100)
+    model = fleet.model("hub", 16384)
+    old, new = fleet.release(model, "1.0", 1, 9_000), fleet.release(model, "1.1", 2, 9_100)
     looks, verdicts, client = 0, Counter[str](), visitor(fleet.store)
     for number in range(1, COUNT + 1):
         terminal = fleet.terminal(f"t{number}", "hub")
