@@ -14,8 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from starlette.routing import Route
 
 from neurath.console import japanese, sheet
+from neurath.console.pages import Desk, routes
 from neurath.server.store import Store
 from tests.console.browser import Browser, browser
 from tests.console.fleet import every_state
@@ -82,6 +84,22 @@ def keep(page: Browser, name: str) -> None:
     SCREENS.mkdir(parents=True, exist_ok=True)
     shot = page.ask("Page.captureScreenshot", format="jpeg", quality=60)
     (SCREENS / f"{name}.jpg").write_bytes(base64.b64decode(shot["data"]))
+
+
+#: What is no page: a stream, files, and addresses that lead to another one.
+NO_PAGES = {"/live", "/static/{path:path}", "/sign-in", "/oidc/start", "/oidc/callback"}
+
+
+def test_no_page_of_the_console_is_left_out_here(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    found = [
+        route for route in routes(Desk(store, lambda *_: "")) if isinstance(route, Route) and "GET" in (route.methods or ())
+    ]
+    pages = {route.path: route.path_regex for route in found if not route.path.endswith("/index.json")}
+    store.close()
+    assert pages.keys() >= NO_PAGES
+    seen = ["/" + path.partition("?")[0] for path in PAGES]
+    assert [path for path in pages.keys() - NO_PAGES if not any(pages[path].match(one) for one in seen)] == []
 
 
 def test_every_page_can_be_read_by_everybody_on_every_screen_in_both_languages(
