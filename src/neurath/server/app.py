@@ -228,9 +228,9 @@ async def _spread(server: Server, started: asyncio.Event) -> None:
                 found = await asyncio.to_thread(number)
                 if found == seen and time.monotonic() - counted < SPREAD_AT_LEAST:
                     continue
-                seen, counted = found, time.monotonic()
                 if await asyncio.to_thread(rollout.advance, server.store, time.time()):
                     started.set()
+                seen, counted = found, time.monotonic()  # a count that could not be written down is made again
             except NeurathError as fault:
                 log.warning("waves wait: %s (%s)", fault.what, fault.why)
 
