@@ -26,7 +26,7 @@ def sections(words: list[str], parser: argparse.ArgumentParser) -> list[str]:
 
 
 def page() -> str:
-    from neurath.cli.completion import tree
+    from neurath.cli.tree import tree
 
     lines = [HEAD]
     for words, parser in tree():
@@ -36,7 +36,7 @@ def page() -> str:
 
 def unfit() -> list[str]:
     """Commands whose help is longer than a screen of 80 columns, or names no example."""
-    from neurath.cli.completion import tree
+    from neurath.cli.tree import tree
 
     os.environ["COLUMNS"] = "80"
     helps = [(parser.prog, parser.format_help()) for _, parser in tree()]

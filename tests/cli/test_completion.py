@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from neurath.cli.completion import SCRIPTS, candidates, tree
+from neurath.cli.completion import SCRIPTS, candidates
 from neurath.cli.main import main
+from neurath.cli.tree import tree
 from neurath.flash.geometry import Model, model_to_toml, simple_layout
 from neurath.ids import ModelName
 from tests.parts import need

@@ -7,8 +7,8 @@ import shlex
 
 import pytest
 
-from neurath.cli.completion import tree
 from neurath.cli.main import Parser, parser
+from neurath.cli.tree import tree
 
 EVERY = list(tree())
 

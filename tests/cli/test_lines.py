@@ -11,8 +11,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from neurath.cli.completion import _children, tree
 from neurath.cli.main import main
+from neurath.cli.tree import children, tree
 from neurath.flash.geometry import Model, model_to_toml, simple_layout
 from neurath.ids import ModelName
 from neurath.sim.processes import free_port
@@ -168,7 +168,7 @@ def test_every_command_says_lines_that_the_schema_knows(world: Path, monkeypatch
 
 def test_no_command_is_left_out() -> None:
     """One that has no line above is asked for what it does not have."""
-    leaves = [" ".join(words) for words, parser in tree() if not _children(parser)]
+    leaves = [" ".join(words) for words, parser in tree() if not children(parser)]
     tried = [line for text in (WORKS, FAILS) for line in text.strip().splitlines()]
     for leaf in leaves:
         if not any(line == leaf or line.startswith(leaf + " ") for line in tried):

@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     run_.add_argument("--setup", type=Path, metavar="AGENT.toml", help="everything below, and components beside the firmware")
     _terminal(run_, required=False)
     run_.add_argument("--server", metavar="URL")
-    run_.add_argument("--token", default=os.environ.get("NEURATH_TOKEN", ""), metavar="T", help="default: $NEURATH_TOKEN")
+    run_.add_argument("--token", default="", metavar="T", help="default: $NEURATH_TOKEN")
     run_.add_argument("--tenant", default="DEFAULT")
     run_.add_argument("--once", action="store_true", help="end after one session (0 updated, 3 nothing newer)")
     run_.add_argument("--poll", type=float, metavar="S", help="seconds between check-ins (default: the server's)")

@@ -7,10 +7,10 @@ import argparse
 import contextlib
 import io
 import json
-from collections.abc import Iterator
 from typing import Any
 
 from neurath.cli.output import Output
+from neurath.cli.tree import children
 from neurath.errors import NeurathError
 
 #: One small function a shell; each asks `neurath completion words` at every Tab, so that none of them can be out of date.
@@ -62,27 +62,6 @@ def run(args: argparse.Namespace, out: Output) -> int:
     return 0
 
 
-def tree() -> Iterator[tuple[list[str], argparse.ArgumentParser]]:
-    """Every verb and command with its parser, a verb before its commands."""
-    from neurath.cli.main import VERBS, parser
-
-    for verb in VERBS:
-        yield from _below([verb], parser(verb))
-
-
-def _below(words: list[str], parser: argparse.ArgumentParser) -> Iterator[tuple[list[str], argparse.ArgumentParser]]:
-    yield words, parser
-    for name, child in _children(parser).items():
-        yield from _below([*words, name], child)
-
-
-def _children(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            return dict(action.choices)
-    return {}
-
-
 def candidates(words: list[str]) -> list[tuple[str, str]]:
     """What the last word may become, each with one line of help. Empty: a file name, or anything."""
     from neurath.cli.main import VERBS, parser
@@ -104,8 +83,8 @@ def _next(parser: argparse.ArgumentParser, before: list[str], last: str) -> list
     for word in before[1:]:
         if waiting is not None:
             waiting = None
-        elif word in _children(parser):
-            parser, taken = _children(parser)[word], 0
+        elif word in children(parser):
+            parser, taken = children(parser)[word], 0
             path.append(word)
         elif word.startswith("-"):
             action = parser._option_string_actions.get(word)
@@ -114,9 +93,9 @@ def _next(parser: argparse.ArgumentParser, before: list[str], last: str) -> list
             taken += 1
     if waiting is not None:
         return _values(waiting, path, before)
-    children = _children(parser)
-    if children and not last.startswith("-"):
-        return [(name, child.description or "") for name, child in children.items()]
+    commands = children(parser)
+    if commands and not last.startswith("-"):
+        return [(name, child.description or "") for name, child in commands.items()]
     if last.startswith("-"):
         return _options(parser)
     places = [action for action in parser._actions if not action.option_strings]

@@ -1,5 +1,5 @@
-"""The store as verbs name it: `--data DIR`, else NEURATH_DATA, else ./neurath-data; and `--database URL`, else
-NEURATH_DATABASE, else the file in that directory. It opens the store beside a running server or without one; it must never
+"""The store as verbs name it: `--data DIR`, else ./neurath-data; and `--database URL`, else the file in that directory
+(each also a setting, cli.settings). It opens the store beside a running server or without one; it must never
 create a directory for a verb that only reads."""
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ def option(parser: argparse.ArgumentParser) -> None:
         "--data",
         type=Path,
         metavar="DIR",
-        default=Path(os.environ.get("NEURATH_DATA", DEFAULT)),
+        default=Path(DEFAULT),
         help=f"the server's data (NEURATH_DATA, ./{DEFAULT})",
     )
     parser.add_argument(
         "--database",
         metavar="URL",
-        default=os.environ.get("NEURATH_DATABASE", ""),
+        default="",
         help="postgresql://[USER@]HOST[:PORT]/NAME, not the file in --data (NEURATH_DATABASE)",
     )
     parser.add_argument(
         "--store",
         metavar="URL",
-        default=os.environ.get("NEURATH_STORE", ""),
+        default="",
         help="s3://BUCKET[/PREFIX][?endpoint=URL&region=R] for files (NEURATH_STORE)",
     )
 

@@ -81,6 +81,7 @@ EXAMPLES: dict[str, str] = {
     "neurath token add": "ci --role releaser --days 90",
     "neurath token list": "--json",
     "neurath token revoke": "ci",
+    "neurath config show": "serve --json",
     "neurath gateway add": "osaka t-1 t-2",
     "neurath gateway assign": "osaka t-3",
     "neurath gateway revoke": "osaka",

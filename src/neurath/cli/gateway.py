@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,9 +82,7 @@ def _change(db: Connection, command: str, args: argparse.Namespace) -> tuple[str
 def options(parser: argparse.ArgumentParser) -> None:
     """What every stand-alone carrier server needs to answer as a gateway."""
     parser.add_argument("--server", default="", metavar="URL", help="the Neurath server")
-    parser.add_argument(
-        "--token", default=os.environ.get("NEURATH_TOKEN", ""), metavar="T", help="the gateway's own (default: $NEURATH_TOKEN)"
-    )
+    parser.add_argument("--token", default="", metavar="T", help="the gateway's own (default: $NEURATH_TOKEN)")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep pieces here, to go on with the server away")
     parser.add_argument("--period", type=float, default=5.0, metavar="S", help="seconds between two exchanges (default 5)")
 

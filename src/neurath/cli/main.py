@@ -36,6 +36,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "carrier": ("carrier", "carriers' server halves, beside the server or at a site"),
     "agent": ("agent", "terminal agent for this machine"),
     "doctor": ("doctor", "what is wrong on this machine, and the cure"),
+    "config": ("config", "what each setting is, and who says so: show"),
     "completion": ("completion", "completion for bash, zsh and fish"),
     "operator": ("operator", "who may sign in, with which role: add, list, set, remove, oidc"),
     "audit": ("audit", "who changed what: verify, show, head, export"),
@@ -100,7 +101,16 @@ def _module(verb: str) -> ModuleType:
 
 
 def parser(verb: str) -> Parser:
-    """The parser of one verb, whole: what help, completion and the reference are made from."""
+    """The parser of one verb, whole: what help, completion and the reference are made from; settings are its defaults."""
+    from neurath.cli import settings
+
+    made = unsettled(verb)
+    settings.settle(made, verb, settings.sources())
+    return made
+
+
+def unsettled(verb: str) -> Parser:
+    """The same before anybody outside has set anything."""
     made = Parser(prog=f"neurath {verb}", description=VERBS[verb][1], allow_abbrev=False)
     made.set_defaults(verb=verb, json=False, debug=False)
     _module(verb).configure(made)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,8 +39,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     sync.add_argument(
         "--token",
         metavar="T",
-        default=os.environ.get("NEURATH_STATION_TOKEN", ""),
-        help="the stations' token (station.token in the server's data), needed from another machine",
+        default="",
+        help="the stations' token (station.token in the server's data), needed from another machine (NEURATH_STATION_TOKEN)",
     )
     _stock(sync)
     sync.add_argument("--accept-keys", action="store_true", help="take new release keys after comparing them with their owner")
