@@ -81,7 +81,7 @@ def sources(environ: Mapping[str, str] = os.environ) -> Sources:
     file = next((place for place in places if os.access(place, os.R_OK)), None)
     if file is None:
         if named:
-            raise NotFound(f"no settings file {named}", "NEURATH_CONFIG names it", "unset NEURATH_CONFIG", id="NRT-")
+            raise NotFound(f"no settings file {named}", "NEURATH_CONFIG names it", "unset NEURATH_CONFIG", id="NRT-151")
         return Sources(environ)
     from neurath import toml
 
