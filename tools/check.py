@@ -156,6 +156,7 @@ CHECKS: dict[str, Callable[[], list[str]]] = {
     "promises": lambda: script("promises.py"),
     "pages": spec_pages,
     "cli reference": lambda: script("cli_reference.py"),
+    "drawings": lambda: script("drawings.py"),
     "error list": lambda: script("error_list.py"),
     "stands alone": stands_alone,
 }

@@ -49,6 +49,7 @@ terminal why t-1
 terminal timeline t-1
 terminal channel t-1 beta
 terminal replace t-2 t-9
+terminal budget t-1 20M
 terminal decommission t-3
 terminal recommission t-3
 filter save field tag:field
@@ -75,6 +76,25 @@ gateway add osaka t-1
 gateway assign osaka t-9
 gateway list
 gateway revoke osaka
+store show
+config show
+operator add aya --role admin --password-file word.txt
+operator add mila --password-file word.txt
+operator list
+operator set mila --role operator
+operator remove mila
+operator oidc --issuer https://id.example --client n
+alert add webhook hook http://127.0.0.1:9/
+alert list
+alert test hook --dry-run
+alert show --standing
+alert remove hook
+backup create -o saved
+backup show saved
+backup restore saved --data elsewhere
+serve --dry-run --port 0 --coap 5683
+carrier mqtt --broker mqtt://h --server http://h --token t --dry-run
+carrier lwm2m --server http://h --token t --dry-run
 audit show
 audit head
 audit verify
@@ -89,6 +109,8 @@ station list --stock stock
 station records --stock stock
 station package image.bin image.env -o image.nrp
 completion bash
+sim images
+sim link
 sim power image.bin other.bin --kinds before --every 4000
 sim fleet --old image.bin --new other.bin --dry-run
 """
@@ -98,14 +120,17 @@ FAILS = """
 serve --port 99999
 terminal work nobody
 terminal one t-1
+rollout back 9
+store prune
+import hawkbit http://127.0.0.1:9 --user u --password-file word.txt
+alert test nobody
+doctor --server {dead}
 terminal remind nobody
 terminal confirm t-1
 rollout approve 9
 rollout deny 9
 rollout retry 9
-backup create
 backup show absent
-backup restore absent
 carrier lwm2m --listen x --server {dead} --token t
 carrier mobileip agent --config absent
 carrier mobileip node --config absent
@@ -115,16 +140,11 @@ carrier dhcp --config absent
 agent run --bank t-1.bank --model lamp.toml --server {dead} --once
 agent answer lamp now --socket absent
 agent remind lamp --socket absent
-operator add aya --password-file absent
-operator set nobody --role viewer
-operator remove nobody
-operator oidc --issuer nowhere --client c
 station run --port absent --stock stock --once
 station sync --server {dead} --stock stock
 station identify --port absent
 station enrol --port absent --id x --model lamp.toml --release-key keys/release.pub.pem
 sim images nothing
-sim link --rate 0
 sim phone --board nothing
 """
 
@@ -136,6 +156,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "image.bin").write_bytes(image)
     (folder / "other.bin").write_bytes(image[:9_000] + bytes(2_000) + image[11_000:])
     (folder / "lamp.toml").write_text(model_to_toml(Model(ModelName("lamp"), simple_layout(32_768), ram=65_536)))
+    (folder / "word.txt").write_text("correct horse battery staple\n")
     (folder / "list.csv").write_text("id,model\nt-2,lamp\nt-3,lamp\n")
     (folder / "drop").mkdir()
     Stock(folder / "stock").keep(Index())
@@ -154,7 +175,9 @@ def said(words: str, fails: bool) -> None:
     for line in [*lines, *errors]:
         JUDGE.validate(line)
     assert all("error" in line and "try" in line for line in errors), words
-    assert lines or fails or words.split()[-1] in ("list", "records", "stock", "timeline", "t-1"), f"{words} said nothing"
+    assert lines or fails or words.split()[-1] in ("--standing", "list", "records", "stock", "timeline", "t-1"), (
+        f"{words} said nothing"
+    )
 
 
 def test_every_command_says_lines_that_the_schema_knows(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,13 +190,10 @@ def test_every_command_says_lines_that_the_schema_knows(world: Path, monkeypatch
 
 
 def test_no_command_is_left_out() -> None:
-    """One that has no line above is asked for what it does not have."""
+    """A command without a line above is red."""
     leaves = [" ".join(words) for words, parser in tree() if not children(parser)]
     tried = [line for text in (WORKS, FAILS) for line in text.strip().splitlines()]
-    for leaf in leaves:
-        if not any(line == leaf or line.startswith(leaf + " ") for line in tried):
-            said(f"{leaf} --no-such-option", fails=True)
-    assert len(tried) >= 100
+    assert [leaf for leaf in leaves if not any(f"{line} ".startswith(f"{leaf} ") for line in tried)] == []
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What the README tells people to type works, in this order, in an empty folder."""
+"""What the README, in both languages, tells people to type works, in this order, in an empty folder."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from neurath.flash.geometry import Model, model_to_toml, simple_layout
 from neurath.ids import ModelName
@@ -31,8 +33,9 @@ def record(offset: int, kind: int, data: bytes) -> str:
     return ":" + (body + bytes([-sum(body) & 0xFF])).hex().upper()
 
 
-def test_the_commands_by_hand_work_as_they_are_printed(tmp_path: Path) -> None:
-    block = re.search(r"## By hand\n.*?```\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+@pytest.mark.parametrize(("page", "head"), [("README.md", "By hand"), ("README.ja.md", "手で行う場合")])
+def test_the_commands_by_hand_work_as_they_are_printed(tmp_path: Path, page: str, head: str) -> None:
+    block = re.search(rf"## {head}\n.*?```\n(.*?)```", (ROOT / page).read_text(), re.S)
     assert block is not None
     lines = [shlex.split(line, comments=True) for line in block[1].splitlines()]
     assert len(lines) >= 8
@@ -47,6 +50,7 @@ def test_the_commands_by_hand_work_as_they_are_printed(tmp_path: Path) -> None:
         if words[1] == "serve" or words[1:3] in (["station", "sync"], ["station", "run"]):
             argv = [*argv[:4], "--help"] if words[1] == "serve" else [*argv[:5], "--help"]
         done = subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, (words, done.stderr)
+        # Its verdict is about the machine it runs on.
+        assert done.returncode == 0 or (words[1] == "doctor" and done.returncode == 1), (words, done.stderr)
         if "--help" in argv:
             assert all(option in done.stdout for option in words if option.startswith("--")), words

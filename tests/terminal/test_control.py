@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from neurath.errors import NeurathError, NotFound, UsageError
+from neurath.errors import LinkError, NeurathError, NotFound
 from neurath.terminal.control import Control, request
 
 VECTOR = json.loads((Path(__file__).parents[2] / "vectors/control.json").read_text())
@@ -104,7 +104,7 @@ def test_many_silent_connections_stop_nobody(served) -> None:
 
 
 def test_where_no_agent_runs_it_says_so(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no agent answers"):
+    with pytest.raises(LinkError, match="no agent answers"):
         request(tmp_path / "nothing", {"do": "status"})
 
 

@@ -37,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     show.add_argument("--limit", type=int, default=50, metavar="N")
     for each in (remove, test):
         each.add_argument("name", metavar="NAME")
-    for each in (add, remove):
+    for each in (add, remove, test):
         data.dry_run(each)
     for each in (add, listing, remove, test, show):
         data.option(each)
@@ -62,14 +62,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
 def _change(store: Store, command: str, args: argparse.Namespace, out: Output) -> int:
     from neurath.server.store.marks import NOBODY
 
-    said: tuple[str, dict[str, object]] = ("", {})
-    try:
-        with store.write(NOBODY) as db:
-            said = _added(db, args) if command == "add" else _removed(db, args)
-            if args.dry_run:
-                raise data.Undone
-    except data.Undone:
-        out.talk("nothing was changed (--dry-run)")
+    with data.writing(store, args, out, NOBODY) as db:
+        said = _added(db, args) if command == "add" else _removed(db, args)
     out.data(said[0], **said[1])
     return 0
 
@@ -126,6 +120,9 @@ def _test(store: Store, args: argparse.Namespace, out: Output) -> int:
 
     with store.read() as db:
         found = channels.find(db, args.name)
+    if args.dry_run:
+        out.data(f"would send a test to {found.shown}", name=args.name, arrived=False)
+        return 0
     sending.send(found, [teller.trial(time.time())], time.time())
     out.data(f"{args.name}: a test arrived at {found.shown}", name=args.name, arrived=True)
     return 0

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from neurath.cli import data
 from neurath.cli.output import Output
 from neurath.errors import TrustError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     head = commands.add_parser("head", help="how many entries there are and the last one's hash, to be kept elsewhere")
     export = commands.add_parser("export", help="every entry, one JSON object a line")
     export.add_argument("-o", "--out", type=Path, required=True, metavar="FILE")
+    data.dry_run(export)
     for each in (verify, show, head, export):
         data.option(each)
     parser.epilog = "example: neurath audit verify --head 1204:9f2c..."
@@ -53,10 +59,19 @@ def run(args: argparse.Namespace, out: Output) -> int:
             case "head":
                 out.data(str(audit.the_head(db)), head=str(audit.the_head(db)))
             case "export":
-                count = 0
-                with args.out.open("w", encoding="utf-8") as target:
-                    for one in audit.everything(db):
-                        target.write(audit.line(one) + "\n")
-                        count += 1
-                out.data(f"{count} entries in {args.out}", entries=count, out=str(args.out))
+                count = _export(db, Path(os.devnull) if args.dry_run else args.out)
+                words = "entries would be in" if args.dry_run else "entries in"
+                out.data(f"{count} {words} {args.out}", entries=count, out=str(args.out))
     return 0
+
+
+def _export(db: Connection, place: Path) -> int:
+    """Writes every entry; how many there are."""
+    from neurath.server.store import audit
+
+    count = 0
+    with place.open("w", encoding="utf-8") as target:
+        for one in audit.everything(db):
+            target.write(audit.line(one) + "\n")
+            count += 1
+    return count

@@ -20,6 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     create = commands.add_parser("create", help="take a backup of a server that runs, or not; an interrupted one goes on")
     create.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="a new directory; secrets come into it")
     data.option(create)
+    data.dry_run(create)
     show = commands.add_parser("show", help="what a backup holds; every byte is compared with its digest")
     show.add_argument("backup", type=Path, metavar="DIR")
     restore = commands.add_parser("restore", help="make a server's state of it; nothing that is there is overwritten")
@@ -35,6 +36,10 @@ def run(args: argparse.Namespace, out: Output) -> int:
     match data.chosen(args):
         case "create":
             store = data.store(args, create=False)
+            if args.dry_run:
+                backup.fit(args.out)
+                out.data(f"would make a backup of {args.data} in {args.out}", place=str(args.out))
+                return 0
             made = backup.create(store, args.out, time.time())
             store.close()
             _say(out, "backup of", args.out, made)

@@ -22,12 +22,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     gateway.options(parser)
     parser.add_argument("--listen", default="5783", metavar="[HOST:]PORT", help="where terminals register (default 5783)")
     parser.add_argument("--text", action="store_true", help="write packages as base64 text: for clients that take no bytes")
+    parser.add_argument("--dry-run", action="store_true", help="check options, then end")
     parser.epilog = "example: neurath carrier lwm2m --listen 0.0.0.0:5783 --server http://127.0.0.1:8642"
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Answers until it is told to stop."""
     from neurath.carriers.lwm2m import DESCRIPTOR
+
+    readable(args.listen)
+    if args.dry_run:
+        gateway.site(args)
+        out.data(f"LwM2M at {args.listen}: ready, nothing was opened", place=args.listen)
+        return 0
 
     async def live(riding: Riding) -> None:
         ended = asyncio.Event()

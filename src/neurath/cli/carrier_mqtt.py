@@ -23,6 +23,7 @@ PATIENCE = 5.0
 def configure(parser: argparse.ArgumentParser) -> None:
     gateway.options(parser)
     parser.add_argument("--broker", required=True, metavar="URL", help="mqtt[s]://[USER:PASSWORD@]HOST[:PORT]")
+    parser.add_argument("--dry-run", action="store_true", help="check options, then end")
     parser.epilog = "example: neurath carrier mqtt --broker mqtt://neurath:PASSWORD@127.0.0.1 --server http://127.0.0.1:8642"
 
 
@@ -31,6 +32,11 @@ def run(args: argparse.Namespace, out: Output) -> int:
     from neurath.carriers import mqtt
     from neurath.carriers.mqtt_rides import DESCRIPTOR, Answering
 
+    if args.dry_run:
+        gateway.site(args)
+        place = mqtt.broker(args.broker).place
+        out.data(f"{place}: ready, nothing was opened", broker=place)
+        return 0
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())

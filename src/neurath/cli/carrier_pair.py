@@ -27,6 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", required=True, type=Path, metavar="FILE.toml", help="this node's file")
     parser.add_argument("--beat", type=float, default=BEAT, metavar="S", help="seconds between two heartbeats (default 1)")
     gateway.options(parser)
+    parser.add_argument("--dry-run", action="store_true", help="check options, then end")
     parser.epilog = "example: neurath carrier pair --config node-1.toml --server http://127.0.0.1:8642 --token TOKEN"
 
 
@@ -37,6 +38,11 @@ def run(args: argparse.Namespace, out: Output) -> int:
     if args.beat <= 0:
         raise UsageError("--beat needs seconds", str(args.beat), "--beat 1")
     told = settings(args.config)
+    if args.dry_run:
+        gateway.site(args)
+        place = ":".join(map(str, told.address))
+        out.data(f"pair {place}: ready, nothing was opened", place=place)
+        return 0
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())

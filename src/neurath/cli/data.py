@@ -5,13 +5,18 @@ create a directory for a verb that only reads."""
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurath.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from neurath.cli.output import Output
     from neurath.server.access.roles import Actor
     from neurath.server.store import Store
     from neurath.server.store.acts import Act
@@ -121,8 +126,20 @@ def _logged_in() -> Actor:
     return Actor(name, Role.ADMIN, "command")
 
 
-class Undone(Exception):  # noqa: N818 (not a fault)
-    """Raised inside a write to undo it: how --dry-run checks everything and changes nothing."""
+class _Undone(Exception):  # noqa: N818 (not a fault)
+    """Raised inside a write to undo it."""
+
+
+@contextlib.contextmanager
+def writing(store: Store, args: argparse.Namespace, out: Output, about: int | None = None) -> Iterator[Connection]:
+    """One write (`about` as the store has it); with --dry-run everything is checked and nothing kept, and that is said."""
+    try:
+        with store.write() if about is None else store.write(about) as db:
+            yield db
+            if args.dry_run:
+                raise _Undone
+    except _Undone:
+        out.talk("nothing was changed (--dry-run)")
 
 
 def chosen(args: argparse.Namespace) -> str:

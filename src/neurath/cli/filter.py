@@ -35,17 +35,12 @@ def run(args: argparse.Namespace, out: Output) -> int:
                 count = filters.count(db, one)
                 out.data(f"{one.name:24} {count:>8} terminals  {one.text}", **dataclasses.asdict(one), terminals=count)
         return 0
-    try:
-        with store.write() as db:
-            if command == "save":
-                kept = filters.keep(db, args.name, args.filter, time.time())
-                text, fields = f"{kept.name}: {kept.text}", dataclasses.asdict(kept)
-            else:
-                filters.forget(db, args.name)
-                text, fields = f"{args.name} is forgotten", {"name": args.name}
-            if args.dry_run:
-                raise data.Undone
-    except data.Undone:
-        out.talk("nothing was changed (--dry-run)")
+    with data.writing(store, args, out) as db:
+        if command == "save":
+            kept = filters.keep(db, args.name, args.filter, time.time())
+            text, fields = f"{kept.name}: {kept.text}", dataclasses.asdict(kept)
+        else:
+            filters.forget(db, args.name)
+            text, fields = f"{args.name} is forgotten", {"name": args.name}
     out.data(text, **fields)
     return 0

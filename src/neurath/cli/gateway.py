@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from neurath.carriers.base import Riding
+    from neurath.gateway.run import Site
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -48,14 +49,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
                 state = "revoked" if one.revoked is not None else f"heard {data.when(one.heard)}"
                 out.data(f"{one.name:32} {one.terminals:6} terminals  {state}", **dataclasses.asdict(one))
         return 0
-    said: tuple[str, dict[str, object]] = ("", {})
-    try:
-        with store.write() as db:
-            said = _change(db, command, args)
-            if args.dry_run:
-                raise data.Undone
-    except data.Undone:
-        out.talk("nothing was changed (--dry-run)")
+    with data.writing(store, args, out) as db:
+        said = _change(db, command, args)
     # Printed after the commit: a token that was seen is a token that works.
     out.data(said[0], **said[1])
     return 0
@@ -89,8 +84,15 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def riding(args: argparse.Namespace) -> AbstractContextManager[Riding]:
     """What the carrier answers from, for as long as the context lasts."""
+    from neurath.gateway.run import opened
+
+    return opened(site(args))
+
+
+def site(args: argparse.Namespace) -> Site:
+    """What a gateway is run with. UsageError where something is missing."""
     from neurath.errors import UsageError
-    from neurath.gateway.run import Site, opened
+    from neurath.gateway.run import Site
 
     if not args.server or not args.token or args.period <= 0:
         raise UsageError(
@@ -98,4 +100,4 @@ def riding(args: argparse.Namespace) -> AbstractContextManager[Riding]:
             "neurath gateway add NAME prints a token",
             "--server URL --token T",
         )
-    return opened(Site(args.server, args.token, args.keep, args.period))
+    return Site(args.server, args.token, args.keep, args.period)

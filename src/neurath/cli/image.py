@@ -82,14 +82,9 @@ def run(args: argparse.Namespace, out: Output) -> int:
 def _prefer(args: argparse.Namespace, out: Output) -> int:
     from neurath.server.software import catalog
 
-    try:
-        with data.store(args, create=False).write() as db:
-            found = catalog.set_priority(db, args.release, args.priority)
-            out.data(("would be: " if args.dry_run else "") + _line(found), **_fields(found))
-            if args.dry_run:
-                raise data.Undone
-    except data.Undone:
-        pass
+    with data.writing(data.store(args, create=False), args, out) as db:
+        found = catalog.set_priority(db, args.release, args.priority)
+        out.data(("would be: " if args.dry_run else "") + _line(found), **_fields(found))
     return 0
 
 
@@ -97,14 +92,9 @@ def _publish(args: argparse.Namespace, out: Output) -> int:
     from neurath.server.fleet import life
     from neurath.server.software import catalog
 
-    try:
-        with data.store(args, create=False).write() as db:
-            life.publish(db, catalog.find_release(db, args.release), args.channels)
-            found = catalog.find_release(db, args.release)
-            if args.dry_run:
-                raise data.Undone
-    except data.Undone:
-        out.talk("nothing was changed (--dry-run)")
+    with data.writing(data.store(args, create=False), args, out) as db:
+        life.publish(db, catalog.find_release(db, args.release), args.channels)
+        found = catalog.find_release(db, args.release)
     out.data(f"{found.name}: {' '.join(found.channels) or 'every channel'}", **_fields(found))
     return 0
 
@@ -114,15 +104,10 @@ def _revoke(args: argparse.Namespace, out: Output) -> int:
     from neurath.server.fleet import recall
     from neurath.server.software import catalog
 
-    try:
-        store = data.store(args, create=False)
-        with store.write() as db:
-            found = catalog.find_release(db, args.release)
-            ended = recall.revoke(db, found, time.time(), person(args, store))
-            if args.dry_run:
-                raise data.Undone
-    except data.Undone:
-        out.talk("nothing was changed (--dry-run)")
+    store = data.store(args, create=False)
+    with data.writing(store, args, out) as db:
+        found = catalog.find_release(db, args.release)
+        ended = recall.revoke(db, found, time.time(), person(args, store))
     words = f"; rollouts ended: {', '.join(map(str, ended))}" if ended else ""
     out.data(f"{found.name} is revoked{words}", release=found.name, rollouts=ended, why=args.why)
     return 0

@@ -25,6 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     header = commands.add_parser("header", help="a memory map as a C header, for a board's own build")
     header.add_argument("file", type=Path, metavar="FILE.toml")
     header.add_argument("-o", "--out", required=True, type=Path, metavar="FILE.h")
+    data.dry_run(header)
     header.add_argument("--prefix", default="board", help="of the names in it (default: board)")
     for each in (add, show, commands.add_parser("list", help="all of them")):
         data.option(each)
@@ -61,19 +62,14 @@ def _add(args: argparse.Namespace, out: Output) -> int:
     pems = [path.read_text(errors="replace") for path in args.release_key]
     toml = "" if args.file is None else args.file.read_text(errors="replace")
     name = args.plain or model_from_toml(toml).name
-    try:
-        with data.store(args, create=not args.dry_run).write() as db:
-            if args.plain:
-                add_plain_model(db, args.plain, time.time(), args.compatible)
-                for pem in pems:
-                    add_key(db, args.plain, pem, time.time())
-            else:
-                add_model(db, toml, pems, time.time())
-            about = describe_model(db, name)
-            if args.dry_run:
-                raise data.Undone
-    except data.Undone:
-        pass
+    with data.writing(data.store(args, create=not args.dry_run), args, out) as db:
+        if args.plain:
+            add_plain_model(db, args.plain, time.time(), args.compatible)
+            for pem in pems:
+                add_key(db, args.plain, pem, time.time())
+        else:
+            add_model(db, toml, pems, time.time())
+        about = describe_model(db, name)
     out.data(f"model {name}{' would be' if args.dry_run else ''} added", **about)
     return 0
 
@@ -96,6 +92,10 @@ def _header(args: argparse.Namespace, out: Output) -> int:
     if not args.prefix.isidentifier():
         raise UsageError(f"{args.prefix!r} begins no C name", "letters, digits and _, no digit first", "--prefix board")
     model = model_from_toml(args.file.read_text(errors="replace"))
-    write_whole(args.out, header(model, args.prefix).encode())
-    out.data(f"{args.out}: memory map of {model.name}", model=model.name, file=str(args.out))
+    text = header(model, args.prefix)
+    if not args.dry_run:
+        write_whole(args.out, text.encode())
+    out.data(
+        f"{args.out}{' would be' if args.dry_run else ''}: memory map of {model.name}", model=model.name, file=str(args.out)
+    )
     return 0

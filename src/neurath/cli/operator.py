@@ -66,19 +66,14 @@ def run(args: argparse.Namespace, out: Output) -> int:
                 _say(one, out)
         return 0
     given = _given(args, command)
-    try:
-        with store.write(NOBODY) as db:
-            if command == "oidc":
-                _provider(db, args, given, out)
-            elif command == "remove":
-                people.remove(db, people.find(db, args.name))
-                out.data(f"{args.name} may not sign in any more", name=args.name, removed=True)
-            else:
-                _say(_added(db, args, given) if command == "add" else _changed(db, args, given), out)
-            if args.dry_run:
-                raise data.Undone
-    except data.Undone:
-        out.talk("nothing was changed (--dry-run)")
+    with data.writing(store, args, out, NOBODY) as db:
+        if command == "oidc":
+            _provider(db, args, given, out)
+        elif command == "remove":
+            people.remove(db, people.find(db, args.name))
+            out.data(f"{args.name} may not sign in any more", name=args.name, removed=True)
+        else:
+            _say(_added(db, args, given) if command == "add" else _changed(db, args, given), out)
     return 0
 
 

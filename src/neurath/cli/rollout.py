@@ -104,20 +104,15 @@ def run(args: argparse.Namespace, out: Output) -> int:
             for one in found:
                 _say(db, one, out)
         return 0
-    try:
-        with store.write() as db:
-            if command == "back":
-                made = _take_back(db, args, store, out)
-            elif command == "create":
-                made = [_create(db, args, store)]
-            else:
-                made = [rollout.move(db, args.rollout, command, time.time(), person(args, store))]
-            for one in made:
-                _say(db, one, out, "would be: " if args.dry_run else "")
-            if args.dry_run:
-                raise data.Undone
-    except data.Undone:
-        pass
+    with data.writing(store, args, out) as db:
+        if command == "back":
+            made = _take_back(db, args, store, out)
+        elif command == "create":
+            made = [_create(db, args, store)]
+        else:
+            made = [rollout.move(db, args.rollout, command, time.time(), person(args, store))]
+        for one in made:
+            _say(db, one, out, "would be: " if args.dry_run else "")
     return 0
 
 
@@ -136,16 +131,11 @@ def _switch(store: Store, command: str, args: argparse.Namespace, out: Output) -
     from neurath.server.fleet import stop
 
     who = person(args, store)
-    try:
-        with store.write() as db:
-            if command == "stop-all":
-                stop.stop(db, stop.Stop(time.time(), who.name, who.why))
-            else:
-                stop.go_on(db)
-            if args.dry_run:
-                raise data.Undone
-    except data.Undone:
-        out.talk("nothing was changed (--dry-run)")
+    with data.writing(store, args, out) as db:
+        if command == "stop-all":
+            stop.stop(db, stop.Stop(time.time(), who.name, who.why))
+        else:
+            stop.go_on(db)
     text = "stopped: no terminal is given anything" if command == "stop-all" else "everything goes on"
     out.data(text, stopped=command == "stop-all", by=who.name, why=who.why)
     return 0

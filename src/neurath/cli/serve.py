@@ -66,6 +66,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="CARRIER",
         help=f"run a carrier's server half inside this process: {carrier.forms()}",
     )
+    parser.add_argument("--dry-run", action="store_true", help="check options, files and port, then end")
     parser.epilog = "example: neurath serve --data ./neurath-data --port 8642 --coap 5683"
 
 
@@ -74,6 +75,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
     from neurath.server.metrics import Board
 
     listener = _listen(args.host, args.port)
+    if args.dry_run:
+        return _checked(args, listener, out)
     said = _said(args, listener, out)
     board = Board(args.workers)
     if args.workers == 1:
@@ -88,6 +91,20 @@ def run(args: argparse.Namespace, out: Output) -> int:
             return error.exit_code
 
     return Crew(args.workers, work, said).run()
+
+
+def _checked(args: argparse.Namespace, listener: socket.socket, out: Output) -> int:
+    """What can be wrong before anything is opened is not."""
+    _tls(args)
+    if args.mqtt is not None:
+        from neurath.carriers import mqtt
+
+        mqtt.broker(args.mqtt)
+    names = [carrier.half(spec).name for spec in _wanted(args)]
+    host, port = listener.getsockname()[:2]
+    listener.close()
+    out.data(f"would serve at {host}:{port}: {', '.join(['http', *names])}", host=host, port=port, carriers=names)
+    return 0
 
 
 @dataclass(frozen=True, slots=True)

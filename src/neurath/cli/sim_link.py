@@ -44,16 +44,14 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 
 def _tell(line: Line, out: Output) -> int:
-    figures = {
-        "a ping, there and back": line.round_trip(),
-        "100 bytes one way": line.delay + 800 / line.rate,
-        "10 kB one way": line.delay + 80_000 / line.rate,
-        "a full queue": 8 * line.queue / line.rate,
-    }
-    out.data(
-        "\n".join(f"{what:24} {seconds:9.3f} s" for what, seconds in figures.items()),
-        **{what.replace(",", "").replace(" ", "_"): round(seconds, 6) for what, seconds in figures.items()},
+    figures = (
+        ("a ping, there and back", "ping_s", line.round_trip()),
+        ("100 bytes one way", "bytes_100_s", line.delay + 800 / line.rate),
+        ("10 kB one way", "bytes_10000_s", line.delay + 80_000 / line.rate),
+        ("a full queue", "full_queue_s", 8 * line.queue / line.rate),
     )
+    text = "\n".join(f"{what:24} {seconds:9.3f} s" for what, _, seconds in figures)
+    out.data(text, **{name: round(seconds, 6) for _, name, seconds in figures})
     return 0
 
 

@@ -132,6 +132,7 @@ def _foresee(args: argparse.Namespace, out: Output) -> int:
 
 
 def _records(args: argparse.Namespace, out: Output) -> int:
+    from neurath.disk import write_whole
     from neurath.station import records
     from neurath.station.stock import Stock
 
@@ -139,7 +140,7 @@ def _records(args: argparse.Namespace, out: Output) -> int:
     stock.index()
     found = records.since(stock, time.time() - args.hours * 3600)
     if args.csv is not None:
-        args.csv.write_text(records.table(found), encoding="utf-8")
+        write_whole(args.csv, records.table(found).encode())
     if out.json:
         for one in found:
             out.data("", **one)
@@ -284,6 +285,7 @@ def _list(args: argparse.Namespace, out: Output) -> int:
 
 
 def _package(args: argparse.Namespace, out: Output) -> int:
+    from neurath.disk import write_whole
     from neurath.wire import keys, manifest, package
 
     image, envelope = args.image.read_bytes(), args.envelope.read_bytes()
@@ -297,7 +299,7 @@ def _package(args: argparse.Namespace, out: Output) -> int:
             raise TrustError("this envelope is for another image", "the digests differ", "give the image it was made for")
     built = package.build(envelope, image, args.leaf)
     if not args.dry_run:
-        args.out.write_bytes(built)
+        write_whole(args.out, built)
     done = "would write" if args.dry_run else "wrote"
     out.data(f"{done} {args.out} ({len(built):,} bytes)", file=str(args.out), size=len(built))
     return 0

@@ -45,17 +45,12 @@ def run(args: argparse.Namespace, out: Output) -> int:
     command = data.chosen(args)
     store = data.store(args, create=False)
     token = ""
-    try:
-        with store.write() if command == "set" else store.read() as db:
-            found = tenants.find(db, args.tenant)
-            if command == "set":
-                found, token = _changed(found, args, db)
-                tenants.keep(db, args.tenant, found)
-                if args.dry_run:
-                    token = ""
-                    raise data.Undone
-    except data.Undone:
-        out.talk("nothing was changed (--dry-run)")
+    with data.writing(store, args, out) if command == "set" else store.read() as db:
+        found = tenants.find(db, args.tenant)
+        if command == "set":
+            found, token = _changed(found, args, db)
+            tenants.keep(db, args.tenant, found)
+            token = "" if args.dry_run else token
     words = {
         "gateway token": "set" if found.gateway else "none",
         "authorities": ", ".join(found.authorities) or "none",

@@ -109,13 +109,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 def _change(store: Store, command: str, args: argparse.Namespace, out: Output) -> int:
     said: list[tuple[str, dict[str, object]]] = []
-    try:
-        with store.write() as db:
-            said.append(CHANGES[command](db, args))
-            if args.dry_run:
-                raise data.Undone
-    except data.Undone:
-        out.talk("nothing was changed (--dry-run)")
+    with data.writing(store, args, out) as db:
+        said.append(CHANGES[command](db, args))
     # Printed after the commit: a token that was seen is a token that works.
     for line, fields in said:
         out.data(line, **fields)

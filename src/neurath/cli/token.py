@@ -39,19 +39,17 @@ def run(args: argparse.Namespace, out: Output) -> int:
                 text = f"{one.name:24} {one.role.word:9} until {data.when(one.expires)}, last used {data.when(one.used)}"
                 out.data(f"{text}, made by {one.by or '-'}", name=one.name, role=one.role.word, expires=one.expires, by=one.by)
         return 0
-    try:
-        with store.write(NOBODY) as db:
-            if command == "add":
-                asked = Asked(args.name, roles.role(args.role), args.days)
-                token = tokens.add(db, asked, data.actor(store), time.time())
-                if args.dry_run:
-                    raise data.Undone
-                out.data(token, name=args.name, role=args.role, token=token)
-            else:
-                tokens.revoke(db, args.name)
-                if args.dry_run:
-                    raise data.Undone
-                out.data(f"{args.name} opens nothing any more", name=args.name, revoked=True)
-    except data.Undone:
-        out.talk("nothing was changed (--dry-run)")
+    said: list[tuple[str, dict[str, object]]] = []
+    with data.writing(store, args, out, NOBODY) as db:
+        if command == "add":
+            asked = Asked(args.name, roles.role(args.role), args.days)
+            token = tokens.add(db, asked, data.actor(store), time.time())
+            shown = "" if args.dry_run else token
+            said.append((shown, {"name": args.name, "role": args.role, "token": shown}))
+        else:
+            tokens.revoke(db, args.name)
+            said.append((f"{args.name} opens nothing any more", {"name": args.name, "revoked": True}))
+    # Printed after the commit: a token that was seen is a token that works.
+    for text, fields in said:
+        out.data(text, **fields)
     return 0

@@ -65,18 +65,13 @@ def run(args: argparse.Namespace, out: Output) -> int:
         return 0
     # A link stays a link: where it points may change.
     path = args.directory.absolute()
-    try:
-        with store.write() as db:
-            if command == "add":
-                made = folders.add(db, _binding(db, args, path), time.time())
-            else:
-                made = folders.remove(db, path)
-            before = "would be: " if args.dry_run else "no more: " if command == "remove" else ""
-            out.data(before + _line(made), **_fields(made))
-            if args.dry_run:
-                raise data.Undone
-    except data.Undone:
-        pass
+    with data.writing(store, args, out) as db:
+        if command == "add":
+            made = folders.add(db, _binding(db, args, path), time.time())
+        else:
+            made = folders.remove(db, path)
+        before = "would be: " if args.dry_run else "no more: " if command == "remove" else ""
+        out.data(before + _line(made), **_fields(made))
     return 0
 
 

@@ -150,13 +150,25 @@ def _fit(target: Path) -> None:
     """A directory for this and nothing else, readable by nobody else: secrets come into it."""
     try:
         target.mkdir(parents=True, exist_ok=True, mode=0o700)
-        there = {path.name for path in target.iterdir()}
     except OSError as fault:
-        raise NeurathError(f"cannot use {target}", fault.strerror or str(fault), "-o with a directory you own") from None
+        raise _unusable(target, fault) from None
+    fit(target)
+    target.chmod(0o700)
+
+
+def fit(target: Path) -> None:
+    """RefusedError for a directory that holds anything but an interrupted backup; an absent one is fit."""
+    try:
+        there = {path.name for path in target.iterdir()} if target.exists() else set()
+    except OSError as fault:
+        raise _unusable(target, fault) from None
     if INDEX in there or not {name for name in there if name[0] != "."} <= {ROWS, "kept", "files"}:
         why = "it holds a backup" if INDEX in there else "it holds something else"
         raise RefusedError(f"{target} is not overwritten", why, "-o with a new directory", id="NRT-366")
-    target.chmod(0o700)
+
+
+def _unusable(target: Path, fault: OSError) -> NeurathError:
+    return NeurathError(f"cannot use {target}", fault.strerror or str(fault), "-o with a directory you own")
 
 
 def _own(directory: Path) -> Iterator[tuple[str, bytes]]:

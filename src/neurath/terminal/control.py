@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from neurath.errors import DataError, NeurathError, UsageError
+from neurath.errors import DataError, LinkError, NeurathError
 
 #: No line of a request is longer, bytes; no more connections at a time.
 MOST = 4096
@@ -123,7 +123,7 @@ def _say(link: socket.socket, words: Mapping[str, object]) -> None:
 
 
 def request(path: Path, words: Mapping[str, object], seconds: float = 10.0) -> dict[str, Any]:
-    """Asks a running agent; its answer. UsageError where none answers, and its own error where it says no."""
+    """Asks a running agent; its answer. LinkError where none answers, and its own error where it says no."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
             link.settimeout(seconds)
@@ -132,9 +132,8 @@ def request(path: Path, words: Mapping[str, object], seconds: float = 10.0) -> d
             with link.makefile("rb") as lines:
                 line = lines.readline(1 << 20)
     except (OSError, ValueError) as fault:
-        raise UsageError(
-            f"no agent answers at {path}", str(fault), "is `neurath agent run` running here?", id="NRT-111"
-        ) from None
+        hint = "is `neurath agent run` running here?"
+        raise LinkError(f"no agent answers at {path}", str(fault), hint, id="NRT-424") from None
     answer = dict(json.loads(line or b"{}"))
     if not answer.get("ok"):
         what, why, hint = (str(answer.get(key, "")) for key in ("what", "why", "try"))
