@@ -138,6 +138,6 @@ def test_a_command_runs_behind_a_slow_link(capfd: pytest.CaptureFixture[str]) ->
 
 def test_what_a_link_does_is_told_without_a_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sim", "link", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["a_ping_there_and_back"] == pytest.approx(1.3633, abs=1e-3)
+    assert json.loads(capsys.readouterr().out)["ping_s"] == pytest.approx(1.3633, abs=1e-3)
     assert main(["sim", "link", "--loss", "101"]) == 2
     assert main(["sim", "link", "--far", "true"]) == 2
