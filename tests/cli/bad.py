@@ -76,6 +76,11 @@ MADE = """
 key create release -o keys
 key create foreign -o keys
 key create ticket -o keys
+key create r1 -o keys
+key create r2 -o keys
+key create r3 -o keys
+key delegate {roots} --release lamp=keys/release.pub.pem --ticket keys/ticket.pub.pem -o 1.keys
+key sign 1.keys --key keys/r1.pem
 sign image.bin --model lamp.toml --version 1 --sequence 1 --key keys/release.pem -o image.env
 sign other.bin --model lamp.toml --version 2 --sequence 2 --key keys/release.pem -o other.env
 model add lamp.toml --release-key keys/release.pub.pem --data data
@@ -100,6 +105,7 @@ backup create -o saved --data data
 agent provision --bank t-1.bank --model lamp.toml --image image.bin {rest}
 delta create image.bin other.bin -o image.nru
 """
+ROOTS = "--root keys/r1.pub.pem --root keys/r2.pub.pem --root keys/r3.pub.pem"
 REST = "--envelope image.env --id t-1 --release-key keys/release.pub.pem"
 
 
@@ -124,7 +130,7 @@ def build(folder: Path, verbs: Verbs, sat: int) -> World:
         (folder / name).write_bytes(data)
     (folder / "drop").mkdir()
     for line in MADE.strip().splitlines():
-        done = verbs.run(line.format(rest=REST, sat=sat).split(), folder)
+        done = verbs.run(line.format(rest=REST, roots=ROOTS, sat=sat).split(), folder)
         assert done.returncode == 0, (line, done.stderr)
     Stock(folder / "stock").keep(Index())
     (folder / "hollow").mkdir()
@@ -141,7 +147,7 @@ def another(first: World, folder: Path) -> Iterator[World]:
         "key": "keys/release.pem", "public": "keys/release.pub.pem", "foreign": "keys/foreign.pub.pem", "keys": "keys",
         "ticket": "keys/ticket.pem", "envelope": "image.env", "new": "new.out", "absent": "absent.bin", "data": "data",
         "model2": "torch.toml", "fresh": "fresh", "hollow": "hollow", "stock": "stock", "delta": "image.nru",
-        "bank": "t-1.bank", "unit": "--bank t-1.bank --model lamp.toml", "rest": REST,
+        "bank": "t-1.bank", "unit": "--bank t-1.bank --model lamp.toml", "rest": REST, "roots": ROOTS,
         "node": "t-1 --home 10.10.0.7 --agent 10.10.0.1 --user a@b.c -o new.out",
     }  # fmt: skip
     with socket.create_server(("127.0.0.1", 0)) as held, socket.socket(type=socket.SOCK_DGRAM) as datagrams:

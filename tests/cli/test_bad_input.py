@@ -133,6 +133,8 @@ CASES = [
     Case("station enrol: no model there", "station enrol --port {absent} --id x --model {absent} --release-key {public}", 4),
     Case("station enrol: not a model", "station enrol --port {absent} --id x --model {wrong} --release-key {public}", 1),
     Case("station enrol: not a key", "station enrol --port {absent} --id x --model {model} --release-key {wrong}", 1),
+    Case("key publish: absent", "key publish {absent} --data {data}", 4),
+    Case("key publish: not a list", "key publish {wrong} --data {data}", 1),
     Case("sim phone: nothing built", "sim phone --built {absent} --once --dir {new}", 4),
     Case("sim phone: not a folder", "sim phone --built {wrong} --once --dir {new}", 4),
     Case("carrier lwm2m: not a port", "carrier lwm2m --listen x --server {dead} --token t", 2),

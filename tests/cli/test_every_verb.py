@@ -31,6 +31,11 @@ sign {image} --model {model} --version 3 --sequence 3 --key {key} -o {new}
 verify {image} {envelope} --key {public} --model {model}
 key create fresh -o {keys}
 key show {public}
+key delegate {roots} --ticket {public} -o {new}
+key delegate --after 1.keys --ticket {foreign} -o {new}
+key rotate --after 1.keys {public} {foreign} -o {new}
+key revoke --after 1.keys {public} -o {new}
+key sign 1.keys --key keys/r2.pem
 delta create {image} {other} -o {new} --model {model}
 delta apply {image} {delta} -o {new} --model {model}
 delta show {delta}
@@ -115,11 +120,12 @@ sim images
 sim link
 sim power {image} {other} --kinds before --every 4000
 """
-#: Commands that go on until they are told to stop, or need a device on a wire: what can be wrong with each is in CASES alone.
+#: Commands that go on until they are told to stop, or need a device on a wire or a server that
+#: ran: what can be wrong with each is in CASES alone.
 LASTING = {
     "serve", "agent run", "agent answer", "agent remind", "station run", "station identify", "station enrol",
     "carrier lwm2m", "carrier mobileip agent", "carrier mobileip node", "carrier pair", "carrier mqtt", "carrier dhcp",
-    "sim phone",
+    "sim phone", "key publish",
 }  # fmt: skip
 #: Commands that change nothing but where they are told to write, and so have nothing to try without changing it.
 READS = {
@@ -187,7 +193,9 @@ def test_it_does_its_work_and_with_dry_run_changes_nothing(world: World, leaf: s
 
 
 #: What files are called in a line; those of which any contents will do; those that may also be a name that is no file's.
-FILES = re.compile(r"\{(?:image|other|envelope|model2?|key|public|delta)\}|\S+\.(?:csv|txt|jsonl)|\bsaved\b")
+FILES = re.compile(
+    r"\{(?:image|other|envelope|model2?|key|public|foreign|delta)\}|\S+\.(?:csv|txt|jsonl|keys)|keys/r2\.pem|\bsaved\b"
+)
 ANYTHING = ("{image}", "{other}", "word.txt")
 NAMED = {("sign", "{model}"), ("verify", "{model}")}
 #: Commands whose line writes nothing to a disk.
@@ -238,7 +246,7 @@ def test_what_is_wrong_is_said_in_three_lines_and_nothing_is_lost(world: World, 
 #: Which word of a line in CASES stands for which kind of fault.
 FAULTS = {
     "absent file": ("{absent}",), "wrong file": ("{wrong}", "{empty}", "{hollow}"), "dead server": ("{dead}", "{sat}"),
-    "busy port": ("{busy}", "{busy_udp}"), "bad key": ("key {wrong}", "key {foreign}"),
+    "busy port": ("{busy}", "{busy_udp}"), "bad key": ("key {wrong}",),
 }  # fmt: skip
 
 

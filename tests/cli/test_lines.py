@@ -25,6 +25,7 @@ WORKS = """
 key create release -o keys
 key create ticket -o keys
 key show keys/release.pub.pem
+key delegate --root keys/release.pub.pem --threshold 1 --ticket keys/ticket.pub.pem -o 1.keys --dry-run
 sign image.bin --model lamp.toml --version 1 --sequence 1 --key keys/release.pem -o image.env
 sign other.bin --model lamp.toml --version 2 --sequence 2 --key keys/release.pem -o other.env
 verify image.bin image.env --key keys/release.pub.pem
@@ -122,6 +123,10 @@ FAILS = """
 serve --port 99999
 terminal work nobody
 terminal one t-1
+key rotate --after absent keys/release.pub.pem keys/ticket.pub.pem -o 2.keys
+key revoke --after absent keys/release.pub.pem -o 2.keys
+key sign absent --key keys/release.pem
+key publish absent
 rollout back 9
 import hawkbit http://127.0.0.1:9 --user u --password-file word.txt
 alert test nobody

@@ -239,13 +239,8 @@ def _publish(args: argparse.Namespace, out: Output) -> int:
     from neurath.wire.keys import load_public
 
     ticket = load_public(args.data / tickets.PUBLIC_FILE)
-    try:
-        with data.store(args, create=False).write() as db:
-            found = keylists.publish(db, raw, ticket, time.time())
-            if args.dry_run:
-                raise data.Undone
-    except data.Undone:
-        pass
+    with data.writing(data.store(args, create=False), args, out) as db:
+        found = keylists.publish(db, raw, ticket, time.time())
     root = found.roots.digest.hex()
     out.data(
         f"key list {found.version} {'would be' if args.dry_run else 'is'} passed on\nroots {root}",
