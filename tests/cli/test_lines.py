@@ -25,7 +25,7 @@ WORKS = """
 key create release -o keys
 key create ticket -o keys
 key show keys/release.pub.pem
-key delegate --root keys/release.pub.pem --threshold 1 --ticket keys/ticket.pub.pem -o 1.keys --dry-run
+key delegate --root keys/release.pub.pem --root keys/ticket.pub.pem --ticket keys/ticket.pub.pem -o 1.keys --dry-run
 sign image.bin --model lamp.toml --version 1 --sequence 1 --key keys/release.pem -o image.env
 sign other.bin --model lamp.toml --version 2 --sequence 2 --key keys/release.pem -o other.env
 verify image.bin image.env --key keys/release.pub.pem
