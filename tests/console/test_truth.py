@@ -92,3 +92,20 @@ def test_progress_never_goes_back_and_is_whole_with_the_verdict_alone(
         "At no look did a track go back within its attempt, or was it whole without a confirmed verdict."
     )
     figures("progress", f"| updates | {COUNT} |\n|---|---|\n{rows}\n| reports, and looks at the page | {looks} |\n\n{note}")
+
+
+def test_a_failure_that_counts_every_byte_leaves_them_counted(tmp_path: Path) -> None:
+    """What comes after it, late, does not take the track back to where no byte was known to be whole."""
+    fleet = Fleet(tmp_path, time.time())
+    model = fleet.model("hub", 16384)
+    old, new = fleet.release(model, "1.0", 1, 9000), fleet.release(model, "1.1", 2, 9100)
+    terminal = fleet.terminal("t1", "hub")
+    fleet.shows(terminal, old)
+    action, client = fleet.offered(terminal, new, old, 8192, ago=2), visitor(fleet.store)
+    seen = []
+    for phase, done in ((Phase.WAITING_FOR_USER, 100), (Phase.FAILED, 8192), (Phase.DOWNLOADING, 8192)):
+        fleet.report(action, phase, done=done)
+        seen.append(sum(track(client.get("/terminals/t1").text)))
+    fleet.close()
+    assert seen == sorted(seen)
+    assert seen[0] < seen[-1]

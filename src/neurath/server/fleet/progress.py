@@ -147,8 +147,8 @@ def reported(db: Connection, action: Action, report: Report, image: str, now: fl
     if _follows(Phase(row.phase), report.phase, row.distributed is not None):
         values["phase"] = report.phase.value
         note(db, key, report.phase.value, report.reason, now)
-    whole = values["sync"] == action.size or (RANK[report.phase] >= RANK[Phase.DOWNLOADED] and report.phase not in WAITS)
-    if whole and report.phase is not Phase.FAILED and row.distributed is None:
+    implied = RANK[report.phase] >= RANK[Phase.DOWNLOADED] and report.phase not in (*WAITS, Phase.FAILED)
+    if row.distributed is None and (values["sync"] == action.size or implied):
         values["distributed"] = now
     if reason:
         values["reason"] = reason
