@@ -8,17 +8,17 @@ import asyncio
 import re
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CUTS, STATION = ROOT / "docs/img/power-cuts.svg", ROOT / "docs/img/station.svg"
-#: Pages of real updates, and what they call how a power-up after a cut went on.
-PAIRS = ("movehub", "movehub-4", "electron", "nxt", "microbit", "moondancer")
+#: What pages of real updates call how a power-up after a cut went on.
 FATES = (
-    (("boots-old", "boots old"), "starts the old software", "#b9b2a3"),
-    (("goes-on", "resumed by itself"), "goes on with the rewrite by itself", "#2f6db3"),
-    (("boots-new", "boots new"), "starts the new software", "#1d8a5b"),
-    (("bricks",), "bricked", "#c02020"),
+    ("boots-old", "starts the old software", "#b9b2a3"),
+    ("goes-on", "goes on with the rewrite by itself", "#2f6db3"),
+    ("boots-new", "starts the new software", "#1d8a5b"),
+    ("bricks", "bricked", "#c02020"),
 )
 WIDTH, LEFT, ROW, TOP = 860, 120, 30, 66
 #: Light or dark, as the reader's screen is.
@@ -28,24 +28,33 @@ STYLE = (
 )
 
 
-def figures(page: str) -> dict[str, int]:
-    """The first row of figures on a page of docs/assurance, by the names of their columns."""
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("|")]
-    return {
-        name: int(cell.replace(",", "")) for name, cell in zip(rows[0], rows[2], strict=True) if re.fullmatch(r"[\d,]+", cell)
-    }
+def figures(page: Path) -> Counter[str]:
+    """The sums of all rows of figures on a page of docs/assurance, by the names of their columns."""
+    head, _, *rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in page.read_text().splitlines() if line.startswith("|")
+    ]
+    found: Counter[str] = Counter()
+    for row in rows:
+        found.update({name: int(c.replace(",", "")) for name, c in zip(head, row, strict=True) if re.fullmatch(r"[\d,]+", c)})
+    return found
+
+
+def pages() -> dict[str, Path]:
+    """Those of real pairs, by the pair's name."""
+    found = sorted((ROOT / "docs/assurance").glob("pair-*.md"))
+    return {page.stem.removeprefix("pair-"): page for page in found if not page.stem.endswith("-wire")}
 
 
 def cuts() -> str:
     """A bar for each real update: how the power-ups after its cuts went on, as shares of all."""
-    found = {pair: figures((ROOT / f"docs/assurance/pair-{pair}.md").read_text()) for pair in PAIRS}
+    found = {pair: figures(page) for pair, page in pages().items()}
     height = TOP + ROW * len(found) + 16
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="11">',
         STYLE,
         f'<rect class="page" width="{WIDTH}" height="{height}"/>',
-        f'<text x="{LEFT}" y="20" font-size="13" class="word">Power cut at every flash operation of a real update: '
-        "what the next power-up does</text>",
+        f'<text x="{LEFT}" y="20" font-size="13" class="word">Power cut at every flash operation of real updates, '
+        "on six memory maps each: what the next power-up does</text>",
     ]
     for k, (_, words, colour) in enumerate(FATES):
         parts.append(f'<rect x="{LEFT + 205 * k}" y="34" width="10" height="10" fill="{colour}"/>')
@@ -55,9 +64,9 @@ def cuts() -> str:
     return "\n".join([*parts, "</svg>", ""])
 
 
-def bar(y: int, pair: str, row: dict[str, int]) -> list[str]:
+def bar(y: int, pair: str, row: Counter[str]) -> list[str]:
     """One update's: name, shares, and its cuts and bricks as numbers."""
-    counts = [next(row[name] for name in names if name in row) for names, _, _ in FATES]
+    counts = [row[name] for name, _, _ in FATES]
     room, at = WIDTH - LEFT - 190, float(LEFT)
     parts = [f'<text x="{LEFT - 8}" y="{y + 13}" text-anchor="end" class="word">{pair}</text>']
     for count, (_, _, colour) in zip(counts, FATES, strict=True):
