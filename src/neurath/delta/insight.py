@@ -140,16 +140,25 @@ def shifts(old: bytes, new: bytes, segments: Sequence[Segment], hints: Hints) ->
     for (block, _), count in grew.items():
         if count >= 3:
             blocks[block] += count
+    # By block, at one go each: a large image has thousands of them, and a million pairs.
+    inside: dict[int, dict[tuple[int, int], int]] = defaultdict(dict)
+    for pair, count in pairs.items():
+        inside[pair[0] >> 16][pair] = count
+    steps: dict[int, list[int]] = defaultdict(list)
+    for (block, by), count in grew.most_common():
+        if count >= 2:
+            steps[block].append(by)
     found: list[tuple[int, int]] = []
     for block in sorted(b for b, count in blocks.items() if count >= 4):
-        mine = {pair: count for pair, count in pairs.items() if pair[0] >> 16 == block}
-        steps = [0, *[by for (b, by), count in grew.most_common() if b == block and count >= 2][:40]]
-        found += _ranges(mine, steps, min((block + 1) << 16, 0xFFFFFFFF))
+        found += _ranges(inside[block], [0, *steps[block][:40]], min((block + 1) << 16, 0xFFFFFFFF))
+        if len(found) >= MAX_SHIFTS:
+            break
     return tuple((at, by & 0xFFFFFFFF) for at, by in found[:MAX_SHIFTS])
 
 
 def _pairs(old: bytes, new: bytes, segments: Sequence[Segment], hints: Hints) -> Iterator[tuple[int, int]]:
-    bases, largest = {hints.address, hints.also or hints.address}, LARGEST.get(hints.isa, HIGHEST)
+    one, other = hints.address, hints.also or hints.address
+    size, largest = len(old), LARGEST.get(hints.isa, HIGHEST)
     for s in segments:
         at = -(-s.at // 4) * 4
         count = (s.end - at) // 4
@@ -158,7 +167,8 @@ def _pairs(old: bytes, new: bytes, segments: Sequence[Segment], hints: Hints) ->
         before = struct.unpack_from(f"<{count}I", old, at + s.diagonal)
         after = struct.unpack_from(f"<{count}I", new, at)
         for a, b in zip(before, after, strict=True):
-            if SMALLEST <= a < largest and not any(base <= a < base + len(old) for base in bases) and -GROWTH < b - a < GROWTH:
+            inside = one <= a < one + size or other <= a < other + size
+            if SMALLEST <= a < largest and -GROWTH < b - a < GROWTH and not inside:
                 yield a, b - a
 
 
