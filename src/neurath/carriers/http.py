@@ -82,6 +82,8 @@ class Http:
         self._socket: socket.socket | None = None
         self._files: dict[bytes, str] = {}
         self._about = ""
+        #: Reports that the server took.
+        self.taken = 0
 
     def check(self, check: Check) -> Answer:
         attributes = ddi.attributes_to(ddi.Attributes(checks.to_attributes(check)))
@@ -106,6 +108,7 @@ class Http:
         except NotFound:
             # The server has closed or forgotten the action: there is nobody left to tell.
             return
+        self.taken += 1
 
     def fetch(self, file: bytes, offset: int, length: int) -> Iterator[bytes]:
         if file not in self._files:
