@@ -24,6 +24,7 @@ from neurath.console.pages import Desk, routes
 from neurath.flash.geometry import Model, model_to_toml, simple_layout
 from neurath.ids import ModelName
 from neurath.server.fleet import figures, rollout, spread, waves
+from neurath.server.fleet.census import Known, Names
 from neurath.server.fleet.figures import Wanted
 from neurath.server.fleet.rollout import Plan
 from neurath.server.software import catalog
@@ -136,7 +137,7 @@ def measure(count: int) -> dict[str, float]:
             assert app.get("/").status_code == 200
 
         def recounted() -> None:
-            memory.census._known.clear()
+            memory.census._known, memory.census._names = Known(), Names()
             anew()
 
         parts["page_all_figures_anew"] = took(anew)

@@ -43,7 +43,7 @@ def stock_of(phones: Kit, folder: Path, version: str = "1.1", sequence: int = 2)
 
 def smpmgr(port: Path, *words: str) -> subprocess.CompletedProcess[str]:
     command = [need("smpmgr"), "--port", str(port), "--timeout", "10", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=1800, check=False)
 
 
 @pytest.mark.parametrize("board", BOARDS)
@@ -69,6 +69,7 @@ def test_its_boot_core_links_the_instruction_sets_that_its_model_names_and_no_ot
     assert linked == set(kit(board).model.layout.code)
 
 
+@pytest.mark.timeout(2000)
 @pytest.mark.parametrize("board", BOARDS if ASSURANCE else ("sx1-resume", "virt-rv32"))
 def test_stock_smpmgr_restores_a_phone_whose_bank_is_blank(board: str, tmp_path: Path) -> None:
     phones = kit(board)

@@ -367,7 +367,7 @@ PLAYS = {
 ELSEWHERE = {"first-update.md": "tests/journey/test_howto.py", "port.md": "tests/journey/test_port.py"}
 IN_PART = {"in-use.md": (0, 4), "linux-agent.md": (5, 14), "mobile-ip.md": (0, 4), "restore.md": (2, 10), "trickle.md": (0, 5)}
 #: What pages say that no test can run; each says why beside the command.
-EXCUSED = {"port.md": 2, "several-servers.md": 6, "tls.md": 1}
+EXCUSED = {"keys.md": 2, "port.md": 2, "several-servers.md": 6, "tls.md": 1}
 
 
 @pytest.mark.parametrize("name", sorted(PLAYS))

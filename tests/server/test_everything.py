@@ -3,7 +3,9 @@ wherever they lie. Routes are asked as scripts ask them: without a browser, besi
 
 from __future__ import annotations
 
+import base64
 import re
+from dataclasses import replace
 
 import pytest
 from starlette.testclient import TestClient
@@ -16,8 +18,11 @@ from neurath.server.api import management
 from neurath.server.fleet import progress
 from neurath.server.fleet.progress import Key
 from neurath.server.store.tables import component
+from neurath.wire.keylist import Family
+from neurath.wire.keys import fingerprint
 from neurath.wire.report import Phase, Report, Verdict
 from tests.server.world import image
+from tests.wire.test_keylist import FIRST, RELEASE, ROOTS, A, B, signed
 
 #: Verbs that have no route, each with what it does that no request could.
 HERE_ONLY: dict[str, str] = {"backup create": "writes the server's own keys into a directory of this machine"}
@@ -101,6 +106,17 @@ def test_plain_models_come_by_requests_too(api):
     assert api.post("/models", json={"plain": "box"}).status_code == 409
     assert api.post("/models", json={}).status_code == 400
     assert api.get("/models").json() == ["box", "phone"]
+
+
+def test_a_list_of_keys_comes_by_a_request_as_by_its_verb(api, world):
+    ours = replace(FIRST, ticket=world.delivery.key.public, families=(Family(("phone",), (RELEASE.public,)),))
+    raw = base64.b64encode(signed(ours, A, B)).decode()
+    made = api.post("/key-lists", json={"signed": raw})
+    assert (made.status_code, made.json()) == (201, {"version": 1, "root": ROOTS.digest.hex()})
+    assert api.get("/models/phone").json()["release_keys"] == [fingerprint(RELEASE.public)]
+    alone = base64.b64encode(signed(replace(ours, version=2), A)).decode()
+    for wrong, status in ((raw, 409), (alone, 422), ("bm8=", 422), ("!", 422)):
+        assert api.post("/key-lists", json={"signed": wrong}).status_code == status, wrong
 
 
 def paged(api, path, limit):

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, File, HTTPException, Query, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field
+from pydantic import Base64Bytes, BaseModel, Field
 from starlette.exceptions import HTTPException as Stopped
 
 from neurath.errors import NeurathError, UsageError
@@ -26,7 +26,7 @@ from neurath.server.operating import store_routes
 from neurath.server.paging import MOST, Limit, Paged
 from neurath.server.rollout_api import Said, rollout_routes
 from neurath.server.sites_api import site_routes
-from neurath.server.software import catalog
+from neurath.server.software import catalog, keylists
 from neurath.server.software.models import add_model as keep_model
 from neurath.server.software.models import add_plain_model, describe_model, find_model, list_models
 from neurath.server.software.upload import contents, read_upload
@@ -97,6 +97,12 @@ class NewPriority(BaseModel):
     priority: int
 
 
+class NewKeyList(BaseModel):
+    """A list of keys that roots have signed (docs/spec/keylist.md), in base64."""
+
+    signed: Annotated[Base64Bytes, Field(max_length=1 << 16, examples=["omZzaWduZWQ="])]
+
+
 class NewModel(BaseModel):
     """A memory map as TOML with the public keys its releases are signed with; or the name of a `plain` model, whose clients
     take packages as they are, of those only such as name one of `compatible`."""
@@ -161,6 +167,13 @@ def _catalog_routes(api: FastAPI, store: Store, delivery: Delivery) -> None:
                 return describe_model(db, given.plain)
             found = keep_model(db, given.toml, given.release_keys, time.time())
             return describe_model(db, found.name)
+
+    @api.post("/key-lists", status_code=201)
+    def publish_key_list(given: NewKeyList) -> Json:
+        """Passed on to terminals from now on; the models it names take the release keys it names."""
+        with store.write() as db:
+            found = keylists.publish(db, given.signed, delivery.key.public, time.time())
+        return {"version": found.version, "root": found.roots.digest.hex()}
 
 
 def _release_routes(api: FastAPI, store: Store) -> None:

@@ -168,6 +168,7 @@ ROUTES: dict[str, Role] = {
     "PUT /api/v1/stop": _O,
     # what lets software go out, or takes it back for good
     "POST /api/v1/models": _R,
+    "POST /api/v1/key-lists": _A,
     "POST /api/v1/releases": _R,
     "PUT /api/v1/releases/{name:path}/priority": _R,
     "PUT /api/v1/releases/{name:path}/channels": _R,
@@ -242,7 +243,7 @@ VERBS: dict[str, str | Role] = {
     "gateway list": "GET /api/v1/gateways",
     "gateway revoke": "POST /api/v1/gateways/{name}/revoke",
     "backup create": _A,
-    "key publish": _A,
+    "key publish": "POST /api/v1/key-lists",
     "alert add": "POST /api/v1/alert-channels",
     "alert list": "GET /api/v1/alert-channels",
     "alert remove": "DELETE /api/v1/alert-channels/{name}",
