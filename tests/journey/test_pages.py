@@ -337,7 +337,7 @@ HOSTS = ("updates.example", "hawkbit.example", "server", "hooks.example", "mail.
 VECTORS = Path(__file__).resolve().parents[2] / "vectors/raucb"
 TLS = {"neurath serve": "serving at https"}
 
-SITE = {"carrier": _relays, "gateway add": _at_the_site, "neurath serve": _relays_too, "agent run": _heard}
+SITE = {"neurath serve": _relays_too, "neurath carrier": _relays, "gateway add": _at_the_site, "agent run": _heard}
 HAWKBIT = {
     "moved --dry-run": _shows("1 terminals are new"),
     "import hawkbit": _moved,
