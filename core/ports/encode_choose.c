@@ -46,8 +46,11 @@ static uint32_t noise_of(const struct nrt_encoder *e)
         for (uint32_t k = 0; e->items[i].kind == NRT_LITERALS && k < s->len; k++, n++)
             count[e->task.new_image[s->at + k]]++;
     }
-    for (uint32_t c = 0; n >= NOISE_FROM && c < 256; c++)
-        cost += count[c] > 0 ? (uint64_t)count[c] * nrt_price((uint32_t)(((uint64_t)count[c] << 16) / n)) : 0;
+    for (uint32_t c = 0; n >= NOISE_FROM && c < 256; c++) {
+        uint64_t share = ((uint64_t)count[c] << 16) / n;
+        /* One of more than 65,536 rounds to nothing, which has no price. */
+        cost += count[c] > 0 ? (uint64_t)count[c] * nrt_price(share > 0 ? (uint32_t)share : 1u) : 0;
+    }
     return cost > (uint64_t)n * NOISE ? n : 0;
 }
 

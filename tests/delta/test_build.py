@@ -14,7 +14,7 @@ from neurath.delta.build import changed_sectors
 from neurath.delta.encoder import Encoder, Hints
 from neurath.delta.format import parse
 from neurath.errors import DataError, NeurathError, NothingToDo, RefusedError
-from neurath.flash.geometry import Layout, Region, Span, simple_layout
+from neurath.flash.geometry import Layout, Region, Span, file_layout, simple_layout
 from neurath.flash.profiles import RAW
 from tests.delta.images import pair, small_layout
 
@@ -162,3 +162,11 @@ def test_padding_that_is_gone_is_not_looked_through_again_and_again() -> None:
     frames = [encoder.group(at, at + 16384, gone) for at in range(0, 294_912, 16384)]
     assert time.process_time() - began < 3
     assert len(b"".join(frames)) < 9000
+
+
+def test_one_byte_among_more_literals_than_a_share_can_count_has_a_price() -> None:
+    """Its share of a group rounds to nothing; the build went on for ever."""
+    draw = random.Random(7)
+    new = bytes(draw.choice(b"ABCDEFGH") for _ in range(120_000)) + b"\xff"
+    made = build(b"old" * 400, new, file_layout(), Wish(apart=True))
+    assert len(made.data) < len(new) / 2
