@@ -103,17 +103,12 @@ def health_routes(store: Store) -> list[BaseRoute]:
 
     async def ready(_request: Request) -> Response:
         try:
-            await to_thread.run_sync(_look, store)
+            await to_thread.run_sync(store.look)
         except NeurathError as fault:
             return problem(503, fault, {"Retry-After": "5"})
         return PlainTextResponse("ready\n")
 
     return [Route("/health/live", live), Route("/health/ready", ready)]
-
-
-def _look(store: Store) -> None:
-    with store.read() as db:
-        db.scalar(select(1))
 
 
 def figures_route(figures: Figures) -> BaseRoute:

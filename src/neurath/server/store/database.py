@@ -58,6 +58,7 @@ class Store:
 
     def __init__(self, directory: Path, url: str = "", objects: str = "") -> None:
         self.directory = directory
+        self._url = url
         #: Whether servers with other directories may share the database.
         self.shared = bool(url)
         try:
@@ -74,6 +75,11 @@ class Store:
         except (DatabaseError, OSError) as fault:
             self._database.close()
             raise _no_use(directory, url, fault) from None
+
+    def look(self) -> None:
+        """Opens the database anew, since what is open may outlive its file; raises where it is not to be used."""
+        if not stands_at(self.directory, self._url):
+            raise _unusable(self.directory, "it holds no tables")
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
