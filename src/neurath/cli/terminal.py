@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,71 +18,90 @@ if TYPE_CHECKING:
     from neurath.server.fleet.access import Terminal
     from neurath.server.store import Store
 
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    names = "add|import|list|work|show|why|..."
-    commands = parser.add_subparsers(dest="command", metavar=names)
+    commands = parser.add_subparsers(dest="command", metavar="add|import|list|work|show|why|...")
+    changing = [*_registering(commands), *_standing(commands), *_speaking(commands)]
+    reading = _reading(commands)
+    for each in changing:
+        data.dry_run(each)
+    for each in (*changing, *reading):
+        each.add_argument("--tenant", default="DEFAULT")
+        data.option(each)
+    work = commands.add_parser("work", help="those that want a person, with their place")
+    work.add_argument("--kind", choices=("restoration", "twin", "failed"), help="only these (default: all kinds)")
+    data.option(work)
+    parser.epilog = "example: neurath terminal add T-0001 --model phone"
+
+
+def _registering(commands: Commands) -> Iterator[argparse.ArgumentParser]:
+    """Who is a terminal of this server, and who no longer."""
     add = commands.add_parser("add", help="register one; prints its token, once")
     add.add_argument("id", metavar="ID")
     add.add_argument("--model", required=True, metavar="M")
     add.add_argument("--token", default="", help="32 to 128 letters and digits (default: a new one)")
     add.add_argument("--place", default="", metavar="TEXT", help="where it stands, for who goes there")
     add.add_argument("--link", type=int, default=0, metavar="BYTES/S", help="declared speed of its link")
-    text = "many from a CSV: id,model[,token,link,tenant,place]; prints tokens"
-    many = commands.add_parser("import", help=text)
+    many = commands.add_parser("import", help="many from a CSV: id,model[,token,link,tenant,place]; prints tokens")
     many.add_argument("file", type=Path, metavar="FILE.csv")
     many.add_argument("--skip-known", action="store_true", help="leave those that are registered as they are")
-    pin = commands.add_parser("pin", help="give one terminal one release, or take that back")
-    pin.add_argument("id", metavar="ID")
+    away = _of_one(commands, "decommission", "out of service: it may not speak, and is counted nowhere; its history stays")
+    away.add_argument("--why", default="", metavar="TEXT")
+    back = _of_one(commands, "recommission", "back in service; prints its new token, once")
+    other = _of_one(commands, "replace", "another device takes its place, with an id and a token of its own; prints it")
+    other.add_argument("new", metavar="NEW-ID")
+    one = _of_one(commands, "one", "two devices were seen under its id; a person has looked, and it is one again")
+    yield from (add, many, away, back, other, one)
+
+
+def _standing(commands: Commands) -> Iterator[argparse.ArgumentParser]:
+    """What is laid down about one terminal."""
+    pin = _of_one(commands, "pin", "give one terminal one release, or take that back")
     pin.add_argument("release", nargs="?", metavar="MODEL/VERSION")
     pin.add_argument("--none", action="store_true", help="take the pin away")
-    tag = commands.add_parser("tag", help="words of yours for --target filters")
-    tag.add_argument("id", metavar="ID")
+    _component(pin)
+    tag = _of_one(commands, "tag", "words of yours for --target filters")
     tag.add_argument("tags", nargs="*", metavar="TAG", help="put on; `no-TAG` takes it off")
-    stands = commands.add_parser("place", help="where it stands, for who goes there")
-    stands.add_argument("id", metavar="ID")
+    stands = _of_one(commands, "place", "where it stands, for who goes there")
     stands.add_argument("place", nargs="?", default="", metavar="TEXT")
-    costs = commands.add_parser("budget", help="bytes it may be sent in a month")
-    costs.add_argument("id", metavar="ID")
+    costs = _of_one(commands, "budget", "bytes it may be sent in a month")
     costs.add_argument("budget", type=budget, metavar="BYTES", help="20M, 500k; none: no limit; usual: its tenant's again")
-    prod = commands.add_parser("remind", help="have the user reminded of an update that is on its way or waits for him")
-    prod.add_argument("id", metavar="ID")
-    prod.add_argument("--text", default="", help="what is said (default: please keep it on, and restart when it asks)")
-    away = commands.add_parser(
-        "decommission", help="out of service: it may not speak, and is counted nowhere; its history stays"
-    )
-    back = commands.add_parser("recommission", help="back in service; prints its new token, once")
-    other = commands.add_parser("replace", help="another device takes its place, with an id and a token of its own; prints it")
-    one = commands.add_parser("one", help="two devices were seen under its id; a person has looked, and it is one again")
-    channel = commands.add_parser("channel", help="put it on a channel: beta, stable (usual), ...")
-    yes = commands.add_parser(
-        "confirm", help="in the device's place: let begin what waits for its word (a rollout with confirm=yes)"
-    )
-    yes.add_argument("--deny", action="store_true", help="... or not yet")
-    changing = (away, back, other, one, channel, yes)
-    for each in changing:
-        each.add_argument("id", metavar="ID")
-    for each in (away, yes):
-        each.add_argument("--why", default="", metavar="TEXT")
-    other.add_argument("new", metavar="NEW-ID")
+    channel = _of_one(commands, "channel", "put it on a channel: beta, stable (usual), ...")
     channel.add_argument("channel", metavar="NAME")
-    for each in (add, many, pin, tag, stands, costs, prod, *changing):
-        data.dry_run(each)
-    reading = [commands.add_parser("list", help="all of them in service")]
-    reading[0].add_argument("--target", default="", metavar="FILTER", help="only such: 'tag:field and site=osaka', saved:NAME")
-    reading[0].add_argument("--retired", action="store_true", help="those out of service too")
-    work = commands.add_parser("work", help="those that want a person, with their place")
-    work.add_argument("--kind", choices=("restoration", "twin", "failed"), help="only these (default: all kinds)")
-    for name, text in (("show", "one of them"), ("why", "why it is, or is not, updated"), ("timeline", "what happened to it")):
-        reading.append(commands.add_parser(name, help=text))
-        reading[-1].add_argument("id", metavar="ID")
-    data.option(work)
-    for each in (add, many, pin, tag, stands, costs, prod, *changing, *reading):
-        each.add_argument("--tenant", default="DEFAULT")
-        data.option(each)
-    for each in (pin, reading[2]):
-        each.add_argument("--component", default="firmware", metavar="C")
-    parser.epilog = "example: neurath terminal add T-0001 --model phone"
+    yield from (pin, tag, stands, costs, channel)
+
+
+def _speaking(commands: Commands) -> Iterator[argparse.ArgumentParser]:
+    """What is said to its user, or in its place."""
+    prod = _of_one(commands, "remind", "have the user reminded of an update that is on its way or waits for him")
+    prod.add_argument("--text", default="", help="what is said (default: please keep it on, and restart when it asks)")
+    yes = _of_one(commands, "confirm", "in the device's place: let begin what waits for its word (a rollout with confirm=yes)")
+    yes.add_argument("--deny", action="store_true", help="... or not yet")
+    yes.add_argument("--why", default="", metavar="TEXT")
+    yield from (prod, yes)
+
+
+def _reading(commands: Commands) -> Iterator[argparse.ArgumentParser]:
+    """What is only looked at."""
+    every = commands.add_parser("list", help="all of them in service")
+    every.add_argument("--target", default="", metavar="FILTER", help="only such: 'tag:field and site=osaka', saved:NAME")
+    every.add_argument("--retired", action="store_true", help="those out of service too")
+    show = _of_one(commands, "show", "one of them")
+    why = _of_one(commands, "why", "why it is, or is not, updated")
+    _component(why)
+    yield from (every, show, why, _of_one(commands, "timeline", "what happened to it"))
+
+
+def _of_one(commands: Commands, name: str, text: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text)
+    parser.add_argument("id", metavar="ID")
+    return parser
+
+
+def _component(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--component", default="firmware", metavar="C")
 
 
 def run(args: argparse.Namespace, out: Output) -> int:

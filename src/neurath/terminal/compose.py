@@ -25,8 +25,9 @@ from neurath.terminal.life import Bell, Life
 from neurath.terminal.line import Free, Quiet
 from neurath.terminal.machine import Policy
 from neurath.terminal.machine import events as ev
+from neurath.terminal.machine.events import Fate
 from neurath.terminal.memory import heap
-from neurath.terminal.memory.lender import Budget
+from neurath.terminal.memory.lender import Budget, Lender
 from neurath.terminal.notices import Notices, text_of
 from neurath.terminal.parts import Parts
 from neurath.terminal.setup import Component, Setup, not_a_setup
@@ -38,8 +39,10 @@ if TYPE_CHECKING:
     from neurath.terminal.dbus import Facade
     from neurath.terminal.desk import Desk
     from neurath.terminal.heart import Heart
+    from neurath.terminal.install import Installer
     from neurath.terminal.memory.services import Services
     from neurath.terminal.restart import Restarts
+    from neurath.terminal.restoration import Wire
 
 #: Seconds between check-ins where heartbeats carry all there is to carry.
 DAY = 86400.0
@@ -167,11 +170,43 @@ def _id(setup: Setup, life: Life) -> str:
     return setup.id or ("" if birth is None else str(birth.id))
 
 
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """What one kind of component has of its own; `folder` is where its file gathers durably, if it does."""
+
+    installer: Installer
+    name: str
+    transfer: Transfer
+    arena: Callable[[bool], Lender]
+    folder: Path | None
+    heart: Heart | None
+    bell: Bell
+    wire: Wire | None = None
+    attach: Callable[[Fate], None] = lambda fate: None
+
+
 def _life(base: _Base, component: Component) -> Life:
-    return _bank(base, component) if component.installer == "bank" else _software(base, component)
+    own = _bank(base, component) if component.installer == "bank" else _software(base, component)
+    parts = Parts(
+        installer=own.installer,
+        carrier=link(_place(base.setup, own.name)),
+        transfer=own.transfer,
+        arena=own.arena,
+        gate=_gate(base, component, own.bell),
+        trace=base.trace,
+        lock=base.lock,
+        wire=own.wire,
+        attach=own.attach,
+        stage_room=0 if own.folder is None else room(own.folder),
+        heart=own.heart,
+        bell=own.bell,
+        line=_line(component),
+        ledger=kept(base.setup.state, component.name),
+    )
+    return Life(parts, _policy(base.setup, component, trickles=own.heart is not None), time.time)
 
 
-def _software(base: _Base, component: Component) -> Life:
+def _software(base: _Base, component: Component) -> _Own:
     """A component that is a file, a directory, a package."""
     from neurath.terminal.software.kinds import PIECE, software
 
@@ -186,21 +221,8 @@ def _software(base: _Base, component: Component) -> Life:
     lender = base.services or Budget(component.ram if component.ram is not None else RAM)
     installer = software(setup, component)
     installer.waiting = None if base.restarts is None else base.restarts.of(component.name)
-    parts = Parts(
-        installer=installer,
-        carrier=link(_place(setup, setup.id)),
-        transfer=Transfer(lender, folder, piece=PIECE, alone=heart is None, whole=True),
-        arena=lambda running: lender,
-        gate=_gate(base, component, bell),
-        trace=base.trace,
-        lock=base.lock,
-        stage_room=0 if folder is None else room(folder),
-        heart=heart,
-        bell=bell,
-        line=_line(component),
-        ledger=kept(setup.state, component.name),
-    )
-    return Life(parts, _policy(setup, component, trickles=heart is not None), time.time)
+    transfer = Transfer(lender, folder, piece=PIECE, alone=heart is None, whole=True)
+    return _Own(installer, setup.id, transfer, lambda running: lender, folder, heart, bell)
 
 
 def _gathering(setup: Setup) -> Path | None:
@@ -229,7 +251,7 @@ def _heart(base: _Base, name: str, component: str, bell: Bell) -> Heart | None:
     return base.hearts[0]
 
 
-def _bank(base: _Base, component: Component) -> Life:
+def _bank(base: _Base, component: Component) -> _Own:
     """Firmware in one bank of flash."""
     from neurath.terminal.install import open_bank
     from neurath.terminal.memory import tenants
@@ -245,7 +267,7 @@ def _bank(base: _Base, component: Component) -> Life:
             raise
         name = "nameless"  # identity lost: the wire can give it a new one
     ram = bank.model.ram if component.ram is None else component.ram
-    place, bell = _place(setup, name), Bell(base.alarm)
+    bell = Bell(base.alarm)
     heart = _heart(base, name, bank.component, bell)
     folder = component.stage if heart is None else _gathering(setup)
     transfer = Transfer(tenants.arena(ram, running=False), folder, alone=heart is None)
@@ -253,23 +275,7 @@ def _bank(base: _Base, component: Component) -> Life:
         transfer.beside = heart.session.whole
     wire, attach = serve(setup.wire, bank, base.lock)
     base.closing.extend([bank.nor.close] + ([] if wire is None else [wire.close]))
-    parts = Parts(
-        installer=bank,
-        carrier=link(place),
-        transfer=transfer,
-        arena=lambda running: tenants.arena(ram, running=running),
-        gate=_gate(base, component, bell),
-        trace=base.trace,
-        lock=base.lock,
-        wire=wire,
-        attach=attach,
-        stage_room=0 if folder is None else room(folder),
-        heart=heart,
-        bell=bell,
-        line=_line(component),
-        ledger=kept(setup.state, component.name),
-    )
-    return Life(parts, _policy(setup, component, trickles=heart is not None), time.time)
+    return _Own(bank, name, transfer, lambda running: tenants.arena(ram, running=running), folder, heart, bell, wire, attach)
 
 
 def _line(component: Component) -> Free | Quiet:
