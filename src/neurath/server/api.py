@@ -18,6 +18,7 @@ from neurath.server import problems
 from neurath.server.access_api import access_routes
 from neurath.server.alert_api import alert_routes
 from neurath.server.delivery.calls import Delivery
+from neurath.server.examples import Described
 from neurath.server.fleet import access, matrix, progress, recall, remind, rollout, underway
 from neurath.server.fleet.access import DEFAULT_TENANT, Enrolment
 from neurath.server.fleet.progress import Wanted
@@ -121,7 +122,7 @@ def plain(value: Any) -> Json:
 
 def management(store: Store, delivery: Delivery) -> FastAPI:
     """The plane of one store."""
-    api = FastAPI(title="Neurath", version="1", docs_url=None, redoc_url=None, responses=problems.DESCRIBED)
+    api = Described(title="Neurath", version="1", docs_url=None, redoc_url=None, responses=problems.DESCRIBED)
     api.add_exception_handler(NeurathError, problems.refused)
     api.add_exception_handler(Stopped, problems.stopped)
     api.add_exception_handler(RequestValidationError, problems.malformed)
