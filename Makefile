@@ -8,7 +8,7 @@ CORE_STAMP := .venv/.core
 OUT ?= out
 ARGS ?=
 
-.PHONY: phone-parts help setup core firmware demo demo-phone quick test check assurance rows docs site clean bench-delta footprint
+.PHONY: phone-parts help setup core firmware demo demo-phone quick test check assurance rows docs site pins sbom clean bench-delta footprint
 
 help:
 	@echo "make demo [OLD=a.bin NEW=b.bin] [ONCE=1]   a server, five terminals, a real update, a power cut, a restoration"
@@ -22,9 +22,11 @@ help:
 	@echo "make bench-delta sizes of update files against every peer, on real firmware (network)"
 	@echo "make footprint   code and RAM of the decoder, and of all from boot to verdict, on Cortex-M (needs gcc-arm-none-eabi)"
 	@echo "make site        the documents as pages, in out/site"
+	@echo "make pins        writes the hashes of every package again, from constraints.txt (network)"
+	@echo "make sbom        a list of all parts (CycloneDX), in out/sbom.json"
 	@echo "make docs        writes the generated reference pages again"
 
-$(STAMP): pyproject.toml constraints.txt tools/setup.sh
+$(STAMP): pyproject.toml requirements/build.txt requirements/develop.txt tools/setup.sh
 	@PY=$(PY) bash tools/setup.sh
 	@touch $@
 
@@ -75,6 +77,13 @@ footprint: $(CORE_STAMP)
 	@$(BIN)/python tools/footprint.py
 	@$(MAKE) --no-print-directory -C firmware bearssl
 	@$(BIN)/python tools/footprint_boot.py
+
+pins: $(STAMP)
+	@bash tools/pins.sh
+
+sbom: $(STAMP)
+	@mkdir -p $(OUT)
+	@$(BIN)/python tools/sbom.py $(OUT)/sbom.json
 
 docs: $(CORE_STAMP)
 	@$(BIN)/python tools/cli_reference.py --write

@@ -35,8 +35,13 @@ fi
 
 [ -x .venv/bin/python ] || "$PY" -m venv .venv
 echo "setting up .venv (once; about a minute)"
+# Each file that pip draws is one whose hash is in requirements/ (`make pins` writes them); what builds packages goes first, so
+# that no build draws anything. Our own package is built from this tree.
+pip() { .venv/bin/pip --disable-pip-version-check -q install --use-pep517 "$@"; }
 for try in 1 2 3; do
-  if .venv/bin/pip --disable-pip-version-check -q install --use-pep517 -c constraints.txt -e '.[server,station,carriers,agent,site,dev]'; then
+  if pip --require-hashes -r requirements/build.txt \
+    && pip --require-hashes --no-deps --no-build-isolation -r requirements/develop.txt \
+    && pip --no-deps --no-build-isolation -e .; then
     exit 0
   fi
   echo "try $try of 3 failed" >&2
