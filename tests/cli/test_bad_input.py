@@ -133,6 +133,7 @@ CASES = [
     Case("station enrol: no model there", "station enrol --port {absent} --id x --model {absent} --release-key {public}", 4),
     Case("station enrol: not a model", "station enrol --port {absent} --id x --model {wrong} --release-key {public}", 1),
     Case("station enrol: not a key", "station enrol --port {absent} --id x --model {model} --release-key {wrong}", 1),
+    Case("key publish: no store", "key publish 1.keys --data {absent}", 4),
     Case("key publish: absent", "key publish {absent} --data {data}", 4),
     Case("key publish: not a list", "key publish {wrong} --data {data}", 1),
     Case("sim phone: nothing built", "sim phone --built {absent} --once --dir {new}", 4),

@@ -246,7 +246,7 @@ def test_what_is_wrong_is_said_in_three_lines_and_nothing_is_lost(world: World, 
 #: Which word of a line in CASES stands for which kind of fault.
 FAULTS = {
     "absent file": ("{absent}",), "wrong file": ("{wrong}", "{empty}", "{hollow}"), "dead server": ("{dead}", "{sat}"),
-    "busy port": ("{busy}", "{busy_udp}"), "bad key": ("key {wrong}",),
+    "busy port": ("{busy}", "{busy_udp}"), "bad key": ("key {wrong}",), "no store": ("--data {absent}",),
 }  # fmt: skip
 
 
@@ -263,6 +263,8 @@ def faces(leaf: str) -> set[str]:
         found.add("busy port")
     if any(name.endswith("-key") or name == "--key" for name in options):
         found.add("bad key")
+    if "--data" in options and leaf not in {*MAKES, "serve", "doctor"}:
+        found.add("no store")
     return found
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,20 +13,8 @@ from starlette.testclient import TestClient
 from neurath.console import words
 from neurath.server.fleet import rollout, waves
 from neurath.wire.report import Verdict
-from tests.console.fleet import Fleet, every_state
+from tests.console.fleet import Fleet
 from tests.console.serving import visitor
-
-
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    found = every_state(tmp_path_factory.mktemp("fleet"), time.time())
-    yield found
-    found.close()
-
-
-@pytest.fixture(scope="module")
-def client(fleet: Fleet) -> TestClient:
-    return visitor(fleet.store, fleet.delivery.why)
 
 
 def rows(fleet: Fleet, query: str) -> list[tuple[object, ...]]:

@@ -14,7 +14,7 @@ import pytest
 from neurath.server.fleet.access import Enrolment, register
 from neurath.wire.report import Phase, Verdict
 from tests.console.browser import Browser, browser
-from tests.console.fleet import Fleet, every_state
+from tests.console.fleet import Fleet
 from tests.console.serving import served
 from tests.parts import absent, need
 
@@ -33,13 +33,6 @@ def page(started: Browser) -> Browser:
     started.ask("Network.clearBrowserCookies")
     started.events.clear()
     return started
-
-
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    found = every_state(tmp_path_factory.mktemp("fleet"), time.time())
-    yield found
-    found.close()
 
 
 @pytest.fixture(scope="module")

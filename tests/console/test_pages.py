@@ -33,18 +33,6 @@ ROOT = Path(words.__file__).parent
 NOW = 1_795_000_000.0
 
 
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    found = every_state(tmp_path_factory.mktemp("fleet"), time.time())
-    yield found
-    found.close()
-
-
-@pytest.fixture(scope="module")
-def client(fleet: Fleet) -> TestClient:
-    return visitor(fleet.store, fleet.delivery.why)
-
-
 def test_what_waits_in_a_watched_folder_is_on_the_software_list_with_its_reason(tmp_path: Path) -> None:
     fleet = every_state(tmp_path / "fleet", time.time())
     folder = tmp_path / "drop"

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from neurath.flash.geometry import Model, simple_layout
 from neurath.ids import ModelName, Version
+from neurath.station.desk import Desk
 from neurath.station.select import Entry
 from neurath.station.stock import Index, Stock
 from neurath.wire import keys, manifest, smp
@@ -53,14 +58,35 @@ class Wire:
         return bytes(out)
 
 
-def stocked(place: Path) -> Stock:
-    """A stock that holds one release for the first model."""
+@contextmanager
+def at_work(desk: Desk) -> Iterator[None]:
+    """The desk serves its ports, beside the test."""
+    over = threading.Event()
+
+    async def work() -> None:
+        serving = asyncio.create_task(desk.run())
+        while not over.is_set():
+            await asyncio.sleep(0.02)
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+
+    thread = threading.Thread(target=lambda: asyncio.run(work()))
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(60)
+
+
+def stocked(place: Path, model: Model = MODEL, image: bytes = NEW) -> Stock:
+    """A stock that holds one release for this model."""
     found = Stock(place)
-    raw = envelope_of(NEW, MODEL, 6)
+    raw = envelope_of(image, model, 6)
     named = manifest.verify(raw, [KEY.public]).digest.hex()
-    entry = Entry(MODEL.name, Version("1.6"), hashlib.sha256(NEW).hexdigest(), len(NEW), raw, named, 6, 0)
-    found.keep(Index((entry,), ((MODEL.name, keys.public_pem(KEY.public).decode()),), (), 1.0))
-    found.put(entry, NEW)
+    entry = Entry(model.name, Version("1.6"), hashlib.sha256(image).hexdigest(), len(image), raw, named, 6, 0)
+    found.keep(Index((entry,), ((model.name, keys.public_pem(KEY.public).decode()),), (), 1.0))
+    found.put(entry, image)
     return found
 
 

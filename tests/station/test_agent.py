@@ -15,10 +15,10 @@ from neurath.cli.main import main
 from neurath.flash.bank import Fate, ImageRecord, Why
 from neurath.flash.geometry import Model, model_to_toml, simple_layout
 from neurath.flash.native import Core, Nor, write_bank
-from neurath.ids import ModelName, Version
-from neurath.station.select import Entry
-from neurath.station.stock import Index, Stock
-from neurath.wire import keys, manifest
+from neurath.ids import ModelName
+from neurath.station.stock import Stock
+from neurath.wire import manifest
+from tests.station.bench import stocked
 from tests.station.device import KEY, birth_of, envelope_of, image_of
 
 MODEL = Model(ModelName("phone"), simple_layout(65536), ram=262144)
@@ -46,12 +46,7 @@ def bank(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def stock(tmp_path: Path) -> Stock:
-    raw = envelope_of(NEW, MODEL, 6)
-    entry = Entry(MODEL.name, Version("1.6"), hashlib.sha256(NEW).hexdigest(), len(NEW), raw, named(raw).hex(), 6, 0)
-    found = Stock(tmp_path / "stock")
-    found.keep(Index((entry,), ((MODEL.name, keys.public_pem(KEY.public).decode()),), (), 1.0))
-    found.put(entry, NEW)
-    return found
+    return stocked(tmp_path / "stock", MODEL, NEW)
 
 
 @pytest.fixture

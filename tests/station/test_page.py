@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -20,6 +18,7 @@ from neurath.station.desk import Desk, Job
 from neurath.station.machine import Verdict
 from neurath.station.page import Page
 from neurath.station.stock import Index, Stock
+from tests.station.bench import at_work
 from tests.station.device import Device
 from tests.station.rig import Rig
 
@@ -69,25 +68,12 @@ def test_a_terminal_plugged_in_is_seen_on_the_page_and_counted_for_the_shift(tmp
     device = Device(SMALL, buffer=1024, name="=lab-7")
     device.break_it()
     wire = Rig(device, tmp_path / "a")
-    over = threading.Event()
-
-    async def work() -> None:
-        serving = asyncio.create_task(desk.run())
-        while not over.is_set():
-            await asyncio.sleep(0.02)
-        serving.cancel()
-        await asyncio.gather(serving, return_exceptions=True)
-
-    thread = threading.Thread(target=lambda: asyncio.run(work()))
-    thread.start()
     try:
-        with urllib.request.urlopen(page.url + "/events", timeout=120) as stream:
+        with at_work(desk), urllib.request.urlopen(page.url + "/events", timeout=120) as stream:
             for line in stream:
                 if b"NO RELEASE" in line:
                     break
     finally:
-        over.set()
-        thread.join(60)
         wire.close()
     assert desk.shift == {Verdict.NO_RELEASE: 1}
     assert "1 no release for it in the stock" in asked(page, "/")

@@ -3,12 +3,8 @@ ports at once, the wrong device; whether it is safe to unplug is answered at eve
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
-import shutil
-import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +18,7 @@ from neurath.station.stock import Stock
 from tests.console.browser import Browser, browser
 from tests.parts import need
 from tests.rigs import axe
-from tests.station.bench import NEW, Wire, broken, stocked
+from tests.station.bench import NEW, Wire, at_work, broken, stocked
 from tests.station.rig import boots
 
 pytestmark = [pytest.mark.heavy, pytest.mark.network]
@@ -41,34 +37,15 @@ def view() -> Iterator[Browser]:
         yield found
 
 
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """Names of ports are short."""
-    found = Path(tempfile.mkdtemp(prefix="nrt-", dir="/tmp"))
-    yield found
-    shutil.rmtree(found)
-
-
 @contextmanager
 def station(stock: Stock, *ports: Path) -> Iterator[Page]:
     """A station at work, and its page."""
-    desk, over = Desk(Job(stock), [str(port) for port in ports]), threading.Event()
+    desk = Desk(Job(stock), [str(port) for port in ports])
     page = Page(desk, "127.0.0.1", 0)
-
-    async def work() -> None:
-        serving = asyncio.create_task(desk.run())
-        while not over.is_set():
-            await asyncio.sleep(0.02)
-        serving.cancel()
-        await asyncio.gather(serving, return_exceptions=True)
-
-    thread = threading.Thread(target=lambda: asyncio.run(work()))
-    thread.start()
     try:
-        yield page
+        with at_work(desk):
+            yield page
     finally:
-        over.set()
-        thread.join(60)
         page.close()
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,14 +21,6 @@ PLAIN = "import sys; from neurath.cli.main import main; sys.exit(main(sys.argv[1
 #: A station that waits for an answer as long as a held step is looked at, on however slow a machine.
 PATIENT = f"from neurath.station import line; line.ANSWER = line.QUICK = line.SLOW = line.VERDICT = 600; {PLAIN}"
 SNAPSHOTS = Path(__file__).parent / "snapshots"
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A short place whose name is always as long: ports stand on snapshots."""
-    found = Path(tempfile.mkdtemp(prefix="nrt-", dir="/tmp"))
-    yield found
-    shutil.rmtree(found)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import random
 import subprocess
@@ -17,23 +16,21 @@ import pytest
 from neurath.carriers.pty import Pty
 from neurath.cli.main import main
 from neurath.errors import NeurathError
-from neurath.flash.geometry import Model, model_to_toml, simple_layout
+from neurath.flash.geometry import model_to_toml
 from neurath.flash.native import Core
 from neurath.flash.wire import SmpServer
-from neurath.ids import ModelName, TerminalId, Version
+from neurath.ids import TerminalId
 from neurath.station import screen
 from neurath.station.line import Line
 from neurath.station.machine import Machine, Step, Unplug, Verdict
 from neurath.station.run import Bench, Pace
-from neurath.station.select import Entry
-from neurath.station.stock import Index, Stock
-from neurath.wire import keys, manifest
+from neurath.station.stock import Stock
+from neurath.wire import keys
 from tests.parts import need
-from tests.station.device import KEY, Device, envelope_of, image_of, package_of
+from tests.station.bench import MODEL, NEW, stocked
+from tests.station.device import KEY, Device, package_of
 from tests.station.rig import Rig, boots
 
-MODEL = Model(ModelName("phone"), simple_layout(40960, sector=4096, group=4096, leaf=4096), ram=65536)
-NEW = image_of(2, 40000)
 PACKAGE = package_of(NEW, MODEL, 6)
 
 
@@ -44,13 +41,7 @@ def port(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def stock(tmp_path: Path) -> Stock:
-    found = Stock(tmp_path / "stock")
-    raw = envelope_of(NEW, MODEL, 6)
-    named = manifest.verify(raw, [KEY.public]).digest.hex()
-    entry = Entry(MODEL.name, Version("1.6"), hashlib.sha256(NEW).hexdigest(), len(NEW), raw, named, 6, 0)
-    found.keep(Index((entry,), ((MODEL.name, keys.public_pem(KEY.public).decode()),), (), 1.0))
-    found.put(entry, NEW)
-    return found
+    return stocked(tmp_path / "stock")
 
 
 Rigs = Callable[..., Rig]

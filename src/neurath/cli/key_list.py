@@ -234,12 +234,13 @@ def _publish(args: argparse.Namespace, out: Output) -> int:
     from neurath.server.software import keylists
 
     raw = args.file.read_bytes()
+    store = data.store(args, create=False)
     if not (args.data / tickets.PUBLIC_FILE).exists():
         raise DataError(f"{args.data} has no ticket key", "no server ran there yet", "neurath serve makes one")
     from neurath.wire.keys import load_public
 
     ticket = load_public(args.data / tickets.PUBLIC_FILE)
-    with data.writing(data.store(args, create=False), args, out) as db:
+    with data.writing(store, args, out) as db:
         found = keylists.publish(db, raw, ticket, time.time())
     root = found.roots.digest.hex()
     out.data(

@@ -1,8 +1,12 @@
-"""The console in Japanese: English phrase -> Japanese phrase. Nothing but words; the braces are filled in by words.speaker."""
+"""The console in Japanese: English phrase -> Japanese phrase. Nothing but words; the braces are filled in by words.speaker.
+What it says of terminals stands in japanese_fleet."""
 
 from __future__ import annotations
 
+from neurath.console.japanese_fleet import FLEET
+
 JAPANESE: dict[str, str] = {
+    **FLEET,
     # navigation and frame
     "Skip to the figures": "内容へ移動",
     "Overview": "概要",
@@ -67,80 +71,6 @@ JAPANESE: dict[str, str] = {
     "Not signed out": "サインアウトできません",
     "Not set up": "初期設定できません",
     "Not changed": "変更されていません",
-    # states
-    "in restoration": "修復待ち",
-    "failed": "失敗",
-    "refused": "拒否",
-    "waiting for people": "人の応答待ち",
-    "updating": "更新中",
-    "offered": "提示済み",
-    "silent": "応答なし",
-    "older release": "旧版",
-    "unknown software": "不明なソフト",
-    "never heard": "未接続",
-    "up to date": "最新",
-    # phases
-    "waiting": "待機",
-    "receiving": "受信中",
-    "proving": "検証中",
-    "waiting until it is not in use": "使用終了待ち",
-    "waiting for the user": "利用者の応答待ち",
-    "rewriting": "書き換え中",
-    "Because": "選択の理由",
-    "judging": "判定中",
-    "confirmed": "確認済み",
-    "restoration": "修復",
-    # headline
-    "No terminals yet": "端末はまだありません",
-    "All {all} terminals run the newest release": "全 {all} 台が最新版で動作中",
-    "The one terminal runs the newest release": "端末 1 台が最新版で動作中",
-    "{n} of {all} terminals run the newest release": "{all} 台中 {n} 台が最新版で動作中",
-    "{n} is being updated": "{n} 台を更新中",
-    "{n} are being updated": "{n} 台を更新中",
-    "{n} needs a restoration station": "{n} 台に修復ステーションが必要",
-    "{n} need a restoration station": "{n} 台に修復ステーションが必要",
-    "{n} failed": "{n} 台が失敗",
-    "{n} is silent": "{n} 台が応答なし",
-    "{n} are silent": "{n} 台が応答なし",
-    "{n} waits for people": "{n} 台が人の応答待ち",
-    "{n} wait for people": "{n} 台が人の応答待ち",
-    "Nothing needs you.": "対応が必要なものはありません。",
-    "All": "すべて",
-    # terminals
-    "State": "状態",
-    "Installed": "インストール済み",
-    "Progress": "進捗",
-    "Heard": "最終応答",
-    "Find": "検索",
-    "terminal or model": "端末または機種",
-    "No terminal matches.": "該当する端末はありません。",
-    "show all": "すべて表示",
-    "{a}–{b} of {all}": "{all} 台中 {a}–{b}",
-    "earlier": "前へ",
-    "later": "次へ",
-    "{done} of {all}": "{all} 中 {done}",
-    "{span} left": "残り {span}",
-    "last said: {what}": "最後の報告: {what}",
-    "delta, {size} instead of {whole}": "差分 {size}(全体は {whole})",
-    "full image, {size}": "全イメージ {size}",
-    "package, {size}": "パッケージ {size}",
-    "what its bank held is not known here": "バンクの内容が登録されていないため",
-    "arrives in {span}, the limit is {limit}": "{span}で届く見込み(上限 {limit})",
-    "the speed of its link is not known": "回線速度が不明なため",
-    "the full image would take {span}, the limit is {limit}": "全体では {span}かかる(上限 {limit})",
-    "the full image would arrive in time, but does not fit what it lends": "全体は間に合うが、貸せる RAM に収まらない",
-    "says {word}": "自己申告 {word}",
-    "attempt {n}": "{n} 回目",
-    "unknown": "不明",
-    "none": "なし",
-    "never": "なし",
-    "just now": "たった今",
-    "{span} ago": "{span}前",
-    "{n} s": "{n} 秒",
-    "{n} min": "{n} 分",
-    "{n} h": "{n} 時間",
-    "{n} days": "{n} 日",
-    "Register one; it is heard as soon as it checks in:": "登録すると、最初の接続から表示されます。",
     # software
     "newest": "最新",
     "revoked": "取り消し済み",
@@ -152,18 +82,6 @@ JAPANESE: dict[str, str] = {
     "Describe the model, sign the image where the key is, and add both:": (
         "機種を登録し、鍵のある場所で署名し、両方を追加します。"
     ),
-    # matrix
-    "Software and terminals": "ソフトウェアと端末",
-    "told": "通知済み",
-    "distributed": "配布済み",
-    "undistributed": "未配布",
-    "installed": "インストール済み",
-    "came {ago}": "{ago}に登録",
-    "{n} of {all} told": "{all} 台中 {n} 台に通知",
-    "{n} of {all} have the file": "{all} 台中 {n} 台に配布",
-    "{share} on the newest": "最新版 {share}",
-    "runs {version}": "{version} で動作中",
-    "No software for this model yet": "この機種のソフトウェアはまだありません",
     # rollouts
     "No rollout yet": "配信はまだありません",
     "A release is offered to terminals by a rollout:": "版は配信によって端末に提示されます。",
@@ -178,12 +96,6 @@ JAPANESE: dict[str, str] = {
     "{n} silent for too long": "{n} 台が期限内に応答なし",
     "started {ago}": "{ago}に開始",
     "{n} of {all} run it": "{all} 台中 {n} 台で動作中",
-    # restorations
-    "No terminal needs a wire": "有線修復が必要な端末はありません",
-    "A terminal that cannot start its software waits here for a restoration station:": (
-        "起動できない端末は修復ステーションを待ちます。"
-    ),
-    "{id}: connect it to a restoration station": "{id}: 修復ステーションに接続してください",
     # upload
     "Add software": "ソフトウェアを追加",
     "Model": "機種",
@@ -200,78 +112,6 @@ JAPANESE: dict[str, str] = {
     "Back to the overview": "概要へ戻る",
     "why": "理由",
     "try": "対処",
-    # terminal page
-    "Timeline": "経過",
-    "by wire": "有線",
-    "Nothing has happened yet.": "まだ何も起きていません。",
-    "Why": "理由",
-    "Identity": "識別情報",
-    "Memory map": "メモリ配置",
-    "Sectors the rewrite under way changes: {n} of {all}. How many are done is not reported.": (
-        "進行中の書き換えで変わるセクタ: {all} 中 {n}。どこまで済んだかは報告されません。"
-    ),
-    "Sectors the last rewrite changed: {n} of {all}, by the images whose digests its bank had before and after.": (
-        "前回の書き換えで変わったセクタ: {all} 中 {n} (前後のバンクのダイジェストに対応するイメージから算出)。"
-    ),
-    "Sectors the rewrite that was cut off was to change: {n} of {all}. Which it reached is not reported.": (
-        "中断された書き換えで変わるはずだったセクタ: {all} 中 {n}。どこまで進んだかは報告されません。"
-    ),
-    "No rewrite of it was seen here, or what lay in its bank before is not known.": (
-        "書き換えはここでは確認されていないか、以前のバンクの内容が不明です。"
-    ),
-    "A station wrote it last, over what a cut had left: which sectors that took is not reported.": (
-        "最後の書き込みは、中断の後に修復ステーションが行いました。どのセクタに書いたかは報告されません。"
-    ),
-    "more and more of it changed": "右ほど変化が多い",
-    "changed": "変更あり",
-    "unchanged": "変更なし",
-    "bank": "バンク",
-    "birth record": "出生記録",
-    "state log": "状態ログ",
-    "scratch": "作業領域",
-    "staging": "待避領域",
-    "not ours, kept byte for byte": "対象外(そのまま保持)",
-    "The memory map of this model is not known here.": "この機種のメモリ配置は登録されていません。",
-    "Bank digest": "バンクのダイジェスト",
-    "Calls itself": "自己申告の版",
-    "RAM it can lend": "貸せる RAM",
-    "Link speed": "回線速度",
-    "{amount} a second": "毎秒 {amount}",
-    "Carrier": "経路",
-    "Address": "アドレス",
-    "Registered": "登録",
-    "Last offer": "直近の提示",
-    "Pinned to": "固定版",
-    "You may switch off at any time.": "電源はいつでも切れます。",
-    "If power fails now, the restoration station must finish it.": "いま電源が切れると、修復ステーションでの完了が必要です。",
-    # on its way
-    "On its way": "配信中",
-    "By program": "プログラム別",
-    "By terminal": "端末別",
-    "Program": "プログラム",
-    "Whole": "完了",
-    "Stalled": "停滞",
-    "stalled": "停滞",
-    "Pieces": "断片",
-    "Expected": "完了予定",
-    "Network": "ネットワーク",
-    "{n} of {all} pieces": "断片 {all} 中 {n}",
-    "priority {n}": "優先度 {n}",
-    "pieces of {n} bytes": "断片は {n} バイト",
-    "its carrier has no room for a piece": "この通信路には断片が入りません",
-    "{n} sent, not confirmed piece by piece": "{n} 送信済み(断片ごとの確認なし)",
-    "whole, {what}": "受信完了、{what}",
-    "today": "今日",
-    "tomorrow": "明日",
-    "Remind the user": "利用者に知らせる",
-    "reminded {ago}": "{ago}に通知",
-    "reminder not fetched yet": "通知は未受信",
-    "Not reminded": "通知できませんでした",
-    "The user of {id} will be reminded: {said}": "{id} の利用者に通知します: {said}",
-    "Nothing is on its way": "配信中のものはありません",
-    "Updates ride on the heartbeats of terminals that stage them:": "更新は、保存先を持つ端末の定期通信に載って届きます:",
-    "{n} more in the JSON": "ほか {n} 件は JSON にあります",
-    "unknown yet": "まだ不明",
     # pages
     "Pages": "ページ",
     "Deltas": "差分",
@@ -283,26 +123,6 @@ JAPANESE: dict[str, str] = {
     "Releases": "版の一覧",
     "Roll it out": "配信する",
     "Roll out {name}": "{name} を配信する",
-    # terminals: filters and acts
-    "Choose": "選択",
-    "Words": "語句",
-    "Runs": "動作中の版",
-    "Target filter": "対象の条件",
-    "With those that are ticked": "選択した端末に対して",
-    "Remind their users": "利用者に知らせる",
-    "Tag to put on": "付けるタグ",
-    "Tag to take off": "外すタグ",
-    "Change tags": "タグを変更",
-    "Tags": "タグ",
-    "no pin": "固定なし",
-    "Pin to it": "固定する",
-    "Release": "版",
-    "By hand": "手動操作",
-    "Rescue class": "復旧区分",
-    "it comes back by itself over any link it has": "どの回線でも自力で復旧します",
-    "it comes back by itself from what it staged": "待避した内容から自力で復旧します",
-    "a restoration station finishes what a power cut left": "停電で残った作業は修復ステーションが完了します",
-    "{share} changed": "{share} 変更",
     # software
     "Terminals of {model} by version": "{model} の版ごとの端末数",
     "Size": "サイズ",
@@ -391,33 +211,6 @@ JAPANESE: dict[str, str] = {
     ),
     "No image yet": "イメージはまだありません",
     "Deltas are built between images that are in the catalog.": "差分は登録済みのイメージの間で作成されます。",
-    # questions
-    "Software that is in use is not replaced. These terminals wait for a person, or for the end of a use.": (
-        "使用中のソフトウェアは置き換えません。これらの端末は人の応答か使用の終了を待っています。"
-    ),
-    "Asked now": "現在の確認待ち",
-    "Update": "更新",
-    "Waits for": "待っているもの",
-    "Since": "開始",
-    "waiting for its owner's word": "所有者の承認待ち",
-    "Nobody is asked anything": "確認待ちはありません",
-    "An agent asks where it is told to, and waits while software is in use:": (
-        "エージェントは設定に応じて確認し、使用中は待ちます:"
-    ),
-    "What was answered": "応答の記録",
-    "asked {ago}": "{ago}に確認",
-    "No question was answered yet.": "まだ応答はありません。",
-    # stations
-    "Stations and restorations": "ステーションと修復",
-    "A station's stock": "ステーションの在庫",
-    "A station takes its stock from here, works without a network, and sends its records when it is back. Its token lies in "
-    "the data directory, in {file}.": (
-        "ステーションはここから在庫を受け取り、ネットワークなしで動作し、復帰時に記録を送ります。"
-        "トークンはデータディレクトリの {file} にあります。"
-    ),
-    "Gateways at sites": "拠点のゲートウェイ",
-    "answers for {n}": "{n} 台を担当",
-    "No gateway is enrolled:": "登録されたゲートウェイはありません:",
     # keys
     "A release is signed where its key is, never here. These are the public halves that count.": (
         "版の署名は鍵のある場所で行い、ここでは行いません。有効な公開鍵は次のとおりです。"
