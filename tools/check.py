@@ -157,6 +157,7 @@ CHECKS: dict[str, Callable[[], list[str]]] = {
     "pages": spec_pages,
     "cli reference": lambda: script("cli_reference.py"),
     "drawings": lambda: script("drawings.py"),
+    "pictures": lambda: script("film.py"),
     "error list": lambda: script("error_list.py"),
     "stands alone": stands_alone,
 }

@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT))
 from tests.console.browser import browser  # noqa: E402  (the repository's root is put on the path first)
 from tests.console.fleet import every_state  # noqa: E402
 from tests.console.serving import served  # noqa: E402
+from tools import made  # noqa: E402
 
 #: name -> (path, width, height, dark)
 PICTURES = {
@@ -34,7 +35,7 @@ PICTURES = {
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--program", default=shutil.which("chromium") or "chromium", help="the browser")
-    parser.add_argument("--out", type=Path, default=ROOT / "docs/img", help="folder for the pictures")
+    parser.add_argument("--out", type=Path, default=made.IMAGES, help="folder for the pictures")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -47,6 +48,8 @@ def main() -> int:
                 page.picture(args.out / f"{name}.png", height=height)
                 print(args.out / f"{name}.png")
         fleet.close()
+    if args.out == made.IMAGES:
+        made.enter("tools/screenshots.py", [args.out / f"{name}.png" for name in PICTURES])
     return 0
 
 
