@@ -7,7 +7,7 @@ import shlex
 
 import pytest
 
-from neurath.cli.main import Parser, parser
+from neurath.cli.main import Parser, main, parser
 from neurath.cli.tree import tree
 
 EVERY = list(tree())
@@ -35,3 +35,27 @@ def test_a_usage_of_many_options_names_those_that_are_needed() -> None:
     assert "[options]" in usage
     assert "--needed" in usage
     assert "--option-1" not in usage
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("rolout", "neurath rollout"),
+        ("rollout crate", "neurath rollout create"),
+        ("rollout create --release a/1 --alll", "--all"),
+        ("delta create a b -o c --profile smal", "--profile small"),
+        ("station run --stock s --port p --onse", "--once"),
+    ],
+)
+def test_who_mistypes_a_word_is_told_what_he_may_have_meant(
+    typed: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(typed.split()) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 3
+    assert f"did you mean `{meant}`?" in said[2]
+
+
+def test_where_nothing_is_near_the_help_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rollout", "create", "--release", "a/1", "--xyzzy"]) == 2
+    assert capsys.readouterr().err.endswith("try   neurath rollout create --help\n")

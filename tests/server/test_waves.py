@@ -30,6 +30,7 @@ from neurath.server.fleet.waves import (
     Waves,
 )
 from neurath.server.software import catalog
+from neurath.server.store.tables import component as components
 from neurath.wire.report import Phase, Report, Verdict
 from tests.server.world import image
 
@@ -566,6 +567,7 @@ def tagged(world):
             one = world_terminal(db, f"G-{n}")
             access.configure(db, one, {"site": site, "neurath.model": "phone", "a b": "it's"} if site else {}, 1.0)
             access.tag(db, one, tags, set())
+            db.execute(components.insert().values(terminal=one.n, name="firmware", ram=16384 * n))
     return world
 
 
@@ -585,6 +587,10 @@ def world_terminal(db, name: str):
         ("site~*a*", "012"),
         ("id:G-[12]", "12"),
         ("not tag:field", "13"),
+        ("lends:32K", "23"),
+        ("lends:32769", "3"),
+        ("lends:1M", ""),
+        ("not lends:16K and tag:field", "0"),
         ("tag:field and site=osaka or tag:lab", "01"),
         ("tag:field and (site=osaka or tag:beta)", "02"),
         ("not (site=osaka or site=nara)", "3"),
@@ -610,7 +616,7 @@ def test_a_target_filter_names_its_terminals(tagged, text: str, who: str) -> Non
     "text",
     [
         "field", "and", "tag:", "(tag:a", "tag:a)", "tag:a tag:b", "not", "__import__('os')", 'site="open', "x" * 501,
-        "(" * 40 + "tag:a" + ")" * 40, "not " * 40 + "tag:a", 'a"b=1', "tag:a\x00",
+        "lends:", "lends:9T", "lends:-1", "(" * 40 + "tag:a" + ")" * 40, "not " * 40 + "tag:a", 'a"b=1', "tag:a\x00",
     ],
 )  # fmt: skip
 def test_what_is_no_filter_is_refused(text: str) -> None:
@@ -627,3 +633,11 @@ def test_a_rollout_with_a_filter_goes_to_those_it_names_then_and_later(tagged) -
         access.tag(db, fleet.terminals[0], set(), {"field"})
     assert [str(one.id) for one in fleet.admitted()] == ["G-1", "G-2"]
     assert replace(fleet.tally(), confirmed=0) == Tally(2, 2, 0, 0, 0)
+
+
+def test_who_cannot_lend_enough_is_left_out_by_a_filter_and_counts_for_no_halt(tagged) -> None:
+    fleet = Fleet(tagged, 0, "at-once", target="lends:32K")
+    with tagged.store.write() as db:
+        fleet.terminals = access.all_terminals(db)
+        assert [str(one.id) for one in fleet.admitted()] == ["G-2", "G-3"]
+    assert fleet.tally().targets == 2

@@ -80,6 +80,7 @@ def half(spec: str) -> Half:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    parser.description = "carriers that run beside the server or at a site; CoAP is the server's own: neurath serve --coap"
     verbs = parser.add_subparsers(dest="what", required=True, metavar="|".join(_APART))
     for name, kind in _APART.items():
         sub = verbs.add_parser(name, help=kind.text, description=kind.text, allow_abbrev=False)

@@ -81,13 +81,11 @@ def _run(arguments: list[str], out: Output) -> int:
         return 0 if {"-h", "--help"} & set(arguments) else 2
     verb = words[0]
     if verb not in VERBS:
-        import difflib
-
-        near = difflib.get_close_matches(verb, VERBS, n=1)
+        near = _near(verb, VERBS)
         raise UsageError(
             f"no verb {verb!r}",
             "the verbs are: " + " ".join(VERBS),
-            f"did you mean `neurath {near[0]}`?" if near else "neurath --help",
+            f"did you mean `neurath {near}`?" if near else "neurath --help",
         )
     if verb == "agent":
         lazily.put_off(*lazily.HARDLY_USED)
@@ -180,6 +178,38 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> None:  # type: ignore[override]  # argparse says NoReturn; raising is that
         raise UsageError(message, " ".join(self.format_usage().split()), f"{self.prog} --help")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """A command or a word that is none of those that can stand there."""
+        if action.choices is None or value in action.choices:
+            return
+        known, option = [str(one) for one in action.choices], "/".join(action.option_strings)
+        near = _near(str(value), known)
+        typed = f"{option} {near}" if option else f"{self.prog} {near}"
+        raise UsageError(
+            f"{option or self.prog}: {str(value)[:60]!r} is none of its words",
+            f"there are: {', '.join(known)}",
+            f"did you mean `{typed}`?" if near else f"{self.prog} --help",
+        )
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Nothing is left for somebody else to look at: what no command knows is said by the command itself."""
+        found, rest = super().parse_known_args(args, namespace)
+        if rest:
+            near = _near(rest[0].partition("=")[0], [one for one in self._option_string_actions if one.startswith("--")])
+            raise UsageError(
+                f"{self.prog}: nothing here is called {rest[0][:60]!r}",
+                " ".join(self.format_usage().split()),
+                f"did you mean `{near}`?" if near else f"{self.prog} --help",
+            )
+        return found, rest
+
+
+def _near(word: str, known: Iterable[str]) -> str:
+    """What somebody may have meant, or ""."""
+    import difflib
+
+    return next(iter(difflib.get_close_matches(word, list(known), n=1)), "")
 
 
 def _help() -> str:

@@ -7,16 +7,18 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, and_, func, not_, or_, true
+from sqlalchemy import ColumnElement, and_, exists, func, not_, or_, true
 
 from neurath.errors import UsageError
 from neurath.server.store.sql import matches, named
+from neurath.server.store.tables import component
 from neurath.server.store.tables import terminal as terminals
 
 MOST = 500
 _DEEPEST = 16
 _TOKEN = re.compile(r'\s*(\(|\)|[^\s()"]+(?:"[^"]*")?)')
 _ABOUT = re.compile(r"(tag|id|tenant|channel|model):(.+)", re.DOTALL)
+_LENDS = re.compile(r"lends:([0-9]{1,9})([KM]?)")
 _ATTRIBUTE = re.compile(r"([A-Za-z0-9._-]{1,128})(!=|=|~)(.*)", re.DOTALL)
 _HINT = "--target 'tag:field and site=osaka and not id:lab-*'"
 
@@ -94,6 +96,8 @@ def _test(token: str) -> ColumnElement[bool]:
             func.coalesce(func.nullif(terminals.c.channel, ""), "stable") if match[1] == "channel" else terminals.c[match[1]]
         )
         return matches(func.coalesce(said, ""), value)
+    if match := _LENDS.fullmatch(token):
+        return _lends(int(match[1]) << {"": 0, "K": 10, "M": 20}[match[2]])
     if match := _ATTRIBUTE.fullmatch(token):
         # The name has no quote in it: the path stays one name.
         said = func.coalesce(named(terminals.c.attributes, match[1]), "")
@@ -102,8 +106,15 @@ def _test(token: str) -> ColumnElement[bool]:
             return matches(said, value)
         return said == value if match[2] == "=" else said != value
     raise _wrong(
-        token, "tag:NAME, id:PATTERN, tenant:, channel:, model:, ATTRIBUTE=VALUE, ATTRIBUTE!=VALUE or ATTRIBUTE~PATTERN"
+        token,
+        "tag:NAME, id:PATTERN, tenant:, channel:, model:, lends:48K, ATTRIBUTE=VALUE, ATTRIBUTE!=VALUE or ATTRIBUTE~PATTERN",
     )
+
+
+def _lends(ram: int) -> ColumnElement[bool]:
+    """Whether it said, for any of its components, that it lends so much RAM at least."""
+    lent = component.alias("lent")  # who asks may have joined what a terminal said of another component
+    return exists().where(lent.c.terminal == terminals.c.n, lent.c.ram >= ram).correlate(terminals)
 
 
 def _tagged(tag: str) -> ColumnElement[bool]:
