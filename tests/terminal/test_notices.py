@@ -7,6 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from neurath.ids import ComponentName
 from neurath.terminal.compose import compose
 from neurath.terminal.consent import Answer, Word
 from neurath.terminal.gate import Wish
-from neurath.terminal.notices import Notices
+from neurath.terminal.notices import ENGLISH, JAPANESE, Notices, tongue
 from neurath.terminal.setup import setup_from_toml
 from tests.parts import need
 from tests.rigs.bus import Bus
@@ -116,7 +117,7 @@ def test_a_question_has_buttons_and_the_one_that_is_pressed_is_the_answer_for_ev
     other, _, _ = two.shown.get(timeout=60)
     assert "recorder 2.0" in text
     assert dict(zip(actions[::2], actions[1::2], strict=True)) == {
-        "now": "Close and update", "hour": "In 1 hour", "tonight": "Tonight", "no": "Not now"
+        "now": "Close and update", "hour": "In 1 hour", "tonight": "Tonight 02:00", "no": "Not now"
     }  # fmt: skip
     one.press(number, "tonight")
     assert heard.get(timeout=60) == ("recorder", Answer.TONIGHT)
@@ -155,3 +156,34 @@ def test_a_button_is_an_answer_to_the_agents_own_question(tmp_path: Path, monkey
     again = gate.may_install(WISH, time.time())  # type: ignore[union-attr]
     agent.close()
     assert not getattr(again, "ask", False)
+
+
+FETCHED = replace(WISH, size=6000, rate=100.0)
+
+
+@pytest.mark.parametrize(
+    ("language", "wish", "said"),
+    [
+        ("C.UTF-8", FETCHED, "An update for recorder 2.0 is ready (6 KiB, about 1 minute). recorder must close first. "),
+        ("en_US.UTF-8", replace(FETCHED, rate=25.0), "ready (6 KiB, about 4 minutes). "),
+        ("", replace(FETCHED, rate=0.0), "ready (6 KiB). "),
+        ("", replace(FETCHED, here=True), "An update for recorder 2.0 is ready. "),
+        ("ja_JP.UTF-8", FETCHED, "recorder 2.0 の更新があります（6 KiB、約1分）。更新するには recorder を終了してください。"),
+    ],
+)
+def test_a_question_says_how_much_and_how_long_in_the_language_of_the_machine(
+    language: str, wish: Wish, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LC_ALL", "LC_MESSAGES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LANG", language)
+    assert said in tongue().question(wish)
+    assert ("nothing is lost" in tongue().question(wish)) is not language.startswith("ja")
+
+
+def test_both_languages_have_a_label_for_every_answer_and_for_a_restart() -> None:
+    restart = replace(WISH, component=ComponentName("restart"))
+    for one in (ENGLISH, JAPANESE):
+        assert one.labels(WISH).keys() == one.labels(restart).keys() == set(Answer)
+        assert one.labels(WISH)[Answer.NOW] != one.labels(restart)[Answer.NOW]
+        assert "2.0" in one.question(restart)

@@ -279,7 +279,8 @@ class Acts:
 
     def _ask_gate(self, m: Machine) -> ev.Event:
         assert m.offer is not None
-        wish = Wish(self.parts.installer.component, m.offer.file, str(m.offer.version), m.late)
+        offer, rate = m.offer, self.parts.transfer.rate
+        wish = Wish(self.parts.installer.component, offer.file, str(offer.version), m.late, offer.size, rate)
         answer = self.parts.gate.may_install(wish, self.clock())
         if isinstance(answer, ev.MayNot):
             self.parts.trace.note("gate", reason=answer.reason, ask=answer.ask)

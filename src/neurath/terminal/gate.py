@@ -13,12 +13,15 @@ from neurath.terminal.machine.events import MayInstall, MayNot
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What is to be installed: a component, the update file's digest, the version as people say it; `here`: the file was
-    downloaded ahead, so that nothing but this answer is in the way."""
+    downloaded ahead, so that nothing but this answer is in the way. Else `size` bytes are to be fetched, at `rate` bytes a
+    second (0: not measured yet)."""
 
     component: ComponentName = FIRMWARE
     file: bytes = b""
     version: str = ""
     here: bool = False
+    size: int = 0
+    rate: float = 0.0
 
 
 class Gate(Protocol):

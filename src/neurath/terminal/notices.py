@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from neurath.terminal.consent import ASKED, Answer, Word
+from neurath.terminal.consent import ASKED, NIGHT, Answer, Word
 from neurath.terminal.gate import Wish
 from neurath.terminal.software.hooks import run
 
@@ -22,12 +22,6 @@ LIMIT = 3.0
 PLACE = "org.freedesktop.Notifications"
 CALL = ["gdbus", "call", "--session", "--timeout", "2", "--dest", PLACE, "--object-path", "/org/freedesktop/Notifications"]
 CALL += ["--method"]
-BUTTONS = {
-    Answer.NOW: "Close and update",
-    Answer.HOUR: "In 1 hour",
-    Answer.TONIGHT: "Tonight",
-    Answer.NO: "Not now",
-}
 ANSWERS = "now, hour (in 1 hour), tonight or no"
 
 
@@ -56,14 +50,77 @@ def text_of(word: Word, wish: Wish, reason: str, deadline: float) -> str:
             return f"Last warning: update {what} is installed at {when}. Please save your work and end {wish.component}."
 
 
-def question(wish: Wish) -> str:
-    """What people read above buttons that say the answers."""
-    if wish.component == "restart":
-        return f"{wish.version} is installed and counts from the next start of this machine. If you do nothing, it waits."
-    what = f"{wish.component} {wish.version}".strip()
-    return (
-        f"An update is ready: {what}. {wish.component} has to be closed for it. If you do nothing, it waits; nothing is lost."
-    )
+@dataclass(frozen=True, slots=True)
+class Tongue:
+    """What a desktop shows, in one language. `amount` is filled in with KiB, `minutes` with their number."""
+
+    title: str
+    ready: str
+    installed: str
+    buttons: dict[Answer, str]
+    restart: str
+    much: str
+    amount: str
+    minutes: str
+
+    def question(self, wish: Wish) -> str:
+        """What people read above buttons that say the answers."""
+        if wish.component == "restart":
+            return self.installed.format(version=wish.version)
+        what = f"{wish.component} {wish.version}".strip()
+        return self.ready.format(what=what, name=wish.component, much=self._much(wish))
+
+    def labels(self, wish: Wish) -> dict[Answer, str]:
+        return {**self.buttons, Answer.NOW: self.restart} if wish.component == "restart" else self.buttons
+
+    def _much(self, wish: Wish) -> str:
+        """How much is to be fetched and how long that takes; nothing where it is here already."""
+        if wish.here or not wish.size:
+            return ""
+        said = self.amount.format(-(-wish.size // 1024))
+        minutes = max(1, round(wish.size / wish.rate / 60)) if wish.rate else 0
+        return self.much.format(said + (self.minutes.format(minutes, "" if minutes == 1 else "s") if minutes else ""))
+
+
+_NIGHT = f"{NIGHT // 3600:02}:00"
+ENGLISH = Tongue(
+    title="Software update",
+    ready="An update for {what} is ready{much}. {name} must close first. If you do nothing, it waits until {name} is closed; "
+    "nothing is lost.",
+    installed="{version} is installed and counts from the next start of this machine. If you do nothing, it waits.",
+    buttons={
+        Answer.NOW: "Close and update",
+        Answer.HOUR: "In 1 hour",
+        Answer.TONIGHT: f"Tonight {_NIGHT}",
+        Answer.NO: "Not now",
+    },
+    restart="Restart now",
+    much=" ({})",
+    amount="{:,} KiB",
+    minutes=", about {} minute{}",
+)
+JAPANESE = Tongue(
+    title="ソフトウェアの更新",
+    ready="{what} の更新があります{much}。更新するには {name} を終了してください。"
+    "何もしなければ、終了されるまで待ちます。データは失われません。",
+    installed="{version} をインストールしました。次にこの機械を起動したときから有効になります。何もしなければ待ちます。",
+    buttons={
+        Answer.NOW: "終了して更新",
+        Answer.HOUR: "1時間後",
+        Answer.TONIGHT: f"今夜{_NIGHT}",
+        Answer.NO: "今はしない",
+    },
+    restart="再起動",
+    much="（{}）",
+    amount="{:,} KiB",
+    minutes="、約{}分",
+)
+
+
+def tongue() -> Tongue:
+    """The machine's, as its service manager hands it on. Words by `wall` stay English: a console has no other letters."""
+    said = next((os.environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(name)), "")
+    return JAPANESE if said.startswith("ja") else ENGLISH
 
 
 class Notices:
@@ -91,9 +148,8 @@ class Notices:
 
     def _asked(self, bus: Path, wish: Wish) -> bool:
         """A question with buttons on one user's desktop; whether it could be shown. It stays until it is answered."""
-        component = str(wish.component)
-        labels = {**BUTTONS, Answer.NOW: "Restart now"} if component == "restart" else BUTTONS
-        actions = [f"--action={answer.value}={label}" for answer, label in labels.items()]
+        component, words_of = str(wish.component), tongue()
+        actions = [f"--action={answer.value}={label}" for answer, label in words_of.labels(wish).items()]
         # Line by line: its number is wanted while it waits.
         words = ["stdbuf", "-oL", "notify-send", "--print-id", "--app-name=Neurath", "--icon=system-software-update"]
         words += ["--expire-time=0", *actions]
@@ -101,7 +157,7 @@ class Notices:
         if found is None:
             return False
         process = subprocess.Popen(
-            [*found.words, *words, "Software update", question(wish)],
+            [*found.words, *words, words_of.title, words_of.question(wish)],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
             env=os.environ | found.more,
         )  # fmt: skip
