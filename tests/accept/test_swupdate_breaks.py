@@ -91,7 +91,8 @@ class Line:
 
 @contextlib.contextmanager
 def swupdate(folder: Path, url: str, token: str, *more: str) -> Iterator[Callable[[], str]]:
-    """The client at work; gives what it has said so far."""
+    """The client at work; gives what it has said so far. It ignores SIGPIPE, as whatever systemd starts does: swupdate 2022.12
+    answers a thread of its own that waits 100 ms and leaves, and on a machine that is busy would end by its own answer."""
     (folder / "swupdate.cfg").write_text(
         "globals : { verbose = true; loglevel = 5; };\n"
         'identify : ( { name = "hw_boardname"; value = "lab"; }, { name = "hw_revision"; value = "1.0"; } );\n'
@@ -113,9 +114,16 @@ def swupdate(folder: Path, url: str, token: str, *more: str) -> Iterator[Callabl
     ]
     with said.open("wb") as log:
         own = os.environ | {"TMPDIR": str(folder)}  # its sockets too: another one may run on this machine
-        running = subprocess.Popen(words, cwd=folder, env=own, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+        more_so = {"stdout": log, "stderr": subprocess.STDOUT, "start_new_session": True, "restore_signals": False}
+        running = subprocess.Popen(words, cwd=folder, env=own, **more_so)
+
+        def so_far() -> str:
+            told = said.read_text(errors="replace")
+            assert (running.poll() or 0) >= 0, f"it was ended by signal {running.returncode}: {told[-2000:]}"
+            return told
+
         try:
-            yield lambda: said.read_text(errors="replace")
+            yield so_far
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(running.pid, signal.SIGKILL)  # it is several processes, and does not always heed SIGTERM
