@@ -9,9 +9,11 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 
 @dataclass(slots=True)
@@ -39,12 +41,20 @@ class Served:
 def serve(data: Path, *words: str, env: dict[str, str] | None = None) -> Iterator[Served]:
     line = [sys.executable, "-m", "neurath.cli.main", "serve", "--data", str(data), "--port", "0", "--json", *words]
     own = os.environ | (env or {})
-    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=own)
+    # Into a file: a pipe that nobody reads is full after 64 KiB, and whoever writes to it stands still.
+    with tempfile.TemporaryFile(mode="w+") as complaints:
+        process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=complaints, text=True, env=own)
+        yield from _while_it_serves(process, data, complaints)
+
+
+def _while_it_serves(process: subprocess.Popen[str], data: Path, complaints: IO[str]) -> Iterator[Served]:
     try:
         assert process.stdout is not None
         first = process.stdout.readline()
         if not first:
-            raise RuntimeError(process.communicate(timeout=60)[1])
+            process.wait(60)
+            complaints.seek(0)
+            raise RuntimeError(complaints.read())
         yield Served(process, int(json.loads(first)["port"]), data)
     finally:
         if process.poll() is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import subprocess
@@ -19,7 +20,7 @@ from neurath.flash.geometry import file_layout, simple_layout
 from neurath.flash.profiles import LARGE, TINY, TINY_WORKSPACE
 from neurath.server.delivery import choice
 from neurath.server.delivery.pace import Built, Pending, Unbuilt
-from neurath.server.software import catalog
+from neurath.server.software import catalog, hopeless
 from neurath.server.software import deltas as deltas_module
 from neurath.server.software.deltas import LEAN, PROFILE, Deltas, Job, Result, layout_digest
 from neurath.server.store import Store
@@ -282,3 +283,49 @@ def test_a_build_that_hangs_ends_and_says_so(store, monkeypatch):
     new = keep(store, image(1, 4_000))
     with pytest.raises(TimeoutError, match="not built within"):
         deltas_module.build(Job(None, store.files.verified(new), LAYOUT))
+
+
+def test_a_hopeless_build_is_tried_ever_more_rarely_by_all_servers_until_the_engine_changes(store, monkeypatch):
+    old, new = keep(store, image(1)), keep(store, image(2))
+    now, other = [0.0], Store(store.directory)
+    both = [Deltas(one, builder=refuse, pool=ThreadPoolExecutor(1), clock=lambda: now[0]) for one in (store, other)]
+    tried = []
+    while now[0] < 2 * 86400:
+        before = sum(one.builds for one in both)
+        found = [wait(one, old, new, LAYOUT) for one in both]
+        assert all(isinstance(one, Unbuilt) and "this pair cannot be built" in one.reason for one in found)
+        tried += [now[0]] * (sum(one.builds for one in both) - before)
+        now[0] += 60
+    gaps = [after - before for before, after in itertools.pairwise(tried)]
+    assert gaps[:5] == [60, 120, 240, 480, 960]
+    assert gaps[-1] <= hopeless.LONGEST
+    assert len(tried) == 12  # in two days, where it was 2,880 times
+    assert both[1].peek(old, new, LAYOUT) == Unbuilt(
+        "its update file could not be built (this pair cannot be built), 12 times; again at 1970-01-03 10:07 UTC"
+    )
+    monkeypatch.setattr(hopeless, "ENGINE", "the next one")
+    both[0].builder = build
+    assert isinstance(wait(both[0], old, new, LAYOUT), Built)
+    with store.read() as db:
+        assert hopeless.known(db, [new]) == {}
+    for one in both:
+        one.close()
+    other.close()
+
+
+def test_a_bank_in_mid_rewrite_is_not_kept_waiting_for_a_day():
+    assert hopeless.wait(30) == 86400
+    assert hopeless.wait(30, "left-1") == 600
+
+
+def test_a_build_that_the_servers_end_cut_off_counts_as_no_failure(store):
+    old, new = keep(store, image(1)), keep(store, image(2))
+    pool, begin = ThreadPoolExecutor(1), threading.Event()
+    pool.submit(begin.wait)
+    deltas = Deltas(store, builder=build, pool=pool)
+    deltas.get(old, new, LAYOUT)
+    deltas.close()
+    begin.set()
+    with store.read() as db:
+        assert hopeless.known(db, [new]) == {}
+    assert deltas.failures == 0

@@ -12,7 +12,7 @@ from neurath.flash.native import need
 from neurath.ids import FIRMWARE
 from neurath.server.fleet import access, asked, flow, progress, reach, rollout, spread
 from neurath.server.fleet.flow import Flow
-from neurath.server.software import catalog, cost
+from neurath.server.software import catalog, cost, hopeless
 from neurath.server.software.models import find_model
 from neurath.units import UnixTime
 from neurath.wire.report import Phase
@@ -109,6 +109,19 @@ def test_a_file_costs_its_bytes_the_ram_the_core_wants_and_seconds_by_its_link(f
     assert cell.seconds[0] == pytest.approx(13_120 / 1200)
     assert told.cells[0][1] is None  # nobody goes from a version to itself
     assert told.cells[1][1] is None  # never built
+
+
+def test_a_file_that_cannot_be_built_stands_in_the_matrix_with_its_cause(fleet: Fleet) -> None:
+    with fleet.store.write() as db:
+        new = catalog.find_release(db, "dial/1.8.0")
+        for _ in range(2):
+            hopeless.note(db, ("", new.image, "x", 2), "its update file could not be built (too dear)", 0.0)
+    client = visitor(fleet.store)
+    shown = client.get("/deltas?model=dial").text
+    assert "cannot be built" in shown
+    why = "its update file could not be built (too dear), 2 times; again at 1970-01-01 00:02 UTC"
+    assert why in shown
+    assert client.get("/deltas/index.json?model=dial").json()["costs"]["unbuilt"][1][1] == why
 
 
 def test_acts_change_those_that_are_ticked_and_no_others(fleet: Fleet) -> None:

@@ -48,6 +48,6 @@ def _shown(seen: Deltas, sheet: Sheet) -> dict[str, object]:
         "section": "/deltas",
         "seen": seen,
         "speeds": speeds,
-        "rows": [] if found is None else list(zip([*found.old, ""], found.cells, strict=True)),
+        "rows": [] if found is None else list(zip([*found.old, ""], found.cells, found.unbuilt, strict=True)),
         "heat": lambda cell, size: min(4, int(8 * cell.size / max(size, 1))),
     }

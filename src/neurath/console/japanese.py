@@ -206,6 +206,7 @@ JAPANESE: dict[str, str] = {
     "{n} sectors": "{n} セクタ",
     "the same": "同じ版",
     "not built": "未作成",
+    "cannot be built": "作成不可",
     "– was not built: a delta is built when the first terminal needs it, or by hand:": (
         "– は未作成です。差分は最初に必要な端末が現れたとき、または手動で作成されます:"
     ),

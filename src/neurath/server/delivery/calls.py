@@ -26,7 +26,8 @@ from neurath.server.fleet.progress import FINAL, Key
 from neurath.server.fleet.standing import Standing
 from neurath.server.software import catalog
 from neurath.server.software.catalog import Release
-from neurath.server.software.deltas import RETRY, Deltas
+from neurath.server.software.deltas import Deltas
+from neurath.server.software.hopeless import RETRY
 from neurath.server.store import Store
 from neurath.server.store.sql import upsert
 from neurath.server.store.tables import component as components

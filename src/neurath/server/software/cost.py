@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 
 from neurath.flash.geometry import Layout, Model
 from neurath.server.delivery.pace import IMPOSSIBLE
-from neurath.server.software import catalog
+from neurath.server.software import catalog, hopeless
 from neurath.server.software.catalog import IMAGE, Release
 from neurath.server.software.models import find_model
 from neurath.server.store.tables import delta
@@ -38,27 +38,29 @@ class Cell:
 @dataclass(frozen=True, slots=True)
 class Costs:
     """One model's releases, newest first, and the file that leads from each to each: `cells[i][j]` from `old[i]` to `new[j]`,
-    None where none was built; the last row is the full image."""
+    None where none was built; the last row is the full image. `unbuilt`: in the same places why a build failed, or ""."""
 
     model: str
     old: tuple[str, ...]
     new: tuple[str, ...]
     sizes: tuple[int, ...]
     cells: tuple[tuple[Cell | None, ...], ...]
+    unbuilt: tuple[tuple[str, ...], ...]
 
 
 def costs(db: Connection, name: str, need: Need) -> Costs:
     """The costs of a model; NotFound."""
     model = find_model(db, name)
     known = [one for one in catalog.list_releases(db, name) if one.kind == IMAGE][:MOST]
-    built = _built(db, known)
-    cells = []
+    built, failed = _built(db, known), hopeless.known(db, [one.image for one in known])
+    cells, unbuilt = [], []
     for old in [*known[1:], None]:
         image = "" if old is None else old.image
         row = (None if old is one else _cell(built.get((image, one.image), []), one, model, need) for one in known)
         cells.append(tuple(row))
+        unbuilt.append(tuple(failed.get((image, one.image), "") for one in known))
     versions = tuple(one.version for one in known)
-    return Costs(name, versions[1:], versions, tuple(one.size for one in known), tuple(cells))
+    return Costs(name, versions[1:], versions, tuple(one.size for one in known), tuple(cells), tuple(unbuilt))
 
 
 def _built(db: Connection, known: list[Release]) -> dict[tuple[str, str], list[tuple[int, int, int]]]:

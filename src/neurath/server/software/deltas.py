@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -26,8 +26,10 @@ from neurath.errors import NeurathError
 from neurath.flash.geometry import Layout, file_layout
 from neurath.flash.profiles import LARGE, LARGE_WORKSPACE, SIMPLE, SMALL, TINY, TINY_WORKSPACE
 from neurath.server.delivery.pace import Built, File, Pending, Unbuilt
-from neurath.server.software import catalog
+from neurath.server.software import catalog, hopeless
+from neurath.server.software.hopeless import RETRY, Key
 from neurath.server.store import Store
+from neurath.server.store.marks import NOBODY
 from neurath.server.store.sql import upsert
 from neurath.server.store.tables import delta as deltas
 
@@ -40,8 +42,6 @@ log = logging.getLogger(__name__)
 #: Which coder builds (docs/spec/delta.md): 2 is the smallest file of a decoder in 20 KiB, 1 ("simple") one in 12 KiB for those
 #: who lend less. Part of the key, so a better coder makes new files.
 PROFILE, LEAN = SMALL, SIMPLE
-#: A build that failed is tried again after this many seconds.
-RETRY = 60.0
 #: Seconds by the clock after which a build counts as hanging; 35 MB take 80 (docs/assurance/delta-bench.md).
 BUILD_TIME = 300.0
 #: More builders than this starve the check-ins on a small machine.
@@ -100,7 +100,6 @@ class Files(Protocol):
 
 
 Builder = Callable[[Job], Result]
-Key = tuple[str, str, str, int]
 
 
 def build(job: Job) -> Result:
@@ -240,7 +239,9 @@ class Deltas:
         failed = self._failed.get(key)
         if failed is not None and self.clock() - failed[0] < RETRY:
             return Unbuilt(failed[1])
-        return None
+        with self.store.read() as db:
+            reason = hopeless.stands(db, key, self.clock())
+        return Unbuilt(reason) if reason else None
 
     def close(self) -> None:
         """Ends the workers; unfinished builds begin again when they are next asked for."""
@@ -269,17 +270,29 @@ class Deltas:
     def _finished(self, key: Key, future: Future[Result]) -> None:
         try:
             self._keep(key, future.result())
-        except BrokenProcessPool as fault:
-            with self._lock:
-                self.pool = None  # the next request starts another
-                self._note_failure(key, fault)
-        except BaseException as fault:  # the callback is the last one who sees it; a cancelled build is one of them
-            with self._lock:
-                self._note_failure(key, fault)
+        except CancelledError:
+            pass  # the server ends: nothing is known against this build
+        except BaseException as fault:  # the callback is the last one who sees it
+            if isinstance(fault, BrokenProcessPool):
+                with self._lock:
+                    self.pool = None  # the next request starts another
+            self._remember(key, fault)
         finally:
             with self._lock:
                 self._running.pop(key, None)
             self.store.release(_claim(key))
+
+    def _remember(self, key: Key, fault: BaseException) -> None:
+        """Notes for all servers that a build failed; for this one alone while the database is away."""
+        with self._lock:
+            found = self._note_failure(key, fault)
+        try:
+            with self.store.write(NOBODY) as db:
+                hopeless.note(db, key, found.reason, self.clock())
+        except NeurathError as trouble:
+            log.warning("the failure is not written down: %s", trouble.why)
+            return
+        self._failed.pop(key, None)
 
     def _note_failure(self, key: Key, fault: BaseException) -> Unbuilt:
         self.failures += 1
@@ -310,6 +323,7 @@ class Deltas:
             if first is not None and not self.store.files.sound(first):
                 db.execute(update(deltas).where(*row).values(**values))
             db.execute(upsert(deltas).values(**values).on_conflict_do_nothing())
+            hopeless.over(db, key)
         self._failed.pop(key, None)
 
     def _kept(self, key: Key) -> Built | None:

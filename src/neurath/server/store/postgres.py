@@ -119,12 +119,17 @@ class Postgres:
                 self._listener.start()
 
     def _listen(self) -> None:
+        said = ""
         while not self._over.is_set():
             try:
                 with _connect(self.url) as link:
+                    said = ""
                     self._hear(link)
             except (psycopg.Error, OSError, ValueError) as fault:
-                log.warning("what others write is not heard: %s", str(fault).strip())
+                # Once for each cause, not four times a second for as long as the database is away.
+                if (why := str(fault).strip()) != said:
+                    log.warning("what others write is not heard: %s", why)
+                said = why
             self._heard.lost()
             self._over.wait(ASK)
 

@@ -281,6 +281,20 @@ delta = Table(
     _time("built"),
 )
 
+#: An update file that could not be built (server/software/hopeless.py): by which engine, how often, when last, why.
+failed_build = Table(
+    "failed_build",
+    metadata,
+    Column("old", Text, primary_key=True),
+    Column("new", Text, primary_key=True),
+    Column("layout", Text, primary_key=True),
+    Column("profile", Integer, primary_key=True),
+    _text("engine"),
+    _count("tries"),
+    Column("at", Float, nullable=False),
+    _text("reason"),
+)
+
 #: The size of the pieces that a file rides in; once begun it never changes (server/fleet/pieces.py).
 cut = Table(
     "cut",
