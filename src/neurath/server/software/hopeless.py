@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, Row, delete, select
+from sqlalchemy import ColumnElement, Connection, Row, delete, select
 
 from neurath import __version__
 from neurath.server.store.sql import upsert
@@ -70,5 +70,5 @@ def _of(db: Connection, key: Key) -> Row[tuple[object, ...]] | None:
     return db.execute(select(failures).where(*_is(key), failures.c.engine == ENGINE)).one_or_none()
 
 
-def _is(key: Key) -> list[object]:
+def _is(key: Key) -> list[ColumnElement[bool]]:
     return [failures.c[name] == value for name, value in zip(_NAMES, key, strict=True)]
