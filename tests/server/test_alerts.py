@@ -22,6 +22,9 @@ from neurath.server.alerts import causes, channels, journal, sending
 from neurath.server.alerts.channels import Wanted
 from neurath.server.alerts.teller import Teller, trial
 from neurath.server.api import management
+from neurath.server.fleet.standing import when
+from neurath.server.metrics import Board
+from neurath.server.operating import Figures
 from neurath.server.store.tables import alert as events
 from neurath.server.store.tables import component, rollout
 from neurath.server.store.tables import terminal as terminals
@@ -71,6 +74,35 @@ def torn(world, name, state="restoring", place="Osaka, hall 3"):
 def heard(world, name, at):
     with world.store.write() as db:
         db.execute(update(terminals).where(terminals.c.id == name).values(heard=at))
+
+
+def test_who_is_silent_is_what_the_server_was_told_in_alert_and_figure(fleet):
+    told, hour = Told(), NOW - 1.5 * HOUR
+    hook(fleet)
+    for name in ("t1", "t2", "t3"):
+        heard(fleet, name, hour if name == "t2" else NOW)
+    found = {}
+    for after in (86400.0, HOUR, 2 * HOUR):
+        teller = Teller(fleet.store, told, silent_after=after)
+        teller.look(NOW)
+        with fleet.store.read() as db:
+            found[after] = [one.text for one in journal.standing(db)]
+    assert (found[86400.0], found[2 * HOUR]) == ([], [])
+    assert found[HOUR] == [f"terminal t2 was last heard {when(hour)}, more than 1 h ago"]
+    heard(fleet, "t2", time.time() - 1.5 * HOUR)
+    for name in ("t1", "t3"):
+        heard(fleet, name, time.time())
+    for after, count in ((HOUR, 1), (2 * HOUR, 0)):
+        page = Figures(fleet.store, Board(), after).page()
+        assert f"neurath_terminals_silent {count}\n" in page
+        assert f"neurath_silent_after_seconds {after:g}\n" in page
+
+
+def test_nobody_is_silent_between_two_polls(capsys):
+    words = ["serve", "--port", "0", "--dry-run", "--sleep", "600"]
+    assert main([*words, "--silence", "601"]) == 0
+    assert main([*words, "--silence", "600"]) == 2
+    assert "between two polls" in capsys.readouterr().err
 
 
 def halted(world, state="halted"):

@@ -39,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=1, metavar="N", help=text)
     parser.add_argument("--plug-and-play", action="store_true", help="let unknown terminals in, without a token")
     sizes = (64, 128, 200, 256, 512, 1024, 2048, 4096)
-    text = "bytes of a piece that rides on heartbeats, at most (default 200)"
+    text = "most bytes of a piece that rides on heartbeats (200)"
     parser.add_argument("--piece", type=int, default=200, choices=sizes, metavar="N", help=text)
     parser.add_argument("--check-ins", type=float, default=200.0, metavar="N", help="a second, that notices may lead to (200)")
     parser.add_argument("--mqtt", metavar="URL", help="tell terminals to check in over a broker too: mqtt://HOST[:1883]")
@@ -54,6 +54,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--accel", default="", metavar="/PATH/", help=text)
     text = "update files not given out so long go (90; 0: never)"
     parser.add_argument("--keep", type=float, default=90.0, metavar="DAYS", help=text)
+    text = "who was not heard for so long is silent (86400)"
+    parser.add_argument("--silence", type=float, default=86400.0, metavar="SECONDS", help=text)
     text = "that requests under way have when it is stopped (5)"
     parser.add_argument("--drain", type=int, default=5, metavar="SECONDS", help=text)
     text = "lines of words, or one JSON object each"
@@ -133,7 +135,7 @@ def _serve(worker: Worker, said: Callable[[dict[str, str]], None]) -> int:
     tls = _tls(args)
     broker = _broker(args) if worker.number == 0 else None
     check_ins = args.check_ins / args.workers
-    given = (tuple(args.proxy), args.offload, args.accel, args.keep)
+    given = (tuple(args.proxy), args.offload, args.accel, args.keep, args.silence)
     policy = Policy(args.sleep, args.plug_and_play, check_ins, args.piece, *given)
     server = open_server(args.data, policy, [broker] if broker is not None else [], Place(args.database, args.store))
     if broker is not None:
@@ -173,6 +175,9 @@ def _in_range(args: argparse.Namespace) -> None:
         raise UsageError("--keep or --drain is out of range", "0 to 36500 days, 0 to 3600 seconds", "--keep 90 --drain 5")
     if not 1 <= args.sleep <= 86399:
         raise UsageError("--sleep is out of range", "1 to 86399 seconds", "--sleep 300")
+    if not args.sleep < args.silence <= 31_536_000:
+        why = f"more than the {args.sleep} seconds between two polls (--sleep), and at most a year"
+        raise UsageError("--silence is out of range", why, f"--silence {max(86400, 3 * args.sleep)}")
 
 
 def _broker(args: argparse.Namespace) -> MqttPush | None:

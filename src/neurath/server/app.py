@@ -163,7 +163,7 @@ def application(server: Server, console: Iterable[BaseRoute] = (), board: Board 
             asyncio.create_task(server.sweep.run()),
             asyncio.create_task(_spread(server, started)),
             asyncio.create_task(_watch(server, started)),
-            asyncio.create_task(teller.run(Teller(server.store))),
+            asyncio.create_task(teller.run(Teller(server.store, silent_after=server.policy.silent_after))),
         ]
         try:
             yield
@@ -174,7 +174,7 @@ def application(server: Server, console: Iterable[BaseRoute] = (), board: Board 
             await asyncio.to_thread(server.close)
 
     plane = DevicePlane(server.delivery, server.riding, server.push, server.policy)
-    figures = figures_route(Figures(server.store, board))
+    figures = figures_route(Figures(server.store, board, server.policy.silent_after))
     managing = [Mount("/api/v1", management(server.store, server.delivery)), Mount(PREFIX, hawkbit(server.store))]
     inside = Starlette(routes=[*managing, figures, *console])
     guarded = Mount("/", Gate(inside, server.store, Rights.of(inside.routes), station_token(server.store.directory)))

@@ -21,6 +21,7 @@ from starlette.responses import Response
 from neurath.carriers.base import Seen
 from neurath.errors import DataError, NeurathError, NotFound, RefusedError
 from neurath.server.admission import Admission
+from neurath.server.alerts.causes import SILENT_AFTER
 from neurath.server.beats import Beats, Quick
 from neurath.server.delivery.calls import Delivery
 from neurath.server.delivery.streams import CHECK_INS
@@ -47,7 +48,7 @@ class Policy:
     rides on heartbeats, one of wire.trickle.SIZES: it must fit the smallest carrier there is; `proxies` are the addresses of
     those whose word about a client's certificate is believed; `offload`: an address of the object store is good for so many
     seconds, 0: none is given; `accel`: where the `proxies` find the directory of files, "": they do not; update files that
-    nobody was given for `keep_days` go, 0: never."""
+    nobody was given for `keep_days` go, 0: never; who was not heard for `silent_after` seconds is silent."""
 
     sleep: int = 300
     plug_and_play: bool = False
@@ -57,6 +58,7 @@ class Policy:
     offload: int = 0
     accel: str = ""
     keep_days: float = 0
+    silent_after: float = SILENT_AFTER
 
 
 @dataclass(frozen=True)

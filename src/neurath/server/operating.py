@@ -18,6 +18,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from neurath.errors import NeurathError
+from neurath.server.alerts.causes import SILENT_AFTER, span
 from neurath.server.fleet import stop, waves
 from neurath.server.metrics import Board, gauge, lines
 from neurath.server.problems import problem
@@ -31,16 +32,15 @@ from neurath.wire.report import Phase, Verdict
 
 #: The database is asked for figures this often at the most, seconds.
 FRESH = 10.0
-#: A terminal that was not heard for so long is silent, seconds.
-SILENT = 86400.0
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Figures:
     """The figures of one server: what its processes counted, and what its store says."""
 
-    def __init__(self, store: Store, board: Board) -> None:
+    def __init__(self, store: Store, board: Board, silent_after: float = SILENT_AFTER) -> None:
         self._store = store
+        self._silent_after = silent_after
         self._board = board
         self._lock = threading.Lock()
         self._kept, self._at = "", -FRESH
@@ -65,10 +65,12 @@ class Figures:
 
     def _of_fleet(self, db: Connection, now: float) -> Iterator[str]:
         here = terminals.c.decommissioned.is_(None)
-        heard = select(func.count()).select_from(terminals).where(here, terminals.c.heard > now - SILENT)
+        heard = select(func.count()).select_from(terminals).where(here, terminals.c.heard > now - self._silent_after)
         total = db.scalar(select(func.count()).select_from(terminals).where(here)) or 0
         yield from gauge("terminals", "Terminals that are registered.", {"": total})
-        yield from gauge("terminals_silent", "Not heard for a day.", {"": total - (db.scalar(heard) or 0)})
+        words = f"Not heard for {span(self._silent_after)}."
+        yield from gauge("terminals_silent", words, {"": total - (db.scalar(heard) or 0)})
+        yield from gauge("silent_after_seconds", "Who was not heard for so long is silent.", {"": self._silent_after})
         restoring = select(func.count()).select_from(components).where(components.c.state == Phase.RESTORING.value)
         yield from gauge("terminals_restoring", "They want a station on their wire.", {"": db.scalar(restoring) or 0})
         verdicts = _counted(db, ledger.c.verdict, [one.value for one in Verdict])

@@ -24,8 +24,6 @@ LOOKS = 2.0
 AT_ONCE = 500
 #: Who is silent is looked for so often, what is old forgotten so often, and an Alertmanager told again, seconds.
 SILENCES, PRUNES, AGAIN = 60.0, 86400.0, 60.0
-#: A terminal that was not heard for so long is told as silent, seconds.
-SILENT_AFTER = 86400.0
 
 Send = Callable[[Channel, Sequence[Event], float], None]
 
@@ -36,7 +34,7 @@ class Teller:
 
     store: Store
     send: Send = sending.send
-    silent_after: float = SILENT_AFTER
+    silent_after: float = causes.SILENT_AFTER
     _looked: float = 0.0
     _pruned: float = 0.0
     _again: dict[str, float] = field(default_factory=dict)
@@ -49,7 +47,7 @@ class Teller:
             found = causes.standing(db)
             about = ["halt", "restoration"]
             if now - self._looked >= SILENCES:
-                found += causes.silent(db, now - self.silent_after)
+                found += causes.silent(db, now, self.silent_after)
                 about.append("silence")
                 self._looked = now
             changed = _differ(journal.standing(db), found, about)
