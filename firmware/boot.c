@@ -111,11 +111,25 @@ static int in_bank(uintptr_t address)
     return 0;
 }
 
-static int update(const struct nrt_file *file, const struct nrt_target *target, struct nrt_ram ram)
+/* One block of the file that RAM damaged is put right; NRT_E_DIGEST: more than one. noipa: here a debugger finds the file. */
+__attribute__((noipa)) static int mend(const struct fw_whole *whole)
 {
-    if (in_bank((uintptr_t)file->read))
-        return NRT_E_ARG;
-    int rc = nrt_prove(&core, file, target, ram);
+    uint32_t mended = 0;
+    int rc = nrt_parity_mend(whole->data, whole->size, whole->parity, &mended);
+    if (mended)
+        say("boot core " FW_NAME ": a damaged block of the file was mended");
+    return rc;
+}
+
+/* `whole`: 0 where the file's memory keeps its own promises. */
+static int prove_and_rewrite(const struct nrt_file *file, const struct fw_whole *whole, const struct nrt_target *target,
+                             struct nrt_ram ram)
+{
+    int rc = whole ? mend(whole) : NRT_OK;
+    if (rc == NRT_OK)
+        rc = nrt_prove(&core, file, target, ram);
+    if (rc == NRT_OK && whole)
+        rc = mend(whole);
     if (rc < 0)
         return rc;
     /* From here the caller's own code is erased under it: there is no way back but a restart. */
@@ -125,6 +139,18 @@ static int update(const struct nrt_file *file, const struct nrt_target *target, 
     if (rc < 0 && core.facts.commit == 0 && core.facts.target.file_size == 0)
         return rc;
     fw_restart();
+}
+
+static int update(const struct nrt_file *file, const struct nrt_target *target, struct nrt_ram ram)
+{
+    return in_bank((uintptr_t)file->read) ? NRT_E_ARG : prove_and_rewrite(file, 0, target, ram);
+}
+
+static int update_whole(const struct fw_whole *whole, const struct nrt_target *target, struct nrt_ram ram)
+{
+    struct fw_staged staged = {whole->data, whole->size};
+    struct nrt_file file = {&staged, staged.size, fw_staged_read};
+    return prove_and_rewrite(&file, whole, target, ram);
 }
 
 static void restart(void) { fw_restart(); }
@@ -181,6 +207,7 @@ const struct fw_services fw_services = {
     .show = show,
     .key = key,
     .series = fw_coap_series,
+    .update_whole = update_whole,
 };
 
 static void run_image(void)

@@ -193,6 +193,16 @@ static void refused(int rc)
     boot->say(text);
 }
 
+/* By whichever boot core this phone has: those made before `update_whole` refuse a damaged file and do not mend it. */
+static int rewrite(const struct fw_whole *whole, const struct nrt_target *target, struct nrt_ram ram)
+{
+    struct fw_staged staged = {whole->data, whole->size};
+    struct nrt_file file = {&staged, staged.size, boot->staged_read};
+    if (boot->size < offsetof(struct fw_services, update_whole) + sizeof boot->update_whole)
+        return boot->update(&file, target, ram);
+    return boot->update_whole(whole, target, ram);
+}
+
 static void take(const struct offer *offer, const struct nrt_target *target)
 {
     uint8_t *area = tenants_free(offer->need);
@@ -204,14 +214,13 @@ static void take(const struct offer *offer, const struct nrt_target *target)
     report(offer, "downloading", 0, 0, offer->need);
     /* The core's part first, where the area is aligned; it takes all that the file and its parity leave. */
     uint32_t lent = offer->need - offer->size - boot->parity_size(offer->size);
-    struct fw_staged staged = {area + lent, offer->size};
-    if (fetch(offer, area + lent) == NRT_OK) {
-        boot->parity_make(staged.data, staged.size, area + lent + offer->size);
+    struct fw_whole whole = {area + lent, offer->size, area + lent + offer->size};
+    if (fetch(offer, whole.data) == NRT_OK) {
+        boot->parity_make(whole.data, whole.size, whole.parity);
         report(offer, "downloaded", 0, offer->size, 0);
         boot->say("update: file complete, link closed, rehearsal");
-        struct nrt_file file = {&staged, staged.size, boot->staged_read};
         struct nrt_ram ram = {area, lent};
-        refused(boot->update(&file, target, ram));
+        refused(rewrite(&whole, target, ram));
         report(offer, "failed", "refused", 0, 0);
     } else {
         boot->say("update: the link is lost");

@@ -64,6 +64,9 @@ struct fw_services {
     int (*key)(void);
     /* A file over the air, set of blocks by set. */
     int (*series)(struct fw_series *s);
+    /* update() for a file in RAM with its parity: one damaged block is mended, before the rehearsal and again before the
+     * rewrite. `size` says whether a boot core has it. */
+    int (*update_whole)(const struct fw_whole *whole, const struct nrt_target *target, struct nrt_ram ram);
 };
 
 extern const struct fw_services fw_services;

@@ -46,4 +46,11 @@ struct fw_staged {
 };
 int fw_staged_read(void *staged, uint32_t off, uint8_t *buf, uint32_t len);
 
+/* A file in RAM and the parity that nrt_parity_make() made of it once its digest was checked. */
+struct fw_whole {
+    uint8_t *data;
+    uint32_t size;
+    uint8_t *parity;
+};
+
 #endif

@@ -10,17 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from neurath.sim.debugger import symbol
 from neurath.sim.nbd import TEARS, Cut, left
 from neurath.sim.phone import until
 from neurath.sim.radio import Air, Radio
 from neurath.wire import coap
-from tests.firmware.rig import kit
+from tests.firmware.rig import built, kit
 from tests.firmware.site import Unheard, home
 from tests.parts import ASSURANCE
 
 pytestmark = pytest.mark.heavy
 #: Power cuts in the rewrite of one phone, in each mode.
-CUTS = int(os.environ.get("NEURATH_CUTS", "100")) if ASSURANCE else 2
+CUTS = int(os.environ.get("NEURATH_CUTS", "100")) if ASSURANCE else 20
 
 
 def figures(text: str) -> None:
@@ -77,6 +78,34 @@ def test_a_phone_cut_anywhere_in_its_rewrite_comes_back_by_air(board: str, tmp_p
                 assert site.holds(phone.off(), "1.1" if last or b"application 1.1" in phone.said else "1.0"), cut
         assert rescued > 0
         figures(f"{board}: {CUTS} cuts, all came back, {rescued} of them fetched by air")
+
+
+@pytest.mark.parametrize("damaged", [1, 2])
+def test_a_bit_of_the_staged_file_that_flips_is_mended_and_bits_of_two_blocks_are_refused(
+    damaged: int, tmp_path: Path, seed: int
+) -> None:
+    """The processor is stopped where the boot core is about to look through the parity: before the rehearsal, and again before
+    the rewrite."""
+    dice = random.Random(seed)
+    with home(kit("sx1", 60_000), tmp_path) as site, site.on(site.flash) as (phone, _):
+        place, bank = symbol(built("sx1") / "boot.elf", "mend"), site.kit.model.layout.bank[0]
+        assert phone.says("application 1.0", 240)
+        debugger = phone.debugger()
+        for _ in range(2 if damaged == 1 else 1):
+            debugger.run_to(place, thumb=True)
+            whole = debugger.registers()[0]
+            data, size = debugger.word(whole), debugger.word(whole + 4)
+            for block in dice.sample(range(size // 512), damaged):
+                debugger.flip(data + 512 * block + dice.randrange(512), dice.randrange(8))
+            assert not [o for o in phone.disk.operations if o.at >= bank.base]
+        debugger.close()
+        if damaged == 1:
+            assert phone.says("update: confirmed", 240), phone.said
+            assert phone.said.count(b"a damaged block of the file was mended") == 2
+            assert site.holds(phone.off(), "1.1")
+        else:
+            assert phone.says("refused by the core with -07, nothing was erased", 240), phone.said
+            assert site.holds(phone.off(), "1.0")
 
 
 def test_out_of_area_the_wire_is_open_and_no_byte_of_the_bank_changes(tmp_path: Path) -> None:

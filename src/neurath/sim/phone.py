@@ -21,6 +21,7 @@ from neurath.flash.bank import ImageRecord
 from neurath.flash.geometry import Model, model_from_toml
 from neurath.flash.native import Core, Nor, write_bank
 from neurath.flash.trust import Birth
+from neurath.sim.debugger import Debugger
 from neurath.sim.nbd import Cut, FlashDisk
 
 #: Bytes of RAM that the boot core keeps for itself (firmware/include/board.h).
@@ -140,6 +141,10 @@ class Phone:
             if self._machine.desk is not None:
                 self._machine.desk.sendall(keys.encode())
 
+    def debugger(self) -> Debugger:
+        """Stops the processor and looks into it."""
+        return self._machine.debugger()
+
     # ---- lines and restarts --------------------------------------------------------------------------------------------
 
     def _live(self) -> None:
@@ -233,6 +238,16 @@ class Machine:
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
+
+    def debugger(self) -> Debugger:
+        """Its processor, stopped. The answer of the monitor is read where all of them are, and not waited for."""
+        path = self._kept.with_name("debugger.sock")
+        line = f"gdbserver unix:{path},server=on,wait=off"
+        asked = {"execute": "human-monitor-command", "arguments": {"command-line": line}}
+        self._monitor.sendall(json.dumps(asked).encode() + b"\n")
+        if not until(path.exists, 20):
+            raise NeurathError("the emulator opens no line for a debugger", line, "see emulator.log", id="NRT-154")
+        return Debugger(path)
 
     def _watch(self) -> None:
         with contextlib.suppress(OSError, ValueError), self._monitor.makefile("rw") as talk:
