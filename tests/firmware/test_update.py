@@ -72,7 +72,7 @@ def test_a_phone_cut_anywhere_in_its_rewrite_comes_back_by_air(board: str, tmp_p
             last = turn == CUTS - 1
             ends = (b"update: confirmed",) if last else (b"application 1.0", b"application 1.1")
             with site.on(left(site.flash, operations, cut), kind=Radio if last else Unheard) as (phone, _):
-                assert until(lambda ends=ends, phone=phone: any(end in phone.said for end in ends), 240), (cut, phone.said)
+                assert until(lambda ends=ends, phone=phone: any(end in phone.said for end in ends), 900), (cut, phone.said)
                 assert phone.disk.illegal == 0, cut
                 rescued += b"in mid-rewrite" in phone.said
                 assert site.holds(phone.off(), "1.1" if last or b"application 1.1" in phone.said else "1.0"), cut
