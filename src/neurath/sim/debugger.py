@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
+from typing import Any
 
 from elftools.elf.elffile import ELFFile
 
@@ -14,7 +15,7 @@ from neurath.errors import NeurathError, NotFound
 def symbol(elf: Path, name: str) -> int:
     """The address of a function; NotFound."""
     with elf.open("rb") as source:
-        table = ELFFile(source).get_section_by_name(".symtab")
+        table: Any = ELFFile(source).get_section_by_name(".symtab")
         for one in table.iter_symbols() if table is not None else ():
             if one.name == name and one["st_info"]["type"] == "STT_FUNC":
                 return int(one["st_value"]) & ~1
