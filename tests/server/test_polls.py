@@ -27,8 +27,8 @@ PACKAGE = random.Random(2).randbytes(3000)
 def site(tmp_path, monkeypatch):
     with serving(tmp_path / "data", Policy(300)) as running:
         delivery, asked = running.world.delivery, []
-        decide = delivery.decide
-        monkeypatch.setattr(delivery, "decide", lambda *rest: (asked.append(1), decide(*rest))[1])
+        decide = delivery.decide_all
+        monkeypatch.setattr(delivery, "decide_all", lambda *rest: (asked.append(1), decide(*rest))[1])
         running.asked, running.directory = asked, tmp_path / "data"
         with running.world.store.write() as db:
             add_plain_model(db, "lab", 0.0)

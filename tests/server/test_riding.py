@@ -169,7 +169,7 @@ def test_it_never_raises(riding: ServerRiding, world: World, fault: Exception, m
     def broken(*_: object) -> None:
         raise fault
 
-    monkeypatch.setattr(world.delivery, "decide", broken)
+    monkeypatch.setattr(world.delivery, "decide_all", broken)
     world.start(world.release("1.1", NEW, 2))
     data = ask(riding, world, trickle.encode_state(State(Ask.PIECES, b"abcd", 7)))
     assert data == b"" or not trickle.decode_reply(data).pieces

@@ -325,7 +325,7 @@ def test_a_store_that_is_busy_costs_pieces_and_no_heartbeat(site: Site, monkeypa
 
     site.world.start(site.new)
     program = site.beat().program
-    monkeypatch.setattr(site.world.delivery, "decide", busy)
+    monkeypatch.setattr(site.world.delivery, "decide_all", busy)
     assert site.beat(State(Ask.PIECES, program, 3)) == Reply(program)
     assert site.beat() == Reply()
 

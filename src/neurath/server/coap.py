@@ -24,7 +24,7 @@ from neurath.errors import DataError, NeurathError, NotFound, RefusedError
 from neurath.server.admission import Admission
 from neurath.server.app import Server
 from neurath.server.beats import Beats, Quick
-from neurath.server.delivery.calls import Building, Delivery, Offered, components_for
+from neurath.server.delivery.calls import Building, Delivery, Offered
 from neurath.server.delivery.rescue import Rescue
 from neurath.server.device import Policy
 from neurath.server.fleet import access, actions
@@ -202,9 +202,7 @@ class CoapPlane(Resource, PathCapable):  # type: ignore[misc]  # aiocoap is not 
     def action(self, ask: Ask) -> Message:
         """G7: whether this action is still what the server wants."""
         terminal = self._admit(ask)
-        with self.store.read() as db:
-            names = components_for(db, terminal)
-        decisions = [self.delivery.decide(terminal, name, ask.now) for name in names]
+        decisions = self.delivery.decide_all(terminal, ask.now).values()
         if not any(isinstance(d, Offered) and str(d.action.id) == ask.path[2] and d.action.state == "open" for d in decisions):
             raise NotFound(f"action {ask.path[2][:20]} is not open", "nothing is to be done for it", id="NRT-136")
         return Message(code=Answered.CONTENT)

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from sqlalchemy import Connection
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -16,7 +17,7 @@ from neurath.errors import DataError, NeurathError, NotFound
 from neurath.server.artifacts import Artifacts
 from neurath.server.beats import Quick
 from neurath.server.confirming import Confirming
-from neurath.server.delivery.calls import Asking, Building, Decision, Delivery, Nothing, Offered, components_for, stands
+from neurath.server.delivery.calls import Asking, Building, Decision, Delivery, Nothing, Offered, stands
 from neurath.server.delivery.streams import StreamPush
 from neurath.server.device import Ask, Document, Policy, Reception, answer
 from neurath.server.fleet import access, actions, history, rollout
@@ -105,23 +106,29 @@ class DevicePlane(Reception):
 
     def _with_work(self, ask: Ask, result: Poll) -> tuple[Poll, float]:
         """The poll with what there is to do, and until when it stands if nobody writes."""
+        if ask.component:
+            decisions = {ask.component: self.delivery.decide(ask.terminal, ask.component, ask.now)}
+        else:
+            decisions = self.delivery.decide_all(ask.terminal, ask.now)
+        given = [d.action for d in decisions.values() if isinstance(d, Offered | Asking)]
         with self.store.read() as db:
-            names = [ask.component] if ask.component else components_for(db, ask.terminal)
-        decisions = [self.delivery.decide(ask.terminal, name, ask.now) for name in names]
-        with self.store.read() as db:
-            current = [one for one in actions.current_actions(db, ask.terminal.n) if one.component in names]
+            current = [one for one in actions.current_actions(db, ask.terminal.n) if one.component in decisions]
             last = actions.last_installed(db, ask.terminal.n)
+            manners = {one.id: _manner(db, ask, one) for one in given}
+            turns = {one.id: -catalog.find_release(db, str(one.release)).priority for one in given[1:] and given}
         if last is not None and last.kind == "package":
             result = replace(result, installed=f"{ask.base}/installedBase/{last.id}")
         for action in current:
             if action.state == "cancelling":
                 return replace(result, cancel=f"{ask.base}/cancelAction/{action.id}"), 0.0
-        until = min((stands(one) for one in decisions), default=math.inf)
-        return self._given(ask, result, decisions, until)
+        given.sort(key=lambda one: (turns.get(one.id, 0), one.id))
+        return self._given(ask, result, list(decisions.values()), {one: manners[one.id] for one in given})
 
-    def _given(self, ask: Ask, result: Poll, decisions: Sequence[Decision], until: float) -> tuple[Poll, float]:
-        given = [d.action for d in decisions if isinstance(d, Offered | Asking)]
-        manners = {one.id: self._manner(ask, one) for one in given}
+    def _given(
+        self, ask: Ask, result: Poll, decisions: Sequence[Decision], manners: dict[Action, Manner]
+    ) -> tuple[Poll, float]:
+        """The poll with the first of those it is given, each put in its manner."""
+        given, until = list(manners), min((stands(one) for one in decisions), default=math.inf)
         opens = [manner.opens for manner in manners.values() if manner.window == "unavailable"]
         opens += [d.opens for d in decisions if isinstance(d, Nothing)]
         # Where hours of the clock have a say nothing is kept: sleep, manner and address change with it.
@@ -129,14 +136,13 @@ class DevicePlane(Reception):
         until = 0.0 if timed or any(one.download == "attempt" for one in manners.values()) else until
         result = replace(result, sleep=_sleep(result.sleep, opens, ask.now))
         if ask.agent.startswith(SKIPS_ARE_SUCCESS):
-            given = [one for one in given if not self._withheld(one, manners[one.id], ask.now)]
+            given = [one for one in given if not self._withheld(one, manners[one], ask.now)]
         if given:
-            with self.store.read() as db:
-                first = min(given, key=lambda a: (-catalog.find_release(db, str(a.release)).priority, a.id))
+            first = given[0]
             if first.state == "confirming":
-                return replace(result, confirmation=f"{ask.base}/confirmationBase/{first.id}{_mark(manners[first.id])}"), until
+                return replace(result, confirmation=f"{ask.base}/confirmationBase/{first.id}{_mark(manners[first])}"), until
             # Our own agent reads the number out of the address, and is told nothing that could change.
-            mark = _mark(manners[first.id]) if first.kind == "package" else ""
+            mark = _mark(manners[first]) if first.kind == "package" else ""
             return replace(result, deployment=f"{ask.base}/deploymentBase/{first.id}{mark}"), until
         return replace(result, sleep=1) if any(isinstance(d, Building) for d in decisions) else result, until
 
@@ -151,15 +157,6 @@ class DevicePlane(Reception):
         with self.store.write(action.terminal) as db:
             history.note_once(db, action, "RUNNING", text, now)
         return True
-
-    def _manner(self, ask: Ask, action: Action) -> Manner:
-        with self.store.read() as db:
-            terms = rollout.terms_of(db, action.rollout)
-        hours = terms.hours(ask.now, ask.terminal.attributes.get("timezone", ""))
-        download = "forced" if terms.forced(ask.now) else "attempt"
-        skip = terms.urgency is Urgency.DOWNLOAD_ONLY or not hours.open
-        window = ("available" if hours.open else "unavailable") if terms.windows else ""
-        return Manner(download, "skip" if skip else download, window, hours.changes)
 
     def configure(self, ask: Ask) -> Response:
         given = ddi.attributes_from(ask.document)
@@ -223,11 +220,11 @@ class DevicePlane(Reception):
         with self.store.read() as db:
             release = catalog.find_release(db, str(action.release))
             said = history.of(db, action, ask.history) if ask.history else None
+            manner = _manner(db, ask, action) if action.state != "closed" else Manner()
         component = str(action.component)
         chunk = Chunk(
             component, str(release.version), (self.files.of_action(ask, action),), _PARTS.get(component, "os"), metadata
         )
-        manner = self._manner(ask, action) if action.state != "closed" else Manner()
         deployment = Deployment(str(action.id), (chunk,), manner.download, manner.update, manner.window)
         return answer(ddi.deployment_to(deployment, said, key))
 
@@ -283,6 +280,15 @@ class DevicePlane(Reception):
 
     def events(self, ask: Ask) -> Response:
         return self.push.respond(channel(ask.terminal.tenant, ask.terminal.id), ask.poll, ask.again)
+
+
+def _manner(db: Connection, ask: Ask, action: Action) -> Manner:
+    terms = rollout.terms_of(db, action.rollout)
+    hours = terms.hours(ask.now, ask.terminal.attributes.get("timezone", ""))
+    download = "forced" if terms.forced(ask.now) else "attempt"
+    skip = terms.urgency is Urgency.DOWNLOAD_ONLY or not hours.open
+    window = ("available" if hours.open else "unavailable") if terms.windows else ""
+    return Manner(download, "skip" if skip else download, window, hours.changes)
 
 
 def _sleep(usual: int, opens: Sequence[float | None], now: float) -> int:

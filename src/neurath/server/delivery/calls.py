@@ -22,6 +22,7 @@ from neurath.server.delivery.sightings import Sighting, Sightings
 from neurath.server.fleet import access, actions, budget, life, progress, recall, remind, rollout, standing
 from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.actions import Action, Draft
+from neurath.server.fleet.budget import Account
 from neurath.server.fleet.progress import FINAL, Key
 from neurath.server.fleet.standing import Standing
 from neurath.server.software import catalog
@@ -51,6 +52,16 @@ class Sync:
 
     file: bytes
     offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What one view of the store has of a component: its standing, the action that a torn terminal is back for, and, where a
+    new one may be opened, its account."""
+
+    view: Standing
+    torn: Action | None
+    account: Account | None
 
 
 class Delivery:
@@ -150,8 +161,21 @@ class Delivery:
     def decide(self, terminal: Terminal, component: str, now: float) -> Decision:
         """What there is for one component now. Opens the action it leads to, and withdraws one that leads nowhere."""
         with self.store.read() as db:
-            view = standing.read(db, terminal, component)
-            torn = self._torn(db, view)
+            seen = self._seen(db, terminal, component, now)
+        return self._decided(seen, now)
+
+    def decide_all(self, terminal: Terminal, now: float) -> dict[str, Decision]:
+        """The same for every component that a poll is about."""
+        with self.store.read() as db:
+            every = [self._seen(db, terminal, name, now) for name in rollout.components_of(db, terminal)]
+        return {one.view.component: self._decided(one, now) for one in every}
+
+    def _seen(self, db: Connection, terminal: Terminal, component: str, now: float) -> _Seen:
+        view = standing.read(db, terminal, component)
+        return _Seen(view, self._torn(db, view), budget.account(db, terminal, now) if _may_open(view, now) else None)
+
+    def _decided(self, seen: _Seen, now: float) -> Decision:
+        view, torn = seen.view, seen.torn
         if torn is not None:
             return self._reopened(torn)
         if view.current is not None and view.current.insists and view.current.state == "open":
@@ -166,21 +190,22 @@ class Delivery:
             return _given(view.current)
         draft = choose(view, self.deltas.get, self.need, lambda: self._between(view))
         if isinstance(draft, Draft):
-            dear = self._dear(view, draft, now)
+            dear = self._dear(seen, draft, now)
             return Nothing(dear, budget.turn(now)) if dear else self._open(view, draft, now)
         return replace(draft, until=now + RETRY) if isinstance(draft, Nothing) else draft
 
     def why(self, terminal: Terminal, component: str, now: float) -> str:
         """Why a terminal has, or has not, been offered something: what decide() would say, changing nothing."""
         with self.store.read() as db:
-            view = standing.read(db, terminal, component)
-            torn = self._torn(db, view)
-        reason = self._why(view, torn, now)
+            seen = self._seen(db, terminal, component, now)
+        view = seen.view
+        reason = self._why(seen, now)
         if view.selected is None or view.selected.back is None:
             return reason
         return f"{reason}; rollout {view.selected.rollout} takes rollout {view.selected.back} back"
 
-    def _why(self, view: Standing, torn: Action | None, now: float) -> str:
+    def _why(self, seen: _Seen, now: float) -> str:
+        view, torn = seen.view, seen.torn
         if torn is not None:
             return f"in mid-rewrite: it is served file {torn.file[:16]}… of action {torn.id}"
         reason = standing.obstacle(view, now)
@@ -198,7 +223,7 @@ class Delivery:
             return draft.reason
         if isinstance(draft, Building):
             return "its update file is not built yet"
-        return self._dear(view, draft, now) or "will be offered at its next check-in"
+        return self._dear(seen, draft, now) or "will be offered at its next check-in"
 
     def offer(self, terminal: Terminal, action: Action, now: float) -> Offer:
         """The offer of an action of ours, with a fresh ticket: a terminal takes a higher serial for the same file, never the
@@ -265,10 +290,13 @@ class Delivery:
         current = view.current
         return _continues(view) and current is not None and (current.kind == "package" or self.store.files.sound(current.file))
 
-    def _dear(self, view: Standing, draft: Draft, now: float) -> str:
+    def _dear(self, seen: _Seen, draft: Draft, now: float) -> str:
         """Why its budget has no room for this file; "" when it has."""
-        with self.store.read() as db:
-            return budget.obstacle(db, view.terminal, draft.size, now)
+        account = seen.account
+        if account is None:  # its file went meanwhile
+            with self.store.read() as db:
+                account = budget.account(db, seen.view.terminal, now)
+        return budget.obstacle(account, draft.size, now)
 
     def _torn(self, db: Connection, view: Standing) -> Action | None:
         """A terminal with an open state log is served that same file, whatever rollouts say by now."""
@@ -322,9 +350,14 @@ class Delivery:
                 return Building()
             if again.selected.terms.confirm and access.by_number(db, view.terminal.n).auto_confirm.at is None:
                 draft = replace(draft, state="confirming")
-            action = actions.open_action(db, draft, now)
+            action = actions.open_after(db, again.current, draft, now)
             progress.offered(db, action, now)
         return _given(action)
+
+
+def _may_open(view: Standing, now: float) -> bool:
+    """Whether deciding may come to a new action."""
+    return not _continues(view) and not standing.obstacle(view, now)
 
 
 def _given(action: Action) -> Offered | Asking:
@@ -339,8 +372,3 @@ def _continues(view: Standing) -> bool:
     if current.release != selected.release.id and view.step is None:
         return False
     return current.kind == "package" or (view.said is not None and current.base == view.said.bank)
-
-
-def components_for(db: Connection, terminal: Terminal) -> list[str]:
-    """The components a poll is about."""
-    return rollout.components_of(db, terminal)

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from neurath.ids import Version
 from neurath.server.delivery import tickets
-from neurath.server.delivery.calls import Delivery, Offered, components_for, stands
+from neurath.server.delivery.calls import Delivery, Offered, stands
 from neurath.server.fleet import actions, pieces, progress, remind, rollout, standing
 from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.actions import Action
@@ -140,9 +140,7 @@ class Courses:
     def _read(self, terminal: Terminal, now: float) -> Course:
         store = self.delivery.store
         mark = store.marks.of(terminal.n)  # before the reading: what is written meanwhile makes it old
-        with store.read() as db:
-            names = components_for(db, terminal)
-        decisions = [self.delivery.decide(terminal, name, now) for name in names]
+        decisions = self.delivery.decide_all(terminal, now).values()
         until = min((stands(decision) for decision in decisions), default=math.inf)
         offered = [d.action for d in decisions if isinstance(d, Offered)]
         with store.read() as db:

@@ -3,9 +3,11 @@ files must stay; it must never choose a file, and never free one that a torn ter
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, insert, select, update
 
 from neurath.ids import ComponentName
 from neurath.server.store.tables import action as actions
@@ -59,13 +61,15 @@ ACTIVE = ("confirming", "open", "cancelling")
 
 def open_action(db: Connection, draft: Draft, now: float) -> Action:
     """A new action in place of any open one of this component."""
-    current = current_action(db, draft.terminal, draft.component)
+    return open_after(db, current_action(db, draft.terminal, draft.component), draft, now)
+
+
+def open_after(db: Connection, current: Action | None, draft: Draft, now: float) -> Action:
+    """The same where it is known which one is open."""
     if current is not None:
         end(db, current, "superseded", now)
     values = {name: getattr(draft, name) for name in Draft.__slots__}
-    number = db.execute(insert(actions).values(**values, created=now)).inserted_primary_key
-    assert number is not None
-    return by_id(db, number[0])
+    return _action(db.execute(insert(actions).values(**values, created=now).returning(actions)).one())
 
 
 def by_id(db: Connection, number: int) -> Action:
@@ -83,16 +87,24 @@ def of_terminal(db: Connection, terminal: int, number: str) -> Action | None:
 
 def current_action(db: Connection, terminal: int, component: str) -> Action | None:
     """The active action of a component; there is at most one."""
-    query = select(actions).where(
-        actions.c.terminal == terminal, actions.c.component == component, actions.c.state.in_(ACTIVE)
-    )
+    query = select(actions).where(active(terminal, component))
     row = db.execute(query.order_by(actions.c.id.desc()).limit(1)).one_or_none()
     return None if row is None else _action(row)
+
+
+def active(terminal: int | ColumnElement[int], component: str) -> ColumnElement[bool]:
+    """What is asked of the active action of a component."""
+    return and_(actions.c.terminal == terminal, actions.c.component == component, actions.c.state.in_(ACTIVE))
 
 
 def current_actions(db: Connection, terminal: int) -> list[Action]:
     query = select(actions).where(actions.c.terminal == terminal, actions.c.state.in_(ACTIVE))
     return [_action(row) for row in db.execute(query.order_by(actions.c.id))]
+
+
+def components(terminal: int) -> Select[tuple[str]]:
+    """The query for the components that something is active for."""
+    return select(actions.c.component).where(actions.c.terminal == terminal, actions.c.state.in_(ACTIVE))
 
 
 def all_of(db: Connection, terminal: int) -> list[Action]:
@@ -163,7 +175,14 @@ def confirm(db: Connection, action: Action) -> None:
 
 def last_installed(db: Connection, terminal: int) -> Action | None:
     """The action that a terminal finished last, and well."""
-    query = select(actions).join(ledger, ledger.c.action == actions.c.id).where(ledger.c.verdict == "confirmed")
+    # By the ledger's key: its lines are not found by their action.
+    line = and_(
+        ledger.c.terminal == actions.c.terminal,
+        ledger.c.component == actions.c.component,
+        ledger.c.release == actions.c.release,
+        ledger.c.action == actions.c.id,
+    )
+    query = select(actions).join(ledger, line).where(ledger.c.verdict == "confirmed")
     query = query.where(actions.c.terminal == terminal, actions.c.state == "closed")
     row = db.execute(query.order_by(actions.c.closed.desc(), actions.c.id.desc()).limit(1)).one_or_none()
     return None if row is None else _action(row)
@@ -175,6 +194,16 @@ def settle(db: Connection, action: Action) -> None:
         actions.c.terminal == action.terminal, actions.c.component == action.component, actions.c.id <= action.id
     )
     db.execute(query.values(held=False))
+
+
+#: What a query says of an action beside other things: all columns, in their order.
+TABLE, COLUMNS = actions, tuple(actions.c)
+
+
+def of_columns(values: Sequence[Any]) -> Action | None:
+    """The action in these COLUMNS; None where all are empty."""
+    known = dict(zip((c.name for c in COLUMNS), values, strict=True))
+    return None if known["id"] is None else Action(**known | {"component": ComponentName(known["component"])})
 
 
 def _action(row: Row[tuple[object, ...]]) -> Action:

@@ -56,15 +56,15 @@ def sent(db: Connection, terminal: int, count: int, now: float) -> None:
 def account(db: Connection, terminal: Terminal, now: float) -> Account:
     month = month_of(now)
     mine = (traffic.c.terminal == terminal.n, traffic.c.month == month)
-    used = int(db.scalar(select(traffic.c.bytes).where(*mine)) or 0)
-    own = db.scalar(select(terminals.c.budget).where(terminals.c.n == terminal.n))
-    usual = tenants.find(db, terminal.tenant).budget if own is None else int(own)
-    return Account(month, used, usual, own is not None)
+    used = select(traffic.c.bytes).where(*mine).scalar_subquery()
+    query = select(terminals.c.budget, used.label("used"), tenants.said(terminal.tenant).label("tenant"))
+    row = db.execute(query.where(terminals.c.n == terminal.n)).one()
+    usual = tenants.read(row.tenant).budget if row.budget is None else int(row.budget)
+    return Account(month, int(row.used or 0), usual, row.budget is not None)
 
 
-def obstacle(db: Connection, terminal: Terminal, size: int, now: float) -> str:
+def obstacle(found: Account, size: int, now: float) -> str:
     """Why a file of so many bytes is not offered this month; "" when it may be."""
-    found = account(db, terminal, now)
     if found.left is None or size <= found.left:
         return ""
     until = datetime.datetime.fromtimestamp(turn(now), datetime.UTC).strftime("%Y-%m-%d")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Row, Select, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, func, insert, select, union, update
 
 from neurath.errors import NotFound, NothingToDo, RefusedError
 from neurath.server.delivery.pace import TIME_LIMIT
@@ -361,12 +361,18 @@ class Selected:
 def select_release(db: Connection, terminal: Terminal, component: str) -> Selected | None:
     """A4: the pin, else the newest release of the model that a running rollout gives to this terminal; revoked ones never."""
     pinned = db.scalar(select(components.c.pin).where(components.c.terminal == terminal.n, components.c.name == component))
+    return selected(db, terminal, component, pinned)
+
+
+def selected(db: Connection, terminal: Terminal, component: str, pinned: int | None) -> Selected | None:
+    """The same where its pin is known."""
     if pinned is not None:
         release = catalog.find_release(db, str(pinned))
         return None if release.revoked is not None else Selected(release, None, TIME_LIMIT)
+    given = (rollouts.c.id, rollouts.c.everyone, rollouts.c.target, rollouts.c.gate)
+    terms = (rollouts.c.policy, rollouts.c.time_limit, rollouts.c.back)
     query = (
-        _rollouts()
-        .add_columns(releases.c.channels)
+        select(*given, *terms, *catalog.COLUMNS)
         .join(releases, releases.c.id == rollouts.c.release)
         .where(
             rollouts.c.state == State.RUNNING.value,
@@ -377,31 +383,30 @@ def select_release(db: Connection, terminal: Terminal, component: str) -> Select
         .order_by(releases.c.epoch.desc(), releases.c.sequence.desc(), rollouts.c.id.desc())
     )
     for row in db.execute(query):
-        given = row._asdict()
-        channels = tuple(given.pop("channels").split())
-        found = Rollout(**given)
-        if reach.admits(db, Course(found.id, found.everyone, found.target, found.gate, channels=channels), terminal.n):
-            terms = waves.policy(found.policy).terms
-            return Selected(catalog.find_release(db, str(found.release)), found.id, found.time_limit, terms, found.back)
+        number, everyone, among, gate, policy, limit, back, *rest = row
+        release = catalog.of_columns(rest)
+        if reach.admits(db, Course(number, everyone, among, gate, channels=release.channels), terminal.n):
+            return Selected(release, number, limit, waves.policy(policy).terms, back)
     return None
 
 
 def terms_of(db: Connection, number: int | None) -> Terms:
     """On which terms a rollout gives its release; a pin (None) has none."""
-    return PLAIN if number is None else waves.policy(find(db, number).policy).terms
+    if number is None:
+        return PLAIN
+    return waves.policy(str(db.scalar(select(rollouts.c.policy).where(rollouts.c.id == number)))).terms
 
 
 def components_of(db: Connection, terminal: Terminal) -> list[str]:
     """The components of a terminal that it showed, is pinned for, has something open for, or that a running rollout of its
     model is about."""
-    own = set(db.scalars(select(components.c.name).where(components.c.terminal == terminal.n)))
-    own |= {one.component for one in actions.current_actions(db, terminal.n)}
-    query = (
-        select(releases.c.component)
-        .join(rollouts, rollouts.c.release == releases.c.id)
-        .where(rollouts.c.state == "running", releases.c.model == terminal.model)
+    given = select(releases.c.component).join(rollouts, rollouts.c.release == releases.c.id)
+    query = union(
+        select(components.c.name).where(components.c.terminal == terminal.n),
+        actions.components(terminal.n),
+        given.where(rollouts.c.state == "running", releases.c.model == terminal.model),
     )
-    return sorted(own | set(db.scalars(query)))
+    return sorted(db.scalars(query))
 
 
 def _rollouts() -> Select[tuple[object, ...]]:

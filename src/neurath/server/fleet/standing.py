@@ -5,22 +5,23 @@ from __future__ import annotations
 
 import datetime
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, select
 
 from neurath.flash.geometry import Model
 from neurath.ids import FIRMWARE, Floor
-from neurath.server.fleet import actions, progress, rollout
+from neurath.server.fleet import actions, progress, rollout, stop
 from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.actions import Action
 from neurath.server.fleet.progress import Entry, Key
 from neurath.server.fleet.rollout import Selected
-from neurath.server.fleet.stop import Stop, stopped
+from neurath.server.fleet.stop import Stop
 from neurath.server.fleet.terms import ALWAYS, Hours, Urgency
-from neurath.server.software import catalog
+from neurath.server.software import catalog, models
 from neurath.server.software.catalog import IMAGE, Release
-from neurath.server.software.models import find_model
 from neurath.server.store.tables import component as components
 from neurath.server.store.tables import terminal as terminals
 from neurath.wire.check import UNNAMED
@@ -73,25 +74,56 @@ class Standing:
 
 
 def read(db: Connection, terminal: Terminal, component: str) -> Standing:
-    said = last_said(db, terminal, component)
-    selected = rollout.select_release(db, terminal, component)
+    own = _own(db, terminal, component)
+    said = own.said
+    selected = rollout.selected(db, terminal, component, own.pin)
     base = None
     if said is not None and terminal.model is not None:
         base = catalog.installed(db, terminal.model, component, said.bank, said.bank_size)
-    current = actions.current_action(db, terminal.n, component)
     return Standing(
         terminal=terminal,
         component=component,
         said=said,
         selected=selected,
-        current=current,
+        current=own.current,
         entry=None if selected is None else progress.entry(db, Key(terminal.n, component, selected.release.id)),
         base=base,
-        model=None if terminal.model is None else find_model(db, terminal.model),
-        stop=stopped(db),
-        twin=db.scalar(select(terminals.c.twin).where(terminals.c.n == terminal.n)),
-        step=_step(db, current, base, selected),
+        model=own.model,
+        stop=own.stop,
+        twin=own.twin,
+        step=_step(db, own.current, base, selected),
         signed=_signed(db, base, selected),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """What is known of one component of one terminal, and what holds for it whatever it is meant to run."""
+
+    said: Said | None
+    pin: int | None
+    current: Action | None
+    twin: float | None
+    model: Model | None
+    stop: Stop | None
+
+
+def _own(db: Connection, terminal: Terminal, component: str) -> _Own:
+    """All of it in one question: a poll waits for each of them."""
+    known = (terminals.c.twin, models.said(terminal.model or "").label("map"), stop.said().label("stop"))
+    query = select(*known, *components.c, *actions.COLUMNS).select_from(terminals)
+    query = query.outerjoin(components, and_(components.c.terminal == terminals.c.n, components.c.name == component))
+    query = query.outerjoin(actions.TABLE, actions.active(terminals.c.n, component)).where(terminals.c.n == terminal.n)
+    row = db.execute(query.order_by(actions.TABLE.c.id.desc()).limit(1)).one()
+    (twin, toml, stopped), rest = row[:3], row[3:]
+    line = dict(zip(components.c.keys(), rest, strict=False))
+    return _Own(
+        said=_said(line),
+        pin=line["pin"],
+        current=actions.of_columns(rest[len(line) :]),
+        twin=twin,
+        model=None if terminal.model is None else models.read(toml),
+        stop=stop.read(stopped),
     )
 
 
@@ -122,25 +154,19 @@ def last_said(db: Connection, terminal: Terminal, component: str) -> Said | None
     """The last check-in of a component; None when it never gave one (third-party clients do not)."""
     query = select(components).where(components.c.terminal == terminal.n, components.c.name == component)
     row = db.execute(query).one_or_none()
-    if row is None or row.checked is None:
+    return None if row is None else _said(row._asdict())
+
+
+#: What is kept as it was said.
+_PLAIN = tuple(one for one in Said.__slots__ if one not in ("profiles", "floor"))
+
+
+def _said(line: Mapping[str, Any]) -> Said | None:
+    """What a line of the components' table says; None where it never checked in."""
+    if line["checked"] is None:
         return None
-    return Said(
-        model=row.model,
-        bank=row.bank,
-        bank_size=row.bank_size,
-        word=row.word,
-        ram=row.ram,
-        stage=row.stage,
-        spare=row.spare,
-        profiles=row.profiles or UNNAMED,
-        key_list=row.key_list,
-        link=row.link,
-        nonce=row.nonce,
-        floor=Floor(row.epoch, row.sequence),
-        state=row.state,
-        open_file=row.open_file,
-        checked=row.checked,
-    )
+    given = {name: line[name] for name in _PLAIN}
+    return Said(**given, profiles=line["profiles"] or UNNAMED, floor=Floor(line["epoch"], line["sequence"]))
 
 
 def obstacle(standing: Standing, now: float) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, ScalarSelect, delete, insert, select
 
 from neurath.errors import NothingToDo
 from neurath.server.store.tables import notice as notices
@@ -27,7 +27,16 @@ class Stop:
 
 def stopped(db: Connection) -> Stop | None:
     """The stop that holds now."""
-    text = db.scalar(select(setting.c.value).where(setting.c.key == _KEY))
+    return read(db.scalar(select(said())))
+
+
+def said() -> ScalarSelect[str]:
+    """Whether everything is stopped, for a query that asks more."""
+    return select(setting.c.value).where(setting.c.key == _KEY).scalar_subquery()
+
+
+def read(text: str | None) -> Stop | None:
+    """The same read."""
     return Stop(**json.loads(text)) if text else None
 
 

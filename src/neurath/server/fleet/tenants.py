@@ -11,7 +11,7 @@ import re
 import secrets
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, ScalarSelect, delete, select
 
 from neurath.errors import DataError
 from neurath.ids import checked_name
@@ -38,7 +38,16 @@ class Tenant:
 
 def find(db: Connection, name: str) -> Tenant:
     """What was said about a tenant; everything off where nothing was."""
-    text = db.scalar(select(setting.c.value).where(setting.c.key == _KEY + name))
+    return read(db.scalar(select(said(name))))
+
+
+def said(name: str) -> ScalarSelect[str]:
+    """What was said about a tenant, for a query that asks more."""
+    return select(setting.c.value).where(setting.c.key == _KEY + name).scalar_subquery()
+
+
+def read(text: str | None) -> Tenant:
+    """The same read; everything off where nothing was said."""
     if not text:
         return Tenant()
     given = json.loads(text)

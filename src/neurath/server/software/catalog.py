@@ -4,11 +4,12 @@ bank holds."""
 from __future__ import annotations
 
 import hashlib
+from collections import namedtuple
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, insert, select, update
+from sqlalchemy import Connection, Select, func, insert, select, update
 
 from neurath.errors import DataError, NotFound, NothingToDo, RefusedError, TrustError, UsageError
 from neurath.flash.geometry import Model, plain_model
@@ -320,7 +321,17 @@ def _by_version(db: Connection, model: str, component: str, version: str) -> Rel
     return None if row is None else _release(row)
 
 
-def _release(row: Row[tuple[object, ...]]) -> Release:
+#: What a query says of a release beside other things: all columns, in their order.
+COLUMNS = tuple(releases.c)
+_Line = namedtuple("_Line", [c.name for c in COLUMNS])  # type: ignore[misc]  # the table says which
+
+
+def of_columns(values: Sequence[Any]) -> Release:
+    """The release in these COLUMNS."""
+    return _release(_Line(*values))
+
+
+def _release(row: Any) -> Release:
     return Release(
         id=row.id,
         model=ModelName(row.model),

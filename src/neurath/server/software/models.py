@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, ScalarSelect, func, insert, select
 
 from neurath.errors import NotFound, NothingToDo, RefusedError, UsageError
 from neurath.flash.geometry import Model, model_from_toml
@@ -78,6 +79,17 @@ def find_model(db: Connection, name: str) -> Model | None:
     toml = db.scalar(select(models.c.toml).where(models.c.name == name))
     if toml is None:
         raise NotFound(f"no model {name!r}", "the catalog has none of that name", "neurath model list", id="NRT-132")
+    return read(toml)
+
+
+def said(name: str) -> ScalarSelect[str]:
+    """What is kept of a model, for a query that asks more."""
+    return select(models.c.toml).where(models.c.name == name).scalar_subquery()
+
+
+@lru_cache(maxsize=64)
+def read(toml: str | None) -> Model | None:
+    """The memory map in what is kept; None for a plain model."""
     return model_from_toml(toml) if toml else None
 
 

@@ -1,0 +1,109 @@
+"""How often a terminal that is looked up makes the server ask its database: each question is waited for, with a whole fleet
+behind it. A bound that is passed here is a rollout that starts slower."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from sqlalchemy import event
+
+from neurath.server.device import Policy
+from neurath.server.fleet import access, rollout
+from neurath.server.fleet.rollout import Plan
+from neurath.server.software.catalog import Upload, add
+from neurath.server.software.models import add_plain_model
+from neurath.server.store import Store
+from tests.server.test_http import serving
+from tests.server.world import image
+
+PACKAGE = random.Random(2).randbytes(3000)
+
+
+@dataclass
+class Asked:
+    """Questions in the order in which they were asked; `views`: transactions."""
+
+    texts: list[str] = field(default_factory=list)
+    views: int = 0
+
+    def twice(self) -> list[str]:
+        """What was asked more than once with the same words."""
+        return [one for one in {*self.texts} if self.texts.count(one) > 1]
+
+
+def beside() -> bool:
+    return threading.current_thread().name.startswith("asyncio")
+
+
+@contextlib.contextmanager
+def counted(store: Store) -> Iterator[Asked]:
+    """What the store is asked meanwhile on a terminal's account: what a server does beside has threads of another name."""
+    found = Asked()
+
+    def asked(_link, _cursor, statement, _given, _context, _many) -> None:
+        if not beside() and not statement.startswith(("BEGIN", "PRAGMA")):
+            found.texts.append(" ".join(statement.split()))
+
+    def begun(_link) -> None:
+        found.views += not beside()
+
+    engines = (store._database.engine, store._database._writer)
+    for engine in engines:
+        event.listen(engine, "before_cursor_execute", asked)
+        event.listen(engine, "begin", begun)
+    yield found
+    for engine in engines:
+        event.remove(engine, "before_cursor_execute", asked)
+        event.remove(engine, "begin", begun)
+
+
+@pytest.fixture
+def site(tmp_path):
+    with serving(tmp_path / "data", Policy(300)) as running:
+        yield running
+
+
+def test_a_terminal_that_is_offered_a_package_costs_few_questions_and_the_next_poll_fewer(site):
+    store = site.world.store
+    with store.write() as db:
+        add_plain_model(db, "lab", 0.0)
+    release = add(store, Upload(PACKAGE, "lab", "2.0", kind="swu", filename="f.swu"), 0.0)
+    client = site.enrol("t1", "lab")
+    client.ask("PUT", "configData", {"data": {"a": "b"}})
+    with store.write() as db:
+        made = rollout.create(db, Plan(release, None), time.time())
+        rollout.move(db, made.id, "start", time.time())
+    with counted(store) as first:
+        assert client.link("deploymentBase")
+    assert len(first.texts) <= 15, first.texts
+    assert first.views <= 4  # who it is; what it may have; the offer; how it is put
+    assert len(first.twice()) <= 3, first.twice()  # before the lock, and again under it
+    with store.write():
+        pass  # something that may concern everybody
+    with counted(store) as again:
+        assert client.link("deploymentBase")
+    assert len(again.texts) <= 8, again.texts
+    assert again.views <= 3
+    assert not again.twice()
+
+
+def test_a_check_in_of_ours_costs_few_questions(world):
+    old, new = image(1), image(2)
+    terminal = world.terminal()
+    world.release("1", old, 1)
+    release = world.release("2", new, 2)
+    world.start(release)
+    world.delivery.check(terminal, world.says(old), world.now)  # its file is built
+    other = world.terminal("t2")
+    with counted(world.store) as found:
+        assert world.delivery.check(other, world.says(old), world.now)
+    assert len(found.texts) <= 24, found.texts
+    assert found.views <= 5
+    with world.store.read() as db:
+        assert access.find(db, "t2")
