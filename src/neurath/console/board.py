@@ -17,7 +17,7 @@ from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.census import Census, Counted
 from neurath.server.fleet.figures import PAGE, Line, Share, State, Wanted
 from neurath.server.fleet.flow import Saved
-from neurath.server.fleet.matrix import Matrix
+from neurath.server.fleet.matrix import Keep, Matrix
 from neurath.server.fleet.spread import Rollout
 from neurath.server.software import catalog
 from neurath.server.software.models import list_models
@@ -90,20 +90,38 @@ def overview(store: Store, wanted: Wanted, why: Why, now: UnixTime, memory: Memo
         counted = memory.census.count(db, now)
         found_lines, found = lines(db, wanted, counted, now)
         stuck = tuple(counted.page(State.RESTORATION, 0, PAGE))
+        summed = sums(db, now, memory.figures.get)
         seen = Overview(
             total=sum(counted.counts.values()),
             counts=counted.counts,
             lines=found_lines,
             found=found,
-            shares=memory.figures.get("shares", lambda: figures.shares(db)),
-            rollouts=spread.rollouts(db, now, keep=memory.figures.get),
+            shares=summed.shares,
+            rollouts=summed.rollouts,
             restorations=figures.lines(db, Wanted(numbers=stuck), now)[0] if stuck else [],
             records=records(db, 5),
             models=list_models(db),
             waiting=folders.waiting(db),
-            saved=memory.figures.get("saved", lambda: flow.saved(db)),
+            saved=summed.saved,
         )
     return replace(seen, lines=explained(store, found_lines, why, now))
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What is summed up over all terminals by the database itself."""
+
+    shares: list[Share]
+    rollouts: list[Rollout]
+    saved: Saved
+
+
+def sums(db: Connection, now: UnixTime, keep: Keep) -> Sums:
+    return Sums(
+        shares=keep("shares", lambda: figures.shares(db)),
+        rollouts=spread.rollouts(db, now, keep=keep),
+        saved=keep("saved", lambda: flow.saved(db)),
+    )
 
 
 def explained(store: Store, lines: list[Line], why: Why, now: UnixTime) -> list[Line]:

@@ -8,14 +8,14 @@ import math
 import threading
 from array import array
 from bisect import bisect_right, insort
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
 from sqlalchemy import Connection, func, select, union
 
 from neurath.server.fleet import figures
-from neurath.server.fleet.figures import SILENT_AFTER, Holds, State
+from neurath.server.fleet.figures import SILENT_AFTER, Holds, Standing, State
 from neurath.server.software.catalog import list_releases
 from neurath.server.store.tables import component, ledger
 from neurath.server.store.tables import terminal as terminals
@@ -39,6 +39,7 @@ _LOUD = frozenset(_STATES.index(one) for one in (State.RESTORATION, State.UNHEAR
 #: In place of a state: what the terminal holds decides; there is no terminal of this number.
 _BY_HOLDS, _NOBODY = -1, -2
 _NEVER = math.nan
+_CODES: dict[State | None, int] = {None: _BY_HOLDS} | {state: code for code, state in enumerate(_STATES)}
 
 
 @dataclass(slots=True)
@@ -64,16 +65,36 @@ class Known:
 
     def put(self, n: int, heard: float | None, state: State | None, holds: Holds) -> None:
         if n > self.last:
-            more = n - self.last
-            self.state.extend([_NOBODY] * more)
-            self.heard.extend([_NEVER] * more)
-            self.holds.extend([0] * more)
+            self.make_room(n)
         if holds not in self._places:
             self._places[holds] = len(self.kinds)
             self.kinds.append(holds)
         self.state[n] = _BY_HOLDS if state is None else _STATES.index(state)
         self.heard[n] = _NEVER if heard is None else heard
         self.holds[n] = self._places[holds]
+
+    def fill(self, rows: Iterable[Standing], fresh: list[bytes]) -> None:
+        """Many that are not known yet, of numbers there is room for; their entries of names go to `fresh`. As put() would,
+        in half the time: a server that has just begun has them all to count."""
+        states, heards, kinds, places = self.state, self.heard, self.holds, self._places
+        for n, tenant, name, heard, state, bank, confirmed in rows:
+            holds = (bank, confirmed)
+            place = places.get(holds)
+            if place is None:
+                place = places[holds] = len(self.kinds)
+                self.kinds.append(holds)
+            states[n], kinds[n] = _CODES[state], place
+            if heard is not None:
+                heards[n] = heard
+            fresh.append(f"{tenant}\0{name}\1{n}".encode())
+
+    def make_room(self, last: int) -> None:
+        """For numbers up to this one."""
+        more = last - self.last
+        if more > 0:
+            self.state.extend([_NOBODY] * more)
+            self.heard.extend([_NEVER] * more)
+            self.holds.extend([0] * more)
 
 
 _Block = tuple[bytes, "array[int]"]
@@ -125,7 +146,8 @@ def _number(one: bytes) -> int:
 
 
 def _block(entries: Sequence[bytes]) -> _Block:
-    return b"\n".join(one.rpartition(b"\1")[0] for one in entries), array("q", map(_number, entries))
+    parts = [one.rpartition(b"\1") for one in entries]
+    return b"\n".join([key for key, _, _ in parts]), array("q", [int(n) for _, _, n in parts])
 
 
 def _entries(block: _Block) -> list[bytes]:
@@ -179,7 +201,12 @@ class Census:
 
     def _all(self, db: Connection, now: float) -> None:
         self._known, self._names, self._walked, self._next = Known(), Names(), now, 0
-        self._span(db, range(1, (db.scalar(select(func.max(terminals.c.n))) or 0) + 1))
+        last = int(db.scalar(select(func.max(terminals.c.n))) or 0)
+        self._known.make_room(last)
+        fresh: list[bytes] = []
+        for first in range(1, last + 1, SLICE):
+            self._known.fill(figures.standings(db, range(first, min(first + SLICE, last + 1))), fresh)
+        self._names.add(fresh)
 
     def _walk(self, db: Connection, now: float) -> None:
         """Looks at the next parts of everybody, for what was changed without a moment: a terminal that is gone, say."""
