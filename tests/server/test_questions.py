@@ -4,6 +4,7 @@ behind it. A bound that is passed here is a rollout that starts slower."""
 from __future__ import annotations
 
 import contextlib
+import http.client
 import random
 import threading
 import time
@@ -14,7 +15,7 @@ import pytest
 from sqlalchemy import event
 
 from neurath.server.device import Policy
-from neurath.server.fleet import access, rollout
+from neurath.server.fleet import access, reach, rollout, waves
 from neurath.server.fleet.rollout import Plan
 from neurath.server.software.catalog import Upload, add
 from neurath.server.software.models import add_plain_model
@@ -107,3 +108,35 @@ def test_a_check_in_of_ours_costs_few_questions(world):
     assert found.views <= 5
     with world.store.read() as db:
         assert access.find(db, "t2")
+
+
+def test_no_fleet_is_counted_while_nobody_else_can_write(site, monkeypatch):
+    store, under = site.world.store, []
+    for name in ("targets", "tally", "gate"):
+        count = getattr(reach, name)
+
+        def looked(*given, count=count, name=name):
+            under.append((name, bool(given[0].get_execution_options().get("writing"))))
+            return count(*given)
+
+        monkeypatch.setattr(reach, name, looked)
+    with store.write() as db:
+        add_plain_model(db, "lab", 0.0)
+    release = add(store, Upload(PACKAGE, "lab", "2.0", kind="swu", filename="f.swu"), 0.0)
+    clients = [site.enrol(f"t{n}", "lab") for n in range(4)]
+    with store.write() as db:
+        made = rollout.create(db, Plan(release, None, policy=waves.policy("waves=50% go-on=100% halt=50%")), time.time())
+    api = http.client.HTTPConnection("127.0.0.1", site.port)
+    api.request("POST", f"/api/v1/rollouts/{made.id}/start")
+    assert api.getresponse().status == 200
+    assert {name for name, _ in under} >= {"targets", "gate"}
+    given = [one for one in clients if one.link("deploymentBase")]
+    assert len(given) == 2
+    for one in given:
+        number = one.link("deploymentBase").partition("?")[0].rpartition("/")[2]
+        closed = {"id": number, "status": {"execution": "closed", "result": {"finished": "success"}, "details": []}}
+        assert one.ask("POST", f"deploymentBase/{number}/feedback", closed).status == 200
+    rollout.advance(store, time.time())  # or the server itself, beside
+    assert all(one.link("deploymentBase") for one in clients if one not in given)
+    assert {name for name, _ in under} == {"targets", "gate", "tally"}
+    assert not [name for name, locked in under if locked]

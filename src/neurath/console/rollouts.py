@@ -113,8 +113,11 @@ def rollouts_routes(frame: Frame) -> list[BaseRoute]:
 
     def button(command: str) -> Route:
         def press(request: Request, fields: Fields) -> str:
+            with desk.store.read() as db:
+                counted = rollout.counted(db, _number(request), command, desk.clock())
+            person = _person(request, fields.get("why", ""))
             with desk.store.write() as db:
-                rollout.move(db, _number(request), command, desk.clock(), _person(request, fields.get("why", "")))
+                rollout.moved(db, counted, command, desk.clock(), person)
             return f"/rollouts/{_number(request)}"
 
         return frame.act(f"/rollouts/{{number}}/{command}", press, "Not changed")

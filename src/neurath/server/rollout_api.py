@@ -131,6 +131,8 @@ def _move_route(api: FastAPI, store: Store, command: str) -> None:
 
     @api.post(f"/rollouts/{{number}}/{command}", operation_id=f"{command}_rollout", summary=command.capitalize())
     def move(number: int, request: Request, given: Said | None = None) -> Json:
+        person = (given or Said()).person(request)
+        with store.read() as db:
+            counted = rollout.counted(db, number, command, time.time())
         with store.write() as db:
-            person = (given or Said()).person(request)
-            return dataclasses.asdict(rollout.move(db, number, command, time.time(), person))
+            return dataclasses.asdict(rollout.moved(db, counted, command, time.time(), person))

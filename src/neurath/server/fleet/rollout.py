@@ -1,18 +1,24 @@
-"""Which release a terminal is meant to run: its pin, else the newest release that a running rollout gives it, else none. It
-knows rollouts and keeps their waves (fleet.waves decides, fleet.reach counts); it must never look at links or memory."""
+"""Rollouts as they are kept: a release on its way to terminals, its waves, and pins beside them. It knows what a person or a
+count does to one (fleet.waves decides, fleet.reach counts); it must never count a fleet while nobody else can write, where
+that can be done before."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Row, Select, func, insert, select, union, update
+from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
 from neurath.errors import NotFound, NothingToDo, RefusedError
 from neurath.server.delivery.pace import TIME_LIMIT
-from neurath.server.fleet import actions, filters, pieces, reach, stop, target, waves
+from neurath.server.fleet import filters, pieces, reach, stop, target, waves
 from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.reach import Course, Listening, Told
-from neurath.server.fleet.terms import PLAIN, Terms, Urgency
+from neurath.server.fleet.selection import Selected as Selected
+from neurath.server.fleet.selection import components_of as components_of
+from neurath.server.fleet.selection import select_release as select_release
+from neurath.server.fleet.selection import selected as selected
+from neurath.server.fleet.selection import terms_of as terms_of
+from neurath.server.fleet.terms import Urgency
 from neurath.server.fleet.waves import AT_ONCE, Abort, Act, Again, Pause, Policy, Start, State, Tally, Waves
 from neurath.server.software import catalog
 from neurath.server.software.catalog import Release
@@ -129,34 +135,74 @@ def _offerable(release: Release) -> None:
         raise RefusedError(f"{release.name} is revoked", "it is offered to nobody", "choose another release", id="NRT-327")
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What was counted of a rollout as it was `found`: for how many it is, and the gates of the waves that are due."""
+
+    found: Rollout
+    targets: int
+    gates: dict[int | None, int]
+
+
+def counted(db: Connection, number: int, command: str, now: float) -> Counted:
+    """What move() would count of all terminals while nobody else writes, to be had before that."""
+    found = find(db, number)
+    release = catalog.find_release(db, str(found.release))
+    if command not in ("start", "resume", "approve"):
+        return Counted(found, 0, {})
+    targets, machine = _targets(db, found, release), _machine(db, found)
+    # As if whoever asks may: what is not due then is not looked at.
+    event = waves.Approve(targets, f"not {machine.author}") if command == "approve" else Start(targets)
+    return Counted(found, targets, _gates(db, found, release, machine.handle(event, now)[1]))
+
+
+def _targets(db: Connection, found: Rollout, release: Release) -> int:
+    """For how many it is; 0 where no wave is a share of them, so that nobody has to know."""
+    shares = any(not one.count for one in waves.policy(found.policy).waves)
+    return reach.targets(db, course(db, found), release) if shares else 0
+
+
+def _gates(db: Connection, found: Rollout, release: Release, due: tuple[Act, ...]) -> dict[int | None, int]:
+    whom = course(db, found)
+    return {one.size: reach.gate(db, whom, release, one.size) for one in due if not isinstance(one, Again)}
+
+
 def move(db: Connection, number: int, command: str, now: float, person: Person = NOBODY_SAID) -> Rollout:
     """One of MOVES; NothingToDo when it is so already, RefusedError when it cannot be."""
+    return moved(db, counted(db, number, command, now), command, now, person)
+
+
+def moved(db: Connection, before: Counted, command: str, now: float, person: Person = NOBODY_SAID) -> Rollout:
+    """The same with what was counted before the write began; it counts for nothing where the rollout has changed since."""
+    number = before.found.id
     found = find(db, number)
+    if before.found != found:
+        before = counted(db, number, command, now)
     allowed, already = MOVES[command]
     if found.state in already:
         raise NothingToDo(f"rollout {number} is {found.state} already")
     if found.state not in allowed:
         raise RefusedError(f"rollout {number} is {found.state}", f"it cannot {command} from there", "create another one")
     release = catalog.find_release(db, str(found.release))
-    event = _event(db, found, release, command, person)
-    before = _machine(db, found)
-    after, due = before.handle(event, now)
-    if (after, due) == (before, ()):
-        why = f"{before.author or 'nobody who gave a name'} started it, and {person.name or 'nobody with a name'} approves"
+    event = _event(before.targets, release, command, person)
+    machine = _machine(db, found)
+    after, due = machine.handle(event, now)
+    if (after, due) == (machine, ()):
+        why = f"{machine.author or 'nobody who gave a name'} started it, and {person.name or 'nobody with a name'} approves"
         raise RefusedError(f"rollout {number} needs a second person", why, "--by NAME of another person", id="NRT-355")
-    _keep(db, found, after, due, now)
+    _keep(db, before, after, due, now)
     db.execute(insert(notices).values(rollout=number))
     return find(db, number)
 
 
-def _event(db: Connection, found: Rollout, release: Release, command: str, person: Person) -> waves.Event:
+def _event(targets: int, release: Release, command: str, person: Person) -> waves.Event:
     if command in ("start", "resume", "approve", "retry"):
         _offerable(release)
     match command:
         case "start" | "resume":
-            return Start(reach.targets(db, course(db, found), release), person.name)
+            return Start(targets, person.name)
         case "approve":
-            return waves.Approve(reach.targets(db, course(db, found), release), person.name)
+            return waves.Approve(targets, person.name)
         case "deny":
             return waves.Deny(person.name, person.why)
         case "retry":
@@ -169,7 +215,7 @@ def _event(db: Connection, found: Rollout, release: Release, command: str, perso
 def end(db: Connection, found: Rollout, why: str, now: float) -> None:
     """For good, whatever it was doing; who holds an offer of it is told."""
     after, due = _machine(db, found).handle(Abort(why), now)
-    _keep(db, found, after, due, now)
+    _keep(db, Counted(found, 0, {}), after, due, now)
     db.execute(insert(notices).values(rollout=found.id))
 
 
@@ -215,20 +261,36 @@ def advance(store: Store, now: float) -> bool:
     opened, somebody has to be told."""
     opened = False
     with store.read() as db:
-        due = [found for found in all_rollouts(db) if _moves_by_itself(found)]
-        due = [one for one in due if _machine(db, one).handle(tally(db, one, now), now) != (_machine(db, one), ())]
-    for found in due:
+        every = [_due(db, found, now) for found in all_rollouts(db) if _moves_by_itself(found)]
+    for due in (one for one in every if one is not None):
+        found = due.counted.found
         with acts.acting(acts.by_server("rollout", str(found.id))) as act, store.write() as db:
-            again = find(db, found.id)
-            act.signed = True  # a person may have been quicker
-            if _moves_by_itself(again):
-                before = _machine(db, again)
-                after, due_acts = before.handle(tally(db, again, now), now)
-                _keep(db, again, after, due_acts, now)
-                opened |= bool(due_acts)
-                act.signed = (after, due_acts) == (before, ())
-                act.detail = {"state": after.state.value, "step": after.step, "why": after.why}
+            act.signed = True  # a person may have been quicker; then it is counted again
+            if find(db, found.id) == found and _machine(db, found) == due.before:
+                _keep(db, due.counted, due.after, due.acts, now)
+                opened |= bool(due.acts)
+                act.signed = False
+                act.detail = {"state": due.after.state.value, "step": due.after.step, "why": due.after.why}
     return opened
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """What a count leads to. A million are counted for a second, in which nobody else could write: so it is done before."""
+
+    counted: Counted
+    before: Waves
+    after: Waves
+    acts: tuple[Act, ...]
+
+
+def _due(db: Connection, found: Rollout, now: float) -> _Due | None:
+    before, stands = _machine(db, found), tally(db, found, now)
+    after, due = before.handle(stands, now)
+    if (after, due) == (before, ()):
+        return None
+    release = catalog.find_release(db, str(found.release))
+    return _Due(Counted(found, stands.targets, _gates(db, found, release, due)), before, after, due)
 
 
 def _moves_by_itself(found: Rollout) -> bool:
@@ -254,8 +316,9 @@ def _machine(db: Connection, found: Rollout) -> Waves:
     )
 
 
-def _keep(db: Connection, found: Rollout, after: Waves, due: tuple[Act, ...], now: float) -> None:
+def _keep(db: Connection, before: Counted, after: Waves, due: tuple[Act, ...], now: float) -> None:
     """Writes down where a rollout stands now, and opens what it opened."""
+    found, gates = before.found, before.gates
     names = ("step", "stopped", "bad", "excused", "why", "author", "approver")
     values: dict[str, object] = {name: getattr(after, name) for name in names} | {"state": after.state.value}
     for step, at in after.opened:
@@ -270,7 +333,8 @@ def _keep(db: Connection, found: Rollout, after: Waves, due: tuple[Act, ...], no
         if isinstance(act, Again):
             reach.forgive(db, course(db, found), release, now)
             continue
-        gate = max(found.gate, reach.gate(db, course(db, found), release, act.size))
+        passes = gates[act.size] if act.size in gates else reach.gate(db, course(db, found), release, act.size)
+        gate = max(found.gate, passes)
         row = {"gate": gate, "opened": now}
         query = upsert(opened_waves).values(rollout=found.id, step=after.step, **row)
         db.execute(query.on_conflict_do_update(index_elements=["rollout", "step"], set_=row))
@@ -344,69 +408,6 @@ def unreached(db: Connection, listening: Listening = None) -> list[Told]:
         lacks = reach.lacking(db, course(db, one), known, listening, untold=True)
         found |= {told.n: told for told in lacks}
     return list(found.values())
-
-
-@dataclass(frozen=True, slots=True)
-class Selected:
-    """The release a component is meant to run, by which rollout (None: pinned), how long its transfer may take, on which
-    terms it is given, and which rollout that takes back."""
-
-    release: Release
-    rollout: int | None
-    limit: float
-    terms: Terms = PLAIN
-    back: int | None = None
-
-
-def select_release(db: Connection, terminal: Terminal, component: str) -> Selected | None:
-    """A4: the pin, else the newest release of the model that a running rollout gives to this terminal; revoked ones never."""
-    pinned = db.scalar(select(components.c.pin).where(components.c.terminal == terminal.n, components.c.name == component))
-    return selected(db, terminal, component, pinned)
-
-
-def selected(db: Connection, terminal: Terminal, component: str, pinned: int | None) -> Selected | None:
-    """The same where its pin is known."""
-    if pinned is not None:
-        release = catalog.find_release(db, str(pinned))
-        return None if release.revoked is not None else Selected(release, None, TIME_LIMIT)
-    given = (rollouts.c.id, rollouts.c.everyone, rollouts.c.target, rollouts.c.gate)
-    terms = (rollouts.c.policy, rollouts.c.time_limit, rollouts.c.back)
-    query = (
-        select(*given, *terms, *catalog.COLUMNS)
-        .join(releases, releases.c.id == rollouts.c.release)
-        .where(
-            rollouts.c.state == State.RUNNING.value,
-            releases.c.model == terminal.model,
-            releases.c.component == component,
-            releases.c.revoked.is_(None),
-        )
-        .order_by(releases.c.epoch.desc(), releases.c.sequence.desc(), rollouts.c.id.desc())
-    )
-    for row in db.execute(query):
-        number, everyone, among, gate, policy, limit, back, *rest = row
-        release = catalog.of_columns(rest)
-        if reach.admits(db, Course(number, everyone, among, gate, channels=release.channels), terminal.n):
-            return Selected(release, number, limit, waves.policy(policy).terms, back)
-    return None
-
-
-def terms_of(db: Connection, number: int | None) -> Terms:
-    """On which terms a rollout gives its release; a pin (None) has none."""
-    if number is None:
-        return PLAIN
-    return waves.policy(str(db.scalar(select(rollouts.c.policy).where(rollouts.c.id == number)))).terms
-
-
-def components_of(db: Connection, terminal: Terminal) -> list[str]:
-    """The components of a terminal that it showed, is pinned for, has something open for, or that a running rollout of its
-    model is about."""
-    given = select(releases.c.component).join(rollouts, rollouts.c.release == releases.c.id)
-    query = union(
-        select(components.c.name).where(components.c.terminal == terminal.n),
-        actions.components(terminal.n),
-        given.where(rollouts.c.state == "running", releases.c.model == terminal.model),
-    )
-    return sorted(db.scalars(query))
 
 
 def _rollouts() -> Select[tuple[object, ...]]:
