@@ -21,6 +21,10 @@ from neurath.server.door import Door
 
 log = logging.getLogger(__name__)
 
+#: So many connections are taken in at a time: asyncio takes as many as its `backlog`, 2,048 of uvicorn's, and answers nobody
+#: until it has. The same number is the length of the kernel's queue, which is to be long.
+AT_ONCE, WAITING = 64, 4096
+
 #: Certificate and its key, or neither.
 Tls = tuple[str | None, str | None]
 
@@ -60,6 +64,7 @@ def configuration(app: ASGIApp, tls: Tls, drain: int) -> uvicorn.Config:
         http=Door,
         log_config=None,
         access_log=False,
+        backlog=AT_ONCE,
         server_header=False,
         proxy_headers=False,  # server.proxy knows whom to believe what
         timeout_graceful_shutdown=drain,
@@ -87,6 +92,8 @@ class Running(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            for listener in sockets or ():
+                listener.listen(WAITING)
             log.info("serves")
             self._ready()
 
