@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, insert, select, tuple_, update
+from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select, tuple_, update
 
 from neurath.errors import DataError, NotFound, RefusedError
 from neurath.ids import ModelName, TerminalId, checked_name
@@ -24,6 +24,10 @@ from neurath.wire.confirmation import AutoConfirm
 DEFAULT_TENANT = "DEFAULT"
 #: Characters of the name of a place, at the most.
 MOST_PLACE = 200
+
+
+#: Made once: to put a question together takes longer than to ask it.
+_NAMED = select(terminals).where(terminals.c.tenant == bindparam("whose"), terminals.c.id == bindparam("name"))
 
 
 class Stranger(RefusedError):  # noqa: N818 (who, not what went wrong)
@@ -281,7 +285,7 @@ def next_serial(db: Connection, terminal: Terminal, now: float) -> int:
 
 
 def _row(db: Connection, tenant: str, name: str) -> Row[tuple[object, ...]] | None:
-    return db.execute(select(terminals).where(terminals.c.tenant == tenant, terminals.c.id == name)).one_or_none()
+    return db.execute(_NAMED, {"whose": tenant, "name": name}).one_or_none()
 
 
 def _terminal(row: Row[tuple[object, ...]]) -> Terminal:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, insert, select, update
 
 from neurath.ids import ComponentName
 from neurath.server.store.tables import action as actions
@@ -57,6 +57,25 @@ class Draft:
 
 #: An action that is neither ended nor forgotten.
 ACTIVE = ("confirming", "open", "cancelling")
+ALIVE = actions.c.state.in_(ACTIVE)
+
+# Questions of every poll that is looked up, made once: to put one together takes longer than to ask it.
+_CURRENT = select(actions).where(actions.c.terminal == bindparam("n"), ALIVE).order_by(actions.c.id)
+# By the ledger's key: its lines are not found by their action.
+_LINE = and_(
+    ledger.c.terminal == actions.c.terminal,
+    ledger.c.component == actions.c.component,
+    ledger.c.release == actions.c.release,
+    ledger.c.action == actions.c.id,
+)
+_LAST = (
+    select(actions)
+    .join(ledger, _LINE)
+    .where(ledger.c.verdict == "confirmed", actions.c.terminal == bindparam("n"), actions.c.state == "closed")
+    .order_by(actions.c.closed.desc(), actions.c.id.desc())
+    .limit(1)
+)
+_NEW = insert(actions).returning(actions)
 
 
 def open_action(db: Connection, draft: Draft, now: float) -> Action:
@@ -69,7 +88,7 @@ def open_after(db: Connection, current: Action | None, draft: Draft, now: float)
     if current is not None:
         end(db, current, "superseded", now)
     values = {name: getattr(draft, name) for name in Draft.__slots__}
-    return _action(db.execute(insert(actions).values(**values, created=now).returning(actions)).one())
+    return _action(db.execute(_NEW, values | {"created": now}).one())
 
 
 def by_id(db: Connection, number: int) -> Action:
@@ -92,19 +111,13 @@ def current_action(db: Connection, terminal: int, component: str) -> Action | No
     return None if row is None else _action(row)
 
 
-def active(terminal: int | ColumnElement[int], component: str) -> ColumnElement[bool]:
+def active(terminal: int | ColumnElement[int], component: str | ColumnElement[str]) -> ColumnElement[bool]:
     """What is asked of the active action of a component."""
-    return and_(actions.c.terminal == terminal, actions.c.component == component, actions.c.state.in_(ACTIVE))
+    return and_(actions.c.terminal == terminal, actions.c.component == component, ALIVE)
 
 
 def current_actions(db: Connection, terminal: int) -> list[Action]:
-    query = select(actions).where(actions.c.terminal == terminal, actions.c.state.in_(ACTIVE))
-    return [_action(row) for row in db.execute(query.order_by(actions.c.id))]
-
-
-def components(terminal: int) -> Select[tuple[str]]:
-    """The query for the components that something is active for."""
-    return select(actions.c.component).where(actions.c.terminal == terminal, actions.c.state.in_(ACTIVE))
+    return [_action(row) for row in db.execute(_CURRENT, {"n": terminal})]
 
 
 def all_of(db: Connection, terminal: int) -> list[Action]:
@@ -175,16 +188,7 @@ def confirm(db: Connection, action: Action) -> None:
 
 def last_installed(db: Connection, terminal: int) -> Action | None:
     """The action that a terminal finished last, and well."""
-    # By the ledger's key: its lines are not found by their action.
-    line = and_(
-        ledger.c.terminal == actions.c.terminal,
-        ledger.c.component == actions.c.component,
-        ledger.c.release == actions.c.release,
-        ledger.c.action == actions.c.id,
-    )
-    query = select(actions).join(ledger, line).where(ledger.c.verdict == "confirmed")
-    query = query.where(actions.c.terminal == terminal, actions.c.state == "closed")
-    row = db.execute(query.order_by(actions.c.closed.desc(), actions.c.id.desc()).limit(1)).one_or_none()
+    row = db.execute(_LAST, {"n": terminal}).one_or_none()
     return None if row is None else _action(row)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Row, Select, func, insert, select, tuple_, update
+from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select, tuple_, update
 
 from neurath.server.fleet import budget
 from neurath.server.fleet.actions import Action
@@ -92,9 +92,15 @@ def offered(db: Connection, action: Action, now: float) -> None:
         "moved": None,
     }
     key = {"terminal": action.terminal, "component": action.component, "release": action.release}
-    query = upsert(ledger).values(**key, **fresh)
-    db.execute(query.on_conflict_do_update(index_elements=list(key), set_=fresh))
+    db.execute(_AGAIN, key | fresh)
     note(db, Key.of(action), "offered", f"{action.kind} of {action.size:,} bytes, action {action.id}", now)
+
+
+_KEY = ("terminal", "component", "release")
+_FRESH = ("action", "offered", "size", "sync", "phase", "verdict", "reason", "ended", "updated", "moved")
+#: Made once, as below.
+_ATTEMPT = upsert(ledger).values({name: bindparam(name) for name in (*_KEY, *_FRESH)})
+_AGAIN = _ATTEMPT.on_conflict_do_update(index_elements=_KEY, set_={name: _ATTEMPT.excluded[name] for name in _FRESH})
 
 
 def notified(db: Connection, key: Key, now: float) -> None:
@@ -290,10 +296,7 @@ def page(db: Connection, wanted: Wanted, after: tuple[int, int, str], limit: int
 
 
 def entry(db: Connection, key: Key) -> Entry | None:
-    query = _entries().where(
-        ledger.c.terminal == key.terminal, ledger.c.component == key.component, ledger.c.release == key.release
-    )
-    row = db.execute(query).one_or_none()
+    row = db.execute(_ENTRY, {"n": key.terminal, "part": key.component, "what": key.release}).one_or_none()
     return None if row is None else Entry(**row._asdict())
 
 
@@ -304,6 +307,12 @@ def _entries() -> Select[tuple[object, ...]]:
         .join(terminal, terminal.c.n == ledger.c.terminal)
         .join(release, release.c.id == ledger.c.release)
     )
+
+
+#: Made once: to put it together takes longer than to ask it.
+_ENTRY = _entries().where(
+    ledger.c.terminal == bindparam("n"), ledger.c.component == bindparam("part"), ledger.c.release == bindparam("what")
+)
 
 
 def timeline(db: Connection, terminal_number: int, limit: int = 200) -> list[Event]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select, union
+from sqlalchemy import Connection, bindparam, select, union
 
 from neurath.server.delivery.pace import TIME_LIMIT
 from neurath.server.fleet import actions, reach, waves
@@ -18,6 +18,28 @@ from neurath.server.software.catalog import Release
 from neurath.server.store.tables import component as components
 from neurath.server.store.tables import release as releases
 from neurath.server.store.tables import rollout as rollouts
+
+# Questions of every poll that is looked up, made once: to put one together takes longer than to ask it.
+_RUNNING = (
+    select(rollouts.c.id, rollouts.c.everyone, rollouts.c.target, rollouts.c.gate)
+    .add_columns(rollouts.c.policy, rollouts.c.time_limit, rollouts.c.back, *catalog.COLUMNS)
+    .join(releases, releases.c.id == rollouts.c.release)
+    .where(
+        rollouts.c.state == State.RUNNING.value,
+        releases.c.model == bindparam("of"),
+        releases.c.component == bindparam("part"),
+        releases.c.revoked.is_(None),
+    )
+    .order_by(releases.c.epoch.desc(), releases.c.sequence.desc(), rollouts.c.id.desc())
+)
+_POLICY = select(rollouts.c.policy).where(rollouts.c.id == bindparam("number"))
+_COMPONENTS = union(
+    select(components.c.name).where(components.c.terminal == bindparam("n")),
+    select(actions.TABLE.c.component).where(actions.TABLE.c.terminal == bindparam("n"), actions.ALIVE),
+    select(releases.c.component)
+    .join(rollouts, rollouts.c.release == releases.c.id)
+    .where(rollouts.c.state == State.RUNNING.value, releases.c.model == bindparam("of")),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +65,7 @@ def selected(db: Connection, terminal: Terminal, component: str, pinned: int | N
     if pinned is not None:
         release = catalog.find_release(db, str(pinned))
         return None if release.revoked is not None else Selected(release, None, TIME_LIMIT)
-    given = (rollouts.c.id, rollouts.c.everyone, rollouts.c.target, rollouts.c.gate)
-    terms = (rollouts.c.policy, rollouts.c.time_limit, rollouts.c.back)
-    query = (
-        select(*given, *terms, *catalog.COLUMNS)
-        .join(releases, releases.c.id == rollouts.c.release)
-        .where(
-            rollouts.c.state == State.RUNNING.value,
-            releases.c.model == terminal.model,
-            releases.c.component == component,
-            releases.c.revoked.is_(None),
-        )
-        .order_by(releases.c.epoch.desc(), releases.c.sequence.desc(), rollouts.c.id.desc())
-    )
-    for row in db.execute(query):
+    for row in db.execute(_RUNNING, {"of": terminal.model, "part": component}):
         number, everyone, among, gate, policy, limit, back, *rest = row
         release = catalog.of_columns(rest)
         if reach.admits(db, Course(number, everyone, among, gate, channels=release.channels), terminal.n):
@@ -68,16 +77,10 @@ def terms_of(db: Connection, number: int | None) -> Terms:
     """On which terms a rollout gives its release; a pin (None) has none."""
     if number is None:
         return PLAIN
-    return waves.policy(str(db.scalar(select(rollouts.c.policy).where(rollouts.c.id == number)))).terms
+    return waves.policy(str(db.scalar(_POLICY, {"number": number}))).terms
 
 
 def components_of(db: Connection, terminal: Terminal) -> list[str]:
     """The components of a terminal that it showed, is pinned for, has something open for, or that a running rollout of its
     model is about."""
-    given = select(releases.c.component).join(rollouts, rollouts.c.release == releases.c.id)
-    query = union(
-        select(components.c.name).where(components.c.terminal == terminal.n),
-        actions.components(terminal.n),
-        given.where(rollouts.c.state == "running", releases.c.model == terminal.model),
-    )
-    return sorted(db.scalars(query))
+    return sorted(db.scalars(_COMPONENTS, {"n": terminal.n, "of": terminal.model}))

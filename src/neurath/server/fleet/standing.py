@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import Connection, and_, bindparam, select
 
 from neurath.flash.geometry import Model
 from neurath.ids import FIRMWARE, Floor
@@ -108,15 +108,25 @@ class _Own:
     stop: Stop | None
 
 
+_NAMES = tuple(components.c.keys())
+#: Made once: to put it together takes longer than to ask it.
+_STANDS = (
+    select(terminals.c.twin, models.said(bindparam("of")).label("map"), stop.said().label("stop"))
+    .add_columns(*components.c, *actions.COLUMNS)
+    .select_from(terminals)
+    .outerjoin(components, and_(components.c.terminal == terminals.c.n, components.c.name == bindparam("part")))
+    .outerjoin(actions.TABLE, actions.active(terminals.c.n, bindparam("part")))
+    .where(terminals.c.n == bindparam("n"))
+    .order_by(actions.TABLE.c.id.desc())
+    .limit(1)
+)
+
+
 def _own(db: Connection, terminal: Terminal, component: str) -> _Own:
     """All of it in one question: a poll waits for each of them."""
-    known = (terminals.c.twin, models.said(terminal.model or "").label("map"), stop.said().label("stop"))
-    query = select(*known, *components.c, *actions.COLUMNS).select_from(terminals)
-    query = query.outerjoin(components, and_(components.c.terminal == terminals.c.n, components.c.name == component))
-    query = query.outerjoin(actions.TABLE, actions.active(terminals.c.n, component)).where(terminals.c.n == terminal.n)
-    row = db.execute(query.order_by(actions.TABLE.c.id.desc()).limit(1)).one()
+    row = db.execute(_STANDS, {"n": terminal.n, "part": component, "of": terminal.model}).one()
     (twin, toml, stopped), rest = row[:3], row[3:]
-    line = dict(zip(components.c.keys(), rest, strict=False))
+    line = dict(zip(_NAMES, rest, strict=False))
     return _Own(
         said=_said(line),
         pin=line["pin"],

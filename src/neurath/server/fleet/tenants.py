@@ -11,7 +11,7 @@ import re
 import secrets
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, ScalarSelect, delete, select
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, delete, select
 
 from neurath.errors import DataError
 from neurath.ids import checked_name
@@ -41,7 +41,7 @@ def find(db: Connection, name: str) -> Tenant:
     return read(db.scalar(select(said(name))))
 
 
-def said(name: str) -> ScalarSelect[str]:
+def said(name: str | ColumnElement[str]) -> ScalarSelect[str]:
     """What was said about a tenant, for a query that asks more."""
     return select(setting.c.value).where(setting.c.key == _KEY + name).scalar_subquery()
 

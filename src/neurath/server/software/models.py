@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from sqlalchemy import Connection, ScalarSelect, func, insert, select
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, func, insert, select
 
 from neurath.errors import NotFound, NothingToDo, RefusedError, UsageError
 from neurath.flash.geometry import Model, model_from_toml
@@ -82,7 +82,7 @@ def find_model(db: Connection, name: str) -> Model | None:
     return read(toml)
 
 
-def said(name: str) -> ScalarSelect[str]:
+def said(name: str | ColumnElement[str]) -> ScalarSelect[str]:
     """What is kept of a model, for a query that asks more."""
     return select(models.c.toml).where(models.c.name == name).scalar_subquery()
 
