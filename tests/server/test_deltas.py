@@ -313,6 +313,25 @@ def test_a_hopeless_build_is_tried_ever_more_rarely_by_all_servers_until_the_eng
     other.close()
 
 
+def test_a_file_that_was_built_and_could_not_be_kept_is_tried_again_each_minute(store):
+    old, new = keep(store, image(1)), keep(store, image(2))
+    now = [0.0]
+    deltas = Deltas(store, builder=build, pool=ThreadPoolExecutor(1), clock=lambda: now[0])
+    put = store.files.put
+    store.files.put = Path("/dev/full").write_bytes
+    try:
+        for tries in range(1, 5):
+            found = wait(deltas, old, new, LAYOUT)
+            assert isinstance(found, Unbuilt)
+            assert "No space left" in found.reason
+            assert deltas.builds == tries
+            now[0] += hopeless.RETRY
+    finally:
+        store.files.put = put
+    assert isinstance(wait(deltas, old, new, LAYOUT), Built)
+    deltas.close()
+
+
 def test_a_bank_in_mid_rewrite_is_not_kept_waiting_for_a_day():
     assert hopeless.wait(30) == 86400
     assert hopeless.wait(30, "left-1") == 600

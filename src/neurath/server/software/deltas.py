@@ -269,7 +269,7 @@ class Deltas:
 
     def _finished(self, key: Key, future: Future[Result]) -> None:
         try:
-            self._keep(key, future.result())
+            result = future.result()
         except CancelledError:
             pass  # the server ends: nothing is known against this build
         except BaseException as fault:  # the callback is the last one who sees it
@@ -277,10 +277,20 @@ class Deltas:
                 with self._lock:
                     self.pool = None  # the next request starts another
             self._remember(key, fault)
+        else:
+            self._finish(key, result)
         finally:
             with self._lock:
                 self._running.pop(key, None)
             self.store.release(_claim(key))
+
+    def _finish(self, key: Key, result: Result) -> None:
+        """Keeps what was built. A full disk is no fault of this build's: the next try is a minute away, however often."""
+        try:
+            self._keep(key, result)
+        except BaseException as fault:
+            with self._lock:
+                self._note_failure(key, fault)
 
     def _remember(self, key: Key, fault: BaseException) -> None:
         """Notes for all servers that a build failed; for this one alone while the database is away."""
