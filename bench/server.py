@@ -86,15 +86,16 @@ def polls(ground: Ground) -> None:
     for pending, goal in ((False, 0.10), (True, 0.15)):
         what = "check-in, update pending" if pending else "check-in without update"
         with ground.ours(pending=pending) as mine, ground.goosebit(pending=pending, terminals=DEVICES) as other:
-            spent, length = each(mine, DEVICES, ground.polls)
+            spent = each(mine, DEVICES, ground.polls)
             crowd = at_once(mine, DEVICES, ground.polls)
             beside = waits = ""
             if other is not None:
-                theirs, _ = each(other, DEVICES, max(DEVICES, ground.polls // 20))
-                beside = f"{theirs:.2f} ms ({theirs / spent:.0f} times)"
+                theirs = each(other, DEVICES, max(DEVICES, ground.polls // 20))
+                beside = f"{theirs.own:.2f} ms ({theirs.own / spent.own:.0f} times)"
                 they = at_once(other, DEVICES, max(128, ground.polls // 20))
                 waits = f"{they.share(50):.0f}, {they.share(99):.0f} ms"
-            ground.says(what, f"<= {goal:.2f} ms CPU", f"{spent:.3f} ms, {length} bytes", beside, met=spent <= goal)
+            told = f"{spent.own:.3f} ms, {spent.whole:.3f} with what is done beside; {spent.length} bytes"
+            ground.says(what, f"<= {goal:.2f} ms CPU", told, beside, met=spent.own <= goal)
             found = f"p50 {crowd.share(50):.1f}, p99 {crowd.share(99):.1f} ms"
             ground.says(
                 f"... with 64 connections, {'update pending' if pending else 'nothing to do'}",
