@@ -104,6 +104,10 @@ audit export -o audit.jsonl --data data
 backup create -o saved --data data
 agent provision --bank t-1.bank --model lamp.toml --image image.bin {rest}
 delta create image.bin other.bin -o image.nru
+repository create {roots} --online keys/ticket.pub.pem --release lamp=keys/release.pub.pem -o documents
+repository sign documents/1.root.json --key keys/r1.pem
+repository sign documents/1.root.json --key keys/r2.pem
+repository add image.bin image.env --name lamp/1 -o 1.lamp.json
 """
 ROOTS = "--root keys/r1.pub.pem --root keys/r2.pub.pem --root keys/r3.pub.pem"
 REST = "--envelope image.env --id t-1 --release-key keys/release.pub.pem"

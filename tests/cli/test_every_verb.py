@@ -36,6 +36,11 @@ key delegate --after 1.keys --ticket {foreign} -o {new}
 key rotate --after 1.keys {public} {foreign} -o {new}
 key revoke --after 1.keys {public} -o {new}
 key sign 1.keys --key keys/r2.pem
+repository create {roots} --online {foreign} --release lamp={public} -o {new}
+repository add {image} {envelope} --name lamp/1 -o {new}
+repository add {other} {envelope} --name lamp/2 --after 1.lamp.json -o {new}
+repository sign 1.lamp.json --key keys/release.pem
+repository mirror --server {dead} --root documents/1.root.json -o {new} => 6
 delta create {image} {other} -o {new} --model {model}
 delta apply {image} {delta} -o {new} --model {model}
 delta show {delta}
@@ -125,7 +130,7 @@ sim power {image} {other} --kinds before --every 4000
 LASTING = {
     "serve", "agent run", "agent answer", "agent remind", "station run", "station identify", "station enrol",
     "carrier lwm2m", "carrier mobileip agent", "carrier mobileip node", "carrier pair", "carrier mqtt", "carrier dhcp",
-    "sim phone", "key publish",
+    "sim phone", "key publish", "repository publish",
 }  # fmt: skip
 #: Commands that change nothing but where they are told to write, and so have nothing to try without changing it.
 READS = {
@@ -194,7 +199,7 @@ def test_it_does_its_work_and_with_dry_run_changes_nothing(world: World, leaf: s
 
 #: What files are called in a line; those of which any contents will do; those that may also be a name that is no file's.
 FILES = re.compile(
-    r"\{(?:image|other|envelope|model2?|key|public|foreign|delta)\}|\S+\.(?:csv|txt|jsonl|keys)|keys/r2\.pem|\bsaved\b"
+    r"\{(?:image|other|envelope|model2?|key|public|foreign|delta)\}|\S+\.(?:csv|txt|jsonl|keys|json)|keys/r2\.pem|\bsaved\b"
 )
 ANYTHING = ("{image}", "{other}", "word.txt")
 NAMED = {("sign", "{model}"), ("verify", "{model}")}

@@ -19,10 +19,12 @@ from starlette.testclient import TestClient
 
 from neurath.flash.geometry import model_to_toml
 from neurath.ids import ModelName
+from neurath.repository import roles
 from neurath.server.access.roles import Role
 from neurath.server.alerts.teller import Teller
 from neurath.server.fleet import access, actions, rollout, waves
 from neurath.server.software import catalog
+from neurath.server.software.repository import load_key
 from neurath.server.store.tables import component
 from neurath.server.store.tables import rollout as rollouts
 from neurath.wire import manifest
@@ -249,10 +251,19 @@ class Story:
         ask("POST", "/terminals/T-0004/replace", json={"id": "T-9001"})
         ask("DELETE", "/filters/field")
 
+    def repository(self, ask: Asker) -> None:
+        online = load_key(self.world.store.directory)
+        until, family = roles.in_days(365, time.time()), {("phone",): (KEY.public,)}
+        made = [roles.root([A.public, B.public], online.public, until), roles.targets(family, online.public, until)]
+        signed_twice = [roles.signed(roles.read(roles.signed(one, A)), B) for one in made]
+        ask("POST", "/repository", json={"documents": [base64.b64encode(one).decode() for one in signed_twice]})
+        ask("GET", "/repository/metadata/timestamp.json")
+
     def afterwards(self, ask: Asker) -> None:
         record = {"name": "9f86d081-1", "at": time.time(), "terminal": "T-0003", "verdict": "confirmed", "version": "1.4.0"}
         ask("POST", "/restorations", json=record | {"station": "bench-2"})
         ask("GET", "/restorations")
+        self.repository(ask)
         stock = ask("GET", "/stock")
         ask("GET", f"/stock/files/{stock['releases'][0]['image']}")
         ask("GET", "/store")

@@ -23,6 +23,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "sign": ("sign", "sign an image where the key is (never on the server)"),
     "verify": ("sign", "verify an image against its envelope"),
     "key": ("key", "keys and lists of keys: create, show, delegate, rotate, revoke, sign, publish"),
+    "repository": ("repository", "the software store for stations and mirrors: create, add, sign, publish, mirror"),
     "delta": ("delta", "create, apply and show update files"),
     "model": ("model", "memory maps of kinds of terminals"),
     "tenant": ("tenant", "how a tenant's devices show who they are"),

@@ -44,6 +44,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     _stock(sync)
     sync.add_argument("--accept-keys", action="store_true", help="take new release keys after comparing them with their owner")
+    text = "take software only as these roots' repository signed it, from now on (from their owners' hands)"
+    sync.add_argument("--root", type=Path, metavar="1.root.json", help=text)
     sync.add_argument("--dry-run", action="store_true", help="say what waits, change nothing")
     _stock(_sub(verbs, "list", "what the stock holds", "neurath station list --stock stock"))
     records = _sub(
@@ -246,14 +248,15 @@ def _enrol(args: argparse.Namespace, out: Output) -> int:
 
 def _sync(args: argparse.Namespace, out: Output) -> int:
     from neurath.station.stock import Stock
-    from neurath.station.sync import Source, sync
+    from neurath.station.sync import Source, signed, sync, sync_signed
 
-    stock = Stock(args.stock)
+    stock, root = Stock(args.stock), b"" if args.root is None else args.root.read_bytes()
     if args.dry_run:
         waiting = len(stock.queued())
         out.data(f"{waiting} records wait for {args.server}", records=waiting)
         return 0
-    done = sync(stock, Source(args.server, args.token), accept_keys=args.accept_keys)
+    source = Source(args.server, args.token)
+    done = sync_signed(stock, source, root) if root or signed(stock) else sync(stock, source, accept_keys=args.accept_keys)
     out.data(
         f"{done.releases} releases, {done.fetched} images fetched, {done.records} records delivered",
         releases=done.releases,

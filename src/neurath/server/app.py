@@ -41,7 +41,7 @@ from neurath.server.metrics import Board, Counted, Row
 from neurath.server.operating import Figures, figures_route, health_routes
 from neurath.server.polls import Polls
 from neurath.server.proxy import Behind
-from neurath.server.software import retention
+from neurath.server.software import repository, retention
 from neurath.server.software.deltas import Deltas
 from neurath.server.stock import TOKEN_FILE, station_token
 from neurath.server.store import Store, shared
@@ -121,6 +121,7 @@ def open_server(directory: Path, policy: Policy | None = None, carriers: Sequenc
     store = Store(directory, place.database, place.files)
     shared.same(store, tickets.KEY_FILE, tickets.load_key)
     shared.same(store, TOKEN_FILE, station_token)
+    shared.same(store, repository.KEY_FILE, repository.load_key)
     deltas = Deltas(store)
     delivery = Delivery(store, deltas, tickets.load_key(directory), need)
     return Server(store, deltas, delivery, StreamPush(check_ins=policy.check_ins), policy, carriers)

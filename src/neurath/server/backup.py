@@ -18,6 +18,7 @@ from neurath.disk import write_whole
 from neurath.errors import DataError, LinkError, NeurathError, NotFound, RefusedError
 from neurath.server.delivery import tickets
 from neurath.server.fleet import stop
+from neurath.server.software import repository
 from neurath.server.stock import RESTORATIONS, TOKEN_FILE, station_token
 from neurath.server.store import Files, Store, audit, database, rows, shared
 from neurath.server.store.acts import Act
@@ -31,8 +32,9 @@ FORM = 1
 #: What is of no use later: who is signed in just now, or tries to be.
 PASSING = frozenset({"session", "failure", "oidc_try"})
 #: Of the data directory itself: secrets, and what stations reported.
-KEPT = (tickets.KEY_FILE, tickets.PUBLIC_FILE, TOKEN_FILE)
-_MINE = re.compile(rf"{'|'.join(map(re.escape, KEPT))}|{RESTORATIONS}/[0-9a-f-]{{1,80}}\.json")
+KEPT = (tickets.KEY_FILE, tickets.PUBLIC_FILE, TOKEN_FILE, repository.KEY_FILE, repository.PUBLIC_FILE)
+_RECORDS = rf"{RESTORATIONS}/[0-9a-f-]{{1,80}}\.json|{repository.FOLDER}/[0-9A-Za-z.-]{{1,120}}\.json"
+_MINE = re.compile(rf"{'|'.join(map(re.escape, KEPT))}|{_RECORDS}")
 #: Numbers of actions that a server may have given out since: clients remember them, so none of them is given out again.
 GAP = 1_000_000
 _WHY = "restored from a backup: see what was recalled since, then `neurath rollout go-on`"
@@ -59,6 +61,7 @@ def create(store: Store, target: Path, now: float) -> Summary:
     _fit(target)
     shared.same(store, tickets.KEY_FILE, tickets.load_key)
     shared.same(store, TOKEN_FILE, station_token)
+    shared.same(store, repository.KEY_FILE, repository.load_key)
     if not store.claim(CLAIM):
         raise RefusedError("a backup cannot begin now", "files are being pruned, or another backup is made", id="NRT-367")
     try:
@@ -175,8 +178,9 @@ def _own(directory: Path) -> Iterator[tuple[str, bytes]]:
     for name in KEPT:
         if (directory / name).exists():
             yield name, (directory / name).read_bytes()
-    for path in sorted((directory / RESTORATIONS).glob("*.json")):
-        yield f"{RESTORATIONS}/{path.name}", path.read_bytes()
+    for folder in (RESTORATIONS, repository.FOLDER):
+        for path in sorted((directory / folder).glob("*.json")):
+            yield f"{folder}/{path.name}", path.read_bytes()
 
 
 def _keep(target: Path, name: str, data: bytes) -> str:

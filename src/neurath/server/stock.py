@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.responses import FileResponse
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi.responses import FileResponse, JSONResponse, Response
+from pydantic import Base64Bytes, BaseModel, ConfigDict, Field
 from sqlalchemy import Connection, select
 
 from neurath.disk import write_whole
@@ -21,7 +21,7 @@ from neurath.errors import DataError, NotFound
 from neurath.ids import FIRMWARE
 from neurath.server.fleet import access, progress
 from neurath.server.fleet.progress import Key
-from neurath.server.software import catalog
+from neurath.server.software import catalog, repository
 from neurath.server.software.models import model_keys
 from neurath.server.store import Store
 from neurath.server.store.tables import component as components
@@ -54,6 +54,12 @@ class Restoration(BaseModel):
     reason: str = Field(default="", max_length=256, examples=[""])
 
 
+class Documents(BaseModel):
+    """Signed documents of the repository, base64."""
+
+    documents: list[Base64Bytes] = Field(max_length=64)
+
+
 def stock_routes(api: FastAPI, store: Store) -> None:
     """`GET /stock`, `GET /stock/files/DIGEST`, `POST /restorations`, `GET /restorations`."""
 
@@ -68,6 +74,21 @@ def stock_routes(api: FastAPI, store: Store) -> None:
             if not _DIGEST.fullmatch(digest) or not _is_release(db, digest):
                 raise NotFound(f"no image {digest[:16]}", "no release has it", "GET /api/v1/stock", id="NRT-131")
         return FileResponse(store.files.verified(digest), media_type="application/octet-stream")
+
+    @api.get("/repository/{name:path}", response_class=JSONResponse)
+    def repository_file(name: str) -> Response:
+        """metadata/NAME or targets/PATH of the TUF repository (docs/spec/repository.md)."""
+        kind, _, rest = name.partition("/")
+        if kind == "targets":
+            return FileResponse(repository.target(store, rest), media_type="application/octet-stream")
+        if kind != "metadata":
+            raise NotFound(f"no {kind[:64]} in a repository", "metadata/ and targets/", "metadata/timestamp.json")
+        return Response(repository.document(store, rest, time.time()), media_type="application/json")
+
+    @api.post("/repository", status_code=201)
+    def publish(given: Documents) -> Json:
+        """Documents of the TUF repository, signed, in this order; all of them or none."""
+        return {"roles": repository.publish(store, given.documents, time.time())}
 
     @api.post("/restorations", status_code=201)
     def restored(given: Restoration) -> Json:

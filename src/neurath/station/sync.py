@@ -6,12 +6,26 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import time
 import urllib.error
+import urllib.parse
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from neurath.errors import DataError, LinkError, NotFound, RefusedError
+from neurath.errors import DataError, LinkError, NotFound, RefusedError, TrustError
+from neurath.ids import FIRMWARE, ComponentName, ModelName, TerminalId, Version, checked_name
+from neurath.station.select import Entry
 from neurath.station.stock import Index, Stock, index_of
+from neurath.wire import manifest
+from neurath.wire.keys import public_pem
+
+if TYPE_CHECKING:
+    from neurath.repository.client import Target
+
+#: Where a stock keeps what it last believed of its repository.
+COPY = "repository"
 
 #: Longest answer that is read, bytes; seconds to wait for one.
 LONGEST = 1 << 30
@@ -33,6 +47,17 @@ class Source:
 
     server: str
     token: str = ""
+
+    def repository(self, path: str) -> Iterator[bytes]:
+        """A document or file of the repository, in pieces; how much of it is read is the caller's to say. A mirror has the
+        same paths without the API's: its address ends with a slash."""
+        base = self.server if self.server.endswith("/") else f"{self.server}/api/v1/repository/"
+        if not base.startswith(("http://", "https://")):
+            raise DataError(f"{self.server!r} is no address", "neither http:// nor https://", "say http://HOST:PORT")
+        request = urllib.request.Request(f"{base}{urllib.parse.quote(path)}")
+        if self.token:
+            request.add_header("Authorization", f"StationToken {self.token}")
+        return _pieces(request)
 
     def ask(self, path: str, body: bytes | None = None) -> bytes:
         """One request; the answer's body, or an error in three lines."""
@@ -61,6 +86,58 @@ def sync(stock: Stock, source: Source, *, accept_keys: bool = False) -> Synced:
     return Synced(len(index.entries), fetched, records)
 
 
+def sync_signed(stock: Stock, source: Source, root: bytes = b"") -> Synced:
+    """The same from the repository: every image, key and revocation is what its family and the roots signed. `root` names the
+    roots, the first time. A mirror takes no records: they wait for the server."""
+    from neurath.repository.client import Copy
+
+    copy = Copy(stock.root / COPY)
+    if root:
+        copy.begin(root)
+    before = {path.name for path in (stock.root / "files").glob("*/*")}
+    found = copy.sync(source.repository)
+    records = 0 if source.server.endswith("/") else deliver(stock, source)
+    index = Index(
+        entries=tuple(_entry(one) for one in found),
+        keys=tuple(
+            sorted({(ModelName(one.name.partition("/")[0]), public_pem(key).decode()) for one in found for key in one.keys})
+        ),
+        assigned=tuple((TerminalId(name), Version(version)) for name, version in sorted(copy.assigned().items())),
+        at=time.time(),
+    )
+    with contextlib.suppress(NotFound):
+        stock.forget_keys()  # whose they are is the roots' to say
+    stock.keep(index)
+    return Synced(len(index.entries), len({one.digest for one in found} - before), records)
+
+
+def _entry(one: Target) -> Entry:
+    """The release as the envelope has it, which its family's key signed as well."""
+    sealed = manifest.verify(one.envelope, list(one.keys))
+    if (sealed.image.hex(), sealed.image_size) != (one.digest, one.size):
+        raise TrustError(
+            f"the envelope of {one.name} is for another image", "digest or size differ", "nothing was taken", id="NRT-266"
+        )
+    model, version, *component = one.name.split("/")
+    return Entry(
+        model=ModelName(checked_name(model, "model")),
+        version=Version(checked_name(version, "version")),
+        image=one.digest,
+        size=one.size,
+        envelope=one.envelope,
+        envelope_digest=sealed.digest.hex(),
+        sequence=sealed.sequence,
+        epoch=sealed.epoch,
+        revoked=one.revoked,
+        component=ComponentName(checked_name(component[0], "component")) if component else FIRMWARE,
+    )
+
+
+def signed(stock: Stock) -> bool:
+    """Whether roots were named to this stock: from then on it believes nothing else."""
+    return (stock.root / COPY / "1.root.json").exists()
+
+
 def deliver(stock: Stock, source: Source) -> int:
     """Gives the server the records that wait; each is sent again until the server says it has it."""
     waiting = stock.queued()
@@ -78,6 +155,20 @@ def _fetch(stock: Stock, source: Source, index: Index) -> int:
             stock.put(entry, source.ask(f"/stock/files/{entry.image}"))
             fetched += 1
     return fetched
+
+
+def _pieces(request: urllib.request.Request) -> Iterator[bytes]:
+    try:  # the scheme was looked at: http or https
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # nosec B310
+            while piece := answer.read(1 << 16):
+                yield piece
+    except urllib.error.HTTPError as fault:
+        if fault.code == 404:
+            raise NotFound("the repository has no such file", request.full_url, "is it the right address?") from None
+        raise RefusedError(f"the server refused: {fault.code}", request.full_url, "check --server and --token") from None
+    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as fault:
+        reason = getattr(fault, "reason", fault)
+        raise LinkError(f"no answer from {request.full_url}", str(reason), "is the server running?") from None
 
 
 def _answer(request: urllib.request.Request) -> bytes:

@@ -99,6 +99,7 @@ ROUTES: dict[str, Role] = {
     "DELETE /api/v1/alert-channels/{name}": _A,
     "POST /api/v1/gateways": _A,
     "POST /api/v1/gateways/{name}/revoke": _A,
+    "POST /api/v1/repository": _A,
     "POST /api/v1/folders": _A,
     "DELETE /api/v1/folders/{number}": _A,
     # what everybody who was let in may read
@@ -130,6 +131,7 @@ ROUTES: dict[str, Role] = {
     "GET /api/v1/stop": _V,
     "GET /api/v1/stock": _V,
     "GET /api/v1/stock/files/{digest}": _V,
+    "GET /api/v1/repository/{name:path}": _V,
     "GET /api/v1/restorations": _V,
     # the same in hawkBit's words
     "GET /rest/v1/targets": _V,
@@ -185,7 +187,12 @@ ROUTES: dict[str, Role] = {
 }
 
 #: What a restoration station may ask with its own token, beside nothing else.
-STATION = {"GET /api/v1/stock", "GET /api/v1/stock/files/{digest}", "POST /api/v1/restorations"}
+STATION = {
+    "GET /api/v1/stock",
+    "GET /api/v1/stock/files/{digest}",
+    "GET /api/v1/repository/{name:path}",
+    "POST /api/v1/restorations",
+}
 
 #: `verb command` of the command line -> the route of the management plane that does the same, and whose role it has: what one
 #: can do the other can. A role stands here only for what a command does on the server's own machine and no request could.
@@ -244,6 +251,7 @@ VERBS: dict[str, str | Role] = {
     "gateway revoke": "POST /api/v1/gateways/{name}/revoke",
     "backup create": _A,
     "key publish": "POST /api/v1/key-lists",
+    "repository publish": "POST /api/v1/repository",
     "alert add": "POST /api/v1/alert-channels",
     "alert list": "GET /api/v1/alert-channels",
     "alert remove": "DELETE /api/v1/alert-channels/{name}",
