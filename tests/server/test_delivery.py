@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 
 import pytest
 
-from neurath.errors import RefusedError
+from neurath.errors import DataError, RefusedError
 from neurath.ids import Floor, digest
 from neurath.server.delivery import tickets
 from neurath.server.delivery.calls import Sync
@@ -310,13 +311,40 @@ def test_a_bank_gets_the_profile_that_its_terminal_names_and_has_the_memory_for(
     asked = []
 
     def builder(job):
-        asked.append(job.profile)
+        if job.new.name == hashlib.sha256(NEW).hexdigest():  # not the file for the way back
+            asked.append(job.profile)
         made = build(job)
         return replace(made, workspace={3: 4_000_000, 2: 20_000}.get(job.profile, made.workspace))
 
     phone.world.delivery.deltas.builder = builder
     assert phone.check(phone.says(OLD, 1, **more)) is not None
     assert asked == tried
+
+
+def test_the_way_back_is_built_before_the_first_offer_whatever_rescues_the_terminal(phone) -> None:
+    """Also where its wire does: the file is there when the server is not reached any more. There a build that fails holds
+    nothing up."""
+    built = []
+
+    def builder(job):
+        built.append((job.old and job.old.name, job.new.name))
+        return build(job)
+
+    deltas = phone.world.delivery.deltas
+    deltas.builder = builder
+    old, new = (hashlib.sha256(data).hexdigest() for data in (OLD, NEW))
+    assert phone.check(phone.says(OLD, 1)) is not None
+    assert built == [(old, new), (new, old)]
+
+
+def test_no_way_back_holds_up_nobody_whom_the_wire_brings_back(phone) -> None:
+    def builder(job):
+        if job.new.name == hashlib.sha256(OLD).hexdigest():
+            raise DataError("this way cannot be built", "it is a test")
+        return build(job)
+
+    phone.world.delivery.deltas.builder = builder
+    assert phone.check(phone.says(OLD, 1)) is not None
 
 
 def test_a_lost_report_is_made_good_by_the_bank_also_where_its_image_was_signed_twice(world: World) -> None:

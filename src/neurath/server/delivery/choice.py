@@ -136,17 +136,18 @@ def _situation(view: Standing) -> Situation:
 
 
 def _way_back(view: Standing, files: Files) -> Building | Nothing | None:
-    """A terminal that can be rescued over the air is offered nothing before the return delta to what it runs is built."""
+    """A terminal is offered nothing before the return delta to what it runs is built (docs/spec/rescue.md). Where it can be rescued over
+    the air there is no offer without it; where its wire brings it back anyway, it is enough that it was tried."""
     assert view.selected is not None
     assert view.model is not None
-    if view.model.rescue == "wire" or view.base is None:
+    if view.base is None:
         return None
     match files(
         view.selected.release.image, view.base.image, view.model.layout, usual(view.said.profiles if view.said else 0)
     ):
         case Pending():
             return Building()
-        case Unbuilt(reason=reason):
+        case Unbuilt(reason=reason) if view.model.rescue != "wire":
             return Nothing(f"there would be no way back: {reason}")
     return None
 
