@@ -214,7 +214,7 @@ def test_a_great_many_are_one_alert_about_all_of_them(world):
     rows = [{"tenant": "DEFAULT", "id": f"t{n}", "heard": NOW - 30 * HOUR, "registered": 1.0} for n in range(causes.MOST + 1)]
     with world.store.write() as db:
         db.execute(insert(terminals), rows)
-        (one,) = causes.silent(db, NOW - 24 * HOUR)
+        (one,) = causes.silent(db, NOW, 24 * HOUR)
     assert (one.key, one.subject) == ("silence:many", "many")
     assert "over 100 terminals at once" in one.text
 

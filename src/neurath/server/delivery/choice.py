@@ -136,8 +136,8 @@ def _situation(view: Standing) -> Situation:
 
 
 def _way_back(view: Standing, files: Files) -> Building | Nothing | None:
-    """A terminal is offered nothing before the return delta to what it runs is built (docs/spec/rescue.md). Where it can be rescued over
-    the air there is no offer without it; where its wire brings it back anyway, it is enough that it was tried."""
+    """A terminal is offered nothing before the return delta to what it runs is built (docs/spec/rescue.md). Where it can be
+    rescued over the air there is no offer without it; where its wire brings it back, it is enough that it was tried."""
     assert view.selected is not None
     assert view.model is not None
     if view.base is None:

@@ -60,7 +60,7 @@ def usage(store: Store, now: float) -> Usage:
         there = select(func.count(), func.coalesce(func.sum(files.c.size), 0)).where(files.c.added.is_not(None))
         count, size = db.execute(there).one()
         first = db.scalar(select(func.min(files.c.added)))
-        came = db.execute(there.where(files.c.added > now - WINDOW * DAY)).one()[1]
+        came = int(db.execute(there.where(files.c.added > now - WINDOW * DAY)).one()[1])  # PostgreSQL's sums are decimals
     days = min(float(WINDOW), max(1.0, (now - first) / DAY)) if first is not None else float(WINDOW)
     daily = came / days
     own = sum(path.stat().st_size for path in store.directory.glob("neurath.db*"))
