@@ -120,6 +120,11 @@ sim fleet --old image.bin --new other.bin --dry-run
 BORN = "--image image.bin --envelope image.env --id t-1 --release-key keys/release.pub.pem"
 #: Those that serve for ever, reach another machine or need one of a kind: what they say when it is not there.
 FAILS = """
+repository create --root absent --online absent -o documents
+repository add absent absent --name lamp/1 -o 1.json
+repository sign absent --key absent
+repository publish absent --data data
+repository mirror --server {dead} --root absent -o mirror
 serve --port 99999
 terminal work nobody
 terminal one t-1
