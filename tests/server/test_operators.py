@@ -434,9 +434,15 @@ def commands(parser):
 
 
 #: Commands of such verbs that open no store.
-STORELESS = {"model header", "backup show", "backup restore"} | {
-    f"key {one}" for one in ("create", "show", "delegate", "rotate", "revoke", "sign")
-}
+STORELESS = {
+    "repository create",
+    "repository add",
+    "repository sign",
+    "repository mirror",
+    "model header",
+    "backup show",
+    "backup restore",
+} | {f"key {one}" for one in ("create", "show", "delegate", "rotate", "revoke", "sign")}
 
 
 def test_every_verb_that_opens_a_servers_store_has_a_role():
