@@ -42,7 +42,7 @@ class Shelf:
         """One document by its file name; NotFound."""
         try:
             return (self.folder / name).read_bytes()
-        except (FileNotFoundError, NotADirectoryError, ValueError):
+        except (OSError, ValueError):  # too long a name among them
             raise NotFound(f"no document {name[:64]}", "this repository never had it", "timestamp.json is the first") from None
 
     def take(self, raw: bytes) -> str:
