@@ -459,3 +459,11 @@ int nrt_accept_key_list(struct nrt_core *c, uint32_t version)
 {
     return version > c->facts.key_list ? append_counters(c, c->facts.serial, version) : NRT_E_TRUST;
 }
+
+/* R1: nothing was committed, so nothing was erased. The record stays where it is and means nothing. */
+void nrt_drop_plan(struct nrt_core *c)
+{
+    memset(&c->facts.target, 0, sizeof c->facts.target);
+    c->facts.resume = 0;
+    c->log.units = 0;
+}

@@ -25,6 +25,11 @@ struct nrt_scratch {
     uint32_t per;      /* slots in a scratch sector */
 };
 int nrt_scratch_of(const struct nrt_layout *l, struct nrt_scratch *s);
+/* Flash address of the i-th slot of a run of scratch sectors. */
+static inline uint32_t nrt_scratch_addr(const struct nrt_layout *l, const struct nrt_scratch *s, uint32_t first, uint32_t i)
+{
+    return l->scratch.base + (first + i / s->per) * s->sector + i % s->per * s->slot;
+}
 
 /* The commit unit that holds an image offset. */
 int nrt_unit_of(const struct nrt_layout *l, uint32_t image_off, uint32_t *unit, struct nrt_span *image);

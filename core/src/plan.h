@@ -5,6 +5,7 @@
  *   old.c       nrt_plan_open, nrt_plan_mark, nrt_plan_budget, nrt_old
  *   seal.c      nrt_plan_seal, nrt_plan_whole
  *   rehearse.c  nrt_rehearse, nrt_prove (the container's side)
+ *   redo.c      nrt_write_member, nrt_future_addr
  *   rewrite.c   nrt_rewrite, nrt_resume, nrt_rescue
  *   direct.c    nrt_rewrite_direct (resume mode)
  *   hybrid.c    nrt_torn, nrt_hybrid
@@ -87,10 +88,13 @@ int nrt_hybrid_tag(struct nrt_core *c, uint32_t *tag);
  * `before` <= p holds its sector. All of a committed unit counts as gone, changed or not: so the answer depends on order,
  * joint, saves and p alone, and is the same in encoder, rehearsal, rewrite and resume. */
 
-/* ---- rewrite.c and slide.c ------------------------------------------------------------------------------------------- */
+/* ---- redo.c and slide.c ---------------------------------------------------------------------------------------------- */
 
 struct nrt_member;
 
+/* Flash address that will be image offset `off` once the unit is copied: in scratch, or in the bank where nothing changes;
+ * *run is how many bytes follow there. */
+int nrt_future_addr(const struct nrt_core *c, const struct nrt_member *r, uint32_t off, uint32_t *addr, uint32_t *run);
 /* Writes scratch: the unit at p->position, decoded into r's place and read back against its leaves. */
 int nrt_write_member(struct nrt_core *c, struct nrt_plan *p, const struct nrt_member *r);
 /* The rewrite from p->from on where the plan slides: every unit is decoded before the one ahead of it is committed. */

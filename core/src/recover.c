@@ -28,14 +28,6 @@ int nrt_provision(struct nrt_core *c, const struct nrt_layout *l, const struct n
     return nrt_log_create(c);
 }
 
-/* R1: nothing was committed, so nothing was erased. The record stays where it is and means nothing. */
-void nrt_drop_plan(struct nrt_core *c)
-{
-    memset(&c->facts.target, 0, sizeof c->facts.target);
-    c->facts.resume = 0;
-    c->log.units = 0;
-}
-
 /* R0 and R2: a commit was open. Its sectors that are not recorded as done are erased again, whatever they read. */
 static int finish(struct nrt_core *c)
 {

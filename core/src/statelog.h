@@ -71,22 +71,17 @@ int nrt_log_boots(struct nrt_core *c, uint32_t boots);
 /* A rehearsal of this envelope failed once more; three in a row are counted, then they stay three. */
 int nrt_log_failed(struct nrt_core *c, const uint8_t envelope[NRT_SHORT]);
 
+/* R1: the plan is forgotten. Only where nothing was committed. */
+void nrt_drop_plan(struct nrt_core *c);
+
 /* ---- judge.c ------------------------------------------------------------------------------------------------------- */
 
 /* Writes flash. The digest of what the bank holds against the open plan's target: INSTALLED as a candidate, or BROKEN. */
 int nrt_judge(struct nrt_core *c);
 
-/* ---- recover.c ----------------------------------------------------------------------------------------------------- */
-
-/* R1: the plan is forgotten. Only where nothing was committed. */
-void nrt_drop_plan(struct nrt_core *c);
-
-/* ---- rewrite.c ----------------------------------------------------------------------------------------------------- */
+/* ---- commit.c ------------------------------------------------------------------------------------------------------ */
 
 /* Writes flash. R2: erases and programs the sectors of the open commit that are not done, from scratch. */
 int nrt_finish_commit(struct nrt_core *c);
-/* Flash address that will be image offset `off` once the unit is copied: in scratch, or in the bank where nothing changes;
- * *run is how many bytes follow there. */
-int nrt_future_addr(const struct nrt_core *c, const struct nrt_member *r, uint32_t off, uint32_t *addr, uint32_t *run);
 
 #endif
