@@ -42,8 +42,7 @@ PARTS = {
     "decoder": "reader rangecoder unpack units coder_raw coder_simple coder_small small mixer map predict"
     " tongue thumb thumb_far arm arm_far halves a64 rv32 rv32_far x86 sections",
     "rewrite, recovery, state log": "old rehearse rewrite redo commit recover judge seal statelog facts layout medium need"
-    " parity crc32",
-    " sha256 direct hybrid slide question",
+    " parity crc32 sha256 direct hybrid slide question",
     "envelope, ticket, birth, gates": "cbor cose suit ticket birth gate hmac",
     "wire: SMP, restoration": "smp smp_enrol smp_frame smp_identify smp_wire restore",
     "signature (BearSSL)": "es256",
