@@ -10,6 +10,7 @@ import tracemalloc
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import httpx
 import pytest
 from sqlalchemy import Connection, delete, func, insert, select
 
@@ -18,12 +19,13 @@ from neurath.console.keeping import TIMES, Keeping
 from neurath.server.delivery.sightings import Sighting
 from neurath.server.fleet import figures
 from neurath.server.fleet.census import ANEW, BLOCK, PARTS, Census, Names, entry
-from neurath.server.fleet.figures import PAGE, State, Wanted
+from neurath.server.fleet.figures import PAGE, State, Wanted, silent_after
 from neurath.server.software import catalog
 from neurath.server.store.tables import action, component, event, ledger, terminal
 from neurath.units import UnixTime
 from neurath.wire.report import Phase, Verdict
 from tests.console.fleet import Fleet, every_state
+from tests.server.served import serve
 
 WHOLE = os.environ.get("NEURATH_ASSURANCE") == "1"
 
@@ -31,11 +33,11 @@ WHOLE = os.environ.get("NEURATH_ASSURANCE") == "1"
 def agrees(fleet: Fleet, census: Census, now: float) -> None:
     with fleet.store.read() as db:
         counted = census.count(db, UnixTime(now))
-        assert counted.counts == figures.states(db, UnixTime(now))
+        assert counted.counts == figures.states(db, UnixTime(now), census.silent)
         for state in (None, *State):
-            lines, found = figures.lines(db, Wanted(state=state), UnixTime(now))
+            lines, found = figures.lines(db, Wanted(state=state, silent=census.silent), UnixTime(now))
             numbers = counted.page(state, 0, PAGE)
-            again = figures.lines(db, Wanted(numbers=tuple(numbers)), UnixTime(now))[0] if numbers else []
+            again = board.chosen(db, counted, numbers, UnixTime(now))
             assert [(line.tenant, line.id, line.state) for line in again] == [(x.tenant, x.id, x.state) for x in lines]
             assert found == (sum(counted.counts.values()) if state is None else counted.counts.get(state, 0))
 
@@ -44,7 +46,8 @@ def test_after_any_change_the_census_is_what_a_full_count_says(tmp_path: Path, s
     """One census through a random life; the full count is the judge."""
     now = time.time()
     fleet = every_state(tmp_path, now)
-    census, chance = Census(), random.Random(seed)
+    chance = random.Random(seed)
+    census = Census(silent_after(chance.choice((300, 450))))
     agrees(fleet, census, now)
     with fleet.store.read() as db:
         old, new = catalog.find_release(db, "primehub/3.4.0"), catalog.find_release(db, "primehub/3.5.0")
@@ -214,3 +217,17 @@ def test_a_page_from_memory_is_the_page_from_scratch(tmp_path: Path) -> None:
         kept = board.overview(fleet.store, wanted, lambda *_: "why", UnixTime(fleet.now), memory)
         assert kept == board.overview(fleet.store, wanted, lambda *_: "why", UnixTime(fleet.now))
     fleet.close()
+
+
+@pytest.mark.parametrize(("sleep", "silent"), [(300, True), (3600, False)])
+def test_who_polls_once_an_hour_is_not_silent_after_half_of_one(tmp_path: Path, sleep: int, *, silent: bool) -> None:
+    fleet = Fleet(tmp_path / "data", time.time())
+    model = fleet.model("hub", 65536)
+    fleet.shows(fleet.terminal("t1", "hub", heard=1800.0), fleet.release(model, "1.0", 1, 40_000), ago=1800.0)
+    fleet.close()
+    with serve(tmp_path / "data", "--sleep", str(sleep)) as served:
+        for page in ("/index.json", "/terminals/index.json?q=t1"):
+            (told,) = httpx.get(f"http://127.0.0.1:{served.port}{page}").json()["lines"]
+            assert (told["state"] == "silent") is silent, told
+        told = httpx.get(f"http://127.0.0.1:{served.port}/terminals/t1/index.json").json()
+        assert (told["line"]["state"] == "silent") is silent

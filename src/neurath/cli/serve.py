@@ -251,8 +251,11 @@ def _nonblocking(listener: socket.socket) -> socket.socket:
 def _console(server: Server, live: Live) -> list[BaseRoute]:
     import threading
 
+    from neurath.console.board import Memory
     from neurath.console.pages import Desk, routes
+    from neurath.server.fleet.census import Census
+    from neurath.server.fleet.figures import silent_after
 
-    desk = Desk(server.store, server.delivery.why)
+    desk = Desk(server.store, server.delivery.why, memory=Memory(Census(silent_after(server.policy.sleep))))
     threading.Thread(target=desk.warm, daemon=True).start()
     return routes(desk, live)

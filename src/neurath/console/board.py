@@ -3,7 +3,7 @@ knows which figures belong together; it must never know markup or language, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection, select
@@ -89,7 +89,7 @@ def overview(store: Store, wanted: Wanted, why: Why, now: UnixTime, memory: Memo
     with store.read() as db:
         counted = memory.census.count(db, now)
         found_lines, found = lines(db, wanted, counted, now)
-        stuck = tuple(counted.page(State.RESTORATION, 0, PAGE))
+        stuck = counted.page(State.RESTORATION, 0, PAGE)
         summed = sums(db, now, memory.figures.get)
         seen = Overview(
             total=sum(counted.counts.values()),
@@ -98,7 +98,7 @@ def overview(store: Store, wanted: Wanted, why: Why, now: UnixTime, memory: Memo
             found=found,
             shares=summed.shares,
             rollouts=summed.rollouts,
-            restorations=figures.lines(db, Wanted(numbers=stuck), now)[0] if stuck else [],
+            restorations=chosen(db, counted, stuck, now),
             records=records(db, 5),
             models=list_models(db),
             waiting=folders.waiting(db),
@@ -139,11 +139,16 @@ def expanded(db: Connection, wanted: Wanted) -> Wanted:
 def lines(db: Connection, wanted: Wanted, counted: Counted, now: UnixTime) -> tuple[list[Line], int]:
     """One page of terminals and how many match: of those in a state from the census, of those with words from the store."""
     if wanted.narrow:
-        return figures.lines(db, wanted, now)
-    chosen = counted.page(wanted.state, (max(1, wanted.page) - 1) * PAGE, PAGE)
+        return figures.lines(db, replace(wanted, silent=counted.silent), now)
+    page = counted.page(wanted.state, (max(1, wanted.page) - 1) * PAGE, PAGE)
     counts = counted.counts
     found = sum(counts.values()) if wanted.state is None else counts.get(wanted.state, 0)
-    return (figures.lines(db, Wanted(numbers=tuple(chosen)), now)[0] if chosen else []), found
+    return chosen(db, counted, page, now), found
+
+
+def chosen(db: Connection, counted: Counted, numbers: Sequence[int], now: UnixTime) -> list[Line]:
+    """The lines of these terminals."""
+    return figures.lines(db, Wanted(numbers=tuple(numbers), silent=counted.silent), now)[0] if numbers else []
 
 
 def _unexplained(line: Line) -> bool:

@@ -12,8 +12,8 @@ from neurath.console import board, shapes
 from neurath.console.board import Record
 from neurath.console.frame import Frame
 from neurath.console.sheet import Sheet
-from neurath.server.fleet import figures, gateway
-from neurath.server.fleet.figures import PAGE, Line, State, Wanted
+from neurath.server.fleet import gateway
+from neurath.server.fleet.figures import PAGE, Line, State
 from neurath.server.fleet.gateway import Gateway
 from neurath.server.software.models import find_model, list_models
 from neurath.server.stock import TOKEN_FILE
@@ -39,10 +39,10 @@ def stations_routes(frame: Frame) -> list[BaseRoute]:
 
     def read(_request: Request, now: UnixTime) -> Stations:
         with desk.store.read() as db:
-            stuck = tuple(desk.memory.census.count(db, now).page(State.RESTORATION, 0, PAGE))
+            counted = desk.memory.census.count(db, now)
             found = {name: find_model(db, name) for name in list_models(db)}
             return Stations(
-                restorations=figures.lines(db, Wanted(numbers=stuck), now)[0] if stuck else [],
+                restorations=board.chosen(db, counted, counted.page(State.RESTORATION, 0, PAGE), now),
                 records=board.records(db, MOST),
                 models={name: one.rescue if one else "" for name, one in found.items()},
                 gateways=gateway.everyone(db),

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.routing import BaseRoute
 
 from neurath.console import heat, shapes
-from neurath.console.board import Why
+from neurath.console.desk import Desk
 from neurath.console.frame import Frame
 from neurath.console.heat import REWRITING, Heat, Stand
 from neurath.console.shapes import Cell
@@ -26,7 +26,6 @@ from neurath.server.fleet.figures import Line, Wanted
 from neurath.server.fleet.progress import Event, Shown
 from neurath.server.software import catalog
 from neurath.server.software.models import find_model
-from neurath.server.store import Store
 from neurath.units import UnixTime
 
 #: What is said of the last rewrite beside its map, and where that is known from.
@@ -79,12 +78,12 @@ class One:
         return found
 
 
-def read(store: Store, named: tuple[str, str], why: Why, now: UnixTime) -> One:
+def read(desk: Desk, named: tuple[str, str], now: UnixTime) -> One:
     """One terminal's page; NotFound."""
     tenant, name = named
-    with store.read() as db:
+    with desk.store.read() as db:
         found = access.find(db, name, tenant)
-        lines, _ = figures.lines(db, Wanted(terminal=found.n), now)
+        lines, _ = figures.lines(db, Wanted(terminal=found.n, silent=desk.memory.census.silent), now)
         if not lines:
             raise NotFound(f"no terminal {name!r}", f"none is registered in {tenant}", "neurath terminal list", id="NRT-133")
         model = find_model(db, found.model) if found.model else None
@@ -105,10 +104,10 @@ def read(store: Store, named: tuple[str, str], why: Why, now: UnixTime) -> One:
             releases=[one.name for one in catalog.list_releases(db, found.model) if one.offerable] if found.model else [],
             pinned=_pinned(db, found),
         )
-    seen = heat.heat(store, model.layout, rewrite) if model else Heat()
+    seen = heat.heat(desk.store, model.layout, rewrite) if model else Heat()
     return replace(
         page,
-        why=why(found, str(FIRMWARE), now),
+        why=desk.why(found, str(FIRMWARE), now),
         cells=shapes.cells(model.layout, seen.changed or {}) if model else [],
         rewrite_known=seen.changed is not None,
     )
@@ -147,7 +146,7 @@ def terminal_routes(frame: Frame) -> list[BaseRoute]:
     desk = frame.desk
 
     def one(request: Request, now: UnixTime) -> One:
-        return read(desk.store, named(request), desk.why, now)
+        return read(desk, named(request), now)
 
     return frame.both(("/terminals/{id}", "terminal.html"), one, _shown, asdict)
 

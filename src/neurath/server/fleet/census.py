@@ -19,7 +19,7 @@ from neurath.server.fleet.figures import SILENT_AFTER, Holds, Standing, State
 from neurath.server.software.catalog import list_releases
 from neurath.server.store.tables import component, ledger
 from neurath.server.store.tables import terminal as terminals
-from neurath.units import UnixTime
+from neurath.units import Seconds, UnixTime
 
 #: What was written may carry a moment this much older than the write, seconds: batches, other processes' clocks.
 MARGIN = 10.0
@@ -160,8 +160,9 @@ def _first(block: _Block) -> bytes:
 
 @dataclass(slots=True)
 class Census:
-    """One store's terminals. Safe in threads."""
+    """One store's terminals, silent after so many seconds without a word. Safe in threads."""
 
+    silent: Seconds = SILENT_AFTER
     _known: Known = field(default_factory=Known)
     _names: Names = field(default_factory=Names)
     _at: float = 0.0
@@ -176,7 +177,7 @@ class Census:
             settled = figures.settled(list_releases(db))
             by_holds = [_STATES.index(settled(one)) for one in self._known.kinds]
             buckets = [array("q") for _ in _STATES]
-            before = now - SILENT_AFTER
+            before = now - self.silent
             states, heard, holds = self._known.state, self._known.heard, self._known.holds
             for n in self._names:
                 state = states[n]
@@ -185,7 +186,7 @@ class Census:
                 elif state == _BY_HOLDS:
                     state = by_holds[holds[n]]
                 buckets[state].append(n)
-        return Counted({state: found for state, found in zip(_STATES, buckets, strict=True) if found})
+        return Counted({state: found for state, found in zip(_STATES, buckets, strict=True) if found}, self.silent)
 
     def _refresh(self, db: Connection, now: float) -> None:
         changed = None
@@ -261,9 +262,11 @@ class Census:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """The terminals of each state, by number, in order of their names; states of nobody are left out."""
+    """The terminals of each state, by number, in order of their names; states of nobody are left out. `silent`: after how long
+    without a word one is that."""
 
     terminals: dict[State, array[int]]
+    silent: Seconds = SILENT_AFTER
 
     @property
     def counts(self) -> dict[State, int]:

@@ -21,7 +21,7 @@ from neurath.server.store.tables import terminal as terminals
 from neurath.units import Bytes, BytesPerSecond, Seconds, UnixTime
 from neurath.wire.report import Phase
 
-#: Nothing heard for so long: the terminal is shown as silent, whatever it last said.
+#: Nothing heard for so long, or for three polls where they are rarer: it is shown as silent, whatever it last said.
 SILENT_AFTER = Seconds(900.0)
 PAGE = 50
 #: Stands for an image where what is wanted is that it is of no release.
@@ -99,6 +99,7 @@ class Wanted:
     page: int = 1
     terminal: int | None = None
     numbers: tuple[int, ...] | None = None  # these and no others, however many: the caller has chosen a page
+    silent: Seconds = SILENT_AFTER  # after how long without a word one is silent
 
     @property
     def narrow(self) -> bool:
@@ -119,6 +120,11 @@ class Share:
     known: bool = True
 
 
+def silent_after(sleep: float) -> Seconds:
+    """After how long without a word a terminal that polls every `sleep` seconds is silent."""
+    return Seconds(max(SILENT_AFTER, 3.0 * sleep))
+
+
 def newest(found: Sequence[Release]) -> dict[tuple[str, str], Release]:
     """(model, component) -> the newest release that can be offered; `found` is newest first within a model."""
     best: dict[tuple[str, str], Release] = {}
@@ -128,12 +134,13 @@ def newest(found: Sequence[Release]) -> dict[tuple[str, str], Release]:
     return best
 
 
-def _last(model_newest: Sequence[Release], now: UnixTime) -> Subquery:
-    """One row a terminal: what is registered, what it last showed, its newest offer, and its state."""
+def _last(model_newest: Sequence[Release], silent: float) -> Subquery:
+    """One row a terminal: what is registered, what it last showed, its newest offer, and its state; who was not heard since
+    `silent` is that."""
     offer, other = ledger.alias("offer"), ledger.alias("other")
     # A look into the ledger's own key for each terminal; ranking the whole ledger takes seconds with 100,000 terminals.
     last = select(func.max(other.c.action)).where(other.c.terminal == terminals.c.n).correlate(terminals).scalar_subquery()
-    state = _state(offer, model_newest, now).label("state")
+    state = _state(offer, model_newest, silent).label("state")
     wanted = releases.alias("wanted")
     columns = [
         terminals.c.n,
@@ -165,12 +172,12 @@ def _last(model_newest: Sequence[Release], now: UnixTime) -> Subquery:
     )
 
 
-def _state(offer: FromClause, best: Sequence[Release], now: UnixTime) -> ColumnElement[str]:
+def _state(offer: FromClause, best: Sequence[Release], silent: float) -> ColumnElement[str]:
     images, numbers = [r.image for r in best], [r.id for r in best]
     first, rest = _loud(offer)
     return case(
         *first,
-        (terminals.c.heard < now - SILENT_AFTER, State.SILENT.value),
+        (terminals.c.heard < silent, State.SILENT.value),
         *rest,
         (component.c.bank.in_(images) if images else false(), State.CURRENT.value),
         (and_(offer.c.verdict == "confirmed", offer.c.release.in_(numbers)), State.CURRENT.value),
@@ -244,9 +251,9 @@ def settled(known: Sequence[Release]) -> Callable[[Holds], State]:
     return functools.cache(state)
 
 
-def states(db: Connection, now: UnixTime) -> dict[State, int]:
+def states(db: Connection, now: UnixTime, silent: Seconds = SILENT_AFTER) -> dict[State, int]:
     """How many terminals are in each state; states of nobody are left out."""
-    fleet = _last(list(newest(list_releases(db)).values()), now)
+    fleet = _last(list(newest(list_releases(db)).values()), now - silent)
     rows = db.execute(select(fleet.c.state, func.count()).group_by(fleet.c.state)).all()
     found = {State(str(word)): int(count) for word, count in rows}
     return {state: found[state] for state in State if state in found}
@@ -255,7 +262,7 @@ def states(db: Connection, now: UnixTime) -> dict[State, int]:
 def lines(db: Connection, wanted: Wanted, now: UnixTime) -> tuple[list[Line], int]:
     """One page of terminals, those that need people first, and how many there are in all."""
     known = list_releases(db)
-    fleet = _last(list(newest(known).values()), now)
+    fleet = _last(list(newest(known).values()), now - wanted.silent)
     query = select(fleet).where(*_asked(fleet, wanted))
     counted = query.subquery() if wanted.narrow or wanted.state is not None else terminals
     total = 0 if wanted.numbers is not None else db.scalar(select(func.count()).select_from(counted)) or 0
