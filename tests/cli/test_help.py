@@ -43,6 +43,7 @@ def test_a_usage_of_many_options_names_those_that_are_needed() -> None:
         ("rolout", "neurath rollout"),
         ("rollout crate", "neurath rollout create"),
         ("rollout create --release a/1 --alll", "--all"),
+        ("rollout create --release a/1 --al", "--all"),
         ("delta create a b -o c --profile smal", "--profile small"),
         ("station run --stock s --port p --onse", "--once"),
     ],

@@ -11,7 +11,8 @@ from neurath.errors import DataError, NeurathError, NotFound, NothingToDo, Refus
 from neurath.flash.geometry import Model, model_to_toml, simple_layout
 from neurath.flash.isas import THUMB
 from neurath.ids import ModelName, digest
-from neurath.server.fleet.rollout import Plan, create, move, select_release
+from neurath.server.fleet.rollout import Plan, create, move
+from neurath.server.fleet.selection import select_release
 from neurath.server.software import catalog
 from neurath.server.software.catalog import Upload
 from neurath.server.software.models import add_model, add_plain_model, find_model, model_keys

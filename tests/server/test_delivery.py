@@ -11,7 +11,7 @@ from neurath.errors import DataError, RefusedError
 from neurath.ids import Floor, digest
 from neurath.server.delivery import tickets
 from neurath.server.delivery.calls import Sync
-from neurath.server.fleet import actions, progress, rollout
+from neurath.server.fleet import actions, progress, rollout, selection
 from neurath.server.software import catalog
 from neurath.server.software.catalog import Upload
 from neurath.wire import manifest, ticket
@@ -258,7 +258,7 @@ def test_components_of_one_terminal_go_their_own_ways(world):
     with world.store.read() as db:
         assert len(actions.current_actions(db, terminal.n)) == 2
         assert sorted(e.component for e in progress.entries(db)) == ["firmware", "radio"]
-        assert rollout.components_of(db, terminal) == ["firmware", "radio"]
+        assert selection.components_of(db, terminal) == ["firmware", "radio"]
 
 
 def signed(data, sequence):

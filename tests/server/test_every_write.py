@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from neurath.server.delivery.calls import Building, Offered
-from neurath.server.fleet import access, actions, reach, rollout
+from neurath.server.fleet import access, actions, reach, rollout, telling
 from neurath.server.software import catalog
 from neurath.server.software.catalog import Upload
 from neurath.server.store import Store
@@ -133,7 +133,7 @@ def story(place: Path, deaths: list[tuple[int, bool]], monkeypatch: pytest.Monke
             try:
                 arrival.arrive(world.store, upload, world.now)  # the monitor looks anew after each start
                 with world.store.read() as db:
-                    _, told = rollout.notices_since(db, 0)
+                    _, told = telling.notices_since(db, 0)
                 with world.store.write() as db:
                     reach.notified(db, told, world.now)
                 done = terminal.contact(world)
@@ -163,7 +163,7 @@ def agreed(world: World, terminal: Terminal) -> None:
         me = access.find(db, "t1")
         new = catalog.find_release(db, "phone/2")
         assert len(rollout.all_rollouts(db)) == 1
-        assert rollout.lacking(db, rollout.all_rollouts(db)[0]) == []
+        assert telling.lacking(db, rollout.all_rollouts(db)[0]) == []
         assert actions.current_actions(db, me.n) == []
     entry = world.entry(me, new)
     assert entry is not None

@@ -16,7 +16,20 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from neurath.errors import DataError, NeurathError, NotFound, NothingToDo, RefusedError, UsageError
-from neurath.server.fleet import access, actions, filters, life, progress, reach, rollout, stop, target, waves
+from neurath.server.fleet import (
+    access,
+    actions,
+    filters,
+    life,
+    progress,
+    reach,
+    rollout,
+    selection,
+    stop,
+    target,
+    telling,
+    waves,
+)
 from neurath.server.fleet.access import Enrolment, Wanted
 from neurath.server.fleet.enrol import Import, rows
 from neurath.server.fleet.rollout import Plan
@@ -141,7 +154,7 @@ def test_another_device_takes_a_terminals_place(world):
         assert access.admit(db, "DEFAULT", "new", f"TargetToken {token}") == new
         assert (new.model, new.link, new.channel) == ("phone", 9600, "beta")
         assert [t.id for t in access.page(db, Wanted(target="tag:field"))] == ["new"]
-        assert rollout.select_release(db, new, "firmware").release == one
+        assert selection.select_release(db, new, "firmware").release == one
         assert reach.admits(db, rollout.course(db, rollout.find(db, made.id)), new.n)
         assert not reach.admits(db, rollout.course(db, rollout.find(db, made.id)), old.n)
     assert find(world, "old").replaced_by == "new"
@@ -205,8 +218,8 @@ def test_a_release_goes_to_its_channels_and_to_everybody_where_it_has_none(world
 
     def have() -> set[str]:
         with world.store.read() as db:
-            chosen = {t.id for t in access.all_terminals(db) if rollout.select_release(db, t, "firmware") is not None}
-            assert {one.channel.partition("/")[2] for one in rollout.lacking(db, rollout.find(db, made.id))} == chosen
+            chosen = {t.id for t in access.all_terminals(db) if selection.select_release(db, t, "firmware") is not None}
+            assert {one.channel.partition("/")[2] for one in telling.lacking(db, rollout.find(db, made.id))} == chosen
             assert rollout.tally(db, rollout.find(db, made.id), 0.0).targets == len(chosen)
         return chosen
 
@@ -219,7 +232,7 @@ def test_a_release_goes_to_its_channels_and_to_everybody_where_it_has_none(world
     assert have() == {"usual"}
     write(world, rollout.pin, find(world, "beta"), release, "firmware")  # a pin is a person's word about this one
     with world.store.read() as db:
-        assert rollout.select_release(db, access.find(db, "beta"), "firmware") is not None
+        assert selection.select_release(db, access.find(db, "beta"), "firmware") is not None
     with pytest.raises(DataError):
         write(world, life.publish, release, ["a b"])
     assert usual.channel == ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from neurath.server.fleet import actions, matrix, reach, rollout
+from neurath.server.fleet import actions, matrix, reach, telling
 from neurath.server.fleet.matrix import Mark
 from neurath.server.software import catalog
 from neurath.server.software.catalog import Upload
@@ -36,7 +36,7 @@ def test_every_step_of_a_terminal_is_in_its_cell_with_its_moment(world) -> None:
     assert (cell(world, "t1").mark, cell(world, "t1").runs) == (Mark.UNDISTRIBUTED, "")
     made = world.start(new)
     with world.store.write() as db:
-        reach.notified(db, rollout.lacking(db, made), 1001.0)
+        reach.notified(db, telling.lacking(db, made), 1001.0)
     assert (cell(world, "t1").mark, cell(world, "t1").notified) == (Mark.TOLD, 1001.0)
     world.now = 1002.0
     offer = world.delivery.check(one, world.says(image(1)), world.now)
@@ -79,7 +79,7 @@ def test_each_column_tells_age_size_and_shares(world) -> None:
     catalog.add(world.store, Upload(image(9), "phone", "r1", component="radio", kind="swu"), world.now)
     made = world.start(new)
     with world.store.write() as db:
-        reach.notified(db, rollout.lacking(db, made), 1001.0)
+        reach.notified(db, telling.lacking(db, made), 1001.0)
     for one in some[:3]:
         offer = world.delivery.check(one, world.says(image(1)), world.now)
         says(world, offer, Phase.DOWNLOADED, done=offer.size)

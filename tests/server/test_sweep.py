@@ -17,7 +17,7 @@ from neurath.server.delivery.push import Turns
 from neurath.server.delivery.streams import StreamPush
 from neurath.server.delivery.sweep import Pace, Sweep
 from neurath.server.device import Policy
-from neurath.server.fleet import reach, rollout
+from neurath.server.fleet import reach, rollout, telling
 from neurath.server.fleet.reach import Told
 from tests.server.world import image
 
@@ -181,15 +181,15 @@ def test_the_ledger_knows_who_was_told_before_anything_was_offered(world) -> Non
     new = world.release("2", image(2), 2)
     made = world.start(new)
     with world.store.write() as db:
-        lacking = rollout.lacking(db, made)
+        lacking = telling.lacking(db, made)
         assert [t.channel for t in lacking] == ["DEFAULT/t1", "DEFAULT/t2"] or len(lacking) == 2
         reach.notified(db, [t for t in lacking if t.n == one.n], 7.0)
     entry = world.entry(one, new)
     assert (entry.notified, entry.offered, entry.distributed, entry.phase) == (7.0, None, None, "idle")
     assert world.entry(two, new) is None
     with world.store.read() as db:
-        assert [t.n for t in rollout.unreached(db)] == [two.n]  # who was told is not told again ...
-        assert {t.n for t in rollout.lacking(db, made)} == {one.n, two.n}  # ... but by a new act
+        assert [t.n for t in telling.unreached(db)] == [two.n]  # who was told is not told again ...
+        assert {t.n for t in telling.lacking(db, made)} == {one.n, two.n}  # ... but by a new act
     offer = world.delivery.check(one, world.says(image(1)), world.now)
     assert offer is not None
     assert (world.entry(one, new).notified, world.entry(one, new).phase) == (7.0, "offered")
@@ -203,15 +203,15 @@ def test_only_those_who_listen_are_looked_for(world, monkeypatch) -> None:
     made = world.start(world.release("2", image(2), 2))
     listening = [f"DEFAULT/{name}" for name in names[:12]]
     with world.store.write() as db:
-        for found in (rollout.lacking, rollout.unreached):
-            rest = (db, made) if found is rollout.lacking else (db,)
+        for found in (telling.lacking, telling.unreached):
+            rest = (db, made) if found is telling.lacking else (db,)
             assert {one.channel for one in found(*rest, listening)} == set(listening)
             assert found(*rest, []) == found(*rest, ["other/t1", "DEFAULT/t1/x"]) == []
             assert len(found(*rest)) == 14
-        mark = rollout.notices_since(db, 0)[0]
+        mark = telling.notices_since(db, 0)[0]
         rollout.move(db, made.id, "pause", world.now)
         rollout.move(db, made.id, "resume", world.now)
-        assert [one.channel for one in rollout.notices_since(db, mark, ["DEFAULT/t7"])[1]] == ["DEFAULT/t7"]
+        assert [one.channel for one in telling.notices_since(db, mark, ["DEFAULT/t7"])[1]] == ["DEFAULT/t7"]
     with world.store.read() as db:
         assert reach.holding(db, made.id, listening) == []
 
@@ -229,8 +229,8 @@ def test_everybody_is_read_a_part_at_a_time(world, monkeypatch) -> None:
 
     with world.store.read() as db:
         event.listen(db, "before_cursor_execute", counted)
-        assert sorted(one.n for one in rollout.lacking(db, made)) == list(range(1, 15))
-        assert sorted(one.n for one in rollout.unreached(db)) == list(range(1, 15))
+        assert sorted(one.n for one in telling.lacking(db, made)) == list(range(1, 15))
+        assert sorted(one.n for one in telling.unreached(db)) == list(range(1, 15))
     assert rows == [4, 4, 4, 2] * 2
 
 
@@ -253,8 +253,8 @@ def test_who_came_by_himself_needs_no_notice(world) -> None:
     made = world.start(world.release("2", image(2), 2))
     assert world.delivery.check(one, world.says(image(1)), world.now) is not None
     with world.store.read() as db:
-        assert rollout.unreached(db) == []
-        assert len(rollout.lacking(db, made)) == 1
+        assert telling.unreached(db) == []
+        assert len(telling.lacking(db, made)) == 1
 
 
 def test_when_a_rollout_stops_those_who_hold_its_offer_are_told(world) -> None:
@@ -263,6 +263,6 @@ def test_when_a_rollout_stops_those_who_hold_its_offer_are_told(world) -> None:
     made = world.start(world.release("2", image(2), 2))
     world.delivery.check(one, world.says(image(1)), world.now)
     with world.store.write() as db:
-        mark, _ = rollout.notices_since(db, 0)
+        mark, _ = telling.notices_since(db, 0)
         rollout.move(db, made.id, "pause", world.now)
-        assert [t.n for t in rollout.notices_since(db, mark)[1]] == [one.n]
+        assert [t.n for t in telling.notices_since(db, mark)[1]] == [one.n]

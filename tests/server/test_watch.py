@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from neurath.errors import NothingToDo, RefusedError
-from neurath.server.fleet import rollout
+from neurath.server.fleet import rollout, selection
 from neurath.server.software import catalog
 from neurath.server.software.catalog import Upload
 from neurath.server.software.models import add_plain_model
@@ -220,8 +220,8 @@ def test_a_rollout_by_policy_goes_to_the_named_terminals_only(bench, world):
     bench.drop("app.bin", image(1), seal(image(1), 1, "1"))
     bench.look()
     with world.store.read() as db:
-        assert rollout.select_release(db, named, "firmware").release.version == "1"
-        assert rollout.select_release(db, other, "firmware") is None
+        assert selection.select_release(db, named, "firmware").release.version == "1"
+        assert selection.select_release(db, other, "firmware") is None
 
 
 @pytest.mark.parametrize("auto", [True, False])

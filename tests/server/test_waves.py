@@ -9,7 +9,20 @@ import pytest
 
 from neurath.errors import NothingToDo, RefusedError, UsageError
 from neurath.server.delivery.calls import Offered, Sync
-from neurath.server.fleet import access, actions, progress, reach, recall, rollout, spread, stop, target, waves
+from neurath.server.fleet import (
+    access,
+    actions,
+    progress,
+    reach,
+    recall,
+    rollout,
+    selection,
+    spread,
+    stop,
+    target,
+    telling,
+    waves,
+)
 from neurath.server.fleet.rollout import Person, Plan
 from neurath.server.fleet.terms import Terms
 from neurath.server.fleet.waves import (
@@ -258,11 +271,11 @@ class Fleet:
 
     def admitted(self):
         with self.world.store.read() as db:
-            return [one for one in self.terminals if rollout.select_release(db, one, "firmware") is not None]
+            return [one for one in self.terminals if selection.select_release(db, one, "firmware") is not None]
 
     def told(self) -> set[str]:
         with self.world.store.read() as db:
-            return {one.channel.partition("/")[2] for one in rollout.lacking(db, self.found())}
+            return {one.channel.partition("/")[2] for one in telling.lacking(db, self.found())}
 
     def command(self, word: str, by: str = "", why: str = ""):
         with self.world.store.write() as db:
@@ -515,12 +528,12 @@ def test_one_switch_stops_everything_and_puts_it_back(world) -> None:
         rollout.pin(db, pinned, fleet.new, "firmware")
     world.delivery.record(torn, world.says(b"half", open_file=offer.file[:16]), world.now)
     with world.store.write() as db:
-        mark = rollout.notices_since(db, 0)[0]
+        mark = telling.notices_since(db, 0)[0]
         stop.stop(db, stop.Stop(world.now, "ann", "smoke"))
         with pytest.raises(NothingToDo):
             stop.stop(db, stop.Stop(world.now))
     with world.store.read() as db:
-        told = {one.n for one in rollout.notices_since(db, mark)[1]}
+        told = {one.n for one in telling.notices_since(db, mark)[1]}
     assert told == {torn.n, busy.n}  # those who hold an offer, and not the whole fleet
     assert isinstance(world.delivery.decide(torn, "firmware", world.now), Offered)
     for one in (busy, pinned):

@@ -89,7 +89,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _sub(
     verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str, example: str
 ) -> argparse.ArgumentParser:
-    return verbs.add_parser(name, help=text, description=text, epilog=f"example: {example}", allow_abbrev=False)
+    return verbs.add_parser(name, help=text, description=text, epilog=f"example: {example}")
 
 
 def _terminal(parser: argparse.ArgumentParser, *, required: bool = True) -> None:

@@ -83,7 +83,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = "carriers that run beside the server or at a site; CoAP is the server's own: neurath serve --coap"
     verbs = parser.add_subparsers(dest="what", required=True, metavar="|".join(_APART))
     for name, kind in _APART.items():
-        sub = verbs.add_parser(name, help=kind.text, description=kind.text, allow_abbrev=False)
+        sub = verbs.add_parser(name, help=kind.text, description=kind.text)
         importlib.import_module(kind.module).configure(sub)
     parser.epilog = "example: neurath carrier mqtt --broker mqtt://127.0.0.1 --server http://127.0.0.1:8642 --token T"
 

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="how", required=True, metavar="agent|node")
-    agent = verbs.add_parser("agent", help="the home agent, answering as a gateway", allow_abbrev=False)
+    agent = verbs.add_parser("agent", help="the home agent, answering as a gateway")
     agent.add_argument("--config", required=True, type=Path, metavar="FILE.toml", help="the agent's file")
     agent.add_argument("--dry-run", action="store_true", help="read the file, say who has a home here")
     gateway.options(agent)
     agent.epilog = (
         "example: neurath carrier mobileip agent --config home-agent.toml --server http://127.0.0.1:8642 --token TOKEN"
     )
-    node = verbs.add_parser("node", help="make the files of a new mobile node", allow_abbrev=False)
+    node = verbs.add_parser("node", help="make the files of a new mobile node")
     node.add_argument("terminal", metavar="TERMINAL", help="its id on the server")
     node.add_argument("--home", required=True, metavar="ADDRESS", help="its home address")
     node.add_argument("--agent", required=True, metavar="ADDRESS", help="its home agent's")

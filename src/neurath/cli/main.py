@@ -110,7 +110,7 @@ def parser(verb: str) -> Parser:
 
 def unsettled(verb: str) -> Parser:
     """The same before anybody outside has set anything."""
-    made = Parser(prog=f"neurath {verb}", description=VERBS[verb][1], allow_abbrev=False)
+    made = Parser(prog=f"neurath {verb}", description=VERBS[verb][1])
     made.set_defaults(verb=verb, json=False, debug=False)
     _module(verb).configure(made)
     return made
@@ -164,10 +164,11 @@ def _width() -> int:
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse whose errors are ours: three lines and exit code 2."""
+    """argparse whose errors are ours: three lines and exit code 2. A shortened option is none: one day it would be another."""
 
     def __init__(self, *words: Any, **named: Any) -> None:
-        super().__init__(*words, **({"formatter_class": Form} | named))
+        usual: dict[str, Any] = {"formatter_class": Form, "allow_abbrev": False}
+        super().__init__(*words, **(usual | named))
 
     def format_help(self) -> str:
         if not self.epilog:

@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         if importlib.util.find_spec(f"neurath.cli.sim_{kind}") is None:
             continue
         module = importlib.import_module(f"neurath.cli.sim_{kind}")
-        module.configure(kinds.add_parser(kind, help=text, description=text, allow_abbrev=False))
+        module.configure(kinds.add_parser(kind, help=text, description=text))
     parser.epilog = "example: neurath sim power old.bin new.bin"
 
 

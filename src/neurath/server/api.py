@@ -19,7 +19,7 @@ from neurath.server.access_api import access_routes
 from neurath.server.alert_api import alert_routes
 from neurath.server.delivery.calls import Delivery
 from neurath.server.examples import Described
-from neurath.server.fleet import access, matrix, progress, recall, remind, rollout, underway
+from neurath.server.fleet import access, matrix, progress, recall, remind, rollout, selection, underway
 from neurath.server.fleet.access import DEFAULT_TENANT, Enrolment
 from neurath.server.fleet.progress import Wanted
 from neurath.server.fleet_api import fleet_routes, terminal_json
@@ -242,7 +242,7 @@ def _terminal_routes(api: FastAPI, store: Store, delivery: Delivery) -> None:
     def why(name: str, tenant: str = DEFAULT_TENANT) -> dict[str, str]:
         with store.read() as db:
             found = access.find(db, name, tenant)
-            names = rollout.components_of(db, found) or [str(FIRMWARE)]
+            names = selection.components_of(db, found) or [str(FIRMWARE)]
         return {one: delivery.why(found, one, time.time()) for one in names}
 
     @api.get("/terminals/{name}/timeline")

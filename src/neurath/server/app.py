@@ -32,7 +32,7 @@ from neurath.server.delivery.streams import StreamPush
 from neurath.server.delivery.sweep import Pace, Sweep
 from neurath.server.delivery.trickle import Trickle
 from neurath.server.device import Policy, answer
-from neurath.server.fleet import reach, rollout
+from neurath.server.fleet import reach, rollout, telling
 from neurath.server.fleet.reach import Listening, Told
 from neurath.server.gateways import GatewayPlane
 from neurath.server.hawkbit_api import hawkbit
@@ -89,7 +89,7 @@ class Server:
 
     def _unreached(self) -> Sequence[Told]:
         with self.store.read() as db:
-            return rollout.unreached(db, self.listening())
+            return telling.unreached(db, self.listening())
 
     def listening(self) -> Listening:
         """Who can be told at all: of those at a broker only the broker knows."""
@@ -143,7 +143,7 @@ class Notices:
     def since(self, mark: int) -> tuple[int, Sequence[Told]]:
         try:
             with self.store.read() as db:
-                return rollout.notices_since(db, mark, self.listening())
+                return telling.notices_since(db, mark, self.listening())
         except NeurathError as fault:
             raise LinkError(fault.what, fault.why) from None
 

@@ -20,7 +20,7 @@ from neurath.server.confirming import Confirming
 from neurath.server.delivery.calls import Asking, Building, Decision, Delivery, Nothing, Offered, stands
 from neurath.server.delivery.streams import StreamPush
 from neurath.server.device import Ask, Document, Policy, Reception, answer
-from neurath.server.fleet import access, actions, history, rollout
+from neurath.server.fleet import access, actions, history, selection
 from neurath.server.fleet.actions import Action
 from neurath.server.fleet.reach import channel
 from neurath.server.fleet.terms import Urgency
@@ -239,7 +239,7 @@ class DevicePlane(Reception):
             return answer({"exceptionClass": "Gone", "errorCode": "NRT-136", "message": f"action is {action.state}"}, 410)
         with self.store.write(ask.terminal.n) as db:
             history.say(db, action, given.status, given.details, ask.now)
-            only = rollout.terms_of(db, action.rollout).urgency is Urgency.DOWNLOAD_ONLY
+            only = selection.terms_of(db, action.rollout).urgency is Urgency.DOWNLOAD_ONLY
         word = _word(action, given)
         if word is not None:
             self.delivery.reported(action, word, ask.now)
@@ -283,7 +283,7 @@ class DevicePlane(Reception):
 
 
 def _manner(db: Connection, ask: Ask, action: Action) -> Manner:
-    terms = rollout.terms_of(db, action.rollout)
+    terms = selection.terms_of(db, action.rollout)
     hours = terms.hours(ask.now, ask.terminal.attributes.get("timezone", ""))
     download = "forced" if terms.forced(ask.now) else "attempt"
     skip = terms.urgency is Urgency.DOWNLOAD_ONLY or not hours.open

@@ -19,7 +19,7 @@ from neurath.server.delivery.decision import Offered as Offered
 from neurath.server.delivery.decision import stands as stands
 from neurath.server.delivery.pace import Need
 from neurath.server.delivery.sightings import Sighting, Sightings
-from neurath.server.fleet import access, actions, budget, life, progress, recall, remind, rollout, standing
+from neurath.server.fleet import access, actions, budget, life, progress, recall, remind, selection, standing
 from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.actions import Action, Draft
 from neurath.server.fleet.budget import Account
@@ -167,7 +167,7 @@ class Delivery:
     def decide_all(self, terminal: Terminal, now: float) -> dict[str, Decision]:
         """The same for every component that a poll is about."""
         with self.store.read() as db:
-            every = [self._seen(db, terminal, name, now) for name in rollout.components_of(db, terminal)]
+            every = [self._seen(db, terminal, name, now) for name in selection.components_of(db, terminal)]
         return {one.view.component: self._decided(one, now) for one in every}
 
     def _seen(self, db: Connection, terminal: Terminal, component: str, now: float) -> _Seen:

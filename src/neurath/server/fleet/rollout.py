@@ -10,14 +10,9 @@ from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
 from neurath.errors import NotFound, NothingToDo, RefusedError
 from neurath.server.delivery.pace import TIME_LIMIT
-from neurath.server.fleet import filters, pieces, reach, stop, target, waves
+from neurath.server.fleet import filters, pieces, reach, target, waves
 from neurath.server.fleet.access import Terminal
-from neurath.server.fleet.reach import Course, Listening, Told
-from neurath.server.fleet.selection import Selected as Selected
-from neurath.server.fleet.selection import components_of as components_of
-from neurath.server.fleet.selection import select_release as select_release
-from neurath.server.fleet.selection import selected as selected
-from neurath.server.fleet.selection import terms_of as terms_of
+from neurath.server.fleet.reach import Course
 from neurath.server.fleet.terms import Urgency
 from neurath.server.fleet.waves import AT_ONCE, Abort, Act, Again, Pause, Policy, Start, State, Tally, Waves
 from neurath.server.software import catalog
@@ -379,35 +374,6 @@ def pin(db: Connection, terminal: Terminal, release: Release | None, component: 
         # A person wants it now: attempts that failed before do not hold it back.
         key = (ledger.c.terminal == terminal.n, ledger.c.component == component, ledger.c.release == number)
         db.execute(update(ledger).where(*key).values(tries=0))
-
-
-def notices_since(db: Connection, mark: int, listening: Listening = None) -> tuple[int, list[Told]]:
-    """Whom of those who listen to tell to check in since the mark, and the new mark."""
-    found: dict[int, Told] = {}
-    for row in db.execute(select(notices).where(notices.c.id > mark).order_by(notices.c.id)).all():
-        mark = row.id
-        told = reach.pinned(db, row.terminal) if row.rollout is None else lacking(db, find(db, row.rollout), listening)
-        found |= {one.n: one for one in told}
-    return mark, list(found.values())
-
-
-def lacking(db: Connection, found: Rollout, listening: Listening = None) -> list[Told]:
-    """Those who listen that a rollout is open to and that lack its release; where it stands still, who holds its offer."""
-    if found.state != State.RUNNING.value or stop.stopped(db) is not None:
-        return reach.holding(db, found.id, listening)
-    return reach.lacking(db, course(db, found), catalog.find_release(db, str(found.release)), listening)
-
-
-def unreached(db: Connection, listening: Listening = None) -> list[Told]:
-    """Everybody who listens and lacks something that a running rollout gives him, and was neither told nor came by himself."""
-    found: dict[int, Told] = {}
-    if stop.stopped(db) is not None:
-        return []
-    for one in (one for one in all_rollouts(db) if one.state == State.RUNNING.value):
-        known = catalog.find_release(db, str(one.release))
-        lacks = reach.lacking(db, course(db, one), known, listening, untold=True)
-        found |= {told.n: told for told in lacks}
-    return list(found.values())
 
 
 def _rollouts() -> Select[tuple[object, ...]]:

@@ -13,11 +13,11 @@ from sqlalchemy import Connection, and_, bindparam, select
 
 from neurath.flash.geometry import Model
 from neurath.ids import FIRMWARE, Floor
-from neurath.server.fleet import actions, progress, rollout, stop
+from neurath.server.fleet import actions, progress, selection, stop
 from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.actions import Action
 from neurath.server.fleet.progress import Entry, Key
-from neurath.server.fleet.rollout import Selected
+from neurath.server.fleet.selection import Selected
 from neurath.server.fleet.stop import Stop
 from neurath.server.fleet.terms import ALWAYS, Hours, Urgency
 from neurath.server.software import catalog, models
@@ -76,7 +76,7 @@ class Standing:
 def read(db: Connection, terminal: Terminal, component: str) -> Standing:
     own = _own(db, terminal, component)
     said = own.said
-    selected = rollout.selected(db, terminal, component, own.pin)
+    selected = selection.selected(db, terminal, component, own.pin)
     base = None
     if said is not None and terminal.model is not None:
         base = catalog.installed(db, terminal.model, component, said.bank, said.bank_size)
