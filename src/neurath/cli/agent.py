@@ -7,6 +7,7 @@ import argparse
 import dataclasses
 import gc
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -204,21 +205,27 @@ def _said(ending: Ending, out: Output) -> int:
 
 
 def _ask_only(args: argparse.Namespace, out: Output) -> int:
-    """Checks in from a copy of the bank file and says what is offered."""
+    """Checks in from a copy of the bank file and says what is offered; while the server builds the file, again each second."""
     from neurath.carriers.http import Place
     from neurath.carriers.rides import link
     from neurath.terminal.identity import Lending
     from neurath.terminal.install import open_bank
+    from neurath.terminal.life import PATIENCE
 
     with _copy(args.bank) as copy:
         bank = open_bank(args.model, copy)
         bank.start()
         check = bank.check(Lending(bank.model.ram if args.ram is None else args.ram), "idle")
         carrier = link(Place(args.server, bank.name(), args.token, args.tenant, ca=str(args.ca or ""), proxy=args.proxy))
-        offer = carrier.check(check).offer
+        answer, asked = carrier.check(check), 1
+        while (soon := answer.offer is None and (answer.again_in or 60.0) <= 1.5) and asked < PATIENCE:
+            time.sleep(answer.again_in or 1.0)
+            answer, asked = carrier.check(check), asked + 1
         carrier.close()
+    offer = answer.offer
     if offer is None:
-        out.data("nothing newer", result="nothing newer")
+        text = "nothing yet; the server asks to be asked again at once, as it does while it builds an update file"
+        out.data(text if soon else "nothing newer", result="not yet" if soon else "nothing newer")
         return 3
     text = f"{offer.version} as a {offer.kind.name.lower()} of {offer.size:,} bytes, needs {offer.need:,} bytes of RAM"
     out.data(text, result="offered", version=offer.version, kind=offer.kind.name.lower(), size=offer.size, need=offer.need)
