@@ -17,6 +17,7 @@ from neurath.server.fleet.actions import Draft
 from neurath.server.software import catalog
 from neurath.server.store import Store
 from neurath.server.store.tables import component as components
+from tests.journey.stationed import RESTORE
 from tests.journey.test_howto import images
 from tests.journey.test_tls import Authority
 from tests.parts import need
@@ -356,6 +357,7 @@ PLAYS = {
     "mqtt.md": Play(_broker, after={"passwords DEFAULT": _broker_runs, "--carrier mqtt": _gateway, "agent run": _heard}),
     "narrowband.md": Play(_narrow, after={"explain": _shows("delta"), "terminal why": _shows("t-1"), "agent run": _heard}),
     "operations.md": Play(_operations, codes={"store prune": 3}),
+    "restore.md": RESTORE,
     "several-servers.md": Play(_several),
     "swupdate-rauc.md": Play(_packages),
     "tls.md": Play(_vouched, says=TLS, after={"agent run": _heard}),
@@ -365,7 +367,7 @@ PLAYS = {
 
 #: Pages that other tests read whole; and what is not done yet: so many commands of a page are typed by a test, of so many.
 ELSEWHERE = {"first-update.md": "tests/journey/test_howto.py", "port.md": "tests/journey/test_port.py"}
-IN_PART = {"in-use.md": (0, 4), "linux-agent.md": (5, 14), "mobile-ip.md": (0, 4), "restore.md": (2, 10), "trickle.md": (0, 5)}
+IN_PART = {"in-use.md": (0, 4), "linux-agent.md": (5, 14), "mobile-ip.md": (0, 4), "trickle.md": (0, 5)}
 #: What pages say that no test can run; each says why beside the command.
 EXCUSED = {"keys.md": 2, "port.md": 2, "several-servers.md": 6, "tls.md": 1}
 

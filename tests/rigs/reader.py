@@ -126,7 +126,7 @@ class Inside(Reader):
     more: dict[str, str] = field(default_factory=dict)  # environment
     input: str = ""
     typed: list[str] = field(default_factory=list)
-    _staying: list[Stays] = field(default_factory=list)
+    staying: list[Stays] = field(default_factory=list)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -159,21 +159,22 @@ class Inside(Reader):
         assert code is None or ended == code, f"{line}\nended with {ended}\n{said}"
         return said
 
-    def stays(self, line: str, says: str) -> Stays:
-        """Starts a program that goes on, and waits until it said so; the one of its kind before it was ended by Ctrl-C."""
+    def stays(self, line: str, says: str, *, beside: bool = False) -> Stays:
+        """Starts a program that goes on, and waits until it said so; those of its kind before it were ended by Ctrl-C, if it
+        was not to run beside them."""
         self.typed.append(line)
         own, rest = _assigned(self.filled(line))
-        for one in [one for one in self._staying if one.line.split()[:2] == line.split()[:2]]:
+        for one in [one for one in self.staying if not beside and one.line.split()[:2] == line.split()[:2]]:
             self.ends(one)
         log = self._log()
         made = Stays(line, self._start(rest[1:], own, log), log, time.time())
-        self._staying.append(made)
+        self.staying.append(made)
         until(lambda: re.search(says, log.read_text()) or self.warm.over(made.pid), f"{line}: {says}", 100)
         assert re.search(says, log.read_text()), f"{line}\n{log.read_text()}"
         return made
 
     def ends(self, one: Stays) -> str:
-        self._staying.remove(one)
+        self.staying.remove(one)
         assert not self.warm.over(one.pid), f"{one.line} ended by itself\n{one.log.read_text()}"
         os.kill(one.pid, signal.SIGINT)
         until(lambda: self.warm.over(one.pid), f"the end of {one.line}", 60)
@@ -185,11 +186,11 @@ class Inside(Reader):
     @property
     def last(self) -> Stays:
         """What was started last and goes on."""
-        return self._staying[-1]
+        return self.staying[-1]
 
     def goes(self) -> None:
         """Ends what still runs."""
-        for one in reversed(self._staying[:]):
+        for one in reversed(self.staying[:]):
             self.ends(one)
 
     def _start(self, words: list[str], own: Mapping[str, str], log: Path) -> int:
