@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tuf.api.metadata import TargetFile
 
-from neurath.errors import LinkError, NeurathError, NotFound, RefusedError, TrustError
+from neurath.errors import DataError, LinkError, NeurathError, NotFound, RefusedError, TrustError
 from neurath.repository import roles
-from neurath.repository.client import Copy, mirror
+from neurath.repository.client import Copy, mirror, said
 from neurath.wire import keys
 from neurath.wire.keys import Alg
 from tests.rigs.repository import DAYS, LAMP, PUMP, Rig, image
@@ -234,3 +235,10 @@ def test_a_mirror_hands_on_what_it_believed_and_who_reads_it_believes_no_more_th
     with pytest.raises((TrustError, LinkError)):
         copy(tmp_path, "other").sync(from_mirror)
     assert len(held(tmp_path, "other")) < 2
+
+
+@pytest.mark.parametrize("digest", ["../../../" + "0" * 55, "", "00" * 31, "00" * 33, "é" * 64])
+def test_a_digest_that_a_family_signed_names_a_file_of_the_stock_and_nothing_else(digest: str) -> None:
+    info = TargetFile(5, {"sha256": digest}, "lamp/1.1", {"custom": {"envelope": "00", "revoked": False}})
+    with pytest.raises(DataError):
+        said(info)

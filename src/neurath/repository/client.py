@@ -170,10 +170,13 @@ class Copy:
 
 
 def said(info: TargetFile) -> tuple[str, bytes, bool]:
-    """What a family said of one image: digest, envelope, revoked or not."""
+    """What a family said of one image: digest, envelope, revoked or not. The digest names a file here: nothing else may."""
     custom = info.custom or {}
     try:
-        return info.hashes["sha256"], bytes.fromhex(custom["envelope"]), bool(custom["revoked"])
+        digest = bytes.fromhex(info.hashes["sha256"])
+        if len(digest) == 32:
+            return digest.hex(), bytes.fromhex(custom["envelope"]), bool(custom["revoked"])
+        raise ValueError(digest)
     except (KeyError, ValueError, TypeError):
         raise DataError(f"{info.path} says too little", "digest and envelope are needed", "publish it again") from None
 
