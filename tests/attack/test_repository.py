@@ -123,9 +123,9 @@ def test_freeze_a_server_that_repeats_itself_is_found_out_when_its_word_expires(
 def test_mix_and_match_of_documents_of_different_days_is_refused(rig: Rig, tmp_path: Path) -> None:
     before = {role: rig.shelf.read(f"{rig.version(role)}.{role}.json") for role in ("release-lamp", "snapshot", "online")}
     rig.publish(rig.release(image(LAMP, 2, rig.lamp)))
-    for role, said in before.items():
+    for role, word in before.items():
         name = f"{rig.version(role)}.{role}.json"
-        rig.lies = {f"metadata/{name}": says(said)}
+        rig.lies = {f"metadata/{name}": says(word)}
         with pytest.raises(TrustError):
             copy(tmp_path, name).sync(rig.ask)
         assert held(tmp_path, name) == set()
