@@ -17,6 +17,7 @@ from neurath.server.fleet.actions import Draft
 from neurath.server.software import catalog
 from neurath.server.store import Store
 from neurath.server.store.tables import component as components
+from tests.journey.roamer import MOBILE_IP
 from tests.journey.stationed import RESTORE
 from tests.journey.test_howto import images
 from tests.journey.test_tls import Authority
@@ -432,6 +433,7 @@ PLAYS = {
     "in-use.md": Play(_recorder, after={"agent run": _asks, "agent status": _shows("waiting-for-user")}),
     "keys.md": Play(_keys, codes={"doctor": None}, after={"key create": _signed, "doctor": _shows("ok     ticket key")}),
     "lwm2m.md": Play(_nothing, after={"neurath serve": _at_a_site, "agent run": _heard}),
+    "mobile-ip.md": MOBILE_IP,
     "mqtt.md": Play(_broker, after={"passwords DEFAULT": _broker_runs, "--carrier mqtt": _gateway, "agent run": _heard}),
     "narrowband.md": Play(_narrow, after={"explain": _shows("delta"), "terminal why": _shows("t-1"), "agent run": _heard}),
     "operations.md": Play(_operations, codes={"store prune": 3}),
@@ -446,7 +448,7 @@ PLAYS = {
 
 #: Pages that other tests read whole; and what is not done yet: so many commands of a page are typed by a test, of so many.
 ELSEWHERE = {"first-update.md": "tests/journey/test_howto.py", "port.md": "tests/journey/test_port.py"}
-IN_PART = {"linux-agent.md": (5, 14), "mobile-ip.md": (0, 4)}
+IN_PART = {"linux-agent.md": (5, 14)}
 #: What pages say that no test can run; each says why beside the command.
 EXCUSED = {"keys.md": 2, "port.md": 2, "several-servers.md": 6, "tls.md": 1}
 

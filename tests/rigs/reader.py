@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -118,13 +118,16 @@ class Stays:
 @dataclass
 class Inside(Reader):
     """The same in a network of his own, where every port and address is free as printed, and with programs that are warm.
-    `fills` stands for what differs from reader to reader: a token, a device, a directory of the system's."""
+    `fills` stands for what differs from reader to reader: a token, a device, a directory of the system's; what begins with
+    words of `elsewhere` is typed on another machine, in that network; `ending` is what is done when all of it is over."""
 
     warm: Warm = field(kw_only=True)
     net: Namespace = field(kw_only=True)
     fills: dict[str, str] = field(default_factory=dict)
     more: dict[str, str] = field(default_factory=dict)  # environment
     input: str = ""
+    elsewhere: dict[str, Namespace] = field(default_factory=dict)
+    ending: ExitStack = field(default_factory=ExitStack)
     typed: list[str] = field(default_factory=list)
     staying: list[Stays] = field(default_factory=list)
 
@@ -190,11 +193,14 @@ class Inside(Reader):
 
     def goes(self) -> None:
         """Ends what still runs."""
-        for one in reversed(self.staying[:]):
-            self.ends(one)
+        with self.ending:
+            for one in reversed(self.staying[:]):
+                self.ends(one)
 
     def _start(self, words: list[str], own: Mapping[str, str], log: Path) -> int:
-        return self.warm.start(words, self.folder, self.environment | own, log, self.input)
+        line = " ".join(words)
+        net = next((net.name for begin, net in self.elsewhere.items() if line.startswith(begin)), "")
+        return self.warm.start(words, self.folder, self.environment | own, log, self.input, net=net)
 
     def _log(self) -> Path:
         (self.folder / "said").mkdir(exist_ok=True)

@@ -4,6 +4,7 @@ of a hundred commands run in seconds. It knows argument lists and exit codes; it
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib
 import json
 import os
@@ -19,6 +20,7 @@ from pathlib import Path
 #: What verbs load when they run, and not before.
 HEAVY = ("neurath.server.app", "neurath.console.pages", "neurath.cli.serving", "neurath.station.run", "neurath.terminal.agent")
 HEAVY += ("neurath.carriers.coap", "neurath.carriers.mqtt", "uvicorn", "httpx")
+_NEWNET = 0x40000000
 
 
 @dataclass
@@ -28,10 +30,12 @@ class Warm:
     process: subprocess.Popen[str]
     _codes: dict[int, int] = field(default_factory=dict)
 
-    def start(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], log: Path, text: str = "") -> int:
-        """`text` is what somebody types into it."""
+    def start(
+        self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], log: Path, text: str = "", *, net: str = ""
+    ) -> int:
+        """`text` is what somebody types into it; `net` the name of the network that it runs in, where that is another."""
         assert self.process.stdin is not None
-        order = {"argv": list(argv), "cwd": str(cwd), "env": dict(env), "log": str(log), "text": text}
+        order = {"argv": list(argv), "cwd": str(cwd), "env": dict(env), "log": str(log), "text": text, "net": net}
         self.process.stdin.write(json.dumps(order) + "\n")
         self.process.stdin.flush()
         while (said := self._hear()) is not None and "begun" not in said:
@@ -74,6 +78,8 @@ def _child(order: Mapping[str, object]) -> int:
     """The command, as a process that was started for it has it."""
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
+    if order["net"]:
+        _moves(Path("/run/netns", str(order["net"])))
     os.chdir(str(order["cwd"]))
     os.environ.clear()
     os.environ.update(order["env"])  # type: ignore[arg-type]
@@ -94,6 +100,13 @@ def _child(order: Mapping[str, object]) -> int:
     except BaseException:
         traceback.print_exc()
         return 99
+
+
+def _moves(net: Path) -> None:
+    """Into another network from now on."""
+    with net.open() as inside:
+        if ctypes.CDLL(None, use_errno=True).setns(inside.fileno(), _NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), "setns", str(net))
 
 
 def _serve() -> None:

@@ -69,11 +69,14 @@ def _agent(args: argparse.Namespace, out: Output) -> int:
         signal.signal(number, lambda *_: ended.set())
     with gateway.riding(args) as riding, contextlib.closing(_running(told, riding)) as running:
         place, nodes = f"{told.agent.address}:434", len(told.agent.nodes)
-        whose = "the kernel's" if running.tunnels == "kernel" else "its own"
-        text = f"home agent at {place} for {nodes} nodes, with {whose} tunnels"
+        text = f"home agent at {place} for {nodes} nodes, with {_whose(running)} tunnels"
         out.data(text, mobileip=place, nodes=nodes, tunnels=running.tunnels)
         ended.wait()
     return 0
+
+
+def _whose(running: Agent) -> str:
+    return "the kernel's" if running.tunnels == "kernel" else "its own"
 
 
 def _running(told: AgentFile, riding: Riding) -> Agent:
@@ -85,14 +88,15 @@ def _running(told: AgentFile, riding: Riding) -> Agent:
 
 @contextlib.asynccontextmanager
 async def hosted(rest: str, server: Server) -> AsyncIterator[str]:
-    """A home agent inside the server's process, by its file, while the context is open; yields its address."""
+    """A home agent inside the server's process, by its file, while the context is open; yields its address, and whose tunnels
+    it uses."""
     from neurath.carriers.mobileip import settings
 
     if not rest:
         raise UsageError("no file of a home agent", "it says which addresses have a home here", "--carrier mobileip:FILE.toml")
     told = settings.agent(rest)
-    with contextlib.closing(_running(told, server.riding)):
-        yield f"{told.agent.address}:434"
+    with contextlib.closing(_running(told, server.riding)) as running:
+        yield f"{told.agent.address}:434 (home agent with {_whose(running)} tunnels)"
 
 
 def _node(args: argparse.Namespace, out: Output) -> int:
