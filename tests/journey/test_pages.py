@@ -431,7 +431,7 @@ PLAYS = {
     "dhcp.md": Play(_dhcp, after=SITE),
     "fleet.md": Play(_fleet, codes={"rollout back 1 --dry-run": 5}, after={"rollout approve": _installs}),
     "from-hawkbit.md": Play(_hawkbit, after=HAWKBIT),
-    "in-use.md": Play(_recorder, after={"agent run": _asks, "agent status": _shows("waiting-for-user")}),
+    "in-use.md": Play(_recorder, after={"agent run": _asks, "agent status": _shows("somebody is asked")}),
     "keys.md": Play(_keys, codes={"doctor": None}, after={"key create": _signed, "doctor": _shows("ok     ticket key")}),
     "linux-agent.md": LINUX,
     "lwm2m.md": Play(_nothing, after={"neurath serve": _at_a_site, "agent run": _heard}),
