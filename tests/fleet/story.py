@@ -166,7 +166,7 @@ class Fleet:
         with self.store.read() as db:
             tally = rollout.tally(db, found, time.time() + 2 * PATIENCE)
             steps = list(db.scalars(select(rollout_wave.c.step).order_by(rollout_wave.c.step)))
-            files = db.scalar(select(func.count()).select_from(delta))
+            built = [(row.old, row.new) for row in db.execute(select(delta.c.old, delta.c.new))]
             said = [json.loads(one.detail) for one in audit.everything(db) if one.who == "server" and one.what == "rollout"]
             assert audit.verify(db).broken == ""
         assert (tally.failed, tally.silent) == (len(self.of(Fate.FAILS)), len(self.of(Fate.SILENT)))
@@ -176,7 +176,8 @@ class Fleet:
         assert steps[0] == 0
         assert set(steps[1:]) == set(opened)
         assert sum(one["state"] == "halted" for one in said) >= len(self.halts)
-        assert files == 1
+        there, back = built  # the way there, and the way back that was made before the first offer
+        assert there == back[::-1]
 
 
 def _told(acknowledged: list[Report], seen: Counter[str], offers: dict[str, object], size: int) -> None:

@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from neurath.server.fleet import access, actions, progress
 from neurath.server.fleet.actions import Draft
 from neurath.server.software import catalog
 from neurath.server.store import Store
 from neurath.server.store.tables import component as components
+from neurath.server.store.tables import delta
 from tests.journey.onlinux import LINUX
 from tests.journey.roamer import MOBILE_IP
 from tests.journey.stationed import RESTORE
@@ -390,9 +392,11 @@ def _for_coap(reader: Inside, _said: str) -> None:
     words = f"--server http://127.0.0.1:8642 --bank t2.bank --model board.toml --token {token}"
     offered = lambda: "2.0" in reader.types(f"neurath agent run {words} --once --dry-run", None)  # noqa: E731
     until(offered, "the file is built", 100)
-    known = {hashlib.sha256((reader.folder / name).read_bytes()).hexdigest() for name in ("app-1.bin", "app-2.bin")}
-    (made,) = {file.name for file in (reader.folder / "neurath-data/files").glob("*/*")} - known
-    reader.fills["DIGEST"] = made
+    wanted = hashlib.sha256((reader.folder / "app-2.bin").read_bytes()).hexdigest()
+    store = Store(reader.folder / "neurath-data")
+    with store.read() as db:
+        reader.fills["DIGEST"] = str(db.scalar(select(delta.c.file).where(delta.c.new == wanted)))
+    store.close()
 
 
 SETUP = """server = "http://127.0.0.1:8642"

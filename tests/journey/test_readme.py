@@ -40,6 +40,11 @@ def record(offset: int, kind: int, data: bytes) -> str:
     return ":" + (body + bytes([-sum(body) & 0xFF])).hex().upper()
 
 
+def _heeds() -> None:
+    """Ctrl-C means something, even where these tests were started in the background of a shell, which has it ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class ReadMe(Reader):
     """Who reads the README has a terminal on the port it names."""
 
@@ -52,7 +57,9 @@ class ReadMe(Reader):
     def stays(self, line: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
         """A program that goes on until Ctrl-C."""
         with log.open("wb") as out:
-            process = subprocess.Popen(self.argv(line), cwd=self.folder, env=self.environment, stdout=out, stderr=out)
+            process = subprocess.Popen(
+                self.argv(line), cwd=self.folder, env=self.environment, stdout=out, stderr=out, preexec_fn=_heeds
+            )
         try:
             yield process
         finally:
