@@ -20,8 +20,8 @@ from tests.firmware.site import Unheard, home
 from tests.parts import ASSURANCE
 
 pytestmark = pytest.mark.heavy
-#: Power cuts in the rewrite of one phone, in each mode. Without scratch each costs some 12 s of the processor: a file is made for
-#: what the cut left, and decoded twice by an emulated processor.
+#: Power cuts in the rewrite of one phone, in each mode. Without scratch each costs some 12 s of the processor: a file is made
+#: for what the cut left, and decoded twice by an emulated processor.
 CUTS = {"sx1": 36, "sx1-resume": 4}
 if ASSURANCE:
     CUTS = dict.fromkeys(CUTS, int(os.environ.get("NEURATH_CUTS", "100")))

@@ -57,7 +57,7 @@ class Restoration(BaseModel):
 class Documents(BaseModel):
     """Signed documents of the repository, base64."""
 
-    documents: list[Base64Bytes] = Field(max_length=64)
+    documents: list[Base64Bytes] = Field(max_length=64, examples=[["eyJzaWduYXR1cmVzIjpbXSwic2lnbmVkIjp7fX0="]])
 
 
 def stock_routes(api: FastAPI, store: Store) -> None:
