@@ -84,6 +84,17 @@ def rollouts_routes(frame: Frame) -> list[BaseRoute]:
             make: Callable[[], One] = lambda: read(db, found, now)  # noqa: E731 (typed)
             return desk.memory.figures.get(f"rollout page {number} {found.state} {found.step}", make)
 
+    return [
+        *frame.both(("/rollouts", "rollouts.html"), everything, _list),
+        *frame.both(("/rollouts/{number}", "rollout.html"), one, _shown, _told),
+        *_acts(frame),
+    ]
+
+
+def _acts(frame: Frame) -> list[BaseRoute]:
+    """What people do to rollouts, and to all of them at once."""
+    desk = frame.desk
+
     def create(request: Request, fields: Fields) -> str:
         now = desk.clock()
         with desk.store.write() as db:
@@ -123,9 +134,7 @@ def rollouts_routes(frame: Frame) -> list[BaseRoute]:
         return frame.act(f"/rollouts/{{number}}/{command}", press, "Not changed")
 
     return [
-        *frame.both(("/rollouts", "rollouts.html"), everything, _list),
         frame.act("/rollouts", create, "Not created"),
-        *frame.both(("/rollouts/{number}", "rollout.html"), one, _shown, _told),
         *(button(command) for command in MOVES),
         frame.act("/rollouts/{number}/back", take_back, "Not changed"),
         frame.act("/stop", stop_all, "Not stopped"),
