@@ -37,6 +37,8 @@ esac
 clang -std=c11 $large -DNRT_WITH_TINY -g -O2 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined $compared \
     -I"$root/core/include" -I"$root/core/src" -I"$root/core/ports" $sources -o "$work/fuzz_$what"
 cd "$work"
+# What was given back waits in the sanitizer's quarantine, 256 MB of it by default: that is not memory of the product.
+export ASAN_OPTIONS="quarantine_size_mb=16${ASAN_OPTIONS:+:$ASAN_OPTIONS}"
 # The time of one input is that of the clock, on machines that may do ten other things.
 # Not in place of this shell: what a process is said to have used at most begins with what its caller had.
 "./fuzz_$what" -max_total_time="${1:-30}" -runs="${RUNS:--1}" -max_len=$long -timeout=$late -rss_limit_mb=$memory \
