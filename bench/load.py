@@ -7,10 +7,13 @@ import contextlib
 import random
 import selectors
 import socket
+import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from peers import Peer
 
@@ -59,29 +62,37 @@ def in_turn(peer: Peer, devices: range) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Each:
-    """Milliseconds of CPU a poll, what a server spends without polls in the same time taken off: on a machine that is shared
-    a run takes as long as others let it. `whole`: with that; `length` is that of an answer."""
+class Found:
+    """What a load of `wrk` found: polls answered, milliseconds of the server's CPU each, milliseconds that half of them and 99
+    of a hundred took at most."""
 
-    own: float
-    whole: float
-    length: int
+    polls: int
+    cpu: float
+    half: float
+    most: float
 
 
-def each(peer: Peer, devices: int, polls: int) -> Each:
-    """Polls one after the other, once every device was heard."""
-    for _ in range(2):
-        in_turn(peer, range(devices))
-    time.sleep(3)  # what is written in batches is written
-    before, begun = peer.cpu(), time.perf_counter()
-    time.sleep(5)
-    idle = (peer.cpu() - before) / (time.perf_counter() - begun)
-    before, begun, done = peer.cpu(), time.perf_counter(), 0
-    while done < polls:
-        body = in_turn(peer, range(devices))
-        done += devices
-    spent, took = peer.cpu() - before, time.perf_counter() - begun
-    return Each((spent - idle * took) / done * 1000, spent / done * 1000, len(body))
+def wrk(peer: Peer, devices: int, links: int, seconds: int) -> Found:
+    """Polls by Debian's wrk over so many connections, each of which asks again at once for a device drawn anew. Every device
+    was heard before.
+
+    Raises SystemExit if a poll was not answered with 200.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        asked = Path(folder, "polls")
+        asked.write_bytes(b"\0".join(peer.request(n) for n in range(devices)))
+        script = Path(__file__).with_name("polls.lua")
+        words = ["wrk", "-t1", f"-c{links}", f"-d{seconds}s", "--timeout", "30s", "--latency", "-s", str(script)]
+        before = peer.cpu()
+        done = subprocess.run(
+            [*words, f"http://127.0.0.1:{peer.port}", "--", str(asked)], capture_output=True, text=True, check=True
+        )
+        spent = peer.cpu() - before
+    said = next(line for line in done.stdout.splitlines() if line.startswith("FOUND "))
+    polls, failed, half, most = (int(word) for word in said.split()[1:])
+    if failed or not polls:
+        raise SystemExit(f"{peer.name}: {failed} of {polls} polls failed")
+    return Found(polls, spent / polls * 1000, half / 1000, most / 1000)
 
 
 @dataclass(slots=True)

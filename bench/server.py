@@ -1,6 +1,7 @@
 """Every goal of a server for fleets, with goosebit beside it in the same run under the same load. CPU of the server's own
 processes is what counts where that is the goal: a machine that is shared tells the truth about it. PostgreSQL's CPU is not in
-it. Starts what it needs: Debian's PostgreSQL in a temporary folder, goosebit in build/. Run: python bench/server.py
+it. Starts what it needs: Debian's PostgreSQL in a temporary folder, goosebit in build/, Debian's wrk for
+polls. Run: python bench/server.py
 [--rows NAME,...] [--small] [--no-peer] [--first] [--write docs/assurance/server.md]
 
 Goals in time are those of a machine that has nothing else to do. On one that is shared, `--first` gives all of it (servers,
@@ -27,11 +28,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from load import MB, Watch, at_once, download, each, growth, in_turn, slow, talk, upload
+from load import MB, Watch, at_once, download, growth, in_turn, slow, talk, upload, wrk
 from peers import GOOSEBIT, ROOT, Peer, Site, goosebit, interpreter, ours
 from tests.rigs import postgres
 
 DEVICES = 200
+#: Connections at work, as published figures of peers have them.
+LINKS = (1, 8, 64)
 PACKAGE = 256 * MB
 
 
@@ -47,6 +50,7 @@ class Ground:
     polled: int = 2_000
     fleet: int = 1_000_000
     slow: int = 5_000
+    seconds: int = 10
     lines: list[str] = field(default_factory=list)
     number: int = 0
 
@@ -82,28 +86,29 @@ def running(peer: Peer) -> Iterator[Peer]:
 
 
 def polls(ground: Ground) -> None:
-    """CPU of a check-in, and how long one takes with 64 connections at work."""
+    """CPU of a check-in with 1, 8 and 64 connections at work, the dearest of which counts, and how long one takes with 64. One
+    connection alone is dear: the server sleeps and is woken for each poll."""
     for pending, goal in ((False, 0.10), (True, 0.15)):
         what = "check-in, update pending" if pending else "check-in without update"
         with ground.ours(pending=pending) as mine, ground.goosebit(pending=pending, terminals=DEVICES) as other:
-            spent = each(mine, DEVICES, ground.polls)
-            crowd = at_once(mine, DEVICES, ground.polls)
-            beside = waits = ""
-            if other is not None:
-                theirs = each(other, DEVICES, max(DEVICES, ground.polls // 20))
-                beside = f"{theirs.own:.2f} ms ({theirs.own / spent.own:.0f} times)"
-                they = at_once(other, DEVICES, max(128, ground.polls // 20))
-                waits = f"{they.share(50):.0f}, {they.share(99):.0f} ms"
-            told = f"{spent.own:.3f} ms, {spent.whole:.3f} with what is done beside; {spent.length} bytes"
-            ground.says(what, f"<= {goal:.2f} ms CPU", told, beside, met=spent.own <= goal)
-            found = f"p50 {crowd.share(50):.1f}, p99 {crowd.share(99):.1f} ms"
-            ground.says(
-                f"... with 64 connections, {'update pending' if pending else 'nothing to do'}",
-                "p99 <= 20 ms",
-                found,
-                waits,
-                met=crowd.share(99) <= 20,
-            )
+            in_turn(mine, range(DEVICES))
+            settle(mine)
+            length = len(in_turn(mine, range(DEVICES)))
+            ours = [wrk(mine, DEVICES, links, ground.seconds) for links in LINKS]
+            theirs = [wrk(other, DEVICES, links, ground.seconds) for links in LINKS] if other is not None else []
+        cpu = ", ".join(f"{one.cpu:.3f}" for one in ours)
+        beside = ", ".join(f"{they.cpu:.2f} ({they.cpu / one.cpu:.0f} times)" for one, they in zip(ours, theirs, strict=False))
+        links = ", ".join(map(str, LINKS))
+        told = f"{cpu} ms with {links} connections; {length} bytes"
+        ground.says(what, f"<= {goal:.2f} ms CPU", told, beside, met=max(one.cpu for one in ours) <= goal)
+        waits = f"p50 {theirs[-1].half:.0f}, p99 {theirs[-1].most:.0f} ms" if theirs else ""
+        ground.says(
+            f"... with {LINKS[-1]} connections, {'update pending' if pending else 'nothing to do'}",
+            "p99 <= 20 ms",
+            f"p50 {ours[-1].half:.1f}, p99 {ours[-1].most:.1f} ms, {ours[-1].polls / ground.seconds:,.0f} polls/s",
+            waits,
+            met=ours[-1].most <= 20,
+        )
 
 
 def workers(ground: Ground) -> None:
@@ -279,7 +284,7 @@ def main() -> None:
         ground = Ground(Path(folder), databases, None if args.no_peer else interpreter())
         if args.small:
             ground.polls, ground.known, ground.fleet, ground.slow = 1000, 2000, 20_000, 250
-            ground.polled = 500
+            ground.polled, ground.seconds = 500, 1
         for name in args.rows.split(","):
             ROWS[name](ground)
     text = page(ground, time.monotonic() - begun)

@@ -9,8 +9,9 @@ from types import ModuleType
 from typing import Any
 
 #: Imported by dataclasses (for classes without a docstring), urllib.parse and modules of ours; used by none of them in an
-#: agent that waits, `ssl` where no address says https.
+#: agent that waits: `ssl` where no address says https, offers and lists of keys where none came yet.
 HARDLY_USED = ("cbor2", "inspect", "ipaddress", "ssl", "subprocess", "uuid", "neurath.terminal.staging.symbols")
+HARDLY_READ = ("neurath.wire.keylist", "neurath.wire.offer")
 
 
 class Later(ModuleType):

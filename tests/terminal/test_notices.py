@@ -145,7 +145,7 @@ def test_a_button_is_an_answer_to_the_agents_own_question(tmp_path: Path, monkey
         made.append(Notices(tmp_path, **how))
         return made[-1]
 
-    monkeypatch.setattr("neurath.terminal.compose.Notices", kept)
+    monkeypatch.setattr("neurath.terminal.people.Notices", kept)
     setup = 'server = "http://127.0.0.1:9"\nid = "t"\nmodel = "m"\nstate = "s"\npush = false\n'
     part = '[[component]]\nname = "recorder"\ninstaller = "file"\npath = "tool"\nconsent = "ask"\n'
     agent = compose(setup_from_toml(setup + part, tmp_path), lambda kind, fields: None)

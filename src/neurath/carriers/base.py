@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from neurath.wire.check import Check
-from neurath.wire.offer import Offer
 from neurath.wire.report import Report
+
+if TYPE_CHECKING:
+    from neurath.wire.offer import Offer
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,19 +6,15 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import gc
-import os
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurath.cli import in_use
-from neurath.cli.agent_lines import Progress, history
+from neurath.cli.agent_lines import Progress
 from neurath.cli.output import Output
 from neurath.errors import LinkError, NeurathError, RefusedError, TrustError, UsageError
 
 if TYPE_CHECKING:
-    from neurath.flash.geometry import Layout
     from neurath.terminal.acts import Ending
     from neurath.terminal.agent import Agent
     from neurath.terminal.setup import Setup
@@ -106,25 +102,25 @@ def _reach(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    doing = {"run": _run, "provision": _provision, "status": _status, "answer": _say, "remind": _say}
-    return doing[args.what](args, out)
+    if args.what == "run":
+        return _run(args, out)
+    # What an agent that runs never does is not loaded with it.
+    if args.what == "provision":
+        from neurath.cli.agent_made import provision
 
+        return provision(args, out)
+    from neurath.cli import agent_seen
 
-# ---- run ---------------------------------------------------------------------------------------------------------------
+    return (agent_seen.status if args.what == "status" else agent_seen.say)(args, out)
 
 
 def _run(args: argparse.Namespace, out: Output) -> int:
-    if args.kill_at is not None and args.kill_at < 1:
-        raise UsageError("--kill-at counts from 1", str(args.kill_at), "--kill-at 1 is the first flash operation")
-    roomless = args.stage == "ram" and not args.spare and args.setup is None
-    if args.trickle is not None and (args.trickle <= 0 or roomless):
-        why = "what trickles in stays for days: a directory survives power cuts, RAM that nobody wants does not"
-        raise UsageError("--trickle needs seconds and a place", why, "--trickle 60 --stage DIR, or --spare BYTES")
-    if args.hurry and not 0 < args.hurry <= (args.trickle or 0):
-        raise UsageError("--hurry needs seconds, no more than --trickle", str(args.hurry), "--trickle 1800 --hurry 300")
+    _checked(args)
     setup = _setup(args)
     if args.dry_run:
-        return _ask_only(args, out)
+        from neurath.cli.agent_seen import ask_only
+
+        return ask_only(args, out)
     gc.collect()  # the parser of these words was large, and is gone
     from neurath.terminal.compose import compose
 
@@ -138,6 +134,18 @@ def _run(args: argparse.Namespace, out: Output) -> int:
     finally:
         agent.close()
     return _said(ending, out)
+
+
+def _checked(args: argparse.Namespace) -> None:
+    """UsageError where the words of `run` contradict each other."""
+    if args.kill_at is not None and args.kill_at < 1:
+        raise UsageError("--kill-at counts from 1", str(args.kill_at), "--kill-at 1 is the first flash operation")
+    roomless = args.stage == "ram" and not args.spare and args.setup is None
+    if args.trickle is not None and (args.trickle <= 0 or roomless):
+        why = "what trickles in stays for days: a directory survives power cuts, RAM that nobody wants does not"
+        raise UsageError("--trickle needs seconds and a place", why, "--trickle 60 --stage DIR, or --spare BYTES")
+    if args.hurry and not 0 < args.hurry <= (args.trickle or 0):
+        raise UsageError("--hurry needs seconds, no more than --trickle", str(args.hurry), "--trickle 1800 --hurry 300")
 
 
 def _setup(args: argparse.Namespace) -> Setup:
@@ -202,186 +210,3 @@ def _said(ending: Ending, out: Output) -> int:
         why = ending.why or "the old software keeps running, or the state log says how it goes on"
         raise kinds.get(ending.code, NeurathError)(ending.reason, why, ending.hint or "neurath agent status shows its state")
     return ending.code
-
-
-def _ask_only(args: argparse.Namespace, out: Output) -> int:
-    """Checks in from a copy of the bank file and says what is offered; while the server builds the file, again each second."""
-    from neurath.carriers.http import Place
-    from neurath.carriers.rides import link
-    from neurath.terminal.identity import Lending
-    from neurath.terminal.install import open_bank
-    from neurath.terminal.life import PATIENCE
-
-    with _copy(args.bank) as copy:
-        bank = open_bank(args.model, copy)
-        bank.start()
-        check = bank.check(Lending(bank.model.ram if args.ram is None else args.ram), "idle")
-        carrier = link(Place(args.server, bank.name(), args.token, args.tenant, ca=str(args.ca or ""), proxy=args.proxy))
-        answer, asked = carrier.check(check), 1
-        while (soon := answer.offer is None and (answer.again_in or 60.0) <= 1.5) and asked < PATIENCE:
-            time.sleep(answer.again_in or 1.0)
-            answer, asked = carrier.check(check), asked + 1
-        carrier.close()
-    offer = answer.offer
-    if offer is None:
-        text = "nothing yet; the server asks to be asked again at once, as it does while it builds an update file"
-        out.data(text if soon else "nothing newer", result="not yet" if soon else "nothing newer")
-        return 3
-    text = f"{offer.version} as a {offer.kind.name.lower()} of {offer.size:,} bytes, needs {offer.need:,} bytes of RAM"
-    out.data(text, result="offered", version=offer.version, kind=offer.kind.name.lower(), size=offer.size, need=offer.need)
-    return 0
-
-
-# ---- provision and status ----------------------------------------------------------------------------------------------
-
-
-def _provision(args: argparse.Namespace, out: Output) -> int:
-    from neurath.flash.bank import ImageRecord
-    from neurath.flash.native import Core, Nor, write_bank
-    from neurath.flash.trust import Birth, read_envelope
-    from neurath.ids import checked_name, digest
-    from neurath.terminal.install import load_model
-    from neurath.wire import keylist, keys
-
-    model = load_model(args.model)
-    image = args.image.read_bytes()
-    release = tuple(keys.load_public(path) for path in args.release_key)
-    ticket = None if args.ticket_key is None else keys.load_public(args.ticket_key)
-    envelope = read_envelope(args.envelope.read_bytes(), release)
-    if digest(image) != envelope.image or (envelope.vendor, envelope.klass) != (model.vendor, model.klass):
-        raise TrustError("the envelope is not for this image on this model", str(args.envelope), "neurath sign", id="NRT-287")
-    name = checked_name(args.id, "terminal id")
-    raw = args.bank.is_block_device() or args.bank.is_char_device()
-    if args.bank.exists() and not (raw and _blank(model.layout, args.bank)):
-        raise RefusedError(f"{args.bank} exists", "a factory never overwrites a terminal", "choose another file", id="NRT-384")
-    fields = {"id": name, "model": model.name, "image": envelope.image.hex(), "version": envelope.version}
-    if args.dry_run:
-        out.data(f"would make {args.bank}: {name}, {len(image):,} bytes of image", **fields, made=False)
-        return 0
-    root = b"" if args.roots is None else keylist.unpack(args.roots.read_bytes())[1].roots.digest
-    birth = Birth(name, model.name, model.vendor, model.klass, os.urandom(32), release, ticket, root)
-    try:
-        nor = Nor.file(model.layout, args.bank, create=not raw)
-        if raw:
-            nor.wipe()
-        write_bank(nor, image)
-        core = Core(model.layout, nor)
-        core.write_birth(birth)
-        core.provision(
-            ImageRecord(envelope.image, envelope.image_size, envelope.digest[:16], envelope.sequence, envelope.epoch)
-        )
-        nor.close()
-    except Exception:
-        if not raw:
-            args.bank.unlink(missing_ok=True)  # half a terminal is none
-        raise
-    out.data(f"{args.bank}: {name}, a {model.name} that runs {envelope.version or 'its first image'}", **fields, made=True)
-    return 0
-
-
-def _blank(layout: Layout, device: Path) -> bool:
-    """Whether a raw device has neither birth record nor state log: a factory may take it."""
-    from neurath.flash.native import Nor
-
-    nor = Nor.file(layout, device)
-    return all(len(set(nor.read_raw(span.base, span.length))) <= 1 for span in (layout.birth, *layout.log))
-
-
-def _socket(args: argparse.Namespace) -> Path:
-    """Where the agent is reached: as asked for, as its setup says, or where systemd puts it."""
-    from neurath.terminal.setup import setup_from_toml
-
-    if args.socket is None and args.setup is not None:
-        found = setup_from_toml(args.setup.read_text(encoding="utf-8"), args.setup.parent).control
-        if found is None:
-            raise UsageError(f"{args.setup} names no control socket", "control = PATH is missing", "add it, or give --socket")
-        return found
-    return args.socket or Path(CONTROL)
-
-
-def _say(args: argparse.Namespace, out: Output) -> int:
-    """An answer or a reminder, to the agent that runs here."""
-    from neurath.terminal.control import request
-
-    words = {"do": args.what, "component": args.component} | ({"answer": args.answer} if args.what == "answer" else {})
-    if not args.dry_run:
-        request(_socket(args), words)
-    done = f"{args.component}: {args.answer}" if args.what == "answer" else f"{args.component}: asked again"
-    out.data(f"would say: {done}" if args.dry_run else done, **words)
-    return 0
-
-
-def _running(args: argparse.Namespace, out: Output) -> int:
-    """Every component of the agent that runs here."""
-    from neurath.terminal.control import request
-
-    found = request(_socket(args), {"do": "status"})
-    for one in found["components"]:
-        line = f"{one['component']:16} {one['phase']}"
-        line += f"  {one['offered']}, {one['held']:,} of {one['size']:,} bytes" if "offered" in one else ""
-        line += f"  {one['waits']}" if one.get("waits") else ""
-        line += f"  (said: {one['answer']})" if one.get("answer") else ""
-        line += history(one["last"]) if "last" in one else ""
-        out.data(line, **one)
-    if restart := found.get("restart"):
-        line = f"{'restart':16} wanted for {', '.join(sorted(restart['wanted']))}  {restart.get('waits', '')}".rstrip()
-        out.data(line, **({"component": "restart"} | restart))
-    return 0
-
-
-def _status(args: argparse.Namespace, out: Output) -> int:
-    if args.bank is None or args.model is None:
-        return _running(args, out)
-    from neurath.terminal import judge
-    from neurath.terminal.install import open_bank
-    from neurath.terminal.staging import shown
-
-    with _copy(args.bank) as copy:
-        bank = open_bank(args.model, copy)
-        model = bank.model
-        woken = bank.start()
-        facts, birth, good = bank.facts, bank.birth, judge.whole(bank)
-    state = {"BOOT": "runs its image", "FETCH": "is in mid-rewrite and needs its file", "RESTORE": "needs the wire"}
-    words = [
-        f"id         {birth.id if birth else 'lost'}",
-        f"model      {birth.model if birth else model.name}",
-        f"state      {state[woken.fate.name]}{', not confirmed yet' if facts.candidate else ''}",
-        f"image      {facts.installed.image.hex()}  {facts.installed.size:,} bytes, {'whole' if good else 'NOT whole'}",
-        f"floor      {facts.confirmed.epoch}.{facts.confirmed.sequence}",
-        f"installs   {facts.installs}",
-    ]
-    coming = [] if args.stage is None else shown.under_way(args.stage)
-    for one in coming:
-        left = "whole" if one.whole else f"{one.pieces:,} of {one.total:,} pieces, {one.held:,} of {one.size:,} bytes"
-        words.append(f"on its way {one.component or one.program} {one.version}  {left}".rstrip())
-    out.data(
-        "\n".join(words), id=birth.id if birth else None, model=birth.model if birth else None, fate=woken.fate.name.lower(),
-        candidate=facts.candidate, image=facts.installed.image.hex(), size=facts.installed.size, whole=good,
-        epoch=facts.confirmed.epoch, sequence=facts.confirmed.sequence, installs=facts.installs,
-        open_file=facts.target.file.hex() if facts.target.file_size else None, commit=facts.commit, done=facts.done,
-        on_its_way=[dataclasses.asdict(one) | {"whole": one.whole} for one in coming],
-    )  # fmt: skip
-    return 0
-
-
-# ---- inside ------------------------------------------------------------------------------------------------------------
-
-
-class _copy:  # noqa: N801 (reads as the verb it is)
-    """A copy of a bank file to look at: a power-up writes, and looking must not."""
-
-    def __init__(self, bank: Path) -> None:
-        self._bank = bank
-        self._folder: Callable[[], None] = lambda: None
-
-    def __enter__(self) -> Path:
-        import tempfile
-
-        folder = tempfile.TemporaryDirectory(prefix="neurath-")
-        self._folder = folder.cleanup
-        import shutil
-
-        return Path(shutil.copy(self._bank, folder.name))
-
-    def __exit__(self, *_: object) -> None:
-        self._folder()

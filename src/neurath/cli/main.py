@@ -89,7 +89,7 @@ def _run(arguments: list[str], out: Output) -> int:
             f"did you mean `neurath {near}`?" if near else "neurath --help",
         )
     if verb == "agent":
-        lazily.put_off(*lazily.HARDLY_USED)
+        lazily.put_off(*lazily.HARDLY_USED, *lazily.HARDLY_READ)
         argparse._ = str  # type: ignore[attr-defined]  # its words in other languages would load `locale`; ours are English
     args = _parsed(verb, arguments)  # the parser itself is gone afterwards
     return int(_module(verb).run(args, out))

@@ -16,9 +16,7 @@ from neurath.carriers.http import Place
 from neurath.carriers.rides import link, rides
 from neurath.errors import RefusedError
 from neurath.terminal.agent import Agent
-from neurath.terminal.asking import AskingGate, Holds, Tell
-from neurath.terminal.consent import Word
-from neurath.terminal.gate import Gate, Open, Wish
+from neurath.terminal.gate import Gate, Open
 from neurath.terminal.inuse import InUse, subjects
 from neurath.terminal.ledger import kept
 from neurath.terminal.life import Bell, Life
@@ -28,7 +26,6 @@ from neurath.terminal.machine import events as ev
 from neurath.terminal.machine.events import Fate
 from neurath.terminal.memory import heap
 from neurath.terminal.memory.lender import Budget, Lender
-from neurath.terminal.notices import Notices, text_of
 from neurath.terminal.parts import Parts
 from neurath.terminal.setup import Component, Setup, not_a_setup
 from neurath.terminal.staging.transfer import Transfer
@@ -41,6 +38,7 @@ if TYPE_CHECKING:
     from neurath.terminal.heart import Heart
     from neurath.terminal.install import Installer
     from neurath.terminal.memory.services import Services
+    from neurath.terminal.people import People
     from neurath.terminal.restart import Restarts
     from neurath.terminal.restoration import Wire
 
@@ -58,8 +56,7 @@ class _Base:
     trace: Trace
     lock: threading.RLock
     alarm: threading.Event
-    holds: Holds
-    tell: Tell
+    people: People | None
     services: Services | None
     hearts: list[Heart]  # at most one: all components gather on the same heartbeats
     closing: list[Callable[[], None]]
@@ -89,24 +86,14 @@ def compose(setup: Setup, watch: Watch) -> Agent:
         for control in controls:
             control.tell({"event": kind} | fields)
 
-    def prompt(word: Word, wish: Wish, reason: str, deadline: float) -> None:
-        what = {"component": wish.component, "version": wish.version, "reason": reason, "deadline": deadline}
-        seen("prompt", {"word": word.value, "text": text_of(word, wish, reason, deadline)} | what)
-        notices(word, wish, reason, deadline)
-
-    notices = Notices(silent=not setup.notify)
     trace = Trace(setup.trace, seen)
-    base = _Base(setup, trace, threading.RLock(), threading.Event(), Holds(), prompt, _services(setup), [], closing, None)
+    base = _Base(setup, trace, threading.RLock(), threading.Event(), _people(setup, seen), _services(setup), [], closing, None)
     base = replace(base, restarts=_restarts(base))
     lives = [_life(base, component) for component in setup.components]
     agent = Agent(lives, alarm=base.alarm)
     agent.restarts = None if setup.once else base.restarts
-    from neurath.terminal.desk import Desk
-
-    desk = Desk(lives, base.holds, base.restarts)
-    notices.answered = desk.answered
-    if setup.control is not None or setup.dbus:
-        controls += _counters(base, desk)
+    if base.people is not None:
+        controls += _counters(base, base.people.desk(lives, base.restarts))
         agent.closing += [one.close for one in controls]
     agent.closing += closing
     if setup.push and not setup.once and setup.trickle is None and (setup.broker or setup.server.startswith("http")):
@@ -116,13 +103,22 @@ def compose(setup: Setup, watch: Watch) -> Agent:
     return agent
 
 
+def _people(setup: Setup, seen: Callable[[str, dict[str, object]], None]) -> People | None:
+    """None where nobody is asked and nobody can ask."""
+    if setup.state is None and setup.control is None and not setup.dbus:
+        return None
+    from neurath.terminal.people import People
+
+    return People(seen, silent=not setup.notify)
+
+
 def _counters(base: _Base, desk: Desk) -> list[Control | Facade]:
     """Where people and programs of this machine can ask: the control socket, and the bus where one is named."""
-    from neurath.terminal.control import Control
-
     setup = base.setup
     found: list[Control | Facade] = []
     if setup.control is not None:
+        from neurath.terminal.control import Control
+
         found.append(Control(setup.control, desk.ask, desk.gone, setup.control_group))
     if setup.dbus:
         try:
@@ -137,13 +133,13 @@ def _counters(base: _Base, desk: Desk) -> list[Control | Facade]:
 def _restarts(base: _Base) -> Restarts | None:
     """The restart of the machine, where a component may need one: whatever uses any component holds it back as well."""
     setup = base.setup
-    if setup.restart is None or setup.state is None:
+    if setup.restart is None or setup.state is None or base.people is None:
         return None
     from neurath.terminal.restart import Restarts
 
     used = [one for uses in (setup.restart.uses, *(part.uses for part in setup.components)) for one in subjects(uses)]
     inuse = InUse(used, lambda: gate.changed()) if used else None
-    gate = AskingGate(setup.restart.asking, inuse, setup.state / "restart.consent", base.tell, base.holds)
+    gate = base.people.gate(setup.restart.asking, inuse, setup.state / "restart.consent")
     made = Restarts(setup.restart, setup.state, gate, base.trace.say)
 
     def changed() -> None:
@@ -255,7 +251,6 @@ def _bank(base: _Base, component: Component) -> _Own:
     """Firmware in one bank of flash."""
     from neurath.terminal.install import open_bank
     from neurath.terminal.memory import tenants
-    from neurath.terminal.restoration import serve
 
     setup = base.setup
     assert component.model is not None
@@ -273,9 +268,15 @@ def _bank(base: _Base, component: Component) -> _Own:
     transfer = Transfer(tenants.arena(ram, running=False), folder, alone=heart is None)
     if heart is not None and folder is None:
         transfer.beside = heart.session.whole
+    base.closing.append(bank.nor.close)
+    own = _Own(bank, name, transfer, lambda running: tenants.arena(ram, running=running), folder, heart, bell)
+    if setup.wire is None:
+        return own
+    from neurath.terminal.restoration import serve
+
     wire, attach = serve(setup.wire, bank, base.lock)
-    base.closing.extend([bank.nor.close] + ([] if wire is None else [wire.close]))
-    return _Own(bank, name, transfer, lambda running: tenants.arena(ram, running=running), folder, heart, bell, wire, attach)
+    base.closing.append(wire.close)
+    return replace(own, wire=wire, attach=attach)
 
 
 def _line(component: Component) -> Free | Quiet:
@@ -286,10 +287,9 @@ def _line(component: Component) -> Free | Quiet:
 def _gate(base: _Base, component: Component, bell: Bell) -> Gate:
     """Open where nobody uses it and nobody is asked; else whoever has a say."""
     inuse = InUse(subjects(component.uses), lambda: bell.put(ev.UseEnded())) if component.uses else None
-    if base.setup.state is None:
+    if base.setup.state is None or base.people is None:
         return inuse or Open()
-    keep = base.setup.state / f"{component.name}.consent"
-    gate = AskingGate(component.asking, inuse, keep, base.tell, base.holds)
+    gate = base.people.gate(component.asking, inuse, base.setup.state / f"{component.name}.consent")
     gate.changed = lambda: bell.put(ev.UseEnded())
     return gate
 

@@ -4,7 +4,6 @@ knows a Unix socket and who asked what; it must never decide, nor be reachable o
 from __future__ import annotations
 
 import contextlib
-import grp
 import json
 import os
 import queue
@@ -44,6 +43,8 @@ class Control:
         finally:
             os.umask(old)
         if group:
+            import grp  # an agent without such a group is smaller by it
+
             os.chown(path, -1, grp.getgrnam(group).gr_gid)
             path.chmod(0o660)
         self._socket.listen(64)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from neurath.errors import DataError, NeurathError, RefusedError
 from neurath.flash import gates, rescue
@@ -23,7 +23,9 @@ from neurath.terminal.keyring import Keyring, Source
 from neurath.terminal.machine import events as ev
 from neurath.terminal.machine.events import Weight
 from neurath.wire.check import Check
-from neurath.wire.offer import Offer
+
+if TYPE_CHECKING:
+    from neurath.wire.offer import Offer
 
 _IMPOSSIBLE = 0xFFFF_FFFF
 

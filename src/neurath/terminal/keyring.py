@@ -7,14 +7,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from neurath.disk import write_whole
 from neurath.errors import DataError, NotFound
 from neurath.flash.bank import Facts
 from neurath.flash.trust import Birth
 from neurath.wire import keylist
-from neurath.wire.keylist import KeyList
+
+if TYPE_CHECKING:
+    from neurath.wire.keylist import KeyList
 
 #: Gives the list of this version, NotFound where there is none.
 Source = Callable[[int], bytes]

@@ -8,9 +8,12 @@ import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from neurath.terminal.software.fs import Fs
-from neurath.wire.offer import Offer
+
+if TYPE_CHECKING:
+    from neurath.wire.offer import Offer
 
 #: No clock shows a later moment (the year 9999).
 LAST = 253_402_300_800

@@ -104,11 +104,8 @@ class Wire:
                 self.heard.put(ev.Restored())
 
 
-def serve(place: Path | None, bank: SingleBank, lock: threading.RLock) -> tuple[Wire | None, Callable[[ev.Fate], None]]:
-    """The restoration wire as a pseudo-terminal of this name, where one is wanted, and what gives it a new responder at each
-    power-up."""
-    if place is None:
-        return None, lambda fate: None
+def serve(place: Path, bank: SingleBank, lock: threading.RLock) -> tuple[Wire, Callable[[ev.Fate], None]]:
+    """The restoration wire as a pseudo-terminal of this name, and what gives it a new responder at each power-up."""
     wire = Wire(Pty(place), lock)
 
     def attach(fate: ev.Fate) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from neurath.errors import DataError, RefusedError
 from neurath.wire import offer as offers
@@ -14,7 +15,9 @@ from neurath.wire.cbor import malformed
 from neurath.wire.documents import MAX_DOCUMENT as MAX_DOCUMENT
 from neurath.wire.documents import count_of, listing, mapping, name_of, text_of
 from neurath.wire.documents import parse as parse
-from neurath.wire.offer import Offer
+
+if TYPE_CHECKING:
+    from neurath.wire.offer import Offer
 
 #: hawkBit takes no more attributes than this from one device.
 MAX_ATTRIBUTES = 100

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import TYPE_CHECKING
 
-from neurath.wire.offer import Offer
 from neurath.wire.report import Phase, Verdict
+
+if TYPE_CHECKING:
+    from neurath.wire.offer import Offer
 
 
 class Fate(Enum):

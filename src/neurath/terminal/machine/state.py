@@ -6,11 +6,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from typing import TYPE_CHECKING
 
 from neurath.terminal.machine import events as ev
 from neurath.terminal.machine.events import Do, Fate, Tell
-from neurath.wire.offer import Offer
 from neurath.wire.report import Phase, Verdict
+
+if TYPE_CHECKING:
+    from neurath.wire.offer import Offer
 
 #: Failed rehearsals of one envelope after which it is left alone for `Policy.back_off`.
 MAX_PROOFS = 3

@@ -3,8 +3,8 @@ file that is replaced whole; it never says what IS installed, for that is read f
 
 from __future__ import annotations
 
+import binascii
 import struct
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def encode(record: Installed) -> bytes:
             6: record.failures or None,
         }
     )
-    return _HEAD.pack(MAGIC, zlib.crc32(body)) + body
+    return _HEAD.pack(MAGIC, binascii.crc32(body)) + body
 
 
 def _image(image: ImageRecord) -> list[object] | None:
@@ -52,7 +52,7 @@ def _image(image: ImageRecord) -> list[object] | None:
 def decode(data: bytes) -> Installed:
     """The record in the bytes, or DataError."""
     body = data[_HEAD.size :]
-    if len(data) < _HEAD.size or _HEAD.unpack(data[: _HEAD.size]) != (MAGIC, zlib.crc32(body)):
+    if len(data) < _HEAD.size or _HEAD.unpack(data[: _HEAD.size]) != (MAGIC, binascii.crc32(body)):
         raise DataError("the record of what is installed is damaged", "its checksum differs", "see docs/spec/installed.md")
     f = cbor.unpack(body, "installed")
     f.only(frozenset(range(1, 7)))
