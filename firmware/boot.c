@@ -7,6 +7,7 @@
 #include "boot.h"
 #include "coap.h"
 #include "board_map.h"
+#include "maker.h"
 #include "port.h"
 #include "rescue.h"
 #include "serial.h"
@@ -274,6 +275,7 @@ void boot_main(void)
     struct nrt_ram lines = {frame, sizeof frame};
     struct nrt_ram ram = {RESTORE_RAM, RESTORE_SIZE};
     nrt_smp_init(&wire, &core, named ? &birth : 0, lines, ram, fate, wire_put, 0);
+    wire.maker = &fw_maker;
     if (fate == NRT_FATE_BOOT && named) {
         say(core.facts.broken ? "boot core " FW_NAME ": the image is tried again" : "boot core " FW_NAME ": the image runs");
         run_image();

@@ -15,7 +15,7 @@ void fw_clock_start(void)
     FW_REG32(TIMER + CONTROL) = CLOCK | PTV << PTV_SHIFT | RELOAD | START;
 }
 
-static uint32_t ticks(void) { return ~FW_REG32(TIMER + VALUE); }
+uint32_t fw_ticks(void) { return ~FW_REG32(TIMER + VALUE); }
 static void reset_line(void) { FW_REG16(RESET_CONTROL) = 9; }
 #elif defined(BOARD_VEXPRESS_A9)
 /* SP804: counts down at 1 MHz, divided by 16 here. */
@@ -29,7 +29,7 @@ void fw_clock_start(void)
     FW_REG32(TIMER + CONTROL) = ENABLE | BITS_32 | BY_16;
 }
 
-static uint32_t ticks(void) { return ~FW_REG32(TIMER + VALUE); }
+uint32_t fw_ticks(void) { return ~FW_REG32(TIMER + VALUE); }
 static void reset_line(void) { FW_REG32(0x100000a4u) = 0xc0900000u; } /* system configuration: start, write, reboot */
 #else
 /* The core-local timer counts up at 10 MHz. */
@@ -37,7 +37,7 @@ static void reset_line(void) { FW_REG32(0x100000a4u) = 0xc0900000u; } /* system 
 
 void fw_clock_start(void) {}
 
-static uint32_t ticks(void)
+uint32_t fw_ticks(void)
 {
     uint32_t high;
     uint32_t low;
@@ -53,7 +53,7 @@ static void reset_line(void) { FW_REG32(0x00100000u) = 0x7777u; }
 
 uint32_t fw_millis(void)
 {
-    return (uint32_t)((uint64_t)ticks() * 1000u / TICKS_PER_SECOND);
+    return (uint32_t)((uint64_t)fw_ticks() * 1000u / TICKS_PER_SECOND);
 }
 
 void fw_restart(void)

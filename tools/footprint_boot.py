@@ -25,7 +25,7 @@ FLAGS = (
     "-Os", "-std=c11", "-ffreestanding", "-nostdlib", "-ffunction-sections", "-fdata-sections",
     "-fno-tree-loop-distribute-patterns", "-DBOARD_SX1", "-w", "-DNRT_ISAS_LINKED=0x02",
 )  # fmt: skip
-BOOT = ("boot", "port", "nor", "serial", "clock", "air", "coap", "rescue", "stage", "es256", "memory")
+BOOT = ("boot", "port", "nor", "serial", "clock", "air", "coap", "rescue", "stage", "es256", "maker", "memory")
 #: What the linker is told in place of the board's timers.
 STANDS_IN = (
     "void fw_watchdog_pet(void) {} void fw_watchdog_start(void) {} void fw_watchdog_stop(void) {}\n"
@@ -48,7 +48,7 @@ PARTS = {
     "signature (BearSSL)": "es256",
     "air: CoAP, framing, rescue": "air coap rescue",
     "pieces in free flash": "stage",
-    "board: flash, serial, boot": "boot port nor serial clock memory stand",
+    "board: flash, serial, boot": "boot port nor serial clock maker memory stand",
 }
 FLASH_GOAL, RAM_GOAL = 32 * 1024, 28 * 1024
 #: Bytes of stack that the core takes at most (docs/decisions/0022-stack-is-the-callers.md).

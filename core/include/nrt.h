@@ -460,11 +460,20 @@ int nrt_restore_begin(struct nrt_restore *r, struct nrt_core *c, const struct nr
  * the bank already holds). NRT_MORE, NRT_OK when the bank is whole and judged, or the refusal. */
 int nrt_restore_take(struct nrt_restore *r, const uint8_t *data, uint32_t len);
 
+/* What a terminal makes its device key with (docs/spec/smp.md 5). `noise`: 32 bytes nobody can foretell; a source that is dead says
+ * NRT_E_STATE. `public_key`: the public half of a seed. */
+struct nrt_maker {
+    void *ctx;
+    int (*noise)(void *ctx, uint8_t out[32]);
+    int (*public_key)(void *ctx, const uint8_t seed[32], struct nrt_key *out);
+};
+
 /* SMP server on a serial console. Bytes in, bytes out through `put`; the caller polls. `birth` may be null: then the wire
  * identifies a nameless terminal and takes an enrolment where the birth area is blank, nothing else. */
 struct nrt_smp {
     struct nrt_core *core;
     const struct nrt_birth *birth;
+    const struct nrt_maker *maker; /* set after nrt_smp_init; 0: this terminal cannot make its key */
     struct nrt_restore restore;
     struct nrt_ram frame;       /* received frame, >= 512 bytes; its length is what os-parameters answers */
     struct nrt_ram ram;         /* for the restoration: leaves, one leaf */

@@ -16,6 +16,7 @@ struct reply {
     const struct nrt_request *q;
     void (*body)(struct nrt_out *o, const struct reply *a);
     struct nrt_field text;     /* of an echo */
+    struct nrt_known known;
     int result;                /* enum nrt_result of an error */
 };
 
@@ -46,6 +47,18 @@ static void body_upload(struct nrt_out *o, const struct reply *a)
     nrt_out_uint(o, 0);
     nrt_out_text(o, "off");
     nrt_out_uint(o, a->s->restore.next);
+}
+
+static void body_known(struct nrt_out *o, const struct reply *a)
+{
+    uint8_t alg = (uint8_t)a->known.key.alg;
+    nrt_out_map(o, 2);
+    nrt_out_text(o, "key");
+    nrt_out_head(o, 2, 1u + a->known.key.len);
+    nrt_out_raw(o, &alg, 1);
+    nrt_out_raw(o, a->known.key.key, a->known.key.len);
+    nrt_out_text(o, "token");
+    nrt_out_bytes(o, a->known.token, sizeof a->known.token);
 }
 
 static void body_identify(struct nrt_out *o, const struct reply *a)
@@ -216,6 +229,9 @@ static void answer_neurath(struct nrt_smp *s, struct reply *a)
 {
     if (a->q->command == NEURATH_IDENTIFY && a->q->op == OP_READ) {
         a->body = body_identify;
+    } else if (a->q->command == NEURATH_ENROL && a->q->op == OP_READ) {
+        a->result = nrt_smp_known(s, &a->known);
+        a->body = a->result < 0 ? body_error : body_known;
     } else if (a->q->command == NEURATH_ENROL && a->q->op == OP_WRITE) {
         a->result = nrt_smp_enrol(s, a->q);
         s->last = a->result < 0 ? (uint32_t)-a->result : 0;

@@ -51,18 +51,62 @@ static int octets(const struct nrt_field *f, uint8_t *out, uint32_t len)
     return NRT_OK;
 }
 
+/* The device key: made here out of this terminal's noise, with what the station sent mixed in, so that noise which is worse than
+ * it looks still gives no two terminals one key. Or, only where nothing can be made here, the one that was sent. */
+static int device_key(const struct nrt_smp *s, const struct nrt_field *sent, const struct nrt_field *salt, uint8_t out[32])
+{
+    struct nrt_sha256 hash;
+    int r;
+    if (sent->kind != NRT_FIELD_ABSENT)
+        return octets(sent, out, 32);
+    if (!s->maker || octets(salt, out, 32) != NRT_OK)
+        return NRT_E_FORMAT;
+    nrt_sha256_init(&hash);
+    nrt_sha256_add(&hash, out, 32);
+    r = s->maker->noise(s->maker->ctx, out);
+    nrt_sha256_add(&hash, out, 32);
+    nrt_sha256_end(&hash, out);
+    out[0] &= 0x7Fu; /* below the order of P-256, whose scalar it may be */
+    return r;
+}
+
+int nrt_smp_known(const struct nrt_smp *s, struct nrt_known *out)
+{
+    static const uint8_t label[NRT_SHORT] = {'n', 'e', 'u', 'r', 'a', 't', 'h', ' ', 't', 'o', 'k', 'e', 'n', 0, 0, 0};
+    struct nrt_sha256 hash;
+    if (!s->birth || !s->maker)
+        return NRT_E_STATE;
+    nrt_sha256_init(&hash);
+    for (uint32_t half = 0; half < 2u; half++) {
+        uint8_t part[8];
+        nrt_nonce(s->birth->device_key, label, half, part);
+        for (uint32_t i = 0; i < 16u; i++) {
+            uint8_t nibble = (uint8_t)(part[i / 2u] >> (i % 2u ? 0 : 4)) & 15u;
+            uint8_t digit = (uint8_t)((nibble < 10u ? (uint8_t)'0' : (uint8_t)('a' - 10)) + nibble);
+            nrt_sha256_add(&hash, &digit, 1);
+        }
+    }
+    nrt_sha256_end(&hash, out->token);
+    return s->maker->public_key(s->maker->ctx, s->birth->device_key, &out->key);
+}
+
 int nrt_smp_enrol(struct nrt_smp *s, const struct nrt_request *q)
 {
     struct nrt_field f[] = {{.name = "id"},  {.name = "model"},   {.name = "vendor"}, {.name = "klass"},
-                            {.name = "key"}, {.name = "release"}, {.name = "ticket"}};
+                            {.name = "key"}, {.name = "release"}, {.name = "ticket"},
+                            {.name = "salt"}, {.name = "root"}};
     struct nrt_birth b;
     memset(&b, 0, sizeof b);
     if (s->birth)
         return NRT_E_STATE; /* it has an identity; the record is written once */
-    int bad = nrt_fields_read(q->body, q->len, f, 7) | name(&f[0], b.id) | name(&f[1], b.model) |
-              octets(&f[2], b.vendor, 16) | octets(&f[3], b.klass, 16) | octets(&f[4], b.device_key, 32);
+    int bad = nrt_fields_read(q->body, q->len, f, 9) | name(&f[0], b.id) | name(&f[1], b.model) |
+              octets(&f[2], b.vendor, 16) | octets(&f[3], b.klass, 16);
+    if (f[8].kind != NRT_FIELD_ABSENT)
+        bad |= octets(&f[8], b.root, NRT_DIGEST);
     if (bad || f[5].kind != NRT_FIELD_BYTES || (f[6].kind != NRT_FIELD_BYTES && f[6].kind != NRT_FIELD_ABSENT))
         return NRT_E_FORMAT;
     int r = keys(&f[5], &f[6], &b);
+    if (r == NRT_OK)
+        r = device_key(s, &f[4], &f[7], b.device_key);
     return r == NRT_OK ? nrt_birth_renew(s->core->layout, s->core->port, &b) : r;
 }

@@ -70,7 +70,15 @@ uint32_t nrt_smp_frame(struct nrt_smp *s, uint8_t byte);
 /* The identify map (docs/spec/smp.md 4), as the value of the response's "r". */
 void nrt_identify_write(struct nrt_out *o, const struct nrt_smp *s);
 
-/* Writes the birth record a technician sends, where the birth area is blank; NRT_E_STATE elsewhere. */
+/* Writes the birth record a technician sends, where the birth area is blank; NRT_E_STATE elsewhere. Without a key in it the
+ * terminal makes its own. */
 int nrt_smp_enrol(struct nrt_smp *s, const struct nrt_request *q);
+
+/* What others may know of the device key: its public half, and the SHA-256 of the token that is derived from it. */
+struct nrt_known {
+    struct nrt_key key;
+    uint8_t token[NRT_DIGEST];
+};
+int nrt_smp_known(const struct nrt_smp *s, struct nrt_known *out);
 
 #endif

@@ -56,6 +56,8 @@
 void fw_clock_start(void);
 /* Milliseconds since fw_clock_start(); wraps after 49 days. */
 uint32_t fw_millis(void);
+/* The counter behind it, as it runs. */
+uint32_t fw_ticks(void);
 /* Resets the machine as its own reset line would; does not come back. RAM keeps its contents. */
 void fw_restart(void) __attribute__((noreturn));
 #endif

@@ -15,6 +15,8 @@ from pathlib import Path
 from neurath.flash.geometry import Model, model_to_toml, simple_layout
 from neurath.ids import ModelName
 from neurath.station.stock import Index, Stock
+from neurath.wire import enrolment, keys
+from neurath.wire.enrolment import BEGINNING, ENROLLED, Record
 from tests.rigs.verbs import Done, Verbs
 
 #: What a verb did until then may stand before it; the error itself is three lines, and the last ones.
@@ -113,6 +115,13 @@ ROOTS = "--root keys/r1.pub.pem --root keys/r2.pub.pem --root keys/r3.pub.pem"
 REST = "--envelope image.env --id t-1 --release-key keys/release.pub.pem"
 
 
+def recorded(name: str = "t-30", model: str = "lamp") -> bytes:
+    """What a factory's station kept of one terminal."""
+    key = enrolment.key_text(keys.from_seed(bytes(32)).public)
+    one = Record(1, BEGINNING, 1_795_334_400_000, ENROLLED, "aya", "line-3", name, model, key, 64 * "5")
+    return enrolment.written(one, keys.from_seed(bytes([1]) * 32))
+
+
 def build(folder: Path, verbs: Verbs, sat: int) -> World:
     """Images, keys, envelopes, a model, and a server's data with one of everything, made by the verbs themselves; at the port
     `sat` nobody listens and nobody can begin to."""
@@ -128,6 +137,7 @@ def build(folder: Path, verbs: Verbs, sat: int) -> World:
         "lamp.toml": model_to_toml(lamp).encode(),
         "list.csv": b"id,model\n" + b"".join(b"t-%d,lamp\n" % n for n in range(2, 9)),
         "more.csv": b"id,model\nt-20,lamp\n",
+        "made.jsonl": recorded(),
         "word.txt": b"correct horse battery staple\n",
     }
     for name, data in files.items():

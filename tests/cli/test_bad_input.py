@@ -12,6 +12,7 @@ import pytest
 from tests.cli.bad import Case, World, another, refused
 from tests.rigs.disk import BALLAST, PAGE, disk
 
+PROVISION = "station provision --port {{absent}} --id x --model {model} --release-key {key} --records {{new}}"
 CASES = [
     Case("an unknown verb", "sing {image}", 2),
     Case("sign: no image there", "sign {absent} --model lamp --version 2 --sequence 2 --key {key} -o {new}", 4),
@@ -130,6 +131,13 @@ CASES = [
     Case("station records: no stock", "station records --stock {absent}", 4),
     Case("station records: not a stock", "station records --stock {wrong}", 4),
     Case("station run: not a stock", "station run --port {absent} --stock {wrong} --once", 4),
+    Case("station provision: no port", PROVISION.format(model="{model}", key="{public}"), 6),
+    Case("station provision: no model there", PROVISION.format(model="{absent}", key="{public}"), 4),
+    Case("station provision: not a model", PROVISION.format(model="{wrong}", key="{public}"), 1),
+    Case("station provision: not a key", PROVISION.format(model="{model}", key="{wrong}"), 1),
+    Case("station provision: bad key", PROVISION.format(model="{model}", key="{public} --key {wrong}"), 1),
+    Case("terminal enrol: bad key", "terminal enrol made.jsonl --station-key {wrong} --data {data}", 1),
+    Case("terminal enrol: another's key", "terminal enrol made.jsonl --station-key {public} --data {data}", 7),
     Case("station enrol: no model there", "station enrol --port {absent} --id x --model {absent} --release-key {public}", 4),
     Case("station enrol: not a model", "station enrol --port {absent} --id x --model {wrong} --release-key {public}", 1),
     Case("station enrol: not a key", "station enrol --port {absent} --id x --model {model} --release-key {wrong}", 1),

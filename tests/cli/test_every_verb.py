@@ -53,6 +53,7 @@ tenant show --data {data}
 tenant set --first-contact on --data {data}
 terminal add t-10 --model lamp --data {data}
 terminal import more.csv --data {data}
+terminal enrol made.jsonl --data {data}
 terminal pin t-1 lamp/1 --data {data}
 terminal tag t-1 field --data {data}
 terminal place t-1 hall --data {data}
@@ -129,6 +130,7 @@ sim power {image} {other} --kinds before --every 4000
 #: ran: what can be wrong with each is in CASES alone.
 LASTING = {
     "serve", "agent run", "agent answer", "agent remind", "station run", "station identify", "station enrol",
+    "station provision",
     "carrier lwm2m", "carrier mobileip agent", "carrier mobileip node", "carrier pair", "carrier mqtt", "carrier dhcp",
     "sim phone", "key publish", "repository publish",
 }  # fmt: skip
@@ -158,7 +160,7 @@ def lines() -> Iterator[tuple[str, str, int]]:
 
 
 #: Where something is written or kept, or a place that need not be there.
-PLACES = {"data", "out", "output", "csv", "keep", "dir", "trace", "wire", "socket"}
+PLACES = {"data", "out", "output", "csv", "records", "keep", "dir", "trace", "wire", "socket"}
 
 
 def files_of(made: argparse.ArgumentParser) -> list[argparse.Action]:

@@ -17,6 +17,7 @@ from neurath.flash.geometry import Model, model_to_toml, simple_layout
 from neurath.ids import ModelName
 from neurath.sim.processes import free_port
 from neurath.station.stock import Index, Stock
+from tests.cli.bad import recorded
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "vectors/lines.schema.json").read_text())
 JUDGE = jsonschema.Draft202012Validator(SCHEMA)
@@ -41,6 +42,7 @@ image priority lamp/1 3
 image channels lamp/1 beta
 terminal add t-1 --model lamp
 terminal import list.csv
+terminal enrol made.jsonl
 terminal tag t-1 field
 terminal pin t-1 lamp/1
 terminal list
@@ -153,6 +155,7 @@ agent remind lamp --socket absent
 station run --port absent --stock stock --once
 station sync --server {dead} --stock stock
 station identify --port absent
+station provision --port absent --id x --model lamp.toml --release-key keys/release.pub.pem --records new.jsonl
 station enrol --port absent --id x --model lamp.toml --release-key keys/release.pub.pem
 sim images nothing
 sim phone --board nothing
@@ -168,6 +171,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "lamp.toml").write_text(model_to_toml(Model(ModelName("lamp"), simple_layout(32_768), ram=65_536)))
     (folder / "word.txt").write_text("correct horse battery staple\n")
     (folder / "list.csv").write_text("id,model\nt-2,lamp\nt-3,lamp\n")
+    (folder / "made.jsonl").write_bytes(recorded())
     (folder / "drop").mkdir()
     Stock(folder / "stock").keep(Index())
     return folder

@@ -40,7 +40,7 @@ def _phones(reader: Inside) -> None:
     reader.stays("neurath serve", "serving at")
 
 
-def _plugs(reader: Inside, name: str, device: str = "ttyUSB0", *, beside: bool = False) -> Stays:
+def plugs(reader: Inside, name: str, device: str = "ttyUSB0", *, beside: bool = False) -> Stays:
     """A terminal whose first release never confirmed, plugged in; without a name one that lost even its birth record."""
     bank = reader.folder / f"{name or 'nameless'}.bank"
     layout = model_from_toml((reader.folder / "phone.toml").read_text()).layout
@@ -86,13 +86,13 @@ def _holds_both(_reader: Inside, said: str) -> None:
 
 
 def _one(reader: Inside, _said: str) -> None:
-    _plugs(reader, "lab-01")
+    plugs(reader, "lab-01")
     _restores("lab-01")(reader)
 
 
 def _two_and_a_page(reader: Inside, _said: str) -> None:
-    _plugs(reader, "lab-02")
-    _plugs(reader, "lab-03", "ttyUSB1", beside=True)
+    plugs(reader, "lab-02")
+    plugs(reader, "lab-03", "ttyUSB1", beside=True)
     _restores("lab-02", "lab-03")(reader)
     seen = reader.net.run("curl", "-sf", "http://127.0.0.1:8650/").stdout
     assert "ttyUSB0" in seen, seen
@@ -106,7 +106,7 @@ def _a_shift(reader: Inside, said: str) -> None:
 
 
 def _another_release(reader: Inside, _said: str) -> None:
-    _plugs(reader, "lab-04")
+    plugs(reader, "lab-04")
     _restores("lab-04", version="1.4.2")(reader)
     (record,) = [text for path in (reader.folder / "stock/records").rglob("*.json") if "lab-04" in (text := path.read_text())]
     assert "customer trial 7" in record, record
@@ -115,7 +115,7 @@ def _another_release(reader: Inside, _said: str) -> None:
 def _another_tool(reader: Inside, _said: str) -> None:
     """Our station is put away; what comes next on the line is a terminal that another tool restores."""
     reader.ends(next(one for one in reader.staying if one.line.startswith("neurath station run")))
-    _plugs(reader, "lab-05")
+    plugs(reader, "lab-05")
 
 
 def _boots(reader: Inside, _said: str) -> None:
@@ -127,7 +127,7 @@ def _boots(reader: Inside, _said: str) -> None:
     nor = Nor.file(layout, reader.folder / "lab-05.bank")
     assert nor.read_raw(layout.bank[0].base, len(image)) == image
     nor.close()
-    _plugs(reader, "")
+    plugs(reader, "")
 
 
 def _has_a_name(reader: Inside, said: str) -> None:

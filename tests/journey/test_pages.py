@@ -19,6 +19,7 @@ from neurath.server.software import catalog
 from neurath.server.store import Store
 from neurath.server.store.tables import component as components
 from neurath.server.store.tables import delta
+from tests.journey.factory import FACTORY
 from tests.journey.onlinux import LINUX
 from tests.journey.roamer import MOBILE_IP
 from tests.journey.stationed import RESTORE
@@ -433,6 +434,7 @@ PLAYS = {
     "alerts.md": Play(_nothing, after={"alert list": _shows("on-call")}),
     "coap.md": Play(_nothing, after={"neurath serve": _for_coap, "agent run": _heard, "well-known": _shows("</h>")}),
     "dhcp.md": Play(_dhcp, after=SITE),
+    "factory.md": FACTORY,
     "fleet.md": Play(_fleet, codes={"rollout back 1 --dry-run": 5}, after={"rollout approve": _installs}),
     "from-hawkbit.md": Play(_hawkbit, after=HAWKBIT),
     "in-use.md": Play(_recorder, after={"agent run": _asks, "agent status": _shows("somebody is asked")}),

@@ -31,6 +31,7 @@ from neurath.wire import manifest
 from neurath.wire.keylist import Family
 from neurath.wire.keys import public_pem
 from neurath.wire.report import Phase, Report, Verdict
+from tests.cli.bad import recorded
 from tests.server.schemas import app
 from tests.server.test_operators import token
 from tests.server.world import KEY, MODEL, World, image
@@ -117,7 +118,7 @@ class Story:
             ask = Asker(client, bearer, list(described["paths"]))
             for chapter in (self.people, self.software, self.terminals, self.rollout, self.halted):
                 chapter(ask)
-            for chapter in (self.back, self.sites, self.lives, self.afterwards):
+            for chapter in (self.back, self.sites, self.lives, self.afterwards, self.factory):
                 chapter(ask)
             return ask.said
 
@@ -274,6 +275,9 @@ class Story:
         ask("GET", "/audit/export")
 
     # ---- the part of the terminals -------------------------------------------------------------------------------------
+
+    def factory(self, ask: Asker) -> None:
+        ask("POST", "/terminals/enrolments", json={"records": recorded("T-0030", "phone").decode()})
 
     def bank(self, sequence: int) -> bytes:
         return self.world.says(image(IMAGES[sequence]), 1).bank

@@ -32,6 +32,7 @@ EXAMPLES: dict[str, str] = {
     "neurath tenant set": "DEFAULT --gateway-token new",
     "neurath terminal add": "t-1 --model phone",
     "neurath terminal import": "terminals.csv --skip-known",
+    "neurath terminal enrol": "enrolments.jsonl --station-key station/line-3.pub.pem",
     "neurath terminal pin": "t-1 phone/2.0",
     "neurath terminal tag": "t-1 field osaka",
     "neurath terminal place": "t-1 'Osaka, hall 3, row 12'",

@@ -22,7 +22,7 @@ TICK = 5.0
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "example: neurath station run --port /dev/ttyUSB0 --stock stock"
-    verbs = parser.add_subparsers(dest="what", required=True, metavar="run|sync|list|records|package|identify|enrol")
+    verbs = parser.add_subparsers(dest="what", required=True, metavar="run|sync|list|records|package|identify|provision|enrol")
     run_ = _sub(verbs, "run", "restore terminals", "neurath station run --port /dev/ttyUSB0 --port /dev/ttyUSB1 --stock stock")
     _port(run_, several=True)
     _stock(run_)
@@ -62,6 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     package.add_argument("--leaf", type=int, default=4096, help="leaf size of the model, bytes")
     package.add_argument("--dry-run", action="store_true")
     _port(_sub(verbs, "identify", "ask a terminal who it is", "neurath station identify --port /dev/ttyUSB0"))
+    _provision_options(verbs)
     enrol = _sub(
         verbs,
         "enrol",
@@ -74,6 +75,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
     enrol.add_argument("--release-key", required=True, type=Path, action="append", metavar="PUB.pem", help="one to four")
     enrol.add_argument("--ticket-key", type=Path, metavar="PUB.pem", help="the server's; without it only the wire can update")
     enrol.add_argument("--dry-run", action="store_true")
+
+
+def _provision_options(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    example = (
+        "neurath station provision --port P --id T-0001 --model m.toml --release-key r.pub.pem --records enrolments.jsonl"
+    )
+    new = _sub(verbs, "provision", "the factory: a name for a terminal that has none, which makes its key itself", example)
+    _port(new)
+    new.add_argument("--id", required=True, help="the terminal's id, from its label")
+    new.add_argument("--model", required=True, type=Path, metavar="MODEL.toml")
+    new.add_argument("--release-key", required=True, type=Path, action="append", metavar="PUB.pem", help="one to four")
+    new.add_argument("--ticket-key", type=Path, metavar="PUB.pem", help="the server's; without it only the wire can update")
+    new.add_argument("--roots", type=Path, metavar="LIST", help="key list 1: whose roots may change these keys, two of three")
+    new.add_argument(
+        "--records", required=True, type=Path, metavar="FILE.jsonl", help="what was enrolled: a file that only grows"
+    )
+    new.add_argument("--by", default="", metavar="NAME", help="who does it, for the record (default: this user)")
+    new.add_argument("--name", default="station", help="name of this station in the records")
+    new.add_argument("--key", type=Path, metavar="PEM", help="the station's own key: signs each record")
+    new.add_argument("--dry-run", action="store_true", help="identify and compare, write nothing")
 
 
 def _sub(
@@ -100,6 +121,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         "records": _records,
         "package": _package,
         "identify": _identify,
+        "provision": _provision,
         "enrol": _enrol,
     }
     return work[args.what](args, out)
@@ -192,6 +214,12 @@ def _identify(args: argparse.Namespace, out: Output) -> int:
     }
     out.data("\n".join(f"{key:10} {value}" for key, value in fields.items()), **fields)
     return 0
+
+
+def _provision(args: argparse.Namespace, out: Output) -> int:
+    from neurath.cli import station_provision
+
+    return station_provision.run(args, out)
 
 
 def _enrol(args: argparse.Namespace, out: Output) -> int:

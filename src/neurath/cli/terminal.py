@@ -47,13 +47,17 @@ def _registering(commands: Commands) -> Iterator[argparse.ArgumentParser]:
     many = commands.add_parser("import", help="many from a CSV: id,model[,token,link,tenant,place]; prints tokens")
     many.add_argument("file", type=Path, metavar="FILE.csv")
     many.add_argument("--skip-known", action="store_true", help="leave those that are registered as they are")
+    made = commands.add_parser("enrol", help="those that a factory's station recorded, each with the key it made itself")
+    made.add_argument("file", type=Path, metavar="RECORDS.jsonl")
+    text = "only what this station's key signed"
+    made.add_argument("--station-key", type=Path, action="append", default=[], metavar="PUB.pem", help=text)
     away = _of_one(commands, "decommission", "out of service: it may not speak, and is counted nowhere; its history stays")
     away.add_argument("--why", default="", metavar="TEXT")
     back = _of_one(commands, "recommission", "back in service; prints its new token, once")
     other = _of_one(commands, "replace", "another device takes its place, with an id and a token of its own; prints it")
     other.add_argument("new", metavar="NEW-ID")
     one = _of_one(commands, "one", "two devices were seen under its id; a person has looked, and it is one again")
-    yield from (add, many, away, back, other, one)
+    yield from (add, many, made, away, back, other, one)
 
 
 def _standing(commands: Commands) -> Iterator[argparse.ArgumentParser]:
@@ -159,6 +163,15 @@ def _import(store: Store, args: argparse.Namespace, out: Output) -> int:
     ):
         write(found, out, skip_known=args.skip_known, dry=args.dry_run)
     return 0
+
+
+def _enrol(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, object]]:
+    from neurath.server.fleet import enrolled
+    from neurath.wire import keys
+
+    stations = [keys.fingerprint(keys.load_public(path)) for path in args.station_key]
+    done = enrolled.take(db, args.file.read_bytes().splitlines(keepends=True), time.time(), args.tenant, stations)
+    return f"{done.count:,} enrolments, {done.new:,} of them new", {"count": done.count, "new": done.new}
 
 
 def _decommission(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, object]]:
@@ -267,6 +280,7 @@ def _confirm(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, o
 #: What each command that changes one terminal does: a line for people, and the same as fields.
 CHANGES: dict[str, Callable[[Connection, argparse.Namespace], tuple[str, dict[str, object]]]] = {
     "add": _add,
+    "enrol": _enrol,
     "pin": _pin,
     "tag": _tag,
     "place": _place,

@@ -197,7 +197,7 @@ def nonce(device_key: bytes, envelope: bytes, installs: int) -> bytes:
 # ---- keys and birth records --------------------------------------------------------------------------------------------
 
 
-def _fill_key(place: Any, key: PublicKey) -> None:
+def fill_key(place: Any, key: PublicKey) -> None:
     place.alg, place.len = int(key.alg), len(key.data)
     place.key = key.data.ljust(65, b"\0")
 
@@ -206,7 +206,7 @@ def key_array(keys: Sequence[PublicKey]) -> Any:
     """The keys as `struct nrt_key[]`."""
     out = ffi.new("struct nrt_key[]", max(1, len(keys)))
     for place, key in zip(out, keys, strict=False):
-        _fill_key(place, key)
+        fill_key(place, key)
     return out
 
 
@@ -222,9 +222,9 @@ def c_birth(birth: Birth) -> Any:
     out.vendor, out.klass, out.device_key = fixed
     out.n_release = len(birth.release)
     for place, key in zip(out.release, birth.release, strict=False):
-        _fill_key(place, key)
+        fill_key(place, key)
     if birth.ticket is not None:
-        _fill_key(out.ticket, birth.ticket)
+        fill_key(out.ticket, birth.ticket)
     if birth.root:
         out.root = birth.root
     return out

@@ -4,6 +4,7 @@ them; everything that is decided is decided in C (docs/spec/smp.md)."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from neurath.errors import DataError
@@ -11,7 +12,7 @@ from neurath.flash._core import ffi, lib
 from neurath.flash.bank import Fate
 from neurath.flash.geometry import Layout
 from neurath.flash.native import Core, PowerCut, demand
-from neurath.flash.trust import Birth, c_birth
+from neurath.flash.trust import Birth, PublicKey, c_birth, fill_key
 
 #: What the fixed part and the longest envelope of a package take before its leaf list (docs/spec/restoration.md 3).
 _HEADER = 16 + 350
@@ -26,11 +27,21 @@ def ram_needed(layout: Layout, image_size: int | None = None) -> int:
     return leaves + max(_HEADER, layout.leaf)
 
 
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """What a terminal makes its device key with: 32 bytes nobody can foretell (b"": it is dead), and the public half of
+    such a seed."""
+
+    noise: Callable[[], bytes]
+    public: Callable[[bytes], PublicKey]
+
+
 class SmpServer:
     """One power-up of the responder. Feed it what comes on the line; answers leave through `put`, line by line.
 
-    `birth` None: the terminal has lost its identity; it identifies itself as nameless and takes an enrolment. `ram` is what
-    is lent to a restoration, `buffer` the longest frame (512 to 65535 bytes). After PowerCut it is dead, as its core is.
+    `birth` None: the terminal has lost its identity; it identifies itself as nameless and takes an enrolment; with a `maker`
+    it makes its key itself. `ram` is what is lent to a restoration, `buffer` the longest frame (512 to 65535 bytes). After
+    PowerCut it is dead, as its core is.
     """
 
     def __init__(  # noqa: PLR0913 (one call for one C call: nrt_smp_init)
@@ -41,6 +52,7 @@ class SmpServer:
         fate: Fate,
         ram: int | None = None,
         buffer: int = 1024,
+        maker: Maker | None = None,
     ) -> None:
         if not 512 <= buffer <= 65535:
             raise DataError(f"a frame buffer of {buffer} bytes", "512 to 65535 are possible", "use 1024", id="NRT-295")
@@ -62,6 +74,9 @@ class SmpServer:
             self._put,
             ffi.NULL,
         )
+        self._maker = _maker(maker) if maker else None
+        if self._maker is not None:
+            self._raw.maker = self._maker[0]
 
     def feed(self, data: bytes) -> None:
         """Takes bytes of the line, answers what is whole; PowerCut where the power was cut."""
@@ -98,3 +113,22 @@ class SmpServer:
 
 def _ram(memory: Any, size: int) -> Any:
     return ffi.new("struct nrt_ram *", {"mem": memory, "len": size})[0]
+
+
+def _maker(maker: Maker) -> tuple[Any, ...]:
+    """The C structure, and what must live as long as it does."""
+
+    def noise(_ctx: Any, out: Any) -> int:
+        made = maker.noise()
+        ffi.memmove(out, made, min(len(made), 32))
+        return int(lib.NRT_OK if len(made) == 32 else lib.NRT_E_STATE)
+
+    def public(_ctx: Any, seed: Any, out: Any) -> int:
+        fill_key(out, maker.public(bytes(ffi.buffer(seed, 32))))
+        return int(lib.NRT_OK)
+
+    calls = (
+        ffi.callback("int(void *, uint8_t *)", noise),
+        ffi.callback("int(void *, const uint8_t *, struct nrt_key *)", public),
+    )
+    return ffi.new("struct nrt_maker *", {"ctx": ffi.NULL, "noise": calls[0], "public_key": calls[1]}), calls

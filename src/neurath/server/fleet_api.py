@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 
 from neurath.errors import DataError
 from neurath.server.delivery.calls import Delivery
-from neurath.server.fleet import access, budget, confirm, enrol, filters, life
+from neurath.server.fleet import access, budget, confirm, enrol, enrolled, filters, life
 from neurath.server.fleet import work as jobs
 from neurath.server.fleet.access import DEFAULT_TENANT, Terminal, Wanted
 from neurath.server.paging import After, Paged
@@ -79,6 +79,14 @@ class Why(BaseModel):
     why: Annotated[str, Field(max_length=512, examples=["lost"])] = ""
 
 
+class NewEnrolments(BaseModel):
+    """A station's file of records. `stations`: fingerprints of keys, one of which signed each record; none: whoever brings it
+    vouches for it."""
+
+    records: Annotated[str, Field(max_length=enrolled.LONGEST, examples=["{...}\n"])]
+    stations: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=100)] = []
+
+
 class NewFilter(BaseModel):
     text: Annotated[str, Field(max_length=500, examples=["tag:field and site=osaka and not id:lab-*"])]
 
@@ -139,6 +147,14 @@ def _page_routes(api: FastAPI, store: Store, delivery: Delivery) -> None:
         finally:
             kept.close()
         return Lines(_written(found, skip_known), 201, {"Neurath-Count": str(found.count)})
+
+    @api.post("/terminals/enrolments", status_code=201)
+    def take_enrolments(given: NewEnrolments, tenant: str = DEFAULT_TENANT) -> Json:
+        """Registers the terminals that a factory's station recorded, each with the key it made itself: all or none, and those
+        that came before are passed over."""
+        with store.write() as db:
+            done = enrolled.take(db, given.records.encode().splitlines(keepends=True), time.time(), tenant, given.stations)
+        return dataclasses.asdict(done)
 
 
 def _written(found: enrol.Import, skip_known: bool) -> Iterator[bytes]:

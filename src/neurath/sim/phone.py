@@ -154,7 +154,7 @@ class Phone:
                 machine = self._machine
                 threading.Thread(target=self._down, args=(machine,), daemon=True).start()
                 threading.Thread(target=self._screen, args=(machine,), daemon=True).start()
-                while data := machine.wire.recv(4096):
+                while data := _received(machine.wire):
                     self.said += data
                     self._pty.write(data)
                 if self._off.is_set() or not machine.restarting.wait(5):
@@ -191,6 +191,14 @@ class Phone:
         with contextlib.suppress(OSError, ValueError):
             while data := machine.desk.recv(4096):
                 self.shown += data
+
+
+def _received(link: socket.socket) -> bytes:
+    """What comes; nothing any more once the machine ended, also where it ended with bytes it had not taken."""
+    try:
+        return link.recv(4096)
+    except ConnectionResetError:
+        return b""
 
 
 class Machine:

@@ -25,7 +25,7 @@ from smpclient.transport.serial import Auto, BufferSize, SMPSerialTransport
 
 from neurath.errors import DataError, LinkError, RefusedError
 from neurath.flash.trust import Birth, PublicKey
-from neurath.wire import smp
+from neurath.wire import enrolment, smp
 from neurath.wire.smp import Identity
 
 #: Seconds to wait for an answer; the verdict of a whole bank takes longest. Within an upload the measured pace decides,
@@ -91,14 +91,26 @@ class _Enrol(smp_message.WriteRequest):
     model: str
     vendor: bytes
     klass: bytes
-    key: bytes
+    key: bytes | None = None
     release: bytes
     ticket: bytes
+    salt: bytes | None = None
+    root: bytes | None = None
 
 
-def _key(key: PublicKey) -> bytes:
-    """A key as an enrolment carries it (docs/spec/smp.md 5)."""
-    return bytes([key.alg]) + key.data
+class _KnownAnswer(smp_message.ReadResponse):
+    _GROUP_ID = smp.GROUP
+    _COMMAND_ID = smp.ENROL
+    key: bytes
+    token: bytes
+
+
+class _Known(smp_message.ReadRequest):
+    _GROUP_ID = smp.GROUP
+    _COMMAND_ID = smp.ENROL
+    _Response: ClassVar = _KnownAnswer
+    _ErrorV1: ClassVar = _ErrorV1
+    _ErrorV2: ClassVar = _ErrorV2
 
 
 class Line:
@@ -185,23 +197,37 @@ class Line:
         ends = at + room >= len(package)
         return await self._ask(ImageUploadWrite(off=at, data=package[at : at + room], **names), VERDICT if ends else timeout)
 
-    async def enrol(self, birth: Birth) -> None:
-        """Writes a birth record; RefusedError where one is there already."""
+    async def enrol(self, birth: Birth, salt: bytes = b"") -> None:
+        """Writes a birth record; RefusedError where one is there already. With `salt`, 32 random bytes, the terminal makes its
+        key itself, and the record's is not sent."""
         answer = await self._ask(
             _Enrol(
                 id=birth.id,
                 model=birth.model,
                 vendor=birth.vendor,
                 klass=birth.klass,
-                key=birth.device_key,
-                release=b"".join(_key(key) for key in birth.release),
-                ticket=_key(birth.ticket) if birth.ticket else b"",
+                key=None if salt else birth.device_key,
+                release=b"".join(enrolment.bytes_of(key) for key in birth.release),
+                ticket=enrolment.bytes_of(birth.ticket) if birth.ticket else b"",
+                salt=salt or None,
+                root=birth.root or None,
             )
         )
         if error(answer):
+            why = "it has an identity, the record is malformed, or it cannot make a key"
+            raise RefusedError("the terminal refused the enrolment", why, "identify it first")
+
+    async def known(self) -> tuple[PublicKey, bytes]:
+        """The public half of the terminal's key, and the SHA-256 of its token; RefusedError where it makes no keys."""
+        answer = await self._ask(_Known())
+        if error(answer):
             raise RefusedError(
-                "the terminal refused the enrolment", "it has an identity, or the record is malformed", "identify it first"
+                "the terminal names no key", "it has no name yet, or cannot make a key", "neurath station enrol"
             )
+        try:
+            return enrolment.key_of(answer.key.hex()), bytes(answer.token)
+        except DataError as fault:
+            raise LinkError(f"a damaged answer on {self.port}", fault.what, "the same again") from None
 
     async def reset(self) -> None:
         await self._ask(ResetWrite())

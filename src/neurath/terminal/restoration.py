@@ -3,6 +3,8 @@ knows a line, a lock and when a restoration began or ended; it must never decide
 
 from __future__ import annotations
 
+import importlib
+import os
 import queue
 import threading
 from collections.abc import Callable
@@ -12,9 +14,20 @@ from typing import Protocol
 from neurath.carriers.pty import Pty
 from neurath.errors import LinkError, NeurathError
 from neurath.flash.bank import Fate
-from neurath.flash.wire import SmpServer
+from neurath.flash.trust import PublicKey
+from neurath.flash.wire import Maker, SmpServer
 from neurath.terminal.install import SingleBank
 from neurath.terminal.machine import events as ev
+
+
+def _public(seed: bytes) -> PublicKey:
+    """Ed25519. What knows it is loaded when a station asks."""
+    made: PublicKey = importlib.import_module("neurath.wire.keys").from_seed(seed).public
+    return made
+
+
+#: A terminal that is a Linux machine makes its key of the kernel's noise.
+MAKER = Maker(lambda: os.urandom(32), _public)
 
 
 class Line(Protocol):
@@ -109,6 +122,6 @@ def serve(place: Path, bank: SingleBank, lock: threading.RLock) -> tuple[Wire, C
     wire = Wire(Pty(place), lock)
 
     def attach(fate: ev.Fate) -> None:
-        wire.attach(lambda put: SmpServer(bank.core, bank.on_the_wire(), put, Fate(bank.fate.value)))
+        wire.attach(lambda put: SmpServer(bank.core, bank.on_the_wire(), put, Fate(bank.fate.value), maker=MAKER))
 
     return wire, attach

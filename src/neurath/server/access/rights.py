@@ -150,6 +150,7 @@ ROUTES: dict[str, Role] = {
     # the daily work at terminals, and everything that stops software from going out
     "POST /api/v1/terminals": _O,
     "POST /api/v1/terminals/import": _O,
+    "POST /api/v1/terminals/enrolments": _O,
     "POST /api/v1/terminals/{name}/decommission": _O,
     "POST /api/v1/terminals/{name}/recommission": _O,
     "POST /api/v1/terminals/{name}/replace": _O,
@@ -210,6 +211,7 @@ VERBS: dict[str, str | Role] = {
     "tenant set": "PATCH /api/v1/tenants/{name}",
     "terminal add": "POST /api/v1/terminals",
     "terminal import": "POST /api/v1/terminals/import",
+    "terminal enrol": "POST /api/v1/terminals/enrolments",
     "import hawkbit": "POST /api/v1/terminals/import",
     "terminal list": "GET /api/v1/terminals",
     "terminal show": "GET /api/v1/terminals/{name}",

@@ -106,7 +106,9 @@ terminal = Table(
     _time("twin"),
     _text("place"),
     Column("budget", BigInteger),
+    _text("key"),
     Unique("tenant", "id", name="terminal_id"),
+    Index("terminal_key", "key", unique=True, sqlite_where=text("key != ''"), postgresql_where=text("key != ''")),
     sqlite_autoincrement=True,
 )
 
