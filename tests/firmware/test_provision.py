@@ -1,5 +1,5 @@
-"""The emulated phone at the end of a factory's line: nothing but a boot core in its flash. It makes its key itself, is recorded
-over its wire, gets its software from a station, and its first word over the air is a known one's."""
+"""The emulated phone at the end of a factory's line: nothing but a boot core in its flash. It makes its key itself, is
+recorded over its wire, gets its software from a station, and its first word over the air is a known one's."""
 
 from __future__ import annotations
 
