@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import os
 import socket
 import ssl
 import subprocess
@@ -238,6 +239,35 @@ def test_a_terminal_whose_clock_was_never_set_takes_an_update_over_tls(
     done = in_1970_it_runs(in_1970, *site.reach(), "--ca", ca.file)
     assert done.returncode == 0, done.stderr
     assert site.status()["image"] == digest_of(6)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(("clock", "number"), [("before it was built", 7), ("an hour slow", 8), ("an hour fast", 9)])
+def test_a_clock_that_is_off_takes_an_update_over_tls_all_the_same(
+    clock: str, number: int, site: Site, ca: Authority, tmp_path: Path
+) -> None:
+    """Fault 12: judged by the later of the clock and the moment this software was made."""
+    by = {"before it was built": 1_577_836_800 - time.time(), "an hour slow": -3600.0, "an hour fast": 3600.0}[clock]
+    publish(site, number)
+    done = in_1970_it_runs(shifted(tmp_path, by), *site.reach(), "--ca", ca.file)
+    assert done.returncode == 0, done.stderr
+    assert site.status()["image"] == digest_of(number)
+
+
+@pytest.mark.heavy
+def test_a_clock_in_2106_believes_no_certificate_changes_nothing_and_goes_on_once_it_is_set(
+    site: Site, ca: Authority, tmp_path: Path
+) -> None:
+    """The later of the two is the clock here, and by it each certificate has ended: it fails closed, and says so."""
+    publish(site, 10)
+    before = site.status()["image"]
+    done = in_1970_it_runs(shifted(tmp_path, 4_294_967_290 - time.time()), *site.reach(), "--ca", ca.file)
+    assert done.returncode == 6
+    assert "expired" in done.stderr
+    assert site.status()["image"] == before
+    done = in_1970_it_runs(dict(os.environ), *site.reach(), "--ca", ca.file)
+    assert done.returncode == 0, done.stderr
+    assert site.status()["image"] == digest_of(10)
 
 
 @pytest.mark.heavy

@@ -18,7 +18,7 @@ from neurath.terminal.machine import Policy, Step
 from neurath.terminal.machine import events as ev
 from neurath.wire.report import Phase, Verdict
 from tests.carriers.ddi_stub import TOKEN, DdiStub
-from tests.terminal.world import MODEL, NAME, NEW, OLD, World, factory, image
+from tests.terminal.world import MODEL, NAME, NEW, OLD, Clock, World, factory, image
 
 
 def verdicts(world: World) -> list[Verdict]:
@@ -110,6 +110,48 @@ def test_a_clock_at_1970_and_one_that_is_set_in_the_middle_put_nothing_off() -> 
     for _ in range(10):
         world.agent.wait()
     assert world.holds(NEW)
+
+
+#: Five wrong clocks (fault 12), as seconds since 1970 when the terminal wakes in November 2026; the last is set in mid-update.
+RIGHT = 1_795_334_400.0
+CLOCKS = {
+    "1970": 5.0,
+    "2106": 4_294_967_290.0,
+    "before it was built": 1_577_836_800.0,
+    "an hour slow": RIGHT - 3600,
+    "jumps": RIGHT,
+}
+
+
+class Jumping(Clock):
+    """Set back by a day, and on by two, whenever somebody waits."""
+
+    def sleep(self, seconds: float) -> None:
+        self.turn = getattr(self, "turn", 0) + 1
+        self.at += seconds + (172_800 if self.turn % 2 else -86_400)
+
+
+def _whole_way(clock: Clock, folder: Path) -> tuple[list[Verdict], int, list[str]]:
+    """An update with a power cut in its rewrite: verdicts, check-ins, and each step that was shown."""
+    world = World.fresh(clock=clock, folder=folder)
+    cut_in_rewrite(world)
+    world.agent.power_up()
+    for _ in range(6):
+        world.agent.wait()
+    assert world.holds(NEW)
+    assert world.nor.violations == 0
+    return verdicts(world), len(world.far.heard), [str(moment.get("phase")) for moment in world.shown]
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_with_each_of_five_wrong_clocks_an_update_and_its_rescue_are_what_they_are_with_a_right_one(
+    clock: str, tmp_path: Path
+) -> None:
+    """Fault 12, the whole flow: check-in, transfer, rewrite, a power cut, the way on, the confirmation."""
+    made = Jumping(CLOCKS[clock]) if clock == "jumps" else Clock(CLOCKS[clock])
+    said = _whole_way(made, tmp_path / "wrong")
+    assert said == _whole_way(Clock(RIGHT), tmp_path / "right")
+    assert said[0] == [Verdict.CONFIRMED]
 
 
 def cut_in_rewrite(world: World) -> None:
