@@ -12,6 +12,8 @@ ROOT = CORE.parent
 HEADERS = (
     "include/nrt.h",
     "src/unpack.h",
+    "src/aes.h",
+    "src/veil.h",
     "ports/nor.h",
     "ports/device.h",
     "ports/closure.h",

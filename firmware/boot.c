@@ -150,7 +150,7 @@ static int update(const struct nrt_file *file, const struct nrt_target *target, 
 static int update_whole(const struct fw_whole *whole, const struct nrt_target *target, struct nrt_ram ram)
 {
     struct fw_staged staged = {whole->data, whole->size};
-    struct nrt_file file = {&staged, staged.size, fw_staged_read};
+    struct nrt_file file = {&staged, staged.size, fw_staged_read, NULL};
     return prove_and_rewrite(&file, whole, target, ram);
 }
 

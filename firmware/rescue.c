@@ -59,7 +59,7 @@ static int from_stage(struct nrt_core *core, struct nrt_ram ram)
     if (stage.size != core->facts.target.file_size || !fw_stage_whole(&stage, digest) ||
         memcmp(digest, core->facts.target.file, NRT_SHORT) != 0)
         return NRT_E_READ;
-    struct nrt_file file = {&stage, stage.size, fw_stage_read};
+    struct nrt_file file = {&stage, stage.size, fw_stage_read, NULL};
     struct nrt_ram rest = {ram.mem + used, ram.len - used};
     return nrt_resume(core, &file, rest);
 }
@@ -75,7 +75,7 @@ static int by_file(struct nrt_core *core, struct nrt_ram ram, const struct nrt_t
     if (rc < 0)
         return rc;
     struct fw_staged whole = {area.mem, area.len};
-    struct nrt_file file = {&whole, area.len, fw_staged_read};
+    struct nrt_file file = {&whole, area.len, fw_staged_read, NULL};
     struct nrt_ram rest = {ram.mem + used, ram.len - used};
     coming.data = 0;
     if (same)

@@ -198,7 +198,7 @@ static void decode(const struct file *made, struct nrt_bytes *old_image, const u
 {
     const struct nrt_layout *layout = (ask[4] & RESUME) != 0 ? &bare : &ample;
     struct nrt_bytes bytes = {made->data, made->size};
-    struct nrt_file f = {&bytes, made->size, nrt_bytes_read};
+    struct nrt_file f = {&bytes, made->size, nrt_bytes_read, NULL};
     struct nrt_header h;
     if (nrt_unpack_header(layout, &f, &h) < 0)
         return;

@@ -44,7 +44,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static uint8_t old_bytes[BANK];
     struct nrt_bytes file = {data, (uint32_t)size};
     struct nrt_bytes old_image = {old_bytes, 0};
-    struct nrt_file f = {&file, (uint32_t)size, nrt_bytes_read};
+    struct nrt_file f = {&file, (uint32_t)size, nrt_bytes_read, NULL};
     struct nrt_header h;
     struct nrt_ram ram;
     uint8_t *out;

@@ -117,11 +117,13 @@ struct nrt_port {
     int (*ready)(void *ctx);
 };
 
-/* A staged file, wherever it lies (RAM, flash, host file). `read` gives exactly len bytes or NRT_E_READ. */
+/* A staged file, wherever it lies (RAM, flash, host file). `read` gives exactly len bytes or NRT_E_READ. Where it is what lies
+ * inside another (docs/spec/veil.md), `whole` is that one, whose size and digest count; else NULL. */
 struct nrt_file {
     void *ctx;
     uint32_t size;
     int (*read)(void *ctx, uint32_t off, uint8_t *buf, uint32_t len);
+    const struct nrt_file *whole;
 };
 
 /* ---- SHA-256 ------------------------------------------------------------------------------------------------------- */

@@ -3,20 +3,41 @@
 #include <string.h>
 
 #include "norstate.h"
+#include "veil.h"
 
-/* A staged file in memory. */
+/* A staged file in memory; where it is veiled, also what lies inside of it. */
 struct staged {
     const uint8_t *data;
-    uint32_t size;
+    struct nrt_file whole;
+    struct nrt_veil veil;
+    struct nrt_file file;
 };
 
 static int staged_read(void *ctx, uint32_t off, uint8_t *buf, uint32_t len)
 {
     const struct staged *s = ctx;
-    if (off > s->size || len > s->size - off)
+    if (off > s->whole.size || len > s->whole.size - off)
         return NRT_E_READ;
     memcpy(buf, s->data + off, len);
     return NRT_OK;
+}
+
+/* The file that the core is to read. */
+static const struct nrt_file *stage(struct staged *s, const struct nrt_nor *n, const uint8_t *data, uint32_t size)
+{
+    s->data = data;
+    s->whole = (struct nrt_file){s, size, staged_read, NULL};
+    if (n->veiled == 0 || nrt_veil_begin(&s->veil, &s->whole, n->veiled, n->veil_key, &s->file) < 0)
+        return &s->whole;
+    return &s->file;
+}
+
+void nrt_host_veil(struct nrt_nor *n, uint32_t start, const uint8_t *key)
+{
+    n->veiled = start;
+    memset(n->veil_key, 0, sizeof n->veil_key);
+    if (start > 0)
+        memcpy(n->veil_key, key, sizeof n->veil_key);
 }
 
 int nrt_host_read(struct nrt_nor *n, uint32_t addr, uint8_t *buf, uint32_t len)
@@ -55,41 +76,41 @@ int nrt_host_power_up(struct nrt_core *c, struct nrt_nor *n, int reset, int *fat
 int nrt_host_prove(struct nrt_core *c, struct nrt_nor *n, const uint8_t *file, uint32_t size, const struct nrt_target *t,
                    struct nrt_ram ram)
 {
-    struct staged s = {file, size};
-    struct nrt_file f = {&s, size, staged_read};
+    struct staged s;
+    const struct nrt_file *f = stage(&s, n, file, size);
     if (setjmp(n->jump))
         return NRT_CUT;
-    return nrt_prove(c, &f, t, ram);
+    return nrt_prove(c, f, t, ram);
 }
 
 int nrt_host_rewrite(struct nrt_core *c, struct nrt_nor *n, const uint8_t *file, uint32_t size, const struct nrt_target *t,
                      struct nrt_ram ram)
 {
-    struct staged s = {file, size};
-    struct nrt_file f = {&s, size, staged_read};
+    struct staged s;
+    const struct nrt_file *f = stage(&s, n, file, size);
     if (setjmp(n->jump))
         return NRT_CUT;
-    int rc = nrt_prove(c, &f, t, ram);
-    return rc < 0 ? rc : nrt_rewrite(c, &f, t, ram);
+    int rc = nrt_prove(c, f, t, ram);
+    return rc < 0 ? rc : nrt_rewrite(c, f, t, ram);
 }
 
 int nrt_host_resume(struct nrt_core *c, struct nrt_nor *n, const uint8_t *file, uint32_t size, struct nrt_ram ram)
 {
-    struct staged s = {file, size};
-    struct nrt_file f = {&s, size, staged_read};
+    struct staged s;
+    const struct nrt_file *f = stage(&s, n, file, size);
     if (setjmp(n->jump))
         return NRT_CUT;
-    return nrt_resume(c, &f, ram);
+    return nrt_resume(c, f, ram);
 }
 
 int nrt_host_rescue(struct nrt_core *c, struct nrt_nor *n, const uint8_t *file, uint32_t size, const struct nrt_target *t,
                     struct nrt_ram ram)
 {
-    struct staged s = {file, size};
-    struct nrt_file f = {&s, size, staged_read};
+    struct staged s;
+    const struct nrt_file *f = stage(&s, n, file, size);
     if (setjmp(n->jump))
         return NRT_CUT;
-    return nrt_rescue(c, &f, t, ram);
+    return nrt_rescue(c, f, t, ram);
 }
 
 int nrt_host_confirm(struct nrt_core *c, struct nrt_nor *n)

@@ -2,6 +2,7 @@
  * (docs/assurance/README.md). Recovery is a pure function of the flash, so states are nodes and cuts are edges; equal states
  * are walked once. It must never help the core: it only cuts, powers up, hands over the same file and looks. */
 #include "closure.h"
+#include "veil.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -206,12 +207,21 @@ static int file_read(void *ctx, uint32_t off, uint8_t *buf, uint32_t len)
     return NRT_OK;
 }
 
+/* The file that the core reads: the one that was staged, or what is hidden in it. */
+static int opened(const struct nrt_story *s, struct nrt_veil *v, const struct nrt_file *whole, struct nrt_file *f)
+{
+    *f = *whole;
+    return s->device_key == NULL ? NRT_OK : nrt_veil_open(v, whole, s->device_key, f);
+}
+
 static int update(struct walk *w, struct nrt_core *c)
 {
     const struct nrt_story *s = w->story;
-    struct nrt_cure whole = {0, s->file, s->file_size, s->target};
-    struct nrt_file f = {&whole, s->file_size, file_read};
-    int rc = nrt_prove(c, &f, s->target, s->ram);
+    struct nrt_cure all = {0, s->file, s->file_size, s->target};
+    struct nrt_file f, whole = {&all, s->file_size, file_read, NULL};
+    struct nrt_veil v;
+    int rc = opened(s, &v, &whole, &f);
+    rc = rc < 0 ? rc : nrt_prove(c, &f, s->target, s->ram);
     return rc < 0 ? rc : nrt_rewrite(c, &f, s->target, s->ram);
 }
 
@@ -229,7 +239,10 @@ static int go_on(struct walk *w, struct nrt_core *c)
         if (torn.len != 0 ? cure->torn == torn.base : memcmp(cure->target->file, c->facts.target.file, NRT_SHORT) == 0)
             use = *cure;
     }
-    struct nrt_file f = {&use, use.size, file_read};
+    struct nrt_file f, whole = {&use, use.size, file_read, NULL};
+    struct nrt_veil v;
+    if ((rc = opened(s, &v, &whole, &f)) < 0)
+        return rc;
     w->out->rescues += torn.len != 0;
     return torn.len != 0 ? nrt_rescue(c, &f, use.target, s->ram) : nrt_resume(c, &f, s->ram);
 }

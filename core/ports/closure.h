@@ -22,6 +22,7 @@ struct nrt_story {
     uint32_t file_size;
     const struct nrt_target *target;
     struct nrt_ram ram;
+    const uint8_t *device_key;      /* its files are veiled for the terminal with this one; NULL: they are not */
     const struct nrt_cure *cures;   /* resume mode: all there are */
     uint32_t n_cures;
     int ecc;

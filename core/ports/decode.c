@@ -60,7 +60,7 @@ int nrt_decode_apart(const struct nrt_layout *l, const struct nrt_bytes *old_ima
 {
     struct memory memory = {l, old_image};
     struct nrt_bytes bytes = *file;
-    struct nrt_file f = {&bytes, file->size, nrt_bytes_read};
+    struct nrt_file f = {&bytes, file->size, nrt_bytes_read, NULL};
     struct nrt_port port;
     struct nrt_core core;
     struct nrt_target target;

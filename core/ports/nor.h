@@ -75,6 +75,9 @@ int nrt_host_rewrite(struct nrt_core *c, struct nrt_nor *n, const uint8_t *file,
 int nrt_host_resume(struct nrt_core *c, struct nrt_nor *n, const uint8_t *file, uint32_t size, struct nrt_ram ram);
 int nrt_host_rescue(struct nrt_core *c, struct nrt_nor *n, const uint8_t *file, uint32_t size, const struct nrt_target *t,
                     struct nrt_ram ram);
+/* From now on the file of these calls is veiled (docs/spec/veil.md): hidden from offset `start` on, under this key of 16 bytes.
+ * `start` 0: it is not. */
+void nrt_host_veil(struct nrt_nor *n, uint32_t start, const uint8_t *key);
 int nrt_host_confirm(struct nrt_core *c, struct nrt_nor *n);
 int nrt_host_give_up(struct nrt_core *c, struct nrt_nor *n, int why);
 int nrt_host_accept_serial(struct nrt_core *c, struct nrt_nor *n, uint32_t serial);

@@ -42,6 +42,8 @@ struct nrt_nor {
     uint8_t *flip;            /* a byte of RAM that changes by `flip_mask` before operation number `flip_due` */
     uint8_t flip_mask;
     uint64_t flip_due;
+    uint32_t veiled;          /* where what is hidden in a staged file begins, 0: it is not; and its key */
+    uint8_t veil_key[16];
     jmp_buf jump;
     /* A raw device (device.c), where `device` is not NRT_DEVICE_FILE: `mem`, `other` and `mark` are NULL. */
     int device;

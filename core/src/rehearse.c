@@ -163,9 +163,10 @@ static int check_base(struct nrt_core *c)
     return (crc & 0xFFFFu) == h->base ? NRT_OK : NRT_E_BASE;
 }
 
-/* G4. */
-static int check_file(const struct nrt_file *f, const struct nrt_target *t)
+/* G4: over the file as it came, whatever lies inside of it. */
+static int check_file(const struct nrt_file *given, const struct nrt_target *t)
 {
+    const struct nrt_file *f = given->whole != NULL ? given->whole : given;
     struct nrt_sha256 hash;
     uint8_t buf[CHUNK];
     uint8_t digest[NRT_DIGEST];

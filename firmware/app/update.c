@@ -197,7 +197,7 @@ static void refused(int rc)
 static int rewrite(const struct fw_whole *whole, const struct nrt_target *target, struct nrt_ram ram)
 {
     struct fw_staged staged = {whole->data, whole->size};
-    struct nrt_file file = {&staged, staged.size, boot->staged_read};
+    struct nrt_file file = {&staged, staged.size, boot->staged_read, NULL};
     if (boot->size < offsetof(struct fw_services, update_whole) + sizeof boot->update_whole)
         return boot->update(&file, target, ram);
     return boot->update_whole(whole, target, ram);
@@ -240,7 +240,7 @@ static void install(const struct offer *offer, const struct nrt_target *target, 
     report(offer, "downloading", 0, 0, offer->size);
     report(offer, "downloaded", 0, offer->size, 0);
     boot->say("update: file complete, link closed, rehearsal");
-    struct nrt_file file = {stage, stage->size, boot->stage_read};
+    struct nrt_file file = {stage, stage->size, boot->stage_read, NULL};
     refused(boot->update(&file, target, ram));
     report(offer, "failed", "refused", 0, 0);
     tenants_return();

@@ -31,6 +31,7 @@ sign {image} --model {model} --version 3 --sequence 3 --key {key} -o {new}
 verify {image} {envelope} --key {public} --model {model}
 key create fresh -o {keys}
 key show {public}
+key veil {bank} --model {model} --derived -o {new}
 key delegate {roots} --ticket {public} -o {new}
 key delegate --after 1.keys --ticket {foreign} -o {new}
 key rotate --after 1.keys {public} {foreign} -o {new}
@@ -58,6 +59,7 @@ terminal pin t-1 lamp/1 --data {data}
 terminal tag t-1 field --data {data}
 terminal place t-1 hall --data {data}
 terminal budget t-1 20M --data {data}
+terminal veil t-1 device:5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a --data {data}
 terminal remind t-1 --data {data} => 3
 terminal decommission t-2 --data {data}
 terminal recommission t-8 --data {data}

@@ -53,6 +53,7 @@ terminal timeline t-1
 terminal channel t-1 beta
 terminal replace t-2 t-9
 terminal budget t-1 20M
+terminal veil t-1 none
 terminal decommission t-3
 terminal recommission t-3
 filter save field tag:field

@@ -37,6 +37,7 @@ EXAMPLES: dict[str, str] = {
     "neurath terminal tag": "t-1 field osaka",
     "neurath terminal place": "t-1 'Osaka, hall 3, row 12'",
     "neurath terminal budget": "t-1 20M",
+    "neurath terminal veil": "t-1 t-1.veil",
     "neurath terminal work": "--kind restoration",
     "neurath terminal remind": "t-1 --text 'please restart the recorder'",
     "neurath terminal decommission": "t-1 --why 'sold'",

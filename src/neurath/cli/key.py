@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "example: neurath key create release --alg es256 -o keys"
-    verbs = "create|show|delegate|rotate|revoke|sign|publish"
+    verbs = "create|show|veil|delegate|rotate|revoke|sign|publish"
     actions = parser.add_subparsers(dest="command", required=True, metavar=verbs)
     create = actions.add_parser(
         "create", help="make a key pair: NAME.pem (private) and NAME.pub.pem", epilog="example: neurath key create ci -o keys"
@@ -36,12 +36,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "show", help="what a key file or a list of keys holds", epilog="example: neurath key show keys/release.pub.pem"
     )
     show.add_argument("file", type=Path, metavar="FILE")
+    hide = actions.add_parser(
+        "veil",
+        help="whom a terminal's update files are hidden for: what `neurath terminal veil` takes",
+        epilog="example: neurath key veil bank.bin --model phone.toml -o T-0001.veil",
+    )
+    hide.add_argument("bank", type=Path, metavar="BANK", help="the terminal's flash: a file, or a raw device")
+    hide.add_argument("--model", type=Path, required=True, metavar="FILE.toml")
+    hide.add_argument("--derived", action="store_true", help="a secret for a bare core, instead of the public device key")
+    hide.add_argument("-o", "--out", type=Path, metavar="FILE", help="write it there, for its owner alone (a secret must)")
+    hide.add_argument("--dry-run", action="store_true", help="say what would be written")
     key_list.configure(actions)
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
     if args.command == "show":
         return _show(args, out)
+    if args.command == "veil":
+        return _veil(args, out)
     return _create(args, out) if args.command == "create" else key_list.run(args, out)
 
 
@@ -84,6 +96,32 @@ def _on_token(args: argparse.Namespace, path: Path) -> PublicKey:
     made = key_token.create(args.module, args.token, args.name)
     path.write_text(made.text())
     return made.public
+
+
+def _veil(args: argparse.Namespace, out: Output) -> int:
+    from neurath.flash.veil import derived
+    from neurath.terminal.install import open_bank
+    from neurath.wire import keys
+    from neurath.wire.veil import Recipient
+
+    if args.derived and args.out is None:
+        raise UsageError("-o FILE is needed", "a derived key is a secret, and is not shown", "neurath key veil --help")
+    bank = open_bank(args.model, args.bank)
+    try:
+        birth = bank.identify()
+    finally:
+        bank.nor.close()
+    secret = birth.device_key
+    to = Recipient("derived", derived(secret)) if args.derived else Recipient("device", keys.from_seed(secret).public.data)
+    if args.out is not None and not args.dry_run:
+        try:
+            keys.write_secret(args.out, f"{to}\n".encode())
+        except FileExistsError:
+            raise RefusedError(f"{args.out} exists", "a key is never written over", "another name", id="NRT-301") from None
+    shown = "" if args.derived else str(to)
+    place = None if args.out is None else str(args.out)
+    out.data(shown or str(args.out), id=birth.id, kind=to.kind, veil=shown, file=place, dry_run=args.dry_run)
+    return 0
 
 
 def _show(args: argparse.Namespace, out: Output) -> int:

@@ -72,9 +72,11 @@ def _standing(commands: Commands) -> Iterator[argparse.ArgumentParser]:
     stands.add_argument("place", nargs="?", default="", metavar="TEXT")
     costs = _of_one(commands, "budget", "bytes it may be sent in a month")
     costs.add_argument("budget", type=budget, metavar="BYTES", help="20M, 500k; none: no limit; usual: its tenant's again")
+    hidden = _of_one(commands, "veil", "whom its update files are hidden for, where its model's are")
+    hidden.add_argument("veil", metavar="KEY", help="device:HEX, derived:HEX, or a file with such a line; none: take it back")
     channel = _of_one(commands, "channel", "put it on a channel: beta, stable (usual), ...")
     channel.add_argument("channel", metavar="NAME")
-    yield from (pin, tag, stands, costs, channel)
+    yield from (pin, tag, stands, costs, hidden, channel)
 
 
 def _speaking(commands: Commands) -> Iterator[argparse.ArgumentParser]:
@@ -255,6 +257,18 @@ def _budget(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, ob
     return f"{args.id}: {words}, {now.used:,} sent in {now.month}", {"id": args.id, **dataclasses.asdict(now)}
 
 
+def _veil(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, object]]:
+    from neurath.server.delivery import veils
+    from neurath.server.fleet import access
+    from neurath.wire.veil import recipient
+
+    text = Path(args.veil).read_text().strip() if Path(args.veil).is_file() else args.veil
+    to = None if text == "none" else recipient(text)
+    veils.give(db, access.find(db, args.id, args.tenant), to, time.time())
+    words = "no key is known for its files" if to is None else f"its files are hidden for its {to.kind} key"
+    return f"{args.id}: {words}", {"id": args.id, "veil": None if to is None else to.kind}
+
+
 def _pin(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, object]]:
     from neurath.errors import UsageError
     from neurath.server.fleet import access, rollout
@@ -285,6 +299,7 @@ CHANGES: dict[str, Callable[[Connection, argparse.Namespace], tuple[str, dict[st
     "tag": _tag,
     "place": _place,
     "budget": _budget,
+    "veil": _veil,
     "remind": _remind,
     "decommission": _decommission,
     "recommission": _recommission,

@@ -132,7 +132,8 @@ class Model:
     """A kind of terminal: its memory map, what it can lend, how it is rescued.
 
     `ram` is the most RAM in bytes a terminal of this model can lend; `vendor` and `klass` are the 16-byte ids of the
-    envelope (RFC 9124); `address` is where the first byte of the bank is mapped for the processor.
+    envelope (RFC 9124); `address` is where the first byte of the bank is mapped for the processor. `veiled`: its update files
+    are hidden from all but the terminal that each is for (docs/spec/veil.md).
     """
 
     name: ModelName
@@ -143,6 +144,7 @@ class Model:
     vendor: bytes = b""
     klass: bytes = b""
     address: int = 0
+    veiled: bool = False
 
     def __post_init__(self) -> None:
         checked_name(self.name, "model")
@@ -219,7 +221,14 @@ def _model(raw: dict[str, Any]) -> Model:
         vendor=uuid.UUID(raw["vendor"]).bytes if "vendor" in raw else b"",
         klass=uuid.UUID(raw["class"]).bytes if "class" in raw else b"",
         address=int(raw.get("address", 0)),
+        veiled=_yes(raw.get("veiled", False)),
     )
+
+
+def _yes(raw: object) -> bool:
+    if not isinstance(raw, bool):
+        raise TypeError(f"true or false, not {raw!r}")
+    return raw
 
 
 def _span(raw: dict[str, int] | None) -> Span:
@@ -255,6 +264,8 @@ def model_to_toml(model: Model) -> str:
         f"bank = [{', '.join(span(s) for s in lay.bank)}]",
         f"log = [{span(lay.log[0])}, {span(lay.log[1])}]",
     ]
+    if model.veiled:
+        lines.append("veiled = true")
     if lay.code != isas.ALL:
         words = ", ".join(f'"{isas.ISAS[isa]}"' for isa in lay.code)
         lines.append(f"code = [{words}]")

@@ -243,6 +243,10 @@ class Core:
         """Goes on from what the bank holds with a resume delta made for just that."""
         self._work(lib.nrt_host_rescue, "the rewrite could not go on", file, ram, target)
 
+    def veil(self, start: int, key: bytes) -> None:
+        """From now on a file is hidden from `start` on under this key (docs/spec/veil.md); 0: it is not."""
+        lib.nrt_host_veil(self.nor.raw, start, key or ffi.NULL)
+
     def _work(self, call: Any, what: str, file: bytes, ram: int, target: Target | None = None) -> None:
         """One of the four with so much RAM lent, which the core has let go of when it returns."""
         mem, lent = _ram(ram)

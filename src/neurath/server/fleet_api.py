@@ -15,6 +15,7 @@ from fastapi import FastAPI, Query, Request
 from pydantic import BaseModel, Field
 
 from neurath.errors import DataError
+from neurath.server.delivery import veils
 from neurath.server.delivery.calls import Delivery
 from neurath.server.fleet import access, budget, confirm, enrol, enrolled, filters, life
 from neurath.server.fleet import work as jobs
@@ -23,6 +24,7 @@ from neurath.server.paging import After, Paged
 from neurath.server.problems import Lines
 from neurath.server.software import catalog
 from neurath.server.store import Store
+from neurath.wire.veil import recipient
 
 Json = dict[str, Any]
 #: Bytes of a list.
@@ -59,6 +61,12 @@ class NewBudget(BaseModel):
     """`bytes` a month; 0: no limit; null: its tenant's again."""
 
     bytes: Annotated[int | None, Field(ge=0, le=budget.MOST, examples=[20_000_000])]
+
+
+class NewVeil(BaseModel):
+    """`derived:HEX` or `device:HEX` (docs/spec/veil.md 3); null: nobody, and files of a veiled model are not given."""
+
+    veil: Annotated[str | None, Field(max_length=80, examples=["device:" + 32 * "5a"])]
 
 
 class NewChannel(BaseModel):
@@ -239,6 +247,14 @@ def _care_routes(api: FastAPI, store: Store) -> None:
             found = access.find(db, name, tenant)
             budget.give(db, found, given.bytes)
             return dataclasses.asdict(budget.account(db, found, time.time()))
+
+    @api.put("/terminals/{name}/veil")
+    def hide(name: str, given: NewVeil, tenant: str = DEFAULT_TENANT) -> Json:
+        """Whom its files are hidden for, where its model's are."""
+        to = None if given.veil is None else recipient(given.veil)
+        with store.write() as db:
+            veils.give(db, access.find(db, name, tenant), to, time.time())
+        return {"terminal": name, "veil": None if to is None else to.kind}
 
 
 def _filter_routes(api: FastAPI, store: Store) -> None:

@@ -58,7 +58,7 @@ class Story:
     states are looked at, 0 for all; every `stride`-th operation is cut; on one path at most `ghosts` programs leave no trace;
     with `as_found` every state is walked as a cut left it, not as the representative of its class. Of a state with at most
     `few` torn units every reading is walked, of others each unit turned alone and three at random; 0: those three only.
-    In resume mode `cures` are all resume deltas there are."""
+    In resume mode `cures` are all resume deltas there are. With a `device_key` the files are veiled for its terminal."""
 
     layout: Layout
     old: bytes
@@ -78,6 +78,7 @@ class Story:
     keep_scratch: bool = False
     first_brick_only: bool = False
     cures: tuple[Cure, ...] = ()
+    device_key: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,8 @@ def walk(story: Story, call: Any = lib.nrt_closure_walk) -> Cuts:
     raw.old_image, raw.old_size = ffi.cast("uint8_t *", old), len(story.old)
     raw.new_image, raw.new_size = ffi.cast("uint8_t *", new), len(story.new)
     raw.file, raw.file_size = ffi.cast("uint8_t *", file), len(story.file)
+    key = ffi.new("uint8_t[]", story.device_key)
+    raw.device_key = key if story.device_key else ffi.NULL
     raw.target, raw.ram.mem, raw.ram.len = target, mem, story.ram
     cures, alive = _cures(story.cures)
     raw.cures, raw.n_cures = cures, len(story.cures)

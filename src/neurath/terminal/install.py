@@ -16,6 +16,7 @@ from neurath.flash.bank import Facts, Reset, Target, Why
 from neurath.flash.geometry import Model, model_from_toml
 from neurath.flash.native import Core, Nor, need
 from neurath.flash.trust import Birth, Envelope, Ticket, read_envelope, read_ticket
+from neurath.flash.veil import is_veiled
 from neurath.ids import FIRMWARE, ComponentName
 from neurath.terminal import judge
 from neurath.terminal.identity import Held, Lending, check_of
@@ -213,6 +214,7 @@ class SingleBank:
         """G5: the rehearsal. The bank is untouched in any case."""
         assert self._target is not None
         try:
+            self._unveil(file)
             self.core.prove(bytes(file), self._target, ram)
         except NeurathError as refusal:
             same = self.facts.failed == self._target.envelope
@@ -226,16 +228,16 @@ class SingleBank:
     def rewrite(self, file: bytes | memoryview, ram: int) -> Written:
         assert self._target is not None
         target = self._target
-        return self._written(lambda: self.core.rewrite(bytes(file), target, ram))
+        return self._written(lambda: self.core.rewrite(bytes(file), target, ram), file)
 
     def resume(self, file: bytes | memoryview, ram: int) -> Written:
         target = self._target = self._asked or self.facts.target
         if self._asked is None:
-            return self._written(lambda: self.core.resume(bytes(file), ram))
+            return self._written(lambda: self.core.resume(bytes(file), ram), file)
         self._asked = None  # where it does not help, another is asked for
         if self.facts.plan_open:
-            return self._written(lambda: self.core.rescue(bytes(file), target, ram))
-        return self._written(lambda: self.core.rewrite(bytes(file), target, ram))
+            return self._written(lambda: self.core.rescue(bytes(file), target, ram), file)
+        return self._written(lambda: self.core.rewrite(bytes(file), target, ram), file)
 
     def question(self, *, lost: bool = False) -> bytes:
         """Where a sector was left open, the plan's own file is lost, or the image was given up."""
@@ -252,11 +254,21 @@ class SingleBank:
         self._asked = target
         return ev.OtherFile(ev.OpenPlan(target.file, target.file_size))
 
-    def _written(self, write: Callable[[], None]) -> Written:
+    def _unveil(self, file: bytes | memoryview) -> None:
+        """The core is told the key of a veiled file; nothing that was decrypted lies anywhere."""
+        if not is_veiled(file):
+            self.core.veil(0, b"")
+            return
+        from neurath.wire import veil
+
+        self.core.veil(*veil.key_of(file, self._known().device_key))
+
+    def _written(self, write: Callable[[], None], file: bytes | memoryview) -> Written:
         """What a refusal means is read from the state log: nothing committed by this call, the bank is as it was; a unit
         more, and it is torn between two images; given up by the core, and only the wire is left."""
         before, broken = self.facts.commit, self.facts.broken
         try:
+            self._unveil(file)
             write()
         except NeurathError as stop:
             reason = f"{stop.what}: {stop.why}"

@@ -123,10 +123,15 @@ def load_public(path: Path) -> PublicKey:
 
 def write_private(path: Path, key: SigningKey) -> None:
     """A new file that only its owner may read; FileExistsError where there is one: a key is never written over."""
+    write_secret(path, key.pem())
+
+
+def write_secret(path: Path, data: bytes) -> None:
+    """The same for any other secret."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(key.pem())
+            file.write(data)
     except OSError:
         path.unlink(missing_ok=True)  # half a key is no key
         raise

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection
 
 from neurath.ids import Version
-from neurath.server.delivery import tickets
+from neurath.server.delivery import tickets, veils
 from neurath.server.delivery.choice import choose
 from neurath.server.delivery.decision import Asking as Asking
 from neurath.server.delivery.decision import Building as Building
@@ -19,6 +19,7 @@ from neurath.server.delivery.decision import Offered as Offered
 from neurath.server.delivery.decision import stands as stands
 from neurath.server.delivery.pace import Need
 from neurath.server.delivery.sightings import Sighting, Sightings
+from neurath.server.delivery.veils import Veils
 from neurath.server.fleet import access, actions, budget, life, progress, recall, remind, selection, standing
 from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.actions import Action, Draft
@@ -27,7 +28,7 @@ from neurath.server.fleet.progress import FINAL, Key
 from neurath.server.fleet.standing import Standing
 from neurath.server.software import catalog
 from neurath.server.software.catalog import Release
-from neurath.server.software.deltas import Deltas
+from neurath.server.software.deltas import Deltas, Files
 from neurath.server.software.hopeless import RETRY
 from neurath.server.store import Store
 from neurath.server.store.sql import upsert
@@ -38,6 +39,7 @@ from neurath.wire.keys import SigningKey
 from neurath.wire.offer import Kind, Offer
 from neurath.wire.piece import MAX_PIECE, Piece
 from neurath.wire.report import Report, Verdict
+from neurath.wire.veil import Recipient
 
 #: What a piece carries beside its data.
 PIECE_HEADER = 10
@@ -56,12 +58,13 @@ class Sync:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What one view of the store has of a component: its standing, the action that a torn terminal is back for, and, where a
-    new one may be opened, its account."""
+    """What one view of the store has of a component: its standing, the action that a torn terminal is back for, where a new
+    one may be opened, its account, and whom its files are hidden for."""
 
     view: Standing
     torn: Action | None
     account: Account | None
+    veil: Recipient | None
 
 
 class Delivery:
@@ -73,6 +76,7 @@ class Delivery:
         self.key = key
         self.need = need
         self.sightings = Sightings(store)
+        self.veils = Veils(store, deltas.clock)
 
     # ---- the three calls ---------------------------------------------------------------------------------------------
 
@@ -172,7 +176,9 @@ class Delivery:
 
     def _seen(self, db: Connection, terminal: Terminal, component: str, now: float) -> _Seen:
         view = standing.read(db, terminal, component)
-        return _Seen(view, self._torn(db, view), budget.account(db, terminal, now) if _may_open(view, now) else None)
+        account = budget.account(db, terminal, now) if _may_open(view, now) else None
+        to = veils.of(db, terminal.n) if veils.wanted(view) else None
+        return _Seen(view, self._torn(db, view), account, to)
 
     def _decided(self, seen: _Seen, now: float) -> Decision:
         view, torn = seen.view, seen.torn
@@ -188,10 +194,10 @@ class Delivery:
         if self._stands(view):
             assert view.current is not None
             return _given(view.current)
-        draft = choose(view, self.deltas.get, self.need, lambda: self._between(view))
+        draft = self._choose(seen, self.deltas.get)
         if isinstance(draft, Draft):
             dear = self._dear(seen, draft, now)
-            return Nothing(dear, budget.turn(now)) if dear else self._open(view, draft, now)
+            return Nothing(dear, budget.turn(now)) if dear else self._open(view, self.veils.hidden(seen.veil, draft), now)
         return replace(draft, until=now + RETRY) if isinstance(draft, Nothing) else draft
 
     def why(self, terminal: Terminal, component: str, now: float) -> str:
@@ -218,7 +224,7 @@ class Delivery:
             if closed:
                 return f"{closed}; until then it is told not to install action {view.current.id}"
             return f"offered as action {view.current.id}: {view.entry.phase}, {view.entry.sync:,} of {view.entry.size:,} bytes"
-        draft = choose(view, self.deltas.peek, self.need, lambda: self._between(view))
+        draft = self._choose(seen, self.deltas.peek)
         if isinstance(draft, Nothing):
             return draft.reason
         if isinstance(draft, Building):
@@ -285,10 +291,19 @@ class Delivery:
 
     # ---- inside ------------------------------------------------------------------------------------------------------
 
+    def _choose(self, seen: _Seen, files: Files) -> Draft | Building | Nothing:
+        none = veils.obstacle(seen.view, seen.veil)
+        if none:
+            return Nothing(none)
+        return choose(seen.view, veils.grown(files, seen.veil), self.need, lambda: self._between(seen.view))
+
     def _stands(self, view: Standing) -> bool:
-        """The open action is still the right one, and its file is still here: one that was lost is built again."""
+        """The open action is still the right one, and its file is still here: one that was lost is built again, one that is to
+        be hidden by now, or for another key, is given out so."""
         current = view.current
-        return _continues(view) and current is not None and (current.kind == "package" or self.store.files.sound(current.file))
+        if not _continues(view) or current is None or not self.veils.right(view, current):
+            return False
+        return current.kind == "package" or self.store.files.sound(current.file)
 
     def _dear(self, seen: _Seen, draft: Draft, now: float) -> str:
         """Why its budget has no room for this file; "" when it has."""

@@ -12,7 +12,7 @@ from neurath.delta.format import is_hybrid
 from neurath.errors import NotFound, RefusedError
 from neurath.flash.geometry import Layout
 from neurath.ids import FIRMWARE
-from neurath.server.delivery import tickets
+from neurath.server.delivery import tickets, veils
 from neurath.server.delivery.calls import Delivery
 from neurath.server.delivery.pace import Built, File, Pending, Unbuilt
 from neurath.server.fleet import access, actions, progress, standing
@@ -107,10 +107,16 @@ class Rescue:
         return None
 
     def _is_hybrid(self, file: str) -> bool:
+        file = self._plain(file)
         if not self.store.files.sound(file):
             return False
         with self.store.files.verified(file).open("rb") as source:
             return is_hybrid(source.read(6))
+
+    def _plain(self, file: str) -> str:
+        """The file as it was built."""
+        with self.store.read() as db:
+            return veils.hidden_in(db, file)
 
     def _release(self, db: Connection, terminal: Terminal, asked: Question) -> Release:
         for one in catalog.list_releases(db, str(terminal.model)):
@@ -135,12 +141,14 @@ class Rescue:
         if not asked.description:
             return deltas.get(way.old, way.goal.image, way.layout, way.profile)
         cut = way.action
-        file = cut.file if cut is not None and cut.kind == "delta" and self.store.files.sound(cut.file) else ""
+        file = self._plain(cut.file) if cut is not None and cut.kind == "delta" else ""
+        file = file if file and self.store.files.sound(file) else ""
         left = Cut(asked.description, file) if way.goal == way.meant else Cut(asked.description, meant=way.meant.image)
         return deltas.resumed(way.old, way.goal.image, way.layout, left, way.profile)
 
     def _issue(self, way: Way, asked: Question, built: Built, now: float) -> bytes:
         back = not asked.description
+        built = self._hidden(way.terminal, built)
         with self.store.write(way.terminal.n) as db:
             action = self._held(db, way, built, back, now)
             serial = access.next_serial(db, way.terminal, now)
@@ -163,6 +171,17 @@ class Rescue:
         )
         other = way.goal.envelope_digest[:32] != asked.envelope.hex()
         return rescue.answer_to(signed, way.goal.envelope if other else b"")
+
+    def _hidden(self, terminal: Terminal, built: Built) -> Built:
+        """The same file veiled, where its model's files are."""
+        with self.store.read() as db:
+            if not veils.is_veiled_model(db, terminal.model):
+                return built
+            to = veils.of(db, terminal.n)
+        if to is None:
+            raise RefusedError("no file can be given out for this bank", veils.NO_KEY, WIRE, id="NRT-332")
+        file = self.delivery.veils.hide(terminal.n, to, built.file)
+        return replace(built, file=file, size=built.size + to.header)
 
     def _held(self, db: Connection, way: Way, built: Built, back: bool, now: float) -> Action:
         """The file stays until the terminal gives a verdict: an action of its own holds it, once."""

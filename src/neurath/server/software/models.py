@@ -24,7 +24,7 @@ def add_model(db: Connection, toml: str, pems: list[str], now: float) -> Model:
     update files were built for it."""
     found = model_from_toml(toml)
     kept = db.scalar(select(models.c.toml).where(models.c.name == found.name))
-    if kept and _but_code(model_from_toml(kept)) != _but_code(found) and _has_terminals(db, found.name):
+    if kept and _map(model_from_toml(kept)) != _map(found) and _has_terminals(db, found.name):
         raise RefusedError(
             f"model {found.name} has terminals and another memory map",
             "update files were built for the map as it is",
@@ -37,9 +37,10 @@ def add_model(db: Connection, toml: str, pems: list[str], now: float) -> Model:
     return found
 
 
-def _but_code(model: Model) -> Model:
-    """The model without the instruction sets its core has: they may be named later, files for others are only not built."""
-    return replace(model, layout=replace(model.layout, code=()))
+def _map(model: Model) -> Model:
+    """The model without what may be laid down later: the instruction sets its core has (files for others are only not built),
+    and how its files are given out."""
+    return replace(model, layout=replace(model.layout, code=()), veiled=False)
 
 
 def add_plain_model(db: Connection, name: str, now: float, compatible: Sequence[str] = ()) -> None:
@@ -111,6 +112,7 @@ def describe_model(db: Connection, name: str) -> dict[str, object]:
             "ram": found.ram,
             "rescue": found.rescue,
             "mode": found.mode,
+            "veiled": found.veiled,
             "vendor": found.vendor.hex(),
             "class": found.klass.hex(),
         }

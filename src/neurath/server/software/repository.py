@@ -15,10 +15,12 @@ from sqlalchemy import Connection, select
 
 from neurath.errors import DataError, NotFound
 from neurath.ids import FIRMWARE
+from neurath.server.software.models import read
 from neurath.server.store import Store
 from neurath.server.store.tables import component as components
 from neurath.server.store.tables import delta as deltas
 from neurath.server.store.tables import file as files
+from neurath.server.store.tables import model as models
 from neurath.server.store.tables import release as releases
 from neurath.server.store.tables import terminal as terminals
 from neurath.wire import keys
@@ -101,6 +103,9 @@ def target(store: Store, name: str) -> Path:
     with store.read() as db:
         known = db.scalar(select(releases.c.id).where(releases.c.image == digest).limit(1))
         known = known or db.scalar(select(deltas.c.size).where(deltas.c.file == digest).limit(1))
+        made = db.scalars(select(deltas.c.new).where(deltas.c.file == digest))
+        if _hidden(db) & {digest, *made}:
+            known = None
     if known is None:
         raise NotFound(
             f"no file {digest[:16]}", "no release and no update has it", "timestamp.json is the first", id="NRT-131"
@@ -118,11 +123,20 @@ def _deltas(db: Connection) -> dict[str, TargetFile]:
     from tuf.api.metadata import TargetFile
 
     query = select(deltas).join(files, files.c.digest == deltas.c.file).where(files.c.added.is_not(None))
-    found = {}
+    found: dict[str, TargetFile] = {}
+    hidden = _hidden(db)
     for row in db.execute(query):
+        if row.new in hidden:
+            continue
         name = f"deltas/{row.old[:16]}-{row.new[:16]}-{row.layout[:8]}-{row.profile}.nru"
         found[name] = TargetFile(row.size, {"sha256": row.file}, name)
     return found
+
+
+def _hidden(db: Connection) -> set[str]:
+    """Images of models whose files are veiled: a mirror is to have neither them nor what makes them."""
+    named = select(releases.c.image, models.c.toml).join(models, models.c.name == releases.c.model)
+    return {row.image for row in db.execute(named) if (found := read(row.toml)) is not None and found.veiled}
 
 
 def _assigned(db: Connection) -> dict[str, str]:

@@ -19,6 +19,7 @@ from neurath.server.store.tables import component as components
 from neurath.server.store.tables import delta as deltas
 from neurath.server.store.tables import file as files
 from neurath.server.store.tables import release as releases
+from neurath.server.store.tables import veiled
 
 DAY = 86400.0
 #: Days after which an update file that nobody was given goes; it is built again where it is wanted.
@@ -82,6 +83,7 @@ def prune(store: Store, older: float, now: float, *, dry: bool = False) -> Prune
                 found = _old(db, now - older * DAY)
                 for name in found:
                     db.execute(delete(deltas).where(deltas.c.file == name))
+                    db.execute(delete(veiled).where(veiled.c.file == name))
                     db.execute(update(files).where(files.c.digest == name).values(added=None))
         for name in () if dry else found:
             store.files.remove(name)
@@ -105,8 +107,11 @@ def _old(db: Connection, before: float) -> dict[str, int]:
     query = query.having(func.max(deltas.c.built) < before)
     query = query.where(deltas.c.file.not_in(lately), deltas.c.file.not_in(needed))
     query = query.where(deltas.c.file.not_in(select(releases.c.image)))
+    hiding = select(veiled.c.file, files.c.size).join(files, files.c.digest == veiled.c.file).where(veiled.c.made < before)
+    hiding = hiding.where(veiled.c.file.not_in(lately), veiled.c.file.not_in(needed))
     begun = _begun(db)
-    return {name: size for name, size in db.execute(query).all() if name[:_SHORT] not in begun}
+    every = [*db.execute(query).all(), *db.execute(hiding).all()]
+    return {name: size for name, size in every if name[:_SHORT] not in begun}
 
 
 def _begun(db: Connection) -> set[str]:

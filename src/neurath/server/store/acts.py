@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 #: Bytes of a request's body that are looked at, and characters of it that are kept.
 LOOKED_AT, LONGEST = 8192, 2000
-_SECRET = {"password", "old", "new", "token", "secret", "csrf", "client_secret"}
+_SECRET = {"password", "old", "new", "token", "secret", "csrf", "client_secret", "veil"}
 
 
 @dataclass(slots=True)

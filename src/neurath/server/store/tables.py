@@ -297,6 +297,24 @@ failed_build = Table(
     _text("reason"),
 )
 
+#: Whom a terminal's files are hidden for (docs/spec/veil.md), as wire/veil.py writes it down: a secret where it is derived.
+veil_key = Table(
+    "veil_key", metadata, Column("terminal", ForeignKey("terminal.n"), primary_key=True), _text("veil", None), _time("added")
+)
+
+#: Which file hides which update file for a terminal; the key it was hidden with is kept nowhere. `mark` is a hash of whom it
+#: is hidden for.
+veiled = Table(
+    "veiled",
+    metadata,
+    Column("file", ForeignKey("file.digest"), primary_key=True),
+    Column("plain", ForeignKey("file.digest"), nullable=False),
+    Column("terminal", ForeignKey("terminal.n"), nullable=False),
+    _text("mark", None),
+    Column("made", Float, nullable=False),
+    Index("veiled_terminal", "terminal", "plain"),
+)
+
 #: The size of the pieces that a file rides in; once begun it never changes (server/fleet/pieces.py).
 cut = Table(
     "cut",
