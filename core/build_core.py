@@ -14,6 +14,7 @@ HEADERS = (
     "src/unpack.h",
     "src/aes.h",
     "src/veil.h",
+    "src/signed.h",
     "ports/nor.h",
     "ports/device.h",
     "ports/closure.h",

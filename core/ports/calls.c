@@ -3,13 +3,16 @@
 #include <string.h>
 
 #include "norstate.h"
+#include "signed.h"
 #include "veil.h"
 
-/* A staged file in memory; where it is veiled, also what lies inside of it. */
+/* A staged file in memory, and what lies inside of it where it is veiled or signed. */
 struct staged {
     const uint8_t *data;
     struct nrt_file whole;
     struct nrt_veil veil;
+    struct nrt_file shown;
+    struct nrt_signed signature;
     struct nrt_file file;
 };
 
@@ -22,14 +25,24 @@ static int staged_read(void *ctx, uint32_t off, uint8_t *buf, uint32_t len)
     return NRT_OK;
 }
 
-/* The file that the core is to read. */
-static const struct nrt_file *stage(struct staged *s, const struct nrt_nor *n, const uint8_t *data, uint32_t size)
+/* The file that the core is to read, for the release with this envelope: s->file. */
+static int stage(struct staged *s, const struct nrt_nor *n, const uint8_t *data, uint32_t size, const uint8_t *envelope)
 {
     s->data = data;
     s->whole = (struct nrt_file){s, size, staged_read, NULL};
-    if (n->veiled == 0 || nrt_veil_begin(&s->veil, &s->whole, n->veiled, n->veil_key, &s->file) < 0)
-        return &s->whole;
-    return &s->file;
+    s->shown = s->whole;
+    int rc = n->veiled == 0 ? NRT_OK : nrt_veil_begin(&s->veil, &s->whole, n->veiled, n->veil_key, &s->shown);
+    if (rc < 0)
+        return rc;
+    rc = nrt_signed_open(&n->port, &s->signature, &s->shown, n->keys, n->n_keys, envelope, &s->file);
+    return rc == NRT_MORE ? (n->only_signed ? NRT_E_TRUST : NRT_OK) : rc;
+}
+
+void nrt_host_trust(struct nrt_nor *n, const struct nrt_birth *b, int only_signed)
+{
+    memcpy(n->keys, b->release, sizeof n->keys);
+    n->n_keys = b->n_release;
+    n->only_signed = only_signed;
 }
 
 void nrt_host_veil(struct nrt_nor *n, uint32_t start, const uint8_t *key)
@@ -77,40 +90,48 @@ int nrt_host_prove(struct nrt_core *c, struct nrt_nor *n, const uint8_t *file, u
                    struct nrt_ram ram)
 {
     struct staged s;
-    const struct nrt_file *f = stage(&s, n, file, size);
+    int rc = stage(&s, n, file, size, t->envelope);
+    if (rc < 0)
+        return rc;
     if (setjmp(n->jump))
         return NRT_CUT;
-    return nrt_prove(c, f, t, ram);
+    return nrt_prove(c, &s.file, t, ram);
 }
 
 int nrt_host_rewrite(struct nrt_core *c, struct nrt_nor *n, const uint8_t *file, uint32_t size, const struct nrt_target *t,
                      struct nrt_ram ram)
 {
     struct staged s;
-    const struct nrt_file *f = stage(&s, n, file, size);
+    int rc = stage(&s, n, file, size, t->envelope);
+    if (rc < 0)
+        return rc;
     if (setjmp(n->jump))
         return NRT_CUT;
-    int rc = nrt_prove(c, f, t, ram);
-    return rc < 0 ? rc : nrt_rewrite(c, f, t, ram);
+    rc = nrt_prove(c, &s.file, t, ram);
+    return rc < 0 ? rc : nrt_rewrite(c, &s.file, t, ram);
 }
 
 int nrt_host_resume(struct nrt_core *c, struct nrt_nor *n, const uint8_t *file, uint32_t size, struct nrt_ram ram)
 {
     struct staged s;
-    const struct nrt_file *f = stage(&s, n, file, size);
+    int rc = stage(&s, n, file, size, c->facts.target.envelope);
+    if (rc < 0)
+        return rc;
     if (setjmp(n->jump))
         return NRT_CUT;
-    return nrt_resume(c, f, ram);
+    return nrt_resume(c, &s.file, ram);
 }
 
 int nrt_host_rescue(struct nrt_core *c, struct nrt_nor *n, const uint8_t *file, uint32_t size, const struct nrt_target *t,
                     struct nrt_ram ram)
 {
     struct staged s;
-    const struct nrt_file *f = stage(&s, n, file, size);
+    int rc = stage(&s, n, file, size, t->envelope);
+    if (rc < 0)
+        return rc;
     if (setjmp(n->jump))
         return NRT_CUT;
-    return nrt_rescue(c, f, t, ram);
+    return nrt_rescue(c, &s.file, t, ram);
 }
 
 int nrt_host_confirm(struct nrt_core *c, struct nrt_nor *n)

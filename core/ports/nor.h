@@ -78,6 +78,8 @@ int nrt_host_rescue(struct nrt_core *c, struct nrt_nor *n, const uint8_t *file, 
 /* From now on the file of these calls is veiled (docs/spec/veil.md): hidden from offset `start` on, under this key of 16 bytes.
  * `start` 0: it is not. */
 void nrt_host_veil(struct nrt_nor *n, uint32_t start, const uint8_t *key);
+/* Whose signatures count on the files of these calls (docs/spec/signed.md): of this birth record. `only_signed`: others are refused. */
+void nrt_host_trust(struct nrt_nor *n, const struct nrt_birth *b, int only_signed);
 int nrt_host_confirm(struct nrt_core *c, struct nrt_nor *n);
 int nrt_host_give_up(struct nrt_core *c, struct nrt_nor *n, int why);
 int nrt_host_accept_serial(struct nrt_core *c, struct nrt_nor *n, uint32_t serial);

@@ -44,6 +44,9 @@ struct nrt_nor {
     uint64_t flip_due;
     uint32_t veiled;          /* where what is hidden in a staged file begins, 0: it is not; and its key */
     uint8_t veil_key[16];
+    struct nrt_key keys[NRT_MAX_KEYS];   /* who may have signed a staged file; and whether one of them must */
+    uint32_t n_keys;
+    int only_signed;
     jmp_buf jump;
     /* A raw device (device.c), where `device` is not NRT_DEVICE_FILE: `mem`, `other` and `mark` are NULL. */
     int device;

@@ -45,6 +45,8 @@ repository mirror --server {dead} --root documents/1.root.json -o {new} => 6
 delta create {image} {other} -o {new} --model {model}
 delta apply {image} {delta} -o {new} --model {model}
 delta show {delta}
+delta sign {delta} other.env --key {key} -o {new}
+delta add {delta} --model lamp --data {data} => 1
 delta explain {image} {other} --model {model}
 model add {model2} --release-key {public} --data {data}
 model show lamp --data {data}

@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import update
 from starlette.testclient import TestClient
 
+from neurath import delta
 from neurath.flash.geometry import model_to_toml
 from neurath.ids import ModelName
 from neurath.repository import roles
@@ -28,6 +29,7 @@ from neurath.server.software.repository import load_key
 from neurath.server.store.tables import component
 from neurath.server.store.tables import rollout as rollouts
 from neurath.wire import manifest
+from neurath.wire import signed as signed_files
 from neurath.wire.keylist import Family
 from neurath.wire.keys import public_pem
 from neurath.wire.report import Phase, Report, Verdict
@@ -156,6 +158,7 @@ class Story:
         for sequence, version in ((1, "1.4.0"), (2, "1.4.1")):
             self.upload(ask, sequence, version)
         ask("GET", "/releases")
+        ask("POST", "/deltas", json={"model": "phone", "signed": self.signed_file("1.4.1")})
         ask("GET", "/releases/phone/1.4.1")
         ask("PUT", "/releases/phone/1.4.1/priority", json={"priority": 2})
         ask("PUT", "/releases/phone/1.4.1/channels", json={"channels": ["beta"]})
@@ -165,6 +168,12 @@ class Story:
         sealed = manifest.sign(manifest.contents_of(data, MODEL, sequence=sequence, version=version), KEY)
         files = {"file": (f"phone-{version}.bin", data), "envelope": ("e", sealed)}
         ask("POST", "/releases", data={"model": "phone", "version": version}, files=files)
+
+    def signed_file(self, version: str) -> str:
+        with self.world.store.read() as db:
+            release = catalog.find_release(db, f"phone/{version}")
+        file = delta.full(self.world.store.files.verified(release.image).read_bytes(), MODEL.layout).data
+        return base64.b64encode(signed_files.sign(file, bytes.fromhex(release.envelope_digest)[:16], KEY)).decode()
 
     def terminals(self, ask: Asker) -> None:
         ask("POST", "/terminals", json={"id": "T-0001", "model": "phone", "place": "Osaka, hall 3"})

@@ -435,6 +435,12 @@ def commands(parser):
 
 #: Commands of such verbs that open no store.
 STORELESS = {
+    "delta apply",
+    "delta create",
+    "delta explain",
+    "delta show",
+    "delta sign",
+    "key veil",
     "repository create",
     "repository add",
     "repository sign",

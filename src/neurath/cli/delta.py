@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from neurath.cli import data
 from neurath.cli.output import Output
 from neurath.disk import write_whole
 from neurath.errors import DataError, NotFound, RefusedError, TrustError, UsageError
@@ -23,7 +24,7 @@ LARGEST = 1 << 28
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """create, apply, show, explain."""
-    verbs = parser.add_subparsers(dest="action", required=True, metavar="create|apply|show|explain")
+    verbs = parser.add_subparsers(dest="command", required=True, metavar="create|apply|show|explain|sign|add")
     create = verbs.add_parser("create", help="make an update file from OLD to NEW (raw images)")
     create.add_argument("old", metavar="OLD")
     create.add_argument("new", metavar="NEW")
@@ -53,12 +54,60 @@ def configure(parser: argparse.ArgumentParser) -> None:
     create.add_argument(
         "--sector", type=int, default=None, metavar="BYTES", help="equal sectors of a plain chip, default 4096"
     )
-    for sub in (create, apply, show, why):
+    sign = verbs.add_parser("sign", help="where the release key is: say that FILE makes the release of ENVELOPE")
+    sign.add_argument("file", metavar="FILE", help="made by `neurath delta create`")
+    sign.add_argument("envelope", metavar="ENVELOPE", help="of the release it makes, by `neurath sign`")
+    sign.add_argument(
+        "--key", type=Path, required=True, metavar="K", help="the key that signed the envelope: a file, or a token"
+    )
+    sign.add_argument("-o", "--output", required=True, metavar="SIGNED")
+    sign.add_argument("--dry-run", action="store_true", help="sign it, write nothing")
+    add = verbs.add_parser("add", help="hand a signed file in, for a model that takes only such")
+    add.add_argument("file", metavar="SIGNED")
+    add.add_argument("--model", required=True, metavar="M")
+    data.dry_run(add)
+    data.option(add)
+    for sub in (create, apply, show, why, sign, add):
         sub.formatter_class = argparse.RawDescriptionHelpFormatter
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    return {"create": _create, "apply": _apply, "show": _show, "explain": _explain}[args.action](args, out)
+    actions = {"create": _create, "apply": _apply, "show": _show, "explain": _explain, "sign": _sign, "add": _add}
+    return actions[args.command](args, out)
+
+
+def _sign(args: argparse.Namespace, out: Output) -> int:
+    from neurath.cli import key_token
+    from neurath.delta.format import parse
+    from neurath.wire import manifest, signed
+
+    key = key_token.load(args.key)
+    envelope = manifest.verify(_read(args.envelope), [key.public])
+    data = _read(args.file)
+    head, _frames = parse(data)
+    if head.new_size != envelope.image_size:
+        why = f"it makes {head.new_size} B, the release has {envelope.image_size} B"
+        raise TrustError("this file does not make the release of this envelope", why, "give the other one", id="NRT-238")
+    made = signed.sign(data, envelope.digest[:16], key)
+    signed.verify(made, [key.public])
+    if not args.dry_run:
+        _write(args.output, made)
+    text = f"{args.output}: {len(made)} B, for {envelope.version} sequence {envelope.sequence}"
+    text += " (dry run, not written)" if args.dry_run else ""
+    out.data(text, file=args.output, size=len(made), version=envelope.version, written=not args.dry_run)
+    return 0
+
+
+def _add(args: argparse.Namespace, out: Output) -> int:
+    import time
+
+    from neurath.server.software import handed
+
+    store = data.store(args, create=False)
+    found = handed.hand_in(store, args.model, _read(args.file), time.time(), dry=args.dry_run)
+    text = f"{found.model}/{found.new} from {found.old or 'anything'}: {found.size} B{' (dry run)' if args.dry_run else ''}"
+    out.data(text, **asdict(found))
+    return 0
 
 
 def _create(args: argparse.Namespace, out: Output) -> int:

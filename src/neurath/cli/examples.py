@@ -23,6 +23,8 @@ EXAMPLES: dict[str, str] = {
     "neurath delta create": "app-1.bin app-2.bin -o app.nru --model phone.toml",
     "neurath delta apply": "app-1.bin app.nru -o app-2.bin",
     "neurath delta show": "app.nru",
+    "neurath delta sign": "app.nru app.envelope --key keys/release.pem -o app.nrs",
+    "neurath delta add": "app.nrs --model phone",
     "neurath delta explain": "app-1.bin app-2.bin --lend 65536",
     "neurath model add": "phone.toml --release-key keys/release.pub.pem",
     "neurath model show": "phone",

@@ -133,7 +133,8 @@ class Model:
 
     `ram` is the most RAM in bytes a terminal of this model can lend; `vendor` and `klass` are the 16-byte ids of the
     envelope (RFC 9124); `address` is where the first byte of the bank is mapped for the processor. `veiled`: its update files
-    are hidden from all but the terminal that each is for (docs/spec/veil.md).
+    are hidden from all but the terminal that each is for (docs/spec/veil.md). `signed`: it takes only those that a release key
+    signed, each as a whole (docs/spec/signed.md).
     """
 
     name: ModelName
@@ -145,6 +146,7 @@ class Model:
     klass: bytes = b""
     address: int = 0
     veiled: bool = False
+    signed: bool = False
 
     def __post_init__(self) -> None:
         checked_name(self.name, "model")
@@ -222,6 +224,7 @@ def _model(raw: dict[str, Any]) -> Model:
         klass=uuid.UUID(raw["class"]).bytes if "class" in raw else b"",
         address=int(raw.get("address", 0)),
         veiled=_yes(raw.get("veiled", False)),
+        signed=_yes(raw.get("signed", False)),
     )
 
 
@@ -264,8 +267,7 @@ def model_to_toml(model: Model) -> str:
         f"bank = [{', '.join(span(s) for s in lay.bank)}]",
         f"log = [{span(lay.log[0])}, {span(lay.log[1])}]",
     ]
-    if model.veiled:
-        lines.append("veiled = true")
+    lines += [f"{policy} = true" for policy in ("veiled", "signed") if getattr(model, policy)]
     if lay.code != isas.ALL:
         words = ", ".join(f'"{isas.ISAS[isa]}"' for isa in lay.code)
         lines.append(f"code = [{words}]")

@@ -247,6 +247,10 @@ class Core:
         """From now on a file is hidden from `start` on under this key (docs/spec/veil.md); 0: it is not."""
         lib.nrt_host_veil(self.nor.raw, start, key or ffi.NULL)
 
+    def trust(self, birth: Birth, *, only_signed: bool) -> None:
+        """Whose signatures count on files: of this birth record. `only_signed`: what none of them signed is refused."""
+        lib.nrt_host_trust(self.nor.raw, c_birth(birth), only_signed)
+
     def _work(self, call: Any, what: str, file: bytes, ram: int, target: Target | None = None) -> None:
         """One of the four with so much RAM lent, which the core has let go of when it returns."""
         mem, lent = _ram(ram)

@@ -27,7 +27,7 @@ from neurath.server.operating import store_routes
 from neurath.server.paging import MOST, Limit, Paged
 from neurath.server.rollout_api import Said, rollout_routes
 from neurath.server.sites_api import site_routes
-from neurath.server.software import catalog, keylists
+from neurath.server.software import catalog, handed, keylists
 from neurath.server.software.models import add_model as keep_model
 from neurath.server.software.models import add_plain_model, describe_model, find_model, list_models
 from neurath.server.software.upload import contents, read_upload
@@ -104,6 +104,13 @@ class NewKeyList(BaseModel):
     signed: Annotated[Base64Bytes, Field(max_length=1 << 16, examples=["omZzaWduZWQ="])]
 
 
+class NewDelta(BaseModel):
+    """An update file that a release key signed (docs/spec/signed.md), in base64."""
+
+    model: Annotated[str, Field(max_length=64, examples=["phone"])]
+    signed: Annotated[Base64Bytes, Field(max_length=1 << 26, examples=["TlJTAQ=="])]
+
+
 class NewModel(BaseModel):
     """A memory map as TOML with the public keys its releases are signed with; or the name of a `plain` model, whose clients
     take packages as they are, of those only such as name one of `compatible`."""
@@ -178,6 +185,11 @@ def _catalog_routes(api: FastAPI, store: Store, delivery: Delivery) -> None:
 
 
 def _release_routes(api: FastAPI, store: Store) -> None:
+    @api.post("/deltas", status_code=201)
+    def hand_in(given: NewDelta) -> Json:
+        """For models that take only such files: kept once it was tried."""
+        return dataclasses.asdict(handed.hand_in(store, given.model, given.signed, time.time()))
+
     @api.get("/releases")
     def releases(model: str | None = None) -> list[Json]:
         with store.read() as db:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from neurath.errors import DataError, NeurathError, RefusedError
+from neurath.errors import DataError, NeurathError, RefusedError, TrustError
 from neurath.flash import gates, rescue
 from neurath.flash.bank import Facts, Reset, Target, Why
 from neurath.flash.geometry import Model, model_from_toml
@@ -28,6 +28,8 @@ from neurath.wire.check import Check
 if TYPE_CHECKING:
     from neurath.wire.offer import Offer
 
+#: Why a file is refused that is none of those its model takes.
+UNSIGNED = "this model takes only update files that a release key signed for the release (docs/spec/signed.md)"
 _IMPOSSIBLE = 0xFFFF_FFFF
 
 Written = ev.Rewritten | ev.RewriteRefused | ev.RewriteStopped | ev.RewriteFailed
@@ -216,6 +218,8 @@ class SingleBank:
         try:
             self._unveil(file)
             self.core.prove(bytes(file), self._target, ram)
+        except TrustError as refusal:
+            return ev.NotProved(1, f"{refusal.what}: {UNSIGNED if self.model.signed else refusal.why}")
         except NeurathError as refusal:
             same = self.facts.failed == self._target.envelope
             return ev.NotProved(max(1, self.facts.failed_proofs if same else 1), f"{refusal.what}: {refusal.why}")
@@ -255,7 +259,8 @@ class SingleBank:
         return ev.OtherFile(ev.OpenPlan(target.file, target.file_size))
 
     def _unveil(self, file: bytes | memoryview) -> None:
-        """The core is told the key of a veiled file; nothing that was decrypted lies anywhere."""
+        """The core is told the key of a veiled file, and whose signature counts on it; nothing decrypted lies anywhere."""
+        self.core.trust(self._known(), only_signed=self.model.signed)
         if not is_veiled(file):
             self.core.veil(0, b"")
             return

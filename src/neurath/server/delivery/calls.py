@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
-from neurath.ids import Version
+from neurath.ids import FIRMWARE, Version
 from neurath.server.delivery import tickets, veils
 from neurath.server.delivery.choice import choose
 from neurath.server.delivery.decision import Asking as Asking
@@ -26,7 +26,7 @@ from neurath.server.fleet.actions import Action, Draft
 from neurath.server.fleet.budget import Account
 from neurath.server.fleet.progress import FINAL, Key
 from neurath.server.fleet.standing import Standing
-from neurath.server.software import catalog
+from neurath.server.software import catalog, handed
 from neurath.server.software.catalog import Release
 from neurath.server.software.deltas import Deltas, Files
 from neurath.server.software.hopeless import RETRY
@@ -295,6 +295,8 @@ class Delivery:
         none = veils.obstacle(seen.view, seen.veil)
         if none:
             return Nothing(none)
+        if seen.view.model is not None and seen.view.model.signed:
+            files = handed.only(self.store)
         return choose(seen.view, veils.grown(files, seen.veil), self.need, lambda: self._between(seen.view))
 
     def _stands(self, view: Standing) -> bool:
@@ -303,7 +305,14 @@ class Delivery:
         current = view.current
         if not _continues(view) or current is None or not self.veils.right(view, current):
             return False
-        return current.kind == "package" or self.store.files.sound(current.file)
+        return current.kind == "package" or (self._is_signed(view, current) and self.store.files.sound(current.file))
+
+    def _is_signed(self, view: Standing, action: Action) -> bool:
+        """Whether a release key signed its file, where its model takes no others."""
+        if view.model is None or not view.model.signed or view.component != FIRMWARE:
+            return True
+        with self.store.read() as db:
+            return handed.is_one(db, veils.hidden_in(db, action.file))
 
     def _dear(self, seen: _Seen, draft: Draft, now: float) -> str:
         """Why its budget has no room for this file; "" when it has."""

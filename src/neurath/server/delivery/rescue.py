@@ -18,7 +18,7 @@ from neurath.server.delivery.pace import Built, File, Pending, Unbuilt
 from neurath.server.fleet import access, actions, progress, standing
 from neurath.server.fleet.access import Terminal
 from neurath.server.fleet.actions import Action, Draft
-from neurath.server.software import catalog
+from neurath.server.software import catalog, handed
 from neurath.server.software.catalog import Release
 from neurath.server.software.deltas import Cut, usual
 from neurath.server.software.models import find_model
@@ -138,6 +138,9 @@ class Rescue:
 
     def _file(self, way: Way, asked: Question) -> File:
         deltas = self.delivery.deltas
+        if self._takes_signed(way.terminal):
+            only = handed.only(self.store)
+            return Unbuilt(handed.NONE) if asked.description else only(way.old, way.goal.image, way.layout, way.profile)
         if not asked.description:
             return deltas.get(way.old, way.goal.image, way.layout, way.profile)
         cut = way.action
@@ -171,6 +174,11 @@ class Rescue:
         )
         other = way.goal.envelope_digest[:32] != asked.envelope.hex()
         return rescue.answer_to(signed, way.goal.envelope if other else b"")
+
+    def _takes_signed(self, terminal: Terminal) -> bool:
+        with self.store.read() as db:
+            model = find_model(db, str(terminal.model))
+        return model is not None and model.signed
 
     def _hidden(self, terminal: Terminal, built: Built) -> Built:
         """The same file veiled, where its model's files are."""

@@ -40,7 +40,7 @@ def add_model(db: Connection, toml: str, pems: list[str], now: float) -> Model:
 def _map(model: Model) -> Model:
     """The model without what may be laid down later: the instruction sets its core has (files for others are only not built),
     and how its files are given out."""
-    return replace(model, layout=replace(model.layout, code=()), veiled=False)
+    return replace(model, layout=replace(model.layout, code=()), veiled=False, signed=False)
 
 
 def add_plain_model(db: Connection, name: str, now: float, compatible: Sequence[str] = ()) -> None:
@@ -113,6 +113,7 @@ def describe_model(db: Connection, name: str) -> dict[str, object]:
             "rescue": found.rescue,
             "mode": found.mode,
             "veiled": found.veiled,
+            "signed": found.signed,
             "vendor": found.vendor.hex(),
             "class": found.klass.hex(),
         }
