@@ -20,7 +20,7 @@ _PAYLOAD, _SIGNATURE = slice(13, 67), slice(69, 133)
 def sign(file: bytes, envelope: bytes, key: Signer) -> bytes:
     """The file with a release key's word in front: for the release whose envelope has this digest (its first 16 bytes)."""
     if is_signed(file):
-        raise DataError("this file is signed already", "one signature is enough", "give the update file itself", id="NRT-247")
+        raise DataError("this file is signed already", "one signature is enough", "give the update file itself", id="NRT-204")
     made = MAGIC + sign1(_statement(file, envelope), key, detached=False)
     assert len(made) == HEADER
     return made + file

@@ -57,7 +57,7 @@ def recipient(text: str) -> Recipient:
         key = b""
     if not key or len(key) != KINDS.get(kind):
         why = "derived:32 hexadecimal digits, or device:64 of them"
-        raise DataError("this is no key to veil files with", why, "docs/how-to/veil.md", id="NRT-245")
+        raise DataError("this is no key to veil files with", why, "docs/how-to/veil.md", id="NRT-239")
     return Recipient(kind, key)
 
 
@@ -84,7 +84,7 @@ def key_of(data: bytes | memoryview, device_key: bytes) -> tuple[int, bytes]:
 
 
 def _unknown(why: str) -> DataError:
-    return DataError("this file is veiled in a way that is not known here", why, "check in again", id="NRT-246")
+    return DataError("this file is veiled in a way that is not known here", why, "check in again", id="NRT-203")
 
 
 # ---- the two ways to wrap a key ----------------------------------------------------------------------------------------
