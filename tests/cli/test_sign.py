@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from intelhex import IntelHex
 
 from neurath.cli.main import main
 from neurath.flash.geometry import Model, model_to_toml, simple_layout
@@ -169,3 +170,16 @@ def test_show_tells_both_halves_of_a_pair_by_one_fingerprint(bench: Path, capsys
     secret = (bench / "rel.pem").read_text().splitlines()[1]
     assert main(["key", "show", "rel.pem"]) == 0
     assert secret not in capsys.readouterr().out
+
+
+def test_a_factory_takes_the_hex_file_that_was_signed(bench: Path) -> None:
+    whole = IntelHex()
+    whole.frombytes(IMAGE)
+    whole.write_hex_file("app.hex")
+    Path("lamp.toml").write_text(model_to_toml(Model(ModelName("lamp"), simple_layout(32768), ram=65536)))
+    words = ["--model", "lamp.toml", "--version", "1", "--sequence", "1", "--key", "rel.pem", "-o", "app.env"]
+    assert main(["sign", "app.hex", *words]) == 0
+    bank = ["--bank", "t.bank", "--model", "lamp.toml"]
+    made = ["--id", "t", "--envelope", "app.env", "--release-key", "rel.pub.pem", "--image", "app.hex"]
+    assert main(["agent", "provision", *bank, *made]) == 0
+    assert IMAGE in Path("t.bank").read_bytes()

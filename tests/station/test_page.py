@@ -46,6 +46,7 @@ def test_the_page_is_whole_by_itself_and_escapes_what_it_shows(page: Page) -> No
     assert text.count("PLUG IN") == 2
     assert "Safe to unplug now?" in text
     assert "<b>" not in text.replace("<b>Safe", "")
+    assert "<strong>YES</strong>" in text
     assert "&lt;b&gt;" in text
     assert re.findall(r"(?:src|href)=[\"']?(?:https?:)?//", text) == []
     assert "http-equiv=refresh" in text  # readable with JavaScript off

@@ -55,7 +55,10 @@ def same(screen: Screen, name: str, place: Path) -> None:
 
     if os.environ.get("NEURATH_SNAPSHOTS") == "keep":
         path.parent.mkdir(exist_ok=True)
-        path.write_text(plain())
+        path.write_text("")
+        while path.read_text() != plain():  # a screen that is half drawn is another one a moment later
+            path.write_text(plain())
+            time.sleep(2)
     wanted = path.read_text()
     end = time.monotonic() + PATIENCE
     while plain() != wanted:

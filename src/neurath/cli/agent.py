@@ -59,7 +59,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     example = "neurath agent provision --bank B --model M --image app.bin --envelope app.env --id t1 --release-key r.pub.pem"
     new = _sub(verbs, "provision", "what the factory does: birth record, image, state log", example)
     _terminal(new)
-    new.add_argument("--image", required=True, type=Path, metavar="FILE.bin")
+    new.add_argument("--image", required=True, type=Path, metavar="FILE", help="the image: raw, Intel hex or ELF, as for sign")
     new.add_argument("--envelope", required=True, type=Path, metavar="FILE.env")
     new.add_argument("--id", required=True)
     new.add_argument("--release-key", required=True, type=Path, action="append", metavar="PUB.pem", help="one to four")

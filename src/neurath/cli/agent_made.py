@@ -16,15 +16,16 @@ if TYPE_CHECKING:
 
 
 def provision(args: argparse.Namespace, out: Output) -> int:
+    from neurath.cli import sign
     from neurath.flash.bank import ImageRecord
     from neurath.flash.native import Core, Nor, write_bank
     from neurath.flash.trust import Birth, read_envelope
-    from neurath.ids import checked_name, digest
+    from neurath.ids import FIRMWARE, checked_name, digest
     from neurath.terminal.install import load_model
     from neurath.wire import keylist, keys
 
     model = load_model(args.model)
-    image = args.image.read_bytes()
+    image = sign.read(args.image, model, FIRMWARE)  # hex and ELF as well
     release = tuple(keys.load_public(path) for path in args.release_key)
     ticket = None if args.ticket_key is None else keys.load_public(args.ticket_key)
     envelope = read_envelope(args.envelope.read_bytes(), release)

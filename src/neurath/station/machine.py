@@ -204,7 +204,7 @@ class Machine:
         seen = replace(self, identity=identity)
         if choice is None or identity.open or installed is None or installed.envelope != choice.envelope:
             return seen._ended(Verdict.FAILED, "the terminal does not run what was written"), (Do.RECORD,)
-        return seen._ended(Verdict.RESTORED, ""), (Do.RECORD,)
+        return replace(seen._ended(Verdict.RESTORED, ""), choice=choice), (Do.RECORD,)  # the screen says what it runs now
 
     def _silent(self) -> tuple[Machine, tuple[Do, ...]]:
         if self.stalls >= STALLS and self.step is Step.IDENTIFY:

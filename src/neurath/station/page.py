@@ -21,7 +21,7 @@ body{margin:0;font:16px/1.5 system-ui,sans-serif;background:#111;color:#fff}main
 section{flex:1 1 24rem;padding:1.5rem;min-height:60vh}.empty{background:#333}.busy{background:#0b4f9c}.good{background:#14692f}
 .bad{background:#a11d1d}h2{font-size:3rem;margin:.3em 0}ol{display:flex;flex-wrap:wrap;gap:.8em;padding:0;list-style:none}
 li[aria-current]{font-weight:700;text-decoration:underline}form,footer{padding:1rem 1.5rem}input,button{font-size:1.2rem}
-a{color:#9cf}progress{width:100%}pre{white-space:pre-wrap;overflow-wrap:anywhere;font:inherit;margin:0}
+a{color:#9cf}progress{width:100%}.unplug{font-size:1.3rem}strong{font-size:2.2rem}#shift{white-space:pre-wrap}pre{white-space:pre-wrap;overflow-wrap:anywhere;font:inherit;margin:0}
 """
 SCRIPT = """
 const main=document.querySelector('main'),shift=document.querySelector('#shift');
@@ -36,13 +36,16 @@ def seat_html(seat: Seat) -> str:
         f"<li{' aria-current=step' if name.startswith('[') else ''}>{esc(name.strip('[]'))}</li>"
         for name in screen.steps(state).split("  ")
     )
-    moving = screen.progress(state, seat.pace)
-    taken = f"<progress aria-label=written max={state.total} value={state.held}></progress>"
-    bar = f"{taken}<pre>{esc(moving)}</pre>" if moving else ""
+    bar = ""
+    if screen.progress(state, seat.pace):
+        bar = f"<progress aria-label=written max={state.total} value={state.held}></progress>"
+        bar += f"<p>{state.step.name.lower()}: {esc(screen.amounts(state, seat.pace))}</p>"
+    answer, _, why = screen.unplug(state).partition(" ")
     said = esc("\n".join([*screen.facts(state), *screen.trouble(seat)]))
     return (
         f"<section class={screen.tone(state)}><p>{esc(seat.port)}</p><ol>{steps}</ol><h2 role=status>{screen.word(state)}</h2>"
-        f"<pre>{said}</pre>{bar}<p><b>Safe to unplug now?</b> {esc(screen.unplug(state))}</p></section>"
+        f"<pre>{said}</pre>{bar}<p class=unplug><b>Safe to unplug now? <strong>{answer}</strong></b> {esc(why.strip())}</p>"
+        f"</section>"
     )
 
 

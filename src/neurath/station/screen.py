@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from neurath.station.machine import Machine, Step, Unplug, Verdict
 from neurath.station.run import Pace
+from neurath.wire.smp import Why
 
 if TYPE_CHECKING:
     from neurath.station.desk import Desk, Seat
@@ -30,6 +31,16 @@ _ENDED = {
 }
 #: The whole screen says it once more, by its colour; the word says the same without it.
 _TONE = {Verdict.RESTORED: "good", Verdict.HEALTHY: "good", Verdict.NONE: "busy"}
+#: Why a terminal is here, as it says itself; one that boots says nothing.
+_WHY = {
+    Why.NONE: "",
+    Why.REWRITE: "stopped in mid-rewrite",
+    Why.UNCONFIRMED: "its image never confirmed",
+    Why.DIGEST: "its image is damaged",
+    Why.FLASH: "its flash failed",
+    Why.BLANK: "its bank is blank",
+    Why.RESTORE: "in restoration",
+}
 _ENROL = (
     "this terminal lost its birth record; it cannot tell who it is or whom to trust",
     "  1. read its id from the label",
@@ -74,11 +85,19 @@ def progress(state: Machine, pace: Pace) -> str:
     """Phase, bytes and time left by the measured rate. 100 % only with the verdict."""
     if not state.total or state.step not in (Step.WRITE, Step.JUDGE):
         return ""
-    share = min(state.held / state.total, 1.0) * 0.99
-    bar = "#" * int(share * 40)
+    bar = "#" * int(_share(state) * 40)
+    return f"{state.step.name.lower()} |{bar:40}| {amounts(state, pace)}"
+
+
+def _share(state: Machine) -> float:
+    return min(state.held / state.total, 1.0) * 0.99
+
+
+def amounts(state: Machine, pace: Pace) -> str:
+    """How much of it, how fast, how long it takes yet."""
     left = f"{(state.total - state.held) / pace.rate:.0f} s left" if pace.rate else "measuring"
     speed = f"{pace.rate / 1000:.1f} kB/s  {left}"
-    return f"{state.step.name.lower()} |{bar:40}| {int(share * 100)} %  {state.held:,} of {state.total:,} bytes  {speed}"
+    return f"{int(_share(state) * 100)} %  {state.held:,} of {state.total:,} bytes  {speed}"
 
 
 def facts(state: Machine) -> list[str]:
@@ -86,7 +105,7 @@ def facts(state: Machine) -> list[str]:
     lines = []
     identity, choice = state.identity, state.choice
     if identity is not None and identity.enrolled:
-        lines.append(f"terminal  {identity.id}   model {identity.model}   {identity.why.name.lower()}")
+        lines.append(f"terminal  {identity.id}   model {identity.model}   {_WHY[identity.why]}".rstrip())
     if choice is not None:
         lines.append(f"release   {choice.version}   {choice.reason}")
     if state.reason:
