@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     run_.add_argument("--plain", action="store_true", help="lines instead of a screen")
     run_.add_argument("--release", metavar="V", help="another release than the rule's; needs --reason")
     run_.add_argument("--reason", metavar="TEXT", default="", help="why; goes into the record")
-    run_.add_argument("--name", default="station", help="name of this station in the records")
+    run_.add_argument("--name", help="name of this station in the records (default: this machine's)")
     run_.add_argument("--once", action="store_true", help="end when one terminal a port is done")
     run_.add_argument("--dry-run", action="store_true", help="identify and choose, write nothing")
     sync = _sub(verbs, "sync", "stock down, records up", "neurath station sync --server http://127.0.0.1:8642 --stock stock")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -34,13 +35,18 @@ def run(args: argparse.Namespace, out: Output) -> int:
     ports = list(dict.fromkeys(args.port))
     if args.once and (gone := [port for port in ports if not Path(port).exists()]):
         raise LinkError(f"no port {gone[0]}", "it does not exist", "plug the cable in, or name another --port")
-    desk = Desk(Job(stock, args.name, wish, args.baud), ports)
+    desk = Desk(Job(stock, args.name or here(), wish, args.baud), ports)
     desk.scan(args.label)
     if sys.stderr.isatty() and sys.stdin.isatty() and not out.json and not args.plain:
         _panel(args, desk)
     else:
         asyncio.run(_lines(args, desk, out))
     return _verdicts(desk, out) if args.once else 0
+
+
+def here() -> str:
+    """This machine's name, as far as a record has room for it."""
+    return socket.gethostname().partition(".")[0][:64] or "station"
 
 
 def wished(args: argparse.Namespace) -> Wish | None:
