@@ -4,6 +4,7 @@ must never let a test pass that did not run."""
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -55,6 +56,12 @@ def absent(why: str) -> None:
     if STRICT:
         pytest.fail(f"did not run: {why} (NEURATH_STRICT=1)", pytrace=False)
     pytest.skip(why)
+
+
+def module(name: str) -> None:
+    """A Python package that not every machine can have; without it the test is skipped, or fails when strict."""
+    if importlib.util.find_spec(name) is None:
+        absent(f"the package {name} is not on this machine (the dev extra brings it where there is a wheel)")
 
 
 def need(part: str) -> str:
