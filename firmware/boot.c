@@ -12,6 +12,7 @@
 #include "rescue.h"
 #include "serial.h"
 #include "services.h"
+#include "unpack.h"
 #include "watchdog.h"
 
 /* In RAM that no start clears: why the machine starts. After power was away it holds anything. */
@@ -209,6 +210,7 @@ const struct fw_services fw_services = {
     .key = key,
     .series = fw_coap_series,
     .update_whole = update_whole,
+    .profiles = nrt_profiles,
 };
 
 static void run_image(void)

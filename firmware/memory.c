@@ -12,9 +12,12 @@ void *memcpy(void *to, const void *from, size_t count)
 {
     uint8_t *t = to;
     const uint8_t *f = from;
-    if (aligned(t, f))
+    if ((((uintptr_t)t ^ (uintptr_t)f) & 3u) == 0) {
+        for (; count > 0 && !aligned(t, f); count--)
+            *t++ = *f++;
         for (; count >= 4u; count -= 4u, t += 4, f += 4)
             *(word *)(void *)t = *(const word *)(const void *)f;
+    }
     while (count--)
         *t++ = *f++;
     return to;
@@ -50,6 +53,9 @@ int memcmp(const void *left, const void *right, size_t count)
 {
     const uint8_t *l = left;
     const uint8_t *r = right;
+    if (aligned(l, r))
+        for (; count >= 4u && *(const word *)(const void *)l == *(const word *)(const void *)r; count -= 4u)
+            l += 4, r += 4;
     for (; count--; l++, r++)
         if (*l != *r)
             return *l - *r;

@@ -180,12 +180,36 @@ static void account(struct meter *w, uint64_t *counts)
     w->counts = counts;
 }
 
+/* Of the next bytes of a copy, how many are as predicted in a row: a quiet stretch looks no further. */
+static uint32_t hits_ahead(struct nrt_encoder *e, struct nrt_cursor c)
+{
+    uint8_t before[offsetof(struct nrt_small, flag_seen)];
+    struct nrt_predictor predictor = e->model->predictor;
+    uint8_t still[NRT_QUIET];
+    uint32_t n = 0;
+    uint32_t most = c.left < NRT_QUIET ? c.left : NRT_QUIET;
+    memcpy(before, e->model, sizeof before);
+    nrt_small_still(e->model, &c, still, most);
+    memcpy(e->model, before, sizeof before);
+    e->model->predictor = predictor;
+    while (n < most && still[n] == e->task.new_image[c.at + n])
+        n++;
+    return n;
+}
+
 static void copy_bytes(struct nrt_encoder *e, struct meter *w, const struct nrt_segment *s, uint32_t at, uint32_t end)
 {
     uint32_t from = s->from + (at - s->at);
     struct nrt_cursor c = {e->task.old_image + from, from, at, 0, end - at};
     nrt_small_here(e->model, s);
-    for (; c.left > 0; c.at++, c.from++, c.old++, c.done++, c.left--) {
+    for (uint32_t n; c.left > 0; c.at += n, c.from += n, c.old += n, c.done += n, c.left -= n) {
+        n = e->task.quick ? nrt_small_quiet(e->model, &w->writer.bits, c.at, c.left, hits_ahead(e, c)) : 0;
+        if (n > 0) {
+            uint8_t still[NRT_QUIET];
+            nrt_small_still(e->model, &c, still, n);
+            continue;
+        }
+        n = 1;
         uint32_t run = e->model->run;
         uint64_t before = w->counts != NULL ? *w->counts : 0;
         (void)e->voice->copied(e->model, &w->writer.bits, &c, e->task.new_image[c.at]);
@@ -370,7 +394,8 @@ int64_t nrt_encoder_group(struct nrt_encoder *e, uint32_t start, uint32_t end, c
         return nrt_tiny_group(e, out, cap);
     if (spent != NULL)
         spent->noise += e->noise;
-    if (e->large == NULL && e->noise == 0 && e->task.old_size > start && uncovered(e, start, end) > PRIME_FROM && is_known(e, start, end))
+    /* What is taught takes the processor as long as what is coded: not where it is to be quick. */
+    if (e->large == NULL && !e->task.quick && e->noise == 0 && e->task.old_size > start && uncovered(e, start, end) > PRIME_FROM && is_known(e, start, end))
         return shorter(e, start, end, out, cap);
     return code_group(e, start, end, 0, out, cap);
 }

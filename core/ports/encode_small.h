@@ -22,6 +22,7 @@ struct nrt_task {
     uint32_t address;
     uint32_t large;         /* 1: profile 3 */
     uint32_t tiny;          /* 1: profile 4 */
+    uint32_t quick;         /* 1: profile 5 */
     uint32_t flow;          /* 1: profile 2 goes on from group to group */
     uint32_t window;        /* then: bytes made last that copies may come from */
     uint32_t also;          /* address of another part of the image, 0: none */

@@ -90,6 +90,11 @@ uint8_t nrt_simple_literal(struct nrt_simple *m, struct nrt_bits *b, uint8_t byt
 /* One number of the control table; *fault is set where the bits say no number. */
 uint32_t nrt_simple_number(struct nrt_simple *m, struct nrt_bits *b, int field, uint32_t value, int *fault);
 
+/* A number as profiles 1 and 2 say it: the length in bits as six of `lengths`, the two below the leading one of `tops`, each by
+ * `one`, the rest as it comes. (small.c) */
+typedef int nrt_one(struct nrt_bits *b, uint16_t *slot, int bit);
+uint32_t nrt_code_number(struct nrt_bits *b, nrt_one *one, uint16_t *lengths, uint16_t *tops, uint32_t value, int *fault);
+
 struct nrt_small;
 struct nrt_tiny;
 struct nrt_voice;
@@ -140,6 +145,8 @@ struct nrt_unpack {
 
 /* One decoded byte goes out. */
 int nrt_unpack_put(struct nrt_unpack *u, uint8_t byte);
+/* The same of n bytes that stand where the next ones go, at `out` + `filled`; they fit there. */
+int nrt_unpack_made(struct nrt_unpack *u, uint32_t n);
 
 /* A profile: what a group's frame and the control table look like. All give NRT_OK or the refusal; `u->reader` stands at
  * the frame's first byte for `begin` and must stand at its end in `end`. */

@@ -136,39 +136,10 @@ uint8_t nrt_simple_literal(struct nrt_simple *m, struct nrt_bits *b, uint8_t byt
     return byte;
 }
 
-static uint32_t bit_length(uint32_t value)
-{
-    uint32_t n = 0;
-    for (; value != 0; value >>= 1)
-        n++;
-    return n;
-}
-
 uint32_t nrt_simple_number(struct nrt_simple *m, struct nrt_bits *b, int field, uint32_t value, int *fault)
 {
     uint16_t *lengths = &m->literal0[(uint32_t)field * 64u];
-    uint16_t *tops = &m->literal1[(uint32_t)field * 256u];
-    uint32_t length = bit_length(value);
-    uint32_t node = 1;
-    uint32_t out = 1;
-    int i;
-    for (i = 5; i >= 0; i--)
-        node = node * 2u + (uint32_t)code_one(b, &lengths[node], (int)(length >> i) & 1);
-    length = node - 64u;
-    if (length > 32)
-        *fault = NRT_E_FORMAT;
-    if (length == 0 || length > 32)
-        return 0;
-    for (i = (int)length - 2; i >= 0; i--) {
-        int bit = (int)(value >> i) & 1;
-        /* The two bits below the leading one are modelled, the rest is as it comes. */
-        if (out < 4)
-            bit = code_one(b, &tops[length * 4u + out], bit);
-        else
-            bit = b->code(b, 0x8000u, bit);
-        out = out << 1 | (uint32_t)bit;
-    }
-    return out;
+    return nrt_code_number(b, code_one, lengths, &m->literal1[(uint32_t)field * 256u], value, fault);
 }
 
 /* ---- the profile --------------------------------------------------------------------------------------------------- */

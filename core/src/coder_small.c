@@ -5,8 +5,10 @@
 #include "coder.h"
 #include "small.h"
 
-/* A byte before the cursor and NRT_AHEAD bytes from it on are always in the window. */
+/* A byte before the cursor and AHEAD bytes from it on are always in the window. */
 #define LEAD 1u
+/* What is looked at from the last byte of a quiet stretch on. */
+#define AHEAD (NRT_QUIET + NRT_AHEAD)
 
 void nrt_small_coder_open(struct nrt_unpack *u)
 {
@@ -56,30 +58,48 @@ static int small_start(struct nrt_unpack *u, uint32_t end)
     return u->range.fault;
 }
 
+/* Old bytes that are looked at from the cursor on are in the window [*start, *stop). */
+static int look(struct nrt_unpack *u, struct nrt_cursor *c, uint32_t *start, uint32_t *stop)
+{
+    int rc = NRT_OK;
+    if (*stop - c->from < (c->left < AHEAD ? c->left : AHEAD)) {
+        *start = c->done > 0 ? c->from - LEAD : c->from;
+        *stop = c->from + c->left;
+        if (*stop - *start > NRT_UNPACK_CHUNK)
+            *stop = *start + NRT_UNPACK_CHUNK;
+        rc = nrt_old(u->core, *start, u->old, *stop - *start);
+    }
+    c->old = u->old + (c->from - *start);
+    c->at = u->at;
+    return rc;
+}
+
 static int copy_part(struct nrt_unpack *u, uint32_t from, uint32_t len)
 {
     struct nrt_cursor c = {u->old, from, u->at, 0, len};
-    uint32_t start = from;   /* old offset of u->old[0] */
+    uint32_t start = from;   /* old offset of the window's first byte */
     uint32_t stop = from;    /* and one past the last byte there */
+    uint32_t quiet = 0;      /* bytes that have no flag */
     while (c.left > 0) {
-        uint32_t ahead = c.left < NRT_AHEAD ? c.left : NRT_AHEAD;
-        if (stop - c.from < ahead) {
-            start = c.done > 0 ? c.from - LEAD : c.from;
-            stop = c.from + c.left;
-            if (stop - start > NRT_UNPACK_CHUNK)
-                stop = start + NRT_UNPACK_CHUNK;
-            int rc = nrt_old(u->core, start, u->old, stop - start);
-            if (rc < 0)
-                return rc;
+        uint32_t n = 1;
+        int rc = look(u, &c, &start, &stop);
+        if (rc < 0)
+            return rc;
+        if (quiet == 0 && u->head.profile == NRT_PROFILE_QUICK)
+            quiet = nrt_small_quiet(u->small, &u->range.bits, c.at, c.left, 0);
+        if (quiet > 0) {
+            n = NRT_UNPACK_CHUNK - u->filled < quiet ? NRT_UNPACK_CHUNK - u->filled : quiet;
+            nrt_small_still(u->small, &c, u->out + u->filled, n);
+            quiet -= n;
+            rc = nrt_unpack_made(u, n);
+        } else {
+            rc = nrt_unpack_put(u, u->voice->copied(u->small, &u->range.bits, &c, 0));
         }
-        c.old = u->old + (c.from - start);
-        c.at = u->at;
-        int rc = nrt_unpack_put(u, u->voice->copied(u->small, &u->range.bits, &c, 0));
         if (rc < 0 || u->range.fault < 0)
             return rc < 0 ? rc : u->range.fault;
-        c.from++;
-        c.done++;
-        c.left--;
+        c.from += n;
+        c.done += n;
+        c.left -= n;
     }
     return NRT_OK;
 }

@@ -342,7 +342,7 @@ static uint8_t copied(struct nrt_small *s, struct nrt_bits *b, const struct nrt_
     }
     s->history = s->history << 1 | (uint32_t)missed;
     remember(m, c->at, byte);
-    nrt_small_field(s, byte);
+    nrt_small_field(s, c->at, byte);
     return byte;
 }
 

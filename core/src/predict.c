@@ -89,17 +89,17 @@ static int pointed(const struct nrt_predictor *p, uint32_t word, uint32_t odd, u
 
 int nrt_value(const struct nrt_predictor *p, uint32_t word, uint32_t odd, struct nrt_guess *f, uint32_t *now)
 {
-    const struct nrt_pairing *seen = word_slot(p, word);
-    uint32_t by;
+    uint32_t by = 0;
     int found = pointed(p, word, odd, now);
+    if (found == 0 && !nrt_map_word(&p->map, word, &by))
+        return 0;
+    const struct nrt_pairing *seen = word_slot(p, word);
     if (found != 0) {
         *now += odd;
         f->kind = known(seen, word) ? NRT_POINTER_SEEN : found == 2 ? NRT_POINTER : NRT_POINTER_NEAR;
-    } else if (nrt_map_word(&p->map, word, &by)) {
+    } else {
         *now = word + by;
         f->kind = known(seen, word) ? NRT_WORD_SEEN : by != 0 ? NRT_WORD : NRT_WORD_SAME;
-    } else {
-        return 0;
     }
     if (known(seen, word))
         *now = seen->value;

@@ -1,5 +1,5 @@
-/* sha256.c - SHA-256 (FIPS 180-4), written for a small footprint: one rolling message schedule of 16 words, no
- * unrolling. It knows nothing of what it digests. */
+/* sha256.c - SHA-256 (FIPS 180-4), written for a small footprint: no unrolling, and all 64 words of the schedule on the stack,
+ * where they are reached without counting in circles. It knows nothing of what it digests. */
 #include "nrt.h"
 
 #include <string.h>
@@ -30,29 +30,23 @@ static void store(uint8_t *p, uint32_t x)
     p[3] = (uint8_t)x;
 }
 
-/* The word of round i; w holds the last 16 of them. */
-static uint32_t schedule(uint32_t w[16], unsigned i)
-{
-    uint32_t a = w[(i + 1) & 15], b = w[(i + 14) & 15];
-
-    if (i >= 16) {
-        w[i & 15] += (ror(a, 7) ^ ror(a, 18) ^ (a >> 3)) + w[(i + 9) & 15] + (ror(b, 17) ^ ror(b, 19) ^ (b >> 10));
-    }
-    return w[i & 15];
-}
-
 static void compress(uint32_t state[8], const uint8_t *block)
 {
     uint32_t a = state[0], b = state[1], c = state[2], d = state[3];
     uint32_t e = state[4], f = state[5], g = state[6], h = state[7];
-    uint32_t w[16];
+    uint32_t w[64];
     unsigned i;
 
     for (i = 0; i < 16; i++) {
         w[i] = load(block + 4 * i);
     }
+    for (; i < 64; i++) {
+        uint32_t x = w[i - 15], y = w[i - 2];
+
+        w[i] = w[i - 16] + (ror(x, 7) ^ ror(x, 18) ^ (x >> 3)) + w[i - 7] + (ror(y, 17) ^ ror(y, 19) ^ (y >> 10));
+    }
     for (i = 0; i < 64; i++) {
-        uint32_t t1 = h + (ror(e, 6) ^ ror(e, 11) ^ ror(e, 25)) + (g ^ (e & (f ^ g))) + k[i] + schedule(w, i);
+        uint32_t t1 = h + (ror(e, 6) ^ ror(e, 11) ^ ror(e, 25)) + (g ^ (e & (f ^ g))) + k[i] + w[i];
         uint32_t t2 = (ror(a, 2) ^ ror(a, 13) ^ ror(a, 22)) + ((a & b) | (c & (a | b)));
 
         h = g;

@@ -48,41 +48,50 @@ static void learn_flag(uint16_t *p, uint8_t *seen, int bit)
         (*seen)++;
 }
 
-static void fill(uint16_t *slots, uint32_t n, uint32_t value)
-{
-    while (n-- > 0)
-        *slots++ = (uint16_t)value;
-}
+/* What slots and weights are at first: where they stand, how many, and what the first of each `n` and the others are. */
+struct first {
+    uint16_t at, count, n, first, others;
+};
 
-static void weigh(int32_t *weights, uint32_t sets, uint32_t n, int32_t first, int32_t others)
+#define FIRST(member, n, first, others) {offsetof(struct nrt_small, member), sizeof ((struct nrt_small *)0)->member, n, first, others}
+
+static const struct first firsts[] = {
+    FIRST(flag, 1, 32768, 0),
+    FIRST(miss0, 1, FRESH, 0),
+    FIRST(literal0, 1, FRESH, 0),
+    FIRST(pool, 1, FRESH, 0),
+    FIRST(number, 1, FRESH, 0),
+    FIRST(item, 1, 500u << 3, 0),
+    FIRST(flag_weight, NRT_FLAG_TABLES + 1, 24000, 8000),
+    FIRST(miss_weight, NRT_POOL_TABLES + 1, 4000, 11000),
+    FIRST(literal_weight, NRT_POOL_TABLES, 8000, 16000),
+};
+
+static void begin(uint8_t *m, const struct first *f)
 {
-    for (uint32_t i = 0; i < sets * n; i++)
-        weights[i] = i % n == 0 ? first : others;
+    uint32_t wide = f->n > 1 ? sizeof(int32_t) : sizeof(uint16_t);
+    uint32_t k = 0;
+    for (uint32_t i = 0; i < f->count; i += wide) {
+        uint16_t value = k == 0 ? f->first : f->others;
+        if (wide == sizeof(int32_t))
+            *(int32_t *)(void *)(m + f->at + i) = value;
+        else
+            *(uint16_t *)(void *)(m + f->at + i) = value;
+        k = k + 1u < f->n ? k + 1u : 0;
+    }
 }
 
 void nrt_small_reset(struct nrt_small *m)
 {
-    size_t keep = offsetof(struct nrt_small, guess);
-    memset((uint8_t *)m + keep, 0, sizeof *m - keep);
-    memset(m->calls, 0, sizeof m->calls);
-    memset(m->words, 0, sizeof m->words);
-    memset(&m->predictor.map.here, 0, sizeof m->predictor.map.here);
-    memset(m->predictor.uppers, 0, sizeof m->predictor.uppers);
-    for (uint32_t i = 0; i < 256; i++) {
-        /* A miss right after a miss is likely, one after a long quiet is not. */
-        uint32_t grade = i >> 4;
-        m->flag0[i] = (uint16_t)(grade == 0 ? 26000u : grade == 1 ? 12000u : 9000u >> (grade > 9 ? 9 : grade));
-        m->flag0_seen[i] = 4;
-    }
-    fill(m->flag[0], sizeof m->flag / 2, 32768);
-    fill(m->miss0, 256, FRESH);
-    fill(m->literal0, 512, FRESH);
-    fill(m->pool[0], sizeof m->pool / 2, FRESH);
-    fill(m->number[0], sizeof m->number / 2, FRESH);
-    fill(m->item, 4, 500u << 3);
-    weigh(m->flag_weight[0], 32, NRT_FLAG_TABLES + 1, 24000, 8000);
-    weigh(m->miss_weight[0], 16, NRT_POOL_TABLES + 1, 4000, 11000);
-    weigh(m->literal_weight[0], 16, NRT_POOL_TABLES, 8000, 16000);
+    /* A miss right after a miss is likely, one after a long quiet is not. */
+    static const uint16_t flag0[16] = {26000, 12000, 2250, 1125, 562, 281, 140, 70, 35, 17, 17, 17, 17, 17, 17, 17};
+    memset(m, 0, offsetof(struct nrt_small, predictor));
+    nrt_small_rest(m);
+    memset(m->flag0_seen, 4, sizeof m->flag0_seen);
+    for (uint32_t i = 0; i < 256; i++)
+        m->flag0[i] = flag0[i >> 4];
+    for (uint32_t i = 0; i < sizeof firsts / sizeof *firsts; i++)
+        begin((uint8_t *)m, &firsts[i]);
     m->run = 8;
 }
 
@@ -98,6 +107,7 @@ void nrt_small_here(struct nrt_small *m, const struct nrt_segment *s)
     m->predictor.map.here = *s;
     m->diagonal = s->from - s->at;
     m->guess.length = 0;
+    m->fine = 0;
 }
 
 /* ---- one byte -------------------------------------------------------------------------------------------------------- */
@@ -170,24 +180,27 @@ uint32_t nrt_small_grade(uint32_t run)
     return g;
 }
 
-struct nrt_view nrt_small_look(struct nrt_small *m, const struct nrt_cursor *c)
+static void foresee(struct nrt_small *m, const struct nrt_cursor *c)
 {
-    static const uint8_t none[1] = {0};
-    struct nrt_view v;
     if (m->guess.length == 0) {
         nrt_predict(&m->predictor, c->old, c->from, c->at, c->left, &m->guess);
-        m->guess_at = c->at;
         m->guess_done = 0;
     }
+}
+
+struct nrt_view nrt_small_look(struct nrt_small *m, const struct nrt_cursor *c)
+{
+    struct nrt_view v;
+    foresee(m, c);
     int guessed = m->guess.length > 0;
-    const uint8_t *next = c->left > 1 ? c->old + 1 : none;
+    uint32_t next = c->left > 1 ? c->old[1] : 0;
     v.odd = c->at & 1u;
     v.kind = guessed ? m->guess.kind : (uint32_t)NRT_PLAIN;
     v.guess = guessed ? m->guess.byte[m->guess_done] : c->old[0];
     v.inside = guessed && m->guess_done > 0;
     v.place = v.kind << 2 | (guessed ? m->guess_done & 3u : v.odd);
     v.before = c->done > 0 ? c->old[-1] : 0;
-    v.half = (c->from & 1u) != 0 ? v.before | v.guess << 8 : v.guess | (uint32_t)*next << 8;
+    v.half = (c->from & 1u) != 0 ? v.before | v.guess << 8 : v.guess | next << 8;
     return v;
 }
 
@@ -232,15 +245,24 @@ static uint8_t code_miss(struct nrt_small *m, struct nrt_bits *b, const struct n
     return code_byte(b, &t, byte);
 }
 
-void nrt_small_field(struct nrt_small *m, uint8_t byte)
+void nrt_small_field(struct nrt_small *m, uint32_t at, uint8_t byte)
 {
     if (m->guess.length == 0)
         return;
     m->guess.byte[m->guess_done++] = byte;
     if (m->guess_done == m->guess.length) {
-        nrt_predict_learn(&m->predictor, &m->guess, m->guess_at, m->guess.byte);
+        nrt_predict_learn(&m->predictor, &m->guess, at + 1u - m->guess.length, m->guess.byte);
         m->guess.length = 0;
     }
+}
+
+/* A copied byte is known. */
+static void settle(struct nrt_small *m, uint32_t at, uint8_t byte, int missed)
+{
+    m->run = missed != 0 ? 0 : m->run + 1u;
+    m->history = m->history << 1 | (uint32_t)missed;
+    nrt_small_remember(m, byte);
+    nrt_small_field(m, at, byte);
 }
 
 uint8_t nrt_small_copied(struct nrt_small *m, struct nrt_bits *b, const struct nrt_cursor *c, uint8_t byte)
@@ -250,15 +272,38 @@ uint8_t nrt_small_copied(struct nrt_small *m, struct nrt_bits *b, const struct n
     if (missed != 0) {
         byte = code_miss(m, b, c, &v, byte);
         m->grown = (uint8_t)(byte - v.guess);
-        m->run = 0;
+        m->fine = 0;
     } else {
         byte = (uint8_t)v.guess;
-        m->run++;
     }
-    m->history = m->history << 1 | (uint32_t)missed;
-    nrt_small_remember(m, byte);
-    nrt_small_field(m, byte);
+    settle(m, c->at, byte, missed);
     return byte;
+}
+
+/* ---- quiet stretches (profile 5) ---------------------------------------------------------------------------------- */
+
+#define QUIET_FROM 8u     /* hits in a row before it is asked */
+
+uint32_t nrt_small_quiet(struct nrt_small *m, struct nrt_bits *b, uint32_t at, uint32_t left, uint32_t hits)
+{
+    uint32_t n = left < NRT_QUIET ? left : NRT_QUIET;
+    if (m->run < QUIET_FROM || at < m->fine)
+        return 0;
+    /* Of the slots of numbers those that no number has. */
+    if (code_slot(b, &m->number[0][64u + 4u * (nrt_small_grade(m->run) - 6u)], hits >= n))
+        return n;
+    m->fine = at + n;
+    return 0;
+}
+
+void nrt_small_still(struct nrt_small *m, const struct nrt_cursor *c, uint8_t *out, uint32_t n)
+{
+    struct nrt_cursor s = *c;
+    for (; n > 0; n--, s.old++, s.from++, s.at++, s.left--) {
+        foresee(m, &s);
+        *out = m->guess.length > 0 ? m->guess.byte[m->guess_done] : s.old[0];
+        settle(m, s.at, *out++, 0);
+    }
 }
 
 /* ---- items and numbers ----------------------------------------------------------------------------------------------- */
@@ -270,13 +315,13 @@ int nrt_small_item(struct nrt_small *m, struct nrt_bits *b, uint32_t at, int cop
     return copy;
 }
 
-static uint32_t code_number(struct nrt_bits *b, uint16_t *slots, uint32_t value, int *fault)
+uint32_t nrt_code_number(struct nrt_bits *b, nrt_one *one, uint16_t *lengths, uint16_t *tops, uint32_t value, int *fault)
 {
     uint32_t length = nrt_length_of(value);
     uint32_t node = 1;
     uint32_t out = 1;
     for (uint32_t i = 6; i-- > 0;)
-        node = node * 2 + (uint32_t)code_slot(b, &slots[node], length >> i & 1);
+        node = node * 2 + (uint32_t)one(b, &lengths[node], (int)(length >> i & 1));
     length = node - 64;
     if (length > 32)
         *fault = NRT_E_FORMAT;
@@ -285,10 +330,15 @@ static uint32_t code_number(struct nrt_bits *b, uint16_t *slots, uint32_t value,
     for (uint32_t i = length - 1; i-- > 0;) {
         /* The two bits below the leading one are modelled, the rest is as it comes. */
         int bit = value >> i & 1;
-        bit = out < 4 ? code_slot(b, &slots[64 + (length - 1) * 4 + out], bit) : b->code(b, 0x8000u, bit);
+        bit = out < 4 ? one(b, &tops[length * 4 + out], bit) : b->code(b, 0x8000u, bit);
         out = out << 1 | (uint32_t)bit;
     }
     return out;
+}
+
+static uint32_t code_number(struct nrt_bits *b, uint16_t *slots, uint32_t value, int *fault)
+{
+    return nrt_code_number(b, code_slot, slots, slots + 60, value, fault);
 }
 
 /* Slot 0 is no node of a number. */

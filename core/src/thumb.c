@@ -76,7 +76,9 @@ static int test(const struct nrt_predictor *p, uint32_t a, uint32_t from, uint32
 static int late(const struct nrt_predictor *p, const struct nrt_site *s, struct nrt_guess *out)
 {
     uint32_t a = nrt_get16(s->old);
-    if (s->left >= 4) {
+    if ((0xEC10u >> (a >> 12) & 1u) == 0)
+        return 0;   /* its highest four bits: none of those below */
+    if (s->left >= 4 && a >= 0xF000u) {
         uint32_t b = nrt_get16(s->old + 2);
         if (wide_branch(p, a, b, s->from, s->at, out) || wide_load(p, a, b, s->from, s->at, out))
             return 1;

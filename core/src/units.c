@@ -70,16 +70,22 @@ static int flush(struct nrt_unpack *u)
     return n == 0 ? NRT_OK : u->sink.put(u->sink.ctx, u->out, n);
 }
 
-int nrt_unpack_put(struct nrt_unpack *u, uint8_t byte)
+int nrt_unpack_made(struct nrt_unpack *u, uint32_t n)
 {
-    u->out[u->filled++] = byte;
-    u->at++;
-    if (NRT_HAS_FLOW && u->window != NULL) {
-        u->window[u->turn] = byte;
+    for (uint32_t i = 0; NRT_HAS_FLOW && u->window != NULL && i < n; i++) {
+        u->window[u->turn] = u->out[u->filled + i];
         u->turn = u->turn + 1u < u->head.window ? u->turn + 1u : 0;
         u->past += u->past < u->head.window;
     }
+    u->at += n;
+    u->filled += n;
     return u->filled == sizeof u->out ? flush(u) : NRT_OK;
+}
+
+int nrt_unpack_put(struct nrt_unpack *u, uint8_t byte)
+{
+    u->out[u->filled] = byte;
+    return nrt_unpack_made(u, 1);
 }
 
 /* Index of the first segment that ends after `at`. */

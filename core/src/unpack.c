@@ -26,7 +26,8 @@
 #else
 #define HAS_LARGE NULL
 #endif
-#define PROFILES 5u
+#define PROFILES 6u
+#define WINDOWED (1u << NRT_PROFILE_SMALL | 1u << NRT_PROFILE_QUICK)
 
 #define ALIGN 8u
 #define ALIGNED(n) (((n) + (ALIGN - 1u)) & ~(uint32_t)(ALIGN - 1u))
@@ -48,7 +49,8 @@ const struct nrt_coder *nrt_coder_of(uint32_t profile)
 #else
 const struct nrt_coder *nrt_coder_of(uint32_t profile)
 {
-    static const struct nrt_coder *const coders[PROFILES] = {&nrt_coder_raw, &nrt_coder_simple, &nrt_coder_small, HAS_LARGE, HAS_TINY};
+    static const struct nrt_coder *const coders[PROFILES] = {&nrt_coder_raw, &nrt_coder_simple, &nrt_coder_small, HAS_LARGE, HAS_TINY,
+                                                            &nrt_coder_small};
     return profile < PROFILES ? coders[profile] : NULL;
 }
 #endif
@@ -133,7 +135,7 @@ static int read_fixed(const struct nrt_layout *l, struct nrt_reader *r, struct n
         return rc;
     if (NRT_HAS_FLOW && h->flow != 0 && (rc = nrt_reader_varint(r, &h->window)) < 0)
         return rc;
-    if (NRT_HAS_FLOW && h->window > (h->profile == NRT_PROFILE_SMALL ? NRT_MAX_WINDOW : 0))
+    if (NRT_HAS_FLOW && h->window > ((WINDOWED >> h->profile & 1u) != 0 ? NRT_MAX_WINDOW : 0))
         return NRT_E_FORMAT;
     if ((rc = nrt_reader_varint(r, &h->old_size)) < 0 || (rc = nrt_reader_varint(r, &h->new_size)) < 0)
         return rc;
@@ -325,11 +327,11 @@ static void take_model(struct nrt_unpack *u, const struct nrt_header *h, struct 
     uint8_t *model = carve(room, nrt_coder_of(h->profile)->room + h->window);
     if (h->profile == 1)
         u->model = (struct nrt_simple *)(void *)model;
-    if (h->profile == NRT_PROFILE_TINY)
-        u->tiny = (struct nrt_tiny *)(void *)model;
-    if (h->profile == NRT_PROFILE_SMALL || h->profile == NRT_PROFILE_LARGE)
-        u->small = (struct nrt_small *)(void *)model;
     if (h->profile >= NRT_PROFILE_SMALL) {
+        if (h->profile == NRT_PROFILE_TINY)
+            u->tiny = (struct nrt_tiny *)(void *)model;
+        else
+            u->small = (struct nrt_small *)(void *)model;
         u->window = h->window != 0 ? model + NRT_SMALL_ROOM : NULL;
         u->by_old = (uint16_t *)(void *)carve(room, h->n_segments * 2u);
     }

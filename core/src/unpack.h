@@ -12,6 +12,7 @@
 #define NRT_PROFILE_SMALL 2
 #define NRT_PROFILE_LARGE 3
 #define NRT_PROFILE_TINY 4
+#define NRT_PROFILE_QUICK 5
 
 /* Before the unit at plan position `before` is committed, the old content of the sector that starts at image offset
  * `image_off` is copied to scratch and served from there by nrt_old() once the bank's copy is gone. */
@@ -22,7 +23,7 @@ struct nrt_save {
 
 /* What the header of an update file says (docs/spec/delta.md). */
 struct nrt_header {
-    uint32_t profile;      /* 0 raw, 1 simple, 2 small, 3 large, 4 tiny */
+    uint32_t profile;      /* 0 raw, 1 simple, 2 small, 3 large, 4 tiny, 5 quick */
     uint32_t isa;          /* whose instructions are predicted; 0: none, bytes */
     uint32_t address;      /* where the first byte of the image is mapped, 0 where nobody needs to know */
     uint32_t sections;     /* 1: the control table lists sections (profile 3) */

@@ -10,7 +10,7 @@
 #include "token.h"
 
 enum { CHECK_MODEL = 1, CHECK_BANK, CHECK_SIZE, CHECK_RAM, CHECK_NONCE, CHECK_ENVELOPE, CHECK_FLOOR };
-enum { CHECK_VERSION = 9, CHECK_STAGE = 10, CHECK_SPARE = 16 };
+enum { CHECK_VERSION = 9, CHECK_STAGE = 10, CHECK_SPARE = 16, CHECK_PROFILES = 17 };
 enum { OFFER_KIND = 1, OFFER_FILE, OFFER_SIZE, OFFER_NEED, OFFER_ENVELOPE, OFFER_TICKET, OFFER_VERSION, OFFER_ACTION,
        OFFER_BLOCKS = 10 };
 enum { REPORT_ACTION = 1, REPORT_PHASE, REPORT_VERDICT, REPORT_DONE, REPORT_TOTAL, REPORT_SECURED, REPORT_REASON = 8 };
@@ -60,7 +60,8 @@ static int check_in(struct fw_exchange *x, int gathers)
     if (rc < 0)
         return rc;
     boot->nonce(boot->birth->device_key, f->installed.envelope, f->installs, nonce);
-    cbor_head(&o, MAP, room ? 9 : 8);
+    int tells = boot->size >= offsetof(struct fw_services, profiles) + sizeof boot->profiles;
+    cbor_head(&o, MAP, 8u + (room != 0) + (uint32_t)tells);
     cbor_text(&o, CHECK_MODEL, boot->birth->model);
     cbor_bytes(&o, CHECK_BANK, bank, NRT_DIGEST);
     cbor_uint(&o, CHECK_SIZE, f->installed.size);
@@ -74,6 +75,8 @@ static int check_in(struct fw_exchange *x, int gathers)
     cbor_text(&o, CHECK_VERSION, APP_VERSION);
     if (room)
         cbor_uint(&o, durable ? CHECK_STAGE : CHECK_SPARE, room);
+    if (tells)
+        cbor_uint(&o, CHECK_PROFILES, boot->profiles());
     rc = tell("c", &o, x);
     return rc < 0 ? rc : x->code == FW_CHANGED ? NRT_OK : NRT_E_STATE;
 }

@@ -67,6 +67,8 @@ struct fw_services {
     /* update() for a file in RAM with its parity: one damaged block is mended, before the rehearsal and again before the
      * rewrite. `size` says whether a boot core has it. */
     int (*update_whole)(const struct fw_whole *whole, const struct nrt_target *target, struct nrt_ram ram);
+    /* Profiles of update files that it decodes, a bit each; `size` says whether a boot core tells. */
+    uint32_t (*profiles)(void);
 };
 
 extern const struct fw_services fw_services;

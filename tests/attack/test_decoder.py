@@ -19,7 +19,7 @@ from neurath.delta.match import Segment
 from neurath.errors import DataError, NeurathError, RefusedError
 from neurath.flash.geometry import Layout
 from neurath.flash.native import Core, Nor
-from neurath.flash.profiles import LARGE, RAW, SIMPLE, SMALL
+from neurath.flash.profiles import LARGE, QUICK, RAW, SIMPLE, SMALL
 from tests.delta.images import pair, small_layout
 from tests.parts import ASSURANCE
 
@@ -192,7 +192,7 @@ def test_an_image_larger_than_the_bank_or_a_table_beyond_its_limit_is_refused() 
     assert "asks for more" in victim.refuses(data).why
 
 
-@pytest.mark.parametrize("profile", [RAW, SIMPLE, SMALL, LARGE])
+@pytest.mark.parametrize("profile", [RAW, SIMPLE, SMALL, LARGE, QUICK])
 def test_a_copy_that_leaves_either_image_is_refused_as_such(profile: int) -> None:
     """Before a byte is decoded: `asks for more`, not what the decoder would stumble over later."""
     size = len(OLD)
@@ -221,7 +221,7 @@ def hazard(profile: int) -> bytes:
     return filed(headed(OLD, new, (0, 1), table, profile), OLD, new, table)
 
 
-@pytest.mark.parametrize("profile", [RAW, SIMPLE, SMALL, LARGE])
+@pytest.mark.parametrize("profile", [RAW, SIMPLE, SMALL, LARGE, QUICK])
 def test_a_hazard_delta_is_right_on_pristine_flash_and_refused_in_place(profile: int) -> None:
     new = bytes(b ^ 0xFF for b in OLD[:2048]) + OLD[:2048] + OLD[4096:]
     data, ram = hazard(profile), MUCH if profile == LARGE else RAM

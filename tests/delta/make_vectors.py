@@ -47,6 +47,10 @@ def main() -> None:
         "tiny-full.nru": ("", "new.bin", TINY),
         "tiny-thumb.nru": ("thumb-old.bin", "thumb-new.bin", TINY),
         "tiny-arm.nru": ("arm-old.bin", "arm-new.bin", TINY),
+        "quick.nru": ("old.bin", "new.bin", Wish(5)),
+        "quick-apart.nru": ("old.bin", "new.bin", Wish(5, apart=True)),
+        "quick-thumb.nru": ("thumb-old.bin", "thumb-new.bin", Wish(5)),
+        "quick-arm.nru": ("arm-old.bin", "arm-new.bin", Wish(5)),
     }
     for isa in ("thumb", "arm"):
         images[f"{isa}-old.bin"], images[f"{isa}-new.bin"] = programs(2026, arm=isa == "arm")
@@ -57,6 +61,7 @@ def main() -> None:
             f"{isa}.nru": (old, new, Wish(2)),
             f"large-{isa}.nru": (old, new, Wish(3)),
             f"tiny-{isa}.nru": (old, new, TINY),
+            f"quick-{isa}.nru": (old, new, Wish(5)),
         }
     for name, data in images.items():
         (FOLDER / name).write_bytes(data)

@@ -77,7 +77,7 @@ def test_a_number_over_32_bits_is_refused() -> None:
 def test_unknown_flags_profiles_and_isas_are_refused() -> None:
     whole = bytearray(pack(Head(1, 100, 100, 0, 0, 2048, 0, (0,)), [b""]))
     for at, value in (
-        (4, 0x05),
+        (4, 0x06),
         (4, 0x11),
         (4, 0x62),
         (4, 0x73),

@@ -1,4 +1,4 @@
-"""Profiles 2 and 4, which predict fields of code by the map: what the C encoder writes, the core and the slow oracle read;
+"""Profiles 2, 4 and 5, which predict fields of code by the map: what the C encoder writes, the core and the slow oracle read;
 nothing a file says makes the decoder crash."""
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from neurath.delta import Wish, build, native
 from neurath.delta.apply import apply
 from neurath.delta.format import parse
 from neurath.errors import NeurathError
-from neurath.flash.profiles import SMALL, TINY, TINY_WORKSPACE
+from neurath.flash.profiles import QUICK, SMALL, TINY, TINY_WORKSPACE
 from tests.delta.images import small_layout
 from tests.delta.programs import programs
 
 LAYOUT = small_layout(32768)
 UNITS = native.units(LAYOUT)
-SMALLEST = {SMALL: Wish(SMALL), TINY: Wish(TINY, workspace=TINY_WORKSPACE)}
+SMALLEST = {SMALL: Wish(SMALL), QUICK: Wish(QUICK), TINY: Wish(TINY, workspace=TINY_WORKSPACE)}
 FILES = {profile: build(*programs(11, 20), LAYOUT, replace(wish, apart=True)).data for profile, wish in SMALLEST.items()}
 
-each = pytest.mark.parametrize("profile", SMALLEST, ids={SMALL: "small", TINY: "tiny"}.get)
+each = pytest.mark.parametrize("profile", SMALLEST, ids={SMALL: "small", QUICK: "quick", TINY: "tiny"}.get)
 
 
 @each
@@ -57,7 +57,7 @@ def test_code_that_only_moved_costs_hardly_more_than_its_segments(profile: int, 
     old, new = programs(5, 60, arm=arm)
     wish = replace(SMALLEST[profile], apart=True)
     made, simple = (len(build(old, new, LAYOUT, replace(wish, profile=one)).data) for one in (profile, 1))
-    assert made < {SMALL: 0.8, TINY: 0.85}[profile] * simple
+    assert made < {SMALL: 0.8, QUICK: 0.8, TINY: 0.85}[profile] * simple
 
 
 @each
@@ -65,7 +65,7 @@ def test_broken_files_are_refused_or_decode_the_same_in_core_and_oracle(profile:
     old, new = programs(10, 20)
     data = build(old, new, LAYOUT, replace(SMALLEST[profile], apart=True)).data
     dice = random.Random(2)
-    for _ in range(60 if profile == TINY else 40):
+    for _ in range(60 if profile == TINY else 40 if profile == SMALL else 20):
         broken = bytearray(data)
         at = dice.randrange(14, len(data))
         broken[at] ^= 1 << dice.randrange(8)

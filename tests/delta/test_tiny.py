@@ -28,7 +28,7 @@ WISH = Wish(TINY, workspace=TINY_WORKSPACE)
 
 
 def test_this_core_says_that_it_has_the_profile() -> None:
-    assert profiles() == 0b11111
+    assert profiles() == 0b111111
 
 
 @pytest.mark.parametrize("isa", [test_isa.A64, test_isa.RV32, test_isa.X86])

@@ -22,7 +22,7 @@ from neurath.delta.simulate import target
 from neurath.flash.bank import Fate, ImageRecord
 from neurath.flash.geometry import model_from_toml
 from neurath.flash.native import KINDS, Core, Nor
-from neurath.flash.profiles import SIMPLE, SMALL
+from neurath.flash.profiles import QUICK, SIMPLE, SMALL
 from neurath.sim.unicorn_cuts import Case
 from neurath.sim.unicorn_rig import ORDER_BOOT, ORDER_CONFIRM, ORDER_UPDATE, Chip, Program, RuleError
 from tests.parts import ASSURANCE, images, need
@@ -82,7 +82,7 @@ def updated(case: Case, nor: Nor) -> None:
     core.confirm()
 
 
-@pytest.mark.parametrize("profile", [SIMPLE, SMALL] if ASSURANCE else [SIMPLE])
+@pytest.mark.parametrize("profile", [SIMPLE, QUICK, SMALL] if ASSURANCE else [SIMPLE])
 def test_the_thumb_binary_keeps_the_rules_and_leaves_the_flash_that_the_host_leaves(
     profile: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -97,10 +97,22 @@ def test_the_thumb_binary_keeps_the_rules_and_leaves_the_flash_that_the_host_lea
     with capsys.disabled():
         sys.stdout.write(f"\nprofile {profile}: {each:.0f} instructions a byte of the image, {stack} bytes of stack\n")
     assert stack < 2048
-    assert profile != SIMPLE or each <= GOAL
+    assert profile == SMALL or each <= GOAL
     host = case.flash()
     updated(case, host)
     assert host.read_raw(0, case.layout.size) == chip.nor.read_raw(0, case.layout.size)
+
+
+def test_the_quick_profile_takes_few_instructions_for_a_byte_of_a_real_image(capsys: pytest.CaptureFixture[str]) -> None:
+    pair = images("movehub")
+    most = len(pair.new) if ASSURANCE else 16_384
+    case = case_of(pair.old[:most], pair.new[:most], QUICK)
+    chip = Chip(case.program, case.flash(), strict=True)
+    assert [told.fate for told in case.live(chip)] == [Fate.BOOT] * 3
+    each = chip.instructions / len(case.new)
+    with capsys.disabled():
+        sys.stdout.write(f"\nquick: {each:.0f} instructions a byte of {len(case.new)}, {len(case.file)} bytes of file\n")
+    assert each <= GOAL
 
 
 @pytest.mark.parametrize("ecc", [False, True])

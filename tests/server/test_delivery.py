@@ -303,6 +303,8 @@ def test_asking_why_builds_and_opens_nothing(world):
         ({"profiles": 0b1111, "ram": 1 << 20}, [2]),
         ({"profiles": 0b1111, "ram": 4_000_000}, [3, 2]),
         ({"profiles": 0b10000}, [4]),
+        ({"profiles": 0b100111}, [5]),
+        ({"profiles": 0b101111, "ram": 8 << 20}, [3]),
         ({"profiles": 0b10111, "ram": 24_000}, [2, 4]),
     ],
 )

@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     create.add_argument("old", metavar="OLD")
     create.add_argument("new", metavar="NEW")
     create.add_argument("-o", "--output", required=True, metavar="FILE")
-    create.add_argument("--profile", choices=("large", "small", "tiny"), default="small", help="default: small")
+    create.add_argument("--profile", choices=("large", "small", "quick", "tiny"), default="small", help="default: small")
     create.add_argument("--ram", type=int, metavar="BYTES", help="RAM the decoder may take at most, instead of the profile's")
     create.add_argument("--in-place", action="store_true", help="for a terminal with one bank (the default)")
     create.add_argument("--sequential", action="store_true", help="for an old image that stays whole elsewhere")
@@ -163,7 +163,7 @@ def _sized(wish: Wish, profile: str) -> Wish:
 
     if profile == "tiny":
         return replace(wish, profile=TINY, workspace=TINY_WORKSPACE)
-    return replace(wish, workspace=LARGE_WORKSPACE) if profile == "large" else wish
+    return replace(wish, workspace=LARGE_WORKSPACE) if profile == "large" else replace(wish, quick=profile == "quick")
 
 
 def _check_wish(args: argparse.Namespace) -> None:

@@ -6,12 +6,12 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 
-from neurath.delta import oracle, oracle_large, oracle_tiny
+from neurath.delta import oracle, oracle_large, oracle_quick, oracle_tiny
 from neurath.delta.code import groups
 from neurath.delta.format import Head, Reader, malformed, parse, segments
 from neurath.delta.match import Segment
 from neurath.errors import TrustError
-from neurath.flash.profiles import LARGE, RAW, SMALL, TINY
+from neurath.flash.profiles import LARGE, QUICK, RAW, SMALL, TINY
 
 _RATE = (128, 96, 70, 54, 44, 37, 32, 28, 25, 22, 20, 18, 16, 15, 14, 13)
 _GRADE = (0, 1, 2, 3, 4, 4, 4, 4, 5, 5, 5, 5, 5, 5, 5, 5)
@@ -176,7 +176,7 @@ def _plain(head: Head, old: bytes, framed: _Groups, units: _Units) -> _Made:
 
 
 def _small(head: Head, old: bytes, framed: _Groups, units: _Units) -> _Made:
-    """Profile 2: sections 8 and 9."""
+    """Profiles 2 and 5: sections 8, 9 and 13."""
     map_ = map_of(head)
     model = None
     firsts = set() if head.apart or not old else {start for start, _ in units}
@@ -184,7 +184,7 @@ def _small(head: Head, old: bytes, framed: _Groups, units: _Units) -> _Made:
         range_ = Range(frame)
         map_.here = None
         if model is None or not head.flow or start in firsts:
-            model = oracle.Model(range_.bit, map_)
+            model = (oracle_quick.Quick if head.profile == QUICK else oracle.Model)(range_.bit, map_)
             model.window = head.window
         model.go_on(range_.bit)
         yield (start, end), bytes(model.group(old, start, end))
@@ -212,7 +212,7 @@ def _large(head: Head, old: bytes, framed: _Groups, units: _Units) -> _Made:
         r.close()
 
 
-_DECODERS = {SMALL: _small, LARGE: _large, TINY: _tiny}
+_DECODERS = {SMALL: _small, QUICK: _small, LARGE: _large, TINY: _tiny}
 
 
 def map_of(head: Head) -> oracle.Map:

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 
 from neurath.delta import budget, code, native
 from neurath.delta.budget import Wish
-from neurath.delta.encoder import MAPPED, Encoder, Hints, Model
+from neurath.delta.encoder import MAPPED, Brisk, Encoder, Hints, Model
 from neurath.delta.format import IRREGULAR, Head, pack
 from neurath.delta.match import COST_SEGMENT, Segment, worth
 from neurath.delta.plan import SLIDES, Plan
 from neurath.flash.geometry import Layout
-from neurath.flash.profiles import LARGE, RAW, SMALL
+from neurath.flash.profiles import LARGE, QUICK, RAW, SMALL_KIND
 
 #: Segments that are given up for a window of 2 KiB.
 SPARED = 146
@@ -60,7 +60,7 @@ class Draft:
     @property
     def flowing(self) -> bool:
         """A full image whose model goes on: what the decoder forgot in a power cut it decodes again; nothing it reads goes."""
-        return not self.pair.old and self.wish.flow and self.profile in (SMALL, LARGE)
+        return not self.pair.old and self.wish.flow and self.profile in (*SMALL_KIND, LARGE)
 
     @property
     def units(self) -> list[tuple[int, int]]:
@@ -96,6 +96,9 @@ class Draft:
     def mapped(self, most: int, model: Model) -> Made:
         """Coded by a profile that predicts, with so many segments at most."""
         pair, segments = self.pair, self.chosen(most)
+        window = model if isinstance(model, int) else 0
+        if self.profile == QUICK:
+            model = Brisk(model) if isinstance(model, int) else "quick"
         encoder = Encoder(pair.old, pair.new, segments, self.hints, model)
         control = encoder.control() if segments else b""
         joint = SLIDES if self.planned.slide else self.planned.joint
@@ -103,7 +106,7 @@ class Draft:
         stays = self.wish.apart or self.flowing
         frames = code.small_frames(encoder, self.units, self.planned.order, sizes, None if stays else joint)
         head = self.head(segments, control)
-        head = replace(head, flow=encoder.flows or self.flowing, window=model if isinstance(model, int) else 0)
+        head = replace(head, flow=encoder.flows or self.flowing, window=window)
         spent = encoder.spent
         return Made(pack(head, frames), len(segments), spent.literal - spent.noise)
 
@@ -121,9 +124,9 @@ def assembled(pair: Pair, layout: Layout, wish: Wish, planned: Plan, hints: Hint
     most = budget.room(wish, len(planned.order))
     if draft.profile not in MAPPED:
         return draft.plain(most)
-    if draft.profile == SMALL and draft.flowing:
+    if draft.profile in SMALL_KIND and draft.flowing:
         return _whole(draft)
-    if draft.profile == SMALL and wish.flow:
+    if draft.profile in SMALL_KIND and wish.flow:
         return _shortest(draft, most)
     return draft.mapped(most, MAPPED[draft.profile]).data
 

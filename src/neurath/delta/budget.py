@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from neurath.delta.format import most_segments
 from neurath.delta.match import Matcher
-from neurath.flash.profiles import LARGE, LARGE_WORKSPACE, SMALL, TINY
+from neurath.flash.profiles import LARGE, LARGE_WORKSPACE, QUICK, SMALL, TINY
 
 #: RAM of the decoder of profile 2 without its tables, and of each segment in them, in bytes.
 SMALL_FIXED, SMALL_SEGMENT = 13728, 14
@@ -26,7 +26,7 @@ class Wish:
     """How a file is to be made. `profile` None: what is smallest in `workspace`, the most RAM in bytes the decoder may take
     (it bounds the number of segments too). `apart`: for an old image that stays whole elsewhere, never in place. `passes`:
     of matching, with what the one before has found out about addresses. `flow` False: every group begins anew, though the
-    model could go on."""
+    model could go on. `quick`: the decoder has profile 5, which takes its processor a third."""
 
     profile: int | None = None
     apart: bool = False
@@ -35,6 +35,7 @@ class Wish:
     workspace: int = 20480
     passes: int = 3
     flow: bool = True
+    quick: bool = False
 
     @property
     def lent(self) -> int:
@@ -45,8 +46,8 @@ class Wish:
 def room(wish: Wish, units: int) -> int:
     """Segments the decoder's RAM holds."""
     assert wish.profile is not None  # whoever asks has chosen
-    fixed = {SMALL: SMALL_FIXED, LARGE: LARGE_FIXED, TINY: TINY_FIXED}.get(wish.profile, SIMPLE_FIXED)
-    each = SMALL_SEGMENT if wish.profile in (SMALL, LARGE, TINY) else SIMPLE_SEGMENT
+    fixed = {SMALL: SMALL_FIXED, QUICK: SMALL_FIXED, LARGE: LARGE_FIXED, TINY: TINY_FIXED}.get(wish.profile, SIMPLE_FIXED)
+    each = SMALL_SEGMENT if wish.profile >= SMALL else SIMPLE_SEGMENT
     return max(0, min(most_segments(wish.profile), (wish.lent - fixed - 2 * units) // each))
 
 

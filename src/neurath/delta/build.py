@@ -18,7 +18,7 @@ from neurath.delta.plan import Plan, apart, plan
 from neurath.delta.sight import Sight
 from neurath.errors import NeurathError, NothingToDo, RefusedError
 from neurath.flash.geometry import Layout
-from neurath.flash.profiles import LARGE, LARGE_WORKSPACE, RAW, SIMPLE, SMALL
+from neurath.flash.profiles import LARGE, LARGE_WORKSPACE, QUICK, RAW, SIMPLE, SMALL
 
 #: A delta of more than one byte in so many is compared with the full image, unless fast LZMA says that it would be larger:
 #: no full image comes out below so much of that.
@@ -98,7 +98,7 @@ def _smallest(pair: Pair, layout: Layout, wish: Wish) -> tuple[bytes, int]:
     """The smallest file of the profiles worth trying that the decoder's RAM holds, and the bytes its order loses."""
     fit: list[tuple[bytes, int]] = []
     over: list[tuple[bytes, int]] = []
-    for profile in (wish.profile,) if wish.profile is not None else _profiles(wish):
+    for profile in (wish.profile,) if wish.profile is not None else _profiles(wish, quick=wish.quick and bool(pair.old)):
         segments, hints = matched(pair, replace(wish, profile=profile), layout.code)
         planned = _planned(pair, layout, wish, segments)
         data = assembled(pair, layout, replace(wish, profile=profile), planned, hints)
@@ -108,10 +108,10 @@ def _smallest(pair: Pair, layout: Layout, wish: Wish) -> tuple[bytes, int]:
     return min(reversed(fit or over), key=lambda one: len(one[0]))
 
 
-def _profiles(wish: Wish) -> tuple[int, ...]:
+def _profiles(wish: Wish, *, quick: bool) -> tuple[int, ...]:
     """Those to try: the strongest that the decoder's RAM holds; then, where that file has few bytes, the one that is smaller
     where hardly anything changed."""
-    return (LARGE if wish.workspace >= LARGE_WORKSPACE else SMALL, SIMPLE)
+    return (LARGE if wish.workspace >= LARGE_WORKSPACE else QUICK if quick else SMALL, SIMPLE)
 
 
 def _planned(pair: Pair, layout: Layout, wish: Wish, segments: Sequence[Segment]) -> Plan:

@@ -9,12 +9,17 @@ from typing import Literal
 
 import neurath.flash._core as _core
 from neurath.delta.match import Segment
-from neurath.flash.profiles import LARGE, SMALL, TINY
+from neurath.flash.profiles import LARGE, QUICK, SMALL, TINY
 
-#: Profile 2 group by group; profile 3; profile 4; profile 2 going on through the file, with a window of so many bytes.
-Model = Literal["small", "large", "tiny"] | int
+
+class Brisk(int):
+    """The window of a profile 5 that goes on through the file."""
+
+
+#: Profile 2 or 5 group by group; profile 3; profile 4; 2 or 5 going on through the file, with a window of so many bytes.
+Model = Literal["small", "quick", "large", "tiny"] | int | Brisk
 #: Profiles that predict fields by the map, and what their model is called.
-MAPPED: dict[int, Model] = {SMALL: "small", LARGE: "large", TINY: "tiny"}
+MAPPED: dict[int, Model] = {SMALL: "small", QUICK: "quick", LARGE: "large", TINY: "tiny"}
 #: Old bytes one mark of `gone` stands for.
 GRAIN = 64
 
@@ -73,6 +78,7 @@ class Task:
                 "also": hints.also,
                 "large": model == "large",
                 "tiny": model == "tiny",
+                "quick": model == "quick" or isinstance(model, Brisk),
                 "flow": isinstance(model, int),
                 "window": model if isinstance(model, int) else 0,
             },
@@ -83,7 +89,7 @@ class Encoder:
     """Holds both images and the map of their segments while groups are coded."""
 
     def __init__(self, old: bytes, new: bytes, segments: Sequence[Segment], hints: Hints, model: Model = "small") -> None:
-        """`model` is "small", "large", "tiny", or the window in bytes of a profile 2 that goes on through the file."""
+        """`model` is "small", "quick", "large", "tiny", or the window in bytes of a 2 or 5 that goes on through the file."""
         self.large, self.flows = model == "large", isinstance(model, int)
         self._task = Task(old, new, segments, hints, model)
         self._spent = _core.ffi.new("struct nrt_spent *")

@@ -10,10 +10,10 @@ from typing import Literal
 
 from neurath.delta.match import Segment
 from neurath.errors import DataError
-from neurath.flash.profiles import LARGE, RAW, SIMPLE, SMALL, TINY
+from neurath.flash.profiles import LARGE, QUICK, RAW, SIMPLE, SMALL, SMALL_KIND, TINY
 
 MAGIC = b"NRU\x01"
-PROFILES = {RAW: "raw", SIMPLE: "simple", SMALL: "small", LARGE: "large", TINY: "tiny"}
+PROFILES = {RAW: "raw", SIMPLE: "simple", SMALL: "small", LARGE: "large", TINY: "tiny", QUICK: "quick"}
 MAX_ISA = 5
 MAX_SEGMENTS, MAX_SAVES, MAX_ORDER = 512, 64, 4096
 MAX_JOINT = 6
@@ -207,7 +207,7 @@ def parse(data: bytes) -> tuple[Head, list[bytes]]:
     _check_flags(kind, flags)
     address = r.varint() if flags & _ADDRESS else 0
     window = r.varint() if flags & _FLOW else 0
-    if window > (MAX_WINDOW if kind & 0x0F == SMALL else 0):
+    if window > (MAX_WINDOW if kind & 0x0F in SMALL_KIND else 0):
         raise malformed("it looks back too far")
     old_size, new_size = r.varint(), r.varint()
     base = struct.unpack("<H", r.take(2))[0] if old_size else 0

@@ -26,7 +26,7 @@ from neurath.delta.match import Segment
 from neurath.delta.plan import _pieces, plan
 from neurath.errors import DataError
 from neurath.flash.geometry import Layout
-from neurath.flash.profiles import LARGE, RAW, SMALL, TINY, TINY_WORKSPACE
+from neurath.flash.profiles import LARGE, QUICK, RAW, SMALL, TINY, TINY_WORKSPACE
 
 #: Bytes of a leaf's mark (docs/spec/rescue.md 2).
 MARK = 4
@@ -240,17 +240,22 @@ class _Made:
     profile: int
 
 
+def _resumed(profile: int) -> int:
+    """Who takes a resume delta decodes profile 2 where it decodes 3 or 5."""
+    return SMALL if profile in (LARGE, QUICK) else profile
+
+
 def _before(hybrid: Hybrid, goal: Goal, layout: Layout, wish: Wish) -> tuple[list[Segment], Hints, list[int], int]:
     """Segments (what is there already first), hints, order and profile: those of the file that was cut, else found anew."""
     if not goal.file:
-        profile = wish.profile if wish.profile is not None and wish.profile != LARGE else SMALL
+        profile = _resumed(SMALL if wish.profile is None else wish.profile)
         images = Images(hybrid.data, goal.new)
         found, hints = matched(images, replace(wish, profile=profile), layout.code)
         units = native.units(layout)
         order = plan(hybrid.data, goal.new, units, found).order
         return found, hints, list(order), profile
     head, segments, hints = _read(goal.file)
-    profile = SMALL if head.profile == LARGE else head.profile
+    profile = _resumed(head.profile)
     intact = _pieces(segments, sectors(layout), frozenset(range(len(sectors(layout)))))
     still = [
         s for s, _, _ in intact if hybrid.data[s.source : s.source + s.length] == goal.old[s.source : s.source + s.length]

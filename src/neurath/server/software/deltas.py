@@ -24,7 +24,7 @@ from sqlalchemy import select, update
 
 from neurath.errors import NeurathError
 from neurath.flash.geometry import Layout, file_layout
-from neurath.flash.profiles import LARGE, LARGE_WORKSPACE, SIMPLE, SMALL, TINY, TINY_WORKSPACE
+from neurath.flash.profiles import LARGE, LARGE_WORKSPACE, QUICK, SIMPLE, SMALL, TINY, TINY_WORKSPACE
 from neurath.server.delivery.pace import Built, File, Pending, Unbuilt
 from neurath.server.software import catalog, hopeless
 from neurath.server.software.hopeless import RETRY, Key
@@ -109,7 +109,7 @@ def build(job: Job) -> Result:
     began = time.monotonic()
     new = job.new.read_bytes()
     # A component that is a file keeps its old bytes while the new ones are made beside them.
-    wish = delta.Wish(LEAN if job.profile == LEAN else None, apart=job.layout == file_layout())
+    wish = delta.Wish(LEAN if job.profile == LEAN else None, apart=job.layout == file_layout(), quick=job.profile == QUICK)
     if job.profile == TINY:
         wish = replace(wish, profile=TINY, workspace=TINY_WORKSPACE)
     if job.profile == LARGE:
