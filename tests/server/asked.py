@@ -69,6 +69,8 @@ class Asker:
         answer = self.client.request(method, f"/api/v1{path}{query}", **more)
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
         media = answer.headers.get("content-type", "").partition(";")[0]
+        if answer.status_code == 204:  # nothing has neither kind nor length
+            assert not {"content-type", "content-length"} & set(answer.headers), f"{method} {path}"
         body = answer.json() if media == "application/json" and answer.content else answer.content
         self.said.append(Said(f"{method} {self._named(path)}", answer.status_code, media, body, more.get("json")))
         return body

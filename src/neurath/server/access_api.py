@@ -101,7 +101,7 @@ def _session_routes(api: FastAPI, store: Store) -> None:
         _give(response, found, secret)
         return {"name": given.name}
 
-    @api.delete("/session", status_code=204)
+    @api.delete("/session", status_code=204, response_class=Response)
     def sign_out(request: Request, response: Response) -> None:
         found = gate.visit(request.scope)
         if found.secret:
@@ -166,7 +166,7 @@ def _operator_routes(api: FastAPI, store: Store) -> None:
                 people.disable(db, people.find(db, name), time.time() if given.disabled else None)
             return operator_json(people.find(db, name))
 
-    @api.delete("/operators/{name}", status_code=204)
+    @api.delete("/operators/{name}", status_code=204, response_class=Response)
     def remove(name: str) -> None:
         with store.write(NOBODY) as db:
             people.remove(db, people.find(db, name))
@@ -187,7 +187,7 @@ def _token_routes(api: FastAPI, store: Store) -> None:
             token = tokens.add(db, asked, maker, time.time())
             return {"token": token} | next(token_json(one) for one in tokens.everyone(db) if one.name == given.name)
 
-    @api.delete("/tokens/{name}", status_code=204)
+    @api.delete("/tokens/{name}", status_code=204, response_class=Response)
     def revoke(name: str) -> None:
         with store.write(NOBODY) as db:
             tokens.revoke(db, name)

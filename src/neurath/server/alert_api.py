@@ -7,7 +7,7 @@ import dataclasses
 import time
 from typing import Annotated, Any, Literal
 
-from fastapi import FastAPI, Query
+from fastapi import FastAPI, Query, Response
 from pydantic import BaseModel, Field
 
 from neurath.server.alerts import channels, journal, sending, teller
@@ -59,7 +59,7 @@ def alert_routes(api: FastAPI, store: Store) -> None:
             made = channels.add(db, wanted, time.time())
         return channel_json(made) | {"secret": made.secret if made.kind == "webhook" else ""}
 
-    @api.delete("/alert-channels/{name}", status_code=204)
+    @api.delete("/alert-channels/{name}", status_code=204, response_class=Response)
     def remove(name: str) -> None:
         with store.write(NOBODY) as db:
             channels.remove(db, name)

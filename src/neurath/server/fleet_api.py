@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import anyio
 import msgspec
-from fastapi import FastAPI, Query, Request
+from fastapi import FastAPI, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from neurath.errors import DataError
@@ -268,7 +268,7 @@ def _filter_routes(api: FastAPI, store: Store) -> None:
         with store.write() as db:
             return dataclasses.asdict(filters.keep(db, name, given.text, time.time()))
 
-    @api.delete("/filters/{name}", status_code=204)
+    @api.delete("/filters/{name}", status_code=204, response_class=Response)
     def forget(name: str) -> None:
         with store.write() as db:
             filters.forget(db, name)
