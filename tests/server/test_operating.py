@@ -29,6 +29,7 @@ from neurath.server.fleet.access import Enrolment
 from neurath.server.metrics import BOUNDS, PLANES, Board, lines
 from neurath.server.software.models import add_plain_model
 from neurath.server.store import Store
+from tests.rigs.postgres import Postgres
 from tests.server.served import Served, serve
 from tests.server.test_http import Client
 
@@ -56,14 +57,26 @@ def page(port: int) -> dict[str, float]:
 @pytest.fixture
 def lab(tmp_path: Path) -> Path:
     """A data directory with terminals t0 to t3 that have said what they are."""
-    store = Store(tmp_path / "data")
+    return furnished(tmp_path / "data")
+
+
+@pytest.fixture
+def emptied(postgresql: Postgres) -> Iterator[str]:
+    """A PostgreSQL that is thrown away."""
+    url = postgresql.database()
+    yield url
+    postgresql.drop(url)
+
+
+def furnished(data: Path, url: str = "") -> Path:
+    store = Store(data, url)
     with store.write() as db:
         add_plain_model(db, "lab", 0.0)
         for n in range(4):
             access.register(db, Enrolment(f"t{n}", "lab", token=TOKEN), 0.0)
             access.configure(db, access.find(db, f"t{n}"), {"hw": "1"}, 0.0)
     store.close()
-    return tmp_path / "data"
+    return data
 
 
 def test_every_process_answers_for_all_of_them_and_one_that_begins_again_counts_on(lab: Path) -> None:
@@ -161,9 +174,9 @@ def listener() -> Iterator[socket.socket]:
         yield made
 
 
-def migrated(data: Path) -> None:
+def migrated(data: Path, url: str = "") -> None:
     """What the next version's migration may do: tables and columns come, nothing goes."""
-    store = Store(data)
+    store = Store(data, url)
     with store.write() as db:
         db.execute(text("ALTER TABLE terminal ADD COLUMN next_version TEXT NOT NULL DEFAULT ''"))
         db.execute(text("CREATE TABLE next_version (id INTEGER PRIMARY KEY)"))
@@ -212,7 +225,13 @@ def _accepts(port: int) -> bool:
     return True
 
 
-def test_an_upgrade_with_two_workers_loses_no_check_in(lab: Path, listener: socket.socket) -> None:
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_an_upgrade_with_two_workers_loses_no_check_in(
+    kind: str, tmp_path: Path, listener: socket.socket, request: pytest.FixtureRequest
+) -> None:
+    url = "" if kind == "sqlite" else request.getfixturevalue("emptied")
+    lab, words = furnished(tmp_path / "data", url), ("--workers", "2", "--drain", "120")
+    words += ("--database", f"'{url}'") if url else ()
     port, over, seen = listener.getsockname()[1], threading.Event(), []
 
     def polls(name: str) -> None:
@@ -240,15 +259,15 @@ def test_an_upgrade_with_two_workers_loses_no_check_in(lab: Path, listener: sock
 
     with contextlib.ExitStack() as servers:
         servers.callback(over.set)
-        old = servers.enter_context(held(listener, lab, "--workers", "2", "--drain", "120"))
+        old = servers.enter_context(held(listener, lab, *words))
         for one in threads:
             one.start()
         more()
-        migrated(lab)  # the old workers beside the new schema
+        migrated(lab, url)  # the old workers beside the new schema
         more()
         for _ in range(2):
             assert old.end() == 0  # who connects now waits in the socket that is held
-            old = servers.enter_context(held(listener, lab, "--workers", "2", "--drain", "120"))
+            old = servers.enter_context(held(listener, lab, *words))
             more()
         over.set()
         for one in threads:
