@@ -15,18 +15,21 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
-from neurath.console.board import Why
+from neurath.console.board import Memory, Why
 from neurath.console.live import Live
 from neurath.console.pages import Desk, routes
 from neurath.server.access.gate import Gate
 from neurath.server.access.paths import Rights
+from neurath.server.fleet.census import Census
 from neurath.server.store import Store
+from neurath.units import Seconds
 
 
 def application(
     store: Store, why: Why = lambda *_: "", live: Live | None = None, clock: Callable[[], float] = time.time
 ) -> ASGIApp:
-    inside = Starlette(routes=routes(Desk(store, why, clock), live))
+    desk = Desk(store, why, clock, Memory(Census(Seconds(900.0))))  # the story's silent one was heard 90 minutes ago
+    inside = Starlette(routes=routes(desk, live))
     return Gate(inside, store, Rights.of(inside.routes), "the-stations-token")
 
 

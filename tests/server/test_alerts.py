@@ -9,6 +9,7 @@ import http.server
 import json
 import threading
 import time
+from contextlib import closing
 from email import message_from_bytes
 from email.policy import default
 
@@ -22,12 +23,14 @@ from neurath.server.alerts import causes, channels, journal, sending
 from neurath.server.alerts.channels import Wanted
 from neurath.server.alerts.teller import Teller, trial
 from neurath.server.api import management
+from neurath.server.fleet import figures
 from neurath.server.fleet.standing import when
 from neurath.server.metrics import Board
 from neurath.server.operating import Figures
 from neurath.server.store.tables import alert as events
 from neurath.server.store.tables import component, rollout
 from neurath.server.store.tables import terminal as terminals
+from tests.console.fleet import every_state
 from tests.rigs import alertmanager, mail
 from tests.server.test_http import serving
 from tests.server.world import image
@@ -96,6 +99,23 @@ def test_who_is_silent_is_what_the_server_was_told_in_alert_and_figure(fleet):
         page = Figures(fleet.store, Board(), after).page()
         assert f"neurath_terminals_silent {count}\n" in page
         assert f"neurath_silent_after_seconds {after:g}\n" in page
+
+
+def test_screen_figure_and_alert_count_the_same_as_silent(tmp_path):
+    now = time.time()
+    with closing(every_state(tmp_path, now)) as fleet:
+        for name in ("hub-workshop", "hub-01"):  # torn: that is told by itself; gone: nobody misses it
+            heard(fleet, name, now - 2 * HOUR)
+        with fleet.store.write() as db:
+            db.execute(update(terminals).where(terminals.c.id == "hub-01").values(decommissioned=now))
+            never = db.scalars(select(terminals.c.id).where(terminals.c.heard.is_(None))).all()
+        with fleet.store.read() as db:
+            shown, _ = figures.lines(db, figures.Wanted(state=figures.State.SILENT, silent=HOUR), now)
+            told = [one.subject for one in causes.silent(db, now, HOUR)]
+        page = Figures(fleet.store, Board(), HOUR).page()
+    assert "dial-09" in never
+    assert told == [f"{one.tenant}/{one.id}" for one in shown] == ["DEFAULT/dial-07"]
+    assert "neurath_terminals_silent 1\n" in page
 
 
 def test_nobody_is_silent_between_two_polls(capsys):

@@ -19,10 +19,10 @@ from neurath.console.keeping import TIMES, Keeping
 from neurath.server.delivery.sightings import Sighting
 from neurath.server.fleet import figures
 from neurath.server.fleet.census import ANEW, BLOCK, PARTS, Census, Names, entry
-from neurath.server.fleet.figures import PAGE, State, Wanted, silent_after
+from neurath.server.fleet.figures import PAGE, State, Wanted
 from neurath.server.software import catalog
 from neurath.server.store.tables import action, component, event, ledger, terminal
-from neurath.units import UnixTime
+from neurath.units import Seconds, UnixTime
 from neurath.wire.report import Phase, Verdict
 from tests.console.fleet import Fleet, every_state
 from tests.server.served import serve
@@ -47,7 +47,7 @@ def test_after_any_change_the_census_is_what_a_full_count_says(tmp_path: Path, s
     now = time.time()
     fleet = every_state(tmp_path, now)
     chance = random.Random(seed)
-    census = Census(silent_after(chance.choice((300, 450))))
+    census = Census(Seconds(chance.choice((900, 1350))))
     agrees(fleet, census, now)
     with fleet.store.read() as db:
         old, new = catalog.find_release(db, "primehub/3.4.0"), catalog.find_release(db, "primehub/3.5.0")
@@ -82,7 +82,7 @@ def test_a_new_release_makes_those_who_were_newest_older(tmp_path: Path) -> None
     model = fleet.model("hub", 65536)
     old = fleet.release(model, "1.0", 1, 40_000)
     fleet.shows(fleet.terminal("t1", "hub", heard=1), old, ago=1)
-    census = Census()
+    census = Census(Seconds(900.0))
     with fleet.store.read() as db:
         assert census.count(db, UnixTime(now)).counts == {State.CURRENT: 1}
     fleet.release(model, "1.1", 2, 40_100)
@@ -219,13 +219,13 @@ def test_a_page_from_memory_is_the_page_from_scratch(tmp_path: Path) -> None:
     fleet.close()
 
 
-@pytest.mark.parametrize(("sleep", "silent"), [(300, True), (3600, False)])
-def test_who_polls_once_an_hour_is_not_silent_after_half_of_one(tmp_path: Path, sleep: int, *, silent: bool) -> None:
+@pytest.mark.parametrize(("after", "silent"), [(1200, True), (86400, False)])
+def test_a_screen_calls_silent_whom_the_server_was_told_to(tmp_path: Path, after: int, *, silent: bool) -> None:
     fleet = Fleet(tmp_path / "data", time.time())
     model = fleet.model("hub", 65536)
     fleet.shows(fleet.terminal("t1", "hub", heard=1800.0), fleet.release(model, "1.0", 1, 40_000), ago=1800.0)
     fleet.close()
-    with serve(tmp_path / "data", "--sleep", str(sleep)) as served:
+    with serve(tmp_path / "data", "--silence", str(after)) as served:
         for page in ("/index.json", "/terminals/index.json?q=t1"):
             (told,) = httpx.get(f"http://127.0.0.1:{served.port}{page}").json()["lines"]
             assert (told["state"] == "silent") is silent, told

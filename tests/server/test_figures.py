@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from neurath.server.fleet import figures
-from neurath.server.fleet.figures import SILENT_AFTER, Line, State, Wanted
+from neurath.server.fleet import figures, silence
+from neurath.server.fleet.figures import Line, State, Wanted
 from neurath.units import UnixTime
 from neurath.wire.report import Phase, Verdict
 from tests.console.fleet import Fleet
@@ -65,10 +65,10 @@ def test_silence_is_shown_as_silence_whatever_was_last_said(fleet: Fleet) -> Non
     fleet.shows(terminal, old)
     action = fleet.offered(terminal, new, old, 8192, ago=100)
     fleet.report(action, Phase.DOWNLOADING, done=1024, ago=90)
-    assert line(fleet, SILENT_AFTER - 1).state is State.WORKING
-    assert line(fleet, SILENT_AFTER + 1).state is State.SILENT
+    assert line(fleet, silence.AFTER - 1).state is State.WORKING
+    assert line(fleet, silence.AFTER + 1).state is State.SILENT
     fleet.verdict(action, Verdict.RESTORATION, ago=1)
-    assert line(fleet, SILENT_AFTER + 1).state is State.RESTORATION
+    assert line(fleet, silence.AFTER + 1).state is State.RESTORATION
 
 
 def test_the_histogram_counts_every_terminal_once(fleet: Fleet) -> None:

@@ -95,6 +95,18 @@ def test_each_column_tells_age_size_and_shares(world) -> None:
     assert [row.id for row in found.rows] == ["t0", "t1", "t2", "t3"]
 
 
+def test_who_comes_by_itself_was_told_by_its_offer(world) -> None:
+    world.release("1", image(1), 1)
+    one, _other = world.terminal("t1"), world.terminal("t2")
+    new = world.release("2", image(2), 2)
+    world.start(new)
+    assert seen(world).columns[0].told == 0
+    offer = world.delivery.check(one, world.says(image(1)), world.now)
+    assert [(c.told, c.distributed, c.installed) for c in seen(world).columns] == [(1, 0, 0)]
+    says(world, offer, Phase.UPDATED, Verdict.CONFIRMED, bank=bytes.fromhex(new.image))
+    assert [(c.told, c.distributed, c.installed) for c in seen(world).columns] == [(1, 1, 1)]
+
+
 def test_terminals_come_in_pages(world) -> None:
     for number in range(matrix.PAGE + 3):
         world.terminal(f"t{number:03}")

@@ -254,8 +254,8 @@ def _console(server: Server, live: Live) -> list[BaseRoute]:
     from neurath.console.board import Memory
     from neurath.console.pages import Desk, routes
     from neurath.server.fleet.census import Census
-    from neurath.server.fleet.figures import silent_after
+    from neurath.units import Seconds
 
-    desk = Desk(server.store, server.delivery.why, memory=Memory(Census(silent_after(server.policy.sleep))))
+    desk = Desk(server.store, server.delivery.why, memory=Memory(Census(Seconds(server.policy.silent_after))))
     threading.Thread(target=desk.warm, daemon=True).start()
     return routes(desk, live)

@@ -21,12 +21,12 @@ from starlette.responses import Response
 from neurath.carriers.base import Seen
 from neurath.errors import DataError, NeurathError, NotFound, RefusedError
 from neurath.server.admission import Admission
-from neurath.server.alerts.causes import SILENT_AFTER
 from neurath.server.beats import Beats, Quick
 from neurath.server.delivery.calls import Delivery
 from neurath.server.delivery.streams import CHECK_INS
 from neurath.server.delivery.trickle import PIECE
 from neurath.server.fleet.access import Stranger, Terminal
+from neurath.server.fleet.silence import AFTER
 from neurath.server.patience import BODIES
 from neurath.server.polls import Kept, Polls, alike, latest
 from neurath.server.proxy import certificate, through_a_proxy
@@ -58,7 +58,7 @@ class Policy:
     offload: int = 0
     accel: str = ""
     keep_days: float = 0
-    silent_after: float = SILENT_AFTER
+    silent_after: float = AFTER
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from neurath.errors import NeurathError
-from neurath.server.alerts.causes import SILENT_AFTER, span
-from neurath.server.fleet import stop, waves
+from neurath.server.fleet import silence, stop, waves
 from neurath.server.metrics import Board, gauge, lines
 from neurath.server.problems import problem
 from neurath.server.software import retention
@@ -38,7 +37,7 @@ _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 class Figures:
     """The figures of one server: what its processes counted, and what its store says."""
 
-    def __init__(self, store: Store, board: Board, silent_after: float = SILENT_AFTER) -> None:
+    def __init__(self, store: Store, board: Board, silent_after: float = silence.AFTER) -> None:
         self._store = store
         self._silent_after = silent_after
         self._board = board
@@ -65,11 +64,11 @@ class Figures:
 
     def _of_fleet(self, db: Connection, now: float) -> Iterator[str]:
         here = terminals.c.decommissioned.is_(None)
-        heard = select(func.count()).select_from(terminals).where(here, terminals.c.heard > now - self._silent_after)
+        still = select(func.count()).select_from(terminals).where(silence.silent(now, self._silent_after))
         total = db.scalar(select(func.count()).select_from(terminals).where(here)) or 0
         yield from gauge("terminals", "Terminals that are registered.", {"": total})
-        words = f"Not heard for {span(self._silent_after)}."
-        yield from gauge("terminals_silent", words, {"": total - (db.scalar(heard) or 0)})
+        words = f"Heard once, and not for {silence.span(self._silent_after)}."
+        yield from gauge("terminals_silent", words, {"": db.scalar(still) or 0})
         yield from gauge("silent_after_seconds", "Who was not heard for so long is silent.", {"": self._silent_after})
         restoring = select(func.count()).select_from(components).where(components.c.state == Phase.RESTORING.value)
         yield from gauge("terminals_restoring", "They want a station on their wire.", {"": db.scalar(restoring) or 0})

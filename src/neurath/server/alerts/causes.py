@@ -8,14 +8,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
-from neurath.server.fleet import work
+from neurath.server.fleet import silence, work
 from neurath.server.fleet.standing import when
 from neurath.server.store.tables import release as releases
 from neurath.server.store.tables import rollout
 from neurath.server.store.tables import terminal as terminals
 
-#: A terminal that was not heard for so long is told as silent where the server says nothing else, seconds.
-SILENT_AFTER = 86400.0
 #: Of one cause so many are named; more than that are one alert about all of them, or nobody would read any.
 MOST = 100
 
@@ -35,19 +33,11 @@ def standing(db: Connection) -> list[Cause]:
     return [*_halts(db), *_named("restoration", _restorations(db))]
 
 
-def span(seconds: float) -> str:
-    """So long, in the largest unit that is whole."""
-    for name, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= size and seconds % size == 0:
-            return f"{seconds / size:g} {name}"
-    return f"{seconds:g} s"
-
-
 def silent(db: Connection, now: float, after: float) -> list[Cause]:
-    """Terminals in service that were heard once, and not for so long; looked for now and then."""
+    """Those that are silent (fleet.silence); looked for now and then."""
     query = select(terminals.c.tenant, terminals.c.id, terminals.c.heard, terminals.c.place)
-    query = query.where(terminals.c.heard < now - after, terminals.c.decommissioned.is_(None))
-    rows, over = db.execute(query.order_by(terminals.c.tenant, terminals.c.id)), f"more than {span(after)} ago"
+    rows = db.execute(query.where(silence.silent(now, after)).order_by(terminals.c.tenant, terminals.c.id))
+    over = f"more than {silence.span(after)} ago"
     return _named(
         "silence",
         (

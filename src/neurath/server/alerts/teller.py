@@ -13,6 +13,7 @@ from neurath.errors import LinkError, NeurathError
 from neurath.server.alerts import causes, channels, journal, sending
 from neurath.server.alerts.channels import Channel
 from neurath.server.alerts.journal import Event
+from neurath.server.fleet import silence
 from neurath.server.store import Store
 from neurath.server.store.marks import NOBODY
 
@@ -34,7 +35,7 @@ class Teller:
 
     store: Store
     send: Send = sending.send
-    silent_after: float = causes.SILENT_AFTER
+    silent_after: float = silence.AFTER
     _looked: float = 0.0
     _pruned: float = 0.0
     _again: dict[str, float] = field(default_factory=dict)

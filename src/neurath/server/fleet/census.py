@@ -14,8 +14,8 @@ from itertools import chain
 
 from sqlalchemy import Connection, func, select, union
 
-from neurath.server.fleet import figures
-from neurath.server.fleet.figures import SILENT_AFTER, Holds, Standing, State
+from neurath.server.fleet import figures, silence
+from neurath.server.fleet.figures import Holds, Standing, State
 from neurath.server.software.catalog import list_releases
 from neurath.server.store.tables import component, ledger
 from neurath.server.store.tables import terminal as terminals
@@ -162,7 +162,7 @@ def _first(block: _Block) -> bytes:
 class Census:
     """One store's terminals, silent after so many seconds without a word. Safe in threads."""
 
-    silent: Seconds = SILENT_AFTER
+    silent: Seconds = silence.AFTER
     _known: Known = field(default_factory=Known)
     _names: Names = field(default_factory=Names)
     _at: float = 0.0
@@ -266,7 +266,7 @@ class Counted:
     without a word one is that."""
 
     terminals: dict[State, array[int]]
-    silent: Seconds = SILENT_AFTER
+    silent: Seconds = silence.AFTER
 
     @property
     def counts(self) -> dict[State, int]:

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, FromClause, Subquery, and_, ca
 
 from neurath.ids import FIRMWARE
 from neurath.server.delivery.pace import TIME_LIMIT
+from neurath.server.fleet import silence
 from neurath.server.fleet import target as targets
 from neurath.server.software.catalog import IMAGE, Release, list_releases
 from neurath.server.store.tables import action, component, delta, event, ledger, rollout
@@ -21,8 +22,6 @@ from neurath.server.store.tables import terminal as terminals
 from neurath.units import Bytes, BytesPerSecond, Seconds, UnixTime
 from neurath.wire.report import Phase
 
-#: Nothing heard for so long, or for three polls where they are rarer: it is shown as silent, whatever it last said.
-SILENT_AFTER = Seconds(900.0)
 PAGE = 50
 #: Stands for an image where what is wanted is that it is of no release.
 NONE = "none"
@@ -99,7 +98,7 @@ class Wanted:
     page: int = 1
     terminal: int | None = None
     numbers: tuple[int, ...] | None = None  # these and no others, however many: the caller has chosen a page
-    silent: Seconds = SILENT_AFTER  # after how long without a word one is silent
+    silent: Seconds = silence.AFTER  # after how long without a word one is silent
 
     @property
     def narrow(self) -> bool:
@@ -118,11 +117,6 @@ class Share:
     count: int
     newest: bool
     known: bool = True
-
-
-def silent_after(sleep: float) -> Seconds:
-    """After how long without a word a terminal that polls every `sleep` seconds is silent."""
-    return Seconds(max(SILENT_AFTER, 3.0 * sleep))
 
 
 def newest(found: Sequence[Release]) -> dict[tuple[str, str], Release]:
@@ -177,7 +171,7 @@ def _state(offer: FromClause, best: Sequence[Release], silent: float) -> ColumnE
     first, rest = _loud(offer)
     return case(
         *first,
-        (terminals.c.heard < silent, State.SILENT.value),
+        (silence.unheard_since(silent), State.SILENT.value),
         *rest,
         (component.c.bank.in_(images) if images else false(), State.CURRENT.value),
         (and_(offer.c.verdict == "confirmed", offer.c.release.in_(numbers)), State.CURRENT.value),
@@ -251,7 +245,7 @@ def settled(known: Sequence[Release]) -> Callable[[Holds], State]:
     return functools.cache(state)
 
 
-def states(db: Connection, now: UnixTime, silent: Seconds = SILENT_AFTER) -> dict[State, int]:
+def states(db: Connection, now: UnixTime, silent: Seconds = silence.AFTER) -> dict[State, int]:
     """How many terminals are in each state; states of nobody are left out."""
     fleet = _last(list(newest(list_releases(db)).values()), now - silent)
     rows = db.execute(select(fleet.c.state, func.count()).group_by(fleet.c.state)).all()

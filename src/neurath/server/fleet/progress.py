@@ -103,11 +103,6 @@ _ATTEMPT = upsert(ledger).values({name: bindparam(name) for name in (*_KEY, *_FR
 _AGAIN = _ATTEMPT.on_conflict_do_update(index_elements=_KEY, set_={name: _ATTEMPT.excluded[name] for name in _FRESH})
 
 
-def notified(db: Connection, key: Key, now: float) -> None:
-    """The terminal was told that there is something for it."""
-    _change(db, key, {"notified": now})
-
-
 def served(db: Connection, action: Action, start: int, count: int, now: float) -> None:
     """Counts bytes that left for the terminal: the only progress a third-party client shows."""
     budget.sent(db, action.terminal, count, now)

@@ -182,7 +182,7 @@ def tally(db: Connection, course: Course, release: Release, now: float) -> Tally
 
 @dataclass(frozen=True, slots=True)
 class Stand:
-    """How many of the terminals a release is for were told, have its file, run it, failed with it, are at it; to how many it
+    """How many of the terminals a release is for were told (by a notice or by an offer), have its file, run it, failed with it, are at it; to how many it
     was opened, and how many of those have been silent for too long."""
 
     targets: int
@@ -201,7 +201,8 @@ def stand(db: Connection, course: Course, release: Release, now: float) -> Stand
     ended = or_(fleet.c.has, fleet.c.failed)
     opened = fleet.c.draw < course.gate
     wanted = {
-        "told": fleet.c.notified.is_not(None),
+        # Who came by itself and was offered it was told by that; of terminals that only poll nobody hears a notice.
+        "told": or_(fleet.c.has, *(fleet.c[name].is_not(None) for name in ("notified", "offered", "distributed"))),
         "distributed": or_(fleet.c.has, fleet.c.distributed.is_not(None)),
         "installed": fleet.c.has,
         "failed": and_(fleet.c.failed, ~fleet.c.has),
