@@ -8,7 +8,7 @@ from tests.rigs.postgres import Postgres
 from tests.server.world import open_world
 
 #: Test files whose worlds are walked on both databases: what rests on the store's promises.
-BOTH = {"test_alerts", "test_delivery", "test_waves"}
+BOTH = {"test_alerts", "test_begin", "test_delivery", "test_waves"}
 #: What takes long, and asks nothing of a database that the others do not.
 ONE = {"test_the_first_wave_gets_it_the_others_when_it_succeeded", "test_the_verb_adds_tests_lists_and_removes"}
 

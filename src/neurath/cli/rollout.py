@@ -14,7 +14,7 @@ from neurath.errors import UsageError
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from neurath.server.fleet.rollout import Person, Rollout
+    from neurath.server.fleet.rollout import Person, Plan, Rollout
     from neurath.server.fleet.waves import Policy, Tally
     from neurath.server.store import Store
 
@@ -104,11 +104,11 @@ def run(args: argparse.Namespace, out: Output) -> int:
             for one in found:
                 _say(db, one, out)
         return 0
+    if command == "create":
+        return _create(args, store, out)
     with data.writing(store, args, out) as db:
         if command == "back":
             made = _take_back(db, args, store, out)
-        elif command == "create":
-            made = [_create(db, args, store)]
         else:
             made = [rollout.move(db, args.rollout, command, time.time(), person(args, store))]
         for one in made:
@@ -152,7 +152,21 @@ def _say_stopped(db: Connection, out: Output) -> None:
         )
 
 
-def _create(db: Connection, args: argparse.Namespace, store: Store) -> Rollout:
+def _create(args: argparse.Namespace, store: Store, out: Output) -> int:
+    from neurath.server.fleet import begin, rollout
+
+    now, before, who = time.time(), None, person(args, store)
+    if args.start:
+        with store.read() as db:
+            before = begin.foreseen(db, _plan(db, args), now)
+    with data.writing(store, args, out) as db:
+        plan = _plan(db, args)
+        made = begin.begin(db, plan, before, now, who) if args.start else rollout.create(db, plan, now)
+        _say(db, made, out, "would be: " if args.dry_run else "")
+    return 0
+
+
+def _plan(db: Connection, args: argparse.Namespace) -> Plan:
     from neurath.server.fleet import access, rollout
     from neurath.server.software import catalog
 
@@ -160,9 +174,7 @@ def _create(db: Connection, args: argparse.Namespace, store: Store) -> Rollout:
         raise UsageError("--all or --terminals ID... is needed", "exactly one of them", "neurath rollout create --help")
     release = catalog.find_release(db, args.release)
     terminals = None if args.all else [access.find(db, name, args.tenant) for name in args.terminals]
-    plan = rollout.Plan(release, terminals, args.time_limit, _policy(args), args.target, args.pieces)
-    made = rollout.create(db, plan, time.time())
-    return rollout.move(db, made.id, "start", time.time(), person(args, store)) if args.start else made
+    return rollout.Plan(release, terminals, args.time_limit, _policy(args), args.target, args.pieces)
 
 
 def _policy(args: argparse.Namespace) -> Policy:

@@ -16,7 +16,7 @@ from neurath.console.sheet import Sheet
 from neurath.errors import NotFound
 from neurath.server.access import gate
 from neurath.server.access.roles import Role
-from neurath.server.fleet import back, flow, reach, rollout, spread, stop, waves
+from neurath.server.fleet import back, begin, flow, reach, rollout, spread, stop, waves
 from neurath.server.fleet.flow import Flow, Reason, Saved
 from neurath.server.fleet.rollout import MOVES, Person, Plan
 from neurath.server.fleet.spread import Rollout
@@ -96,14 +96,15 @@ def _acts(frame: Frame) -> list[BaseRoute]:
     desk = frame.desk
 
     def create(request: Request, fields: Fields) -> str:
-        now = desk.clock()
+        now, before = desk.clock(), None
+        if fields.get("start"):
+            with desk.store.read() as db:
+                before = begin.foreseen(db, _plan(db, fields), now)
         with desk.store.write() as db:
-            release = catalog.find_release(db, fields.get("release", ""))
-            policy = waves.policy(fields.get("own", "").strip() or fields.get("policy", "") or "default")
-            made = rollout.create(db, Plan(release, None, policy=policy, target=fields.get("target", "").strip()), now)
+            plan = _plan(db, fields)
             if fields.get("start"):
-                rollout.move(db, made.id, "start", now, _person(request, ""))
-        return f"/rollouts/{made.id}"
+                return f"/rollouts/{begin.begin(db, plan, before, now, _person(request, '')).id}"
+            return f"/rollouts/{rollout.create(db, plan, now).id}"
 
     def stop_all(request: Request, fields: Fields) -> str:
         person = _person(request, fields.get("why", ""))
@@ -140,6 +141,12 @@ def _acts(frame: Frame) -> list[BaseRoute]:
         frame.act("/stop", stop_all, "Not stopped"),
         frame.act("/go-on", go_on, "Not changed"),
     ]
+
+
+def _plan(db: Connection, fields: Fields) -> Plan:
+    release = catalog.find_release(db, fields.get("release", ""))
+    policy = waves.policy(fields.get("own", "").strip() or fields.get("policy", "") or "default")
+    return Plan(release, None, policy=policy, target=fields.get("target", "").strip())
 
 
 def read(db: Connection, found: rollout.Rollout, now: UnixTime) -> One:

@@ -142,9 +142,12 @@ class Counted:
 def counted(db: Connection, number: int, command: str, now: float) -> Counted:
     """What move() would count of all terminals while nobody else writes, to be had before that."""
     found = find(db, number)
+    return count(db, found, command, now) if command in ("start", "resume", "approve") else Counted(found, 0, {})
+
+
+def count(db: Connection, found: Rollout, command: str, now: float) -> Counted:
+    """The same of one as it stands there, or as it is going to."""
     release = catalog.find_release(db, str(found.release))
-    if command not in ("start", "resume", "approve"):
-        return Counted(found, 0, {})
     targets, machine = _targets(db, found, release), _machine(db, found)
     # As if whoever asks may: what is not due then is not looked at.
     event = waves.Approve(targets, f"not {machine.author}") if command == "approve" else Start(targets)

@@ -1,6 +1,6 @@
-"""Who is silent: a terminal in service that was heard once, and not for so long; the one rule for screens, figures and alerts. It
-knows the moment a terminal was last heard; it must never call one silent that was not heard yet, nor one whose trouble is
-known already: who is in restoration wants a station, and is told as that."""
+"""Who is silent: a terminal in service that was heard once, and not for so long; the one rule for screens, figures and
+alerts. It knows the moment a terminal was last heard; it must never call one silent that was not heard yet, nor one whose
+trouble is known already: who is in restoration wants a station, and is told as that."""
 
 from __future__ import annotations
 

@@ -6,14 +6,15 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, literal
+from sqlalchemy import Column, ColumnElement, Connection, Integer, cast, func, literal, select
+from sqlalchemy.dialects.postgresql import REGCLASS
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import GenericTypeCompiler, SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
 from sqlalchemy.types import Boolean, Text
 
-__all__ = ["matches", "named", "upsert"]
+__all__ = ["matches", "named", "next_number", "upsert"]
 
 
 @compiles(Integer, "postgresql")
@@ -44,6 +45,15 @@ def matches(text: ColumnElement[Any], pattern: str) -> ColumnElement[bool]:
 def named(document: ColumnElement[Any], name: str) -> ColumnElement[str]:
     """The member of a JSON object in a text column; null where there is none. `name` holds no quote."""
     return _Member(document, literal(f'$."{name}"'), literal(name))
+
+
+def next_number(db: Connection, key: Column[int]) -> int:
+    """The number that the next row of the key's table will have, if nobody is quicker."""
+    last = select(func.max(key))
+    if db.dialect.name == "postgresql":  # it gives a number once, also where the row did not stay
+        counter = func.pg_get_serial_sequence(key.table.name, key.name)
+        last = select(func.pg_sequence_last_value(cast(counter, REGCLASS)))
+    return int(db.scalar(last) or 0) + 1
 
 
 @compiles(_Glob)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection, select
 
 from neurath.errors import NothingToDo
-from neurath.server.fleet import access, rollout, waves
+from neurath.server.fleet import access, begin, waves
+from neurath.server.fleet.rollout import Counted, Plan
 from neurath.server.software import catalog
 from neurath.server.software.catalog import Release, Upload
 from neurath.server.store import Store
@@ -47,10 +48,11 @@ def arrive(store: Store, upload: Upload, now: float) -> Arrival:
             release = catalog.find_release(db, f"{upload.model}/{upload.version}/{upload.component}")
     with store.read() as db:
         due = _due(db, release)
+        before = None if due is None else begin.foreseen(db, _plan(db, due, release), now)
     started = None
     if due is not None:
         with store.write() as db:
-            started = _start(db, release, now)
+            started = _start(db, release, before, now)
     return Arrival(release, started, same)
 
 
@@ -64,12 +66,14 @@ def _due(db: Connection, release: Release) -> folders.Folder | None:
     return folder if known is None else None
 
 
-def _start(db: Connection, release: Release, now: float) -> int | None:
+def _start(db: Connection, release: Release, before: Counted | None, now: float) -> int | None:
     folder = _due(db, release)  # again, now that nobody else writes
     if folder is None:
         return None
+    return begin.begin(db, _plan(db, folder, release), before, now).id
+
+
+def _plan(db: Connection, folder: folders.Folder, release: Release) -> Plan:
     named = [access.by_number(db, n) for n in folder.terminals]
     policy = waves.policy(folder.policy)
-    plan = rollout.Plan(release, named or None, policy=policy, target=folder.target, pieces=folder.pieces)
-    made = rollout.create(db, plan, now)
-    return rollout.move(db, made.id, "start", now).id
+    return Plan(release, named or None, policy=policy, target=folder.target, pieces=folder.pieces)
