@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
+from starlette.testclient import TestClient
 
 from neurath.server.access import people
 from neurath.server.access.roles import Role
@@ -106,6 +107,18 @@ def test_the_management_plane_answers_as_it_is_described_and_never_fails(site, r
     walked(schema, names, shown, figures)
     report(record_property, "management plane", figures, begun)
     assert {200, 404, 422} <= set(figures)
+
+
+def test_what_no_route_and_no_store_can_hold_is_answered_with_a_problem_document(site):
+    served, admin, _ = site
+    client = TestClient(served, raise_server_exceptions=False)
+    shown = {"Authorization": f"Bearer {admin}"}
+    # A dot of a pattern is no line break: such a path went past every route.
+    asked = [("DELETE", "/tokens/a%0Ab", 404), ("GET", "/releases/%0A", 404), ("GET", f"/rollouts/{1 << 64}", 422)]
+    asked += [("POST", f"/rollouts/{1 << 64}/abort", 422), ("DELETE", f"/folders/{1 << 64}", 422), ("GET", "/rollouts/-1", 422)]
+    for method, path, status in asked:
+        answer = client.request(method, f"/api/v1{path}", headers=shown)
+        assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), path
 
 
 @pytest.mark.timeout(3600 if ASSURANCE else 120)

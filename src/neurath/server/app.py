@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount
@@ -40,6 +41,7 @@ from neurath.server.hawkbit_asked import PREFIX
 from neurath.server.metrics import Board, Counted, Row
 from neurath.server.operating import Figures, figures_route, health_routes
 from neurath.server.polls import Polls
+from neurath.server.problems import stopped
 from neurath.server.proxy import Behind
 from neurath.server.software import repository, retention
 from neurath.server.software.deltas import Deltas
@@ -180,7 +182,7 @@ def application(server: Server, console: Iterable[BaseRoute] = (), board: Board 
     inside = Starlette(routes=[*managing, figures, *console])
     guarded = Mount("/", Gate(inside, server.store, Rights.of(inside.routes), station_token(server.store.directory)))
     device = [*health_routes(server.store), *GatewayPlane(server.trickle).routes(), *plane.routes()]
-    app = Starlette(routes=[*device, guarded], lifespan=lifespan, exception_handlers={Exception: _broken})
+    app = Starlette(routes=[*device, guarded], lifespan=lifespan, exception_handlers={Exception: _broken, HTTPException: stopped})
     plane.polls = Polls(app, server.delivery)
     return Counted(Behind(plane.polls, server.policy.proxies), row)
 

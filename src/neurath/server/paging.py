@@ -7,13 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Path, Request, Response
 from pydantic import BaseModel, Field
 
 Row = TypeVar("Row")
 #: Of one page, at the most.
 MOST = 1000
 Limit = Annotated[int, Field(ge=1, le=MOST)]
+#: What is named by a number, in a path: no database has larger ones.
+Number = Annotated[int, Path(ge=1, le=1 << 53)]
 
 
 @dataclass(frozen=True, slots=True)

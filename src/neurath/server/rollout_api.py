@@ -14,7 +14,7 @@ from neurath.server.access import gate
 from neurath.server.fleet import access, back, progress, rollout, stop, waves
 from neurath.server.fleet.access import DEFAULT_TENANT
 from neurath.server.fleet.rollout import Person
-from neurath.server.paging import Before, Paged
+from neurath.server.paging import Before, Number, Paged
 from neurath.server.software import catalog
 from neurath.server.store import Store
 
@@ -67,7 +67,7 @@ def rollout_routes(api: FastAPI, store: Store) -> None:
             return dataclasses.asdict(rollout.create(db, plan, time.time()))
 
     @api.post("/rollouts/{number}/back", status_code=201)
-    def take_back(number: int, request: Request, given: WayBack | None = None) -> Json:
+    def take_back(number: Number, request: Request, given: WayBack | None = None) -> Json:
         """Ends it, and starts a rollout for each release that leads back whom it holds; or says what has to be signed."""
         said = given or WayBack()
         with store.write() as db:
@@ -95,7 +95,7 @@ def _reading(api: FastAPI, store: Store) -> None:
         return [dataclasses.asdict(one) for one in pages.cut(found, asked.limit, before=lambda one: one.id)]
 
     @api.get("/rollouts/{number}")
-    def show(number: int) -> Json:
+    def show(number: Number) -> Json:
         """One, with how many terminals stand in which phase, and how far its wave is."""
         with store.read() as db:
             found = rollout.find(db, number)
@@ -130,7 +130,7 @@ def _move_route(api: FastAPI, store: Store, command: str) -> None:
     """A route for each command: each takes a role of its own (server/access/rights.py)."""
 
     @api.post(f"/rollouts/{{number}}/{command}", operation_id=f"{command}_rollout", summary=command.capitalize())
-    def move(number: int, request: Request, given: Said | None = None) -> Json:
+    def move(number: Number, request: Request, given: Said | None = None) -> Json:
         person = (given or Said()).person(request)
         with store.read() as db:
             counted = rollout.counted(db, number, command, time.time())

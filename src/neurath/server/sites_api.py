@@ -17,6 +17,7 @@ from neurath.server.fleet import access, gateway, tenants, waves
 from neurath.server.fleet.access import DEFAULT_TENANT
 from neurath.server.fleet.budget import MOST as LARGEST
 from neurath.server.fleet.tenants import Tenant
+from neurath.server.paging import Number
 from neurath.server.software.models import find_model
 from neurath.server.store import Store
 from neurath.server.watch import folders
@@ -156,7 +157,7 @@ def _folder_routes(api: FastAPI, store: Store) -> None:
             return folder_json(folders.add(db, Binding(path, *kind, given.target, *rest), time.time()))
 
     @api.delete("/folders/{number}")
-    def leave(number: int) -> Json:
+    def leave(number: Number) -> Json:
         """It is watched no more; its releases stay."""
         with store.write() as db:
             return folder_json(folders.remove(db, Path(folders.by_number(db, number).path)))
