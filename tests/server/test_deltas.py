@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -53,6 +55,18 @@ def wait(deltas, *key, seconds=30.0):
 
 def die(_job):
     os._exit(9)
+
+
+def starve(_job):
+    raise MemoryError
+
+
+def no_process(_job):
+    raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+
+def killed(_job):
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def refuse(_job):
@@ -329,6 +343,25 @@ def test_a_file_that_was_built_and_could_not_be_kept_is_tried_again_each_minute(
     finally:
         store.files.put = put
     assert isinstance(wait(deltas, old, new, LAYOUT), Built)
+    deltas.close()
+
+
+@pytest.mark.parametrize(
+    ("builder", "said"),
+    [(starve, "not enough memory"), (no_process, "temporarily unavailable"), (killed, "memory left"), (die, ""), (refuse, "")],
+)
+def test_what_this_server_lacks_is_not_held_against_a_build(store, builder, said):
+    old, new = keep(store, image(1)), keep(store, image(2))
+    now = [0.0]
+    deltas = Deltas(store, builder=builder, clock=lambda: now[0])
+    for tries in (1, 2):
+        found = wait(deltas, old, new, LAYOUT)
+        assert isinstance(found, Unbuilt)
+        assert said in found.reason
+        with store.read() as db:
+            assert bool(hopeless.known(db, [new])) is (said == ""), found.reason
+        assert deltas.builds == tries
+        now[0] += hopeless.RETRY
     deltas.close()
 
 

@@ -115,7 +115,11 @@ def test_what_no_route_and_no_store_can_hold_is_answered_with_a_problem_document
     shown = {"Authorization": f"Bearer {admin}"}
     # A dot of a pattern is no line break: such a path went past every route.
     asked = [("DELETE", "/tokens/a%0Ab", 404), ("GET", "/releases/%0A", 404), ("GET", f"/rollouts/{1 << 64}", 422)]
-    asked += [("POST", f"/rollouts/{1 << 64}/abort", 422), ("DELETE", f"/folders/{1 << 64}", 422), ("GET", "/rollouts/-1", 422)]
+    asked += [
+        ("POST", f"/rollouts/{1 << 64}/abort", 422),
+        ("DELETE", f"/folders/{1 << 64}", 422),
+        ("GET", "/rollouts/-1", 422),
+    ]
     for method, path, status in asked:
         answer = client.request(method, f"/api/v1{path}", headers=shown)
         assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), path

@@ -182,7 +182,9 @@ def application(server: Server, console: Iterable[BaseRoute] = (), board: Board 
     inside = Starlette(routes=[*managing, figures, *console])
     guarded = Mount("/", Gate(inside, server.store, Rights.of(inside.routes), station_token(server.store.directory)))
     device = [*health_routes(server.store), *GatewayPlane(server.trickle).routes(), *plane.routes()]
-    app = Starlette(routes=[*device, guarded], lifespan=lifespan, exception_handlers={Exception: _broken, HTTPException: stopped})
+    app = Starlette(
+        routes=[*device, guarded], lifespan=lifespan, exception_handlers={Exception: _broken, HTTPException: stopped}
+    )
     plane.polls = Polls(app, server.delivery)
     return Counted(Behind(plane.polls, server.policy.proxies), row)
 

@@ -11,11 +11,12 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -184,6 +185,7 @@ class Deltas:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _running: dict[Key, Future[Result]] = field(default_factory=dict)
     _failed: dict[Key, tuple[float, str]] = field(default_factory=dict)
+    _builders: list[BaseProcess] = field(default_factory=list)
 
     def get(self, old: str, new: str, layout: Layout, profile: int = PROFILE) -> File:
         """The file that turns image `old` ("" for none) into image `new`, Pending while it is built, or why it cannot be.
@@ -265,6 +267,7 @@ class Deltas:
             self.pool = workers()
         self.builds += 1
         future = self._running[key] = self.pool.submit(self.builder, job)
+        self._builders = multiprocessing.active_children()
         return future
 
     def _finished(self, key: Key, future: Future[Result]) -> None:
@@ -273,10 +276,11 @@ class Deltas:
         except CancelledError:
             pass  # the server ends: nothing is known against this build
         except BaseException as fault:  # the callback is the last one who sees it
+            lacks = hopeless.want(fault, _ends(self._builders) if isinstance(fault, BrokenProcessPool) else ())
             if isinstance(fault, BrokenProcessPool):
                 with self._lock:
                     self.pool = None  # the next request starts another
-            self._remember(key, fault)
+            self._remember(key, fault, lacks)
         else:
             self._finish(key, result)
         finally:
@@ -292,10 +296,13 @@ class Deltas:
             with self._lock:
                 self._note_failure(key, fault)
 
-    def _remember(self, key: Key, fault: BaseException) -> None:
-        """Notes for all servers that a build failed; for this one alone while the database is away."""
+    def _remember(self, key: Key, fault: BaseException, lacks: str) -> None:
+        """Notes for all servers that a build failed; for this one alone while the database is away, or where this server
+        `lacks` something: as with a full disk, the next try is a minute away."""
         with self._lock:
-            found = self._note_failure(key, fault)
+            found = self._note_failure(key, lacks or fault)
+        if lacks:
+            return
         try:
             with self.store.write(NOBODY) as db:
                 hopeless.note(db, key, found.reason, self.clock())
@@ -304,9 +311,10 @@ class Deltas:
             return
         self._failed.pop(key, None)
 
-    def _note_failure(self, key: Key, fault: BaseException) -> Unbuilt:
+    def _note_failure(self, key: Key, fault: BaseException | str) -> Unbuilt:
         self.failures += 1
-        what = fault.what if isinstance(fault, NeurathError) else f"{type(fault).__name__}: {fault}"
+        what = fault if isinstance(fault, str) else f"{type(fault).__name__}: {fault}"
+        what = fault.what if isinstance(fault, NeurathError) else what
         reason = f"its update file could not be built ({what[:200]})"
         self._failed[key] = (self.clock(), reason)
         is_delta = key[0] and not key[0].startswith("left-")
@@ -357,6 +365,15 @@ def workers() -> ProcessPoolExecutor:
     # Not fork: the server has threads, and a forked child may inherit a held lock.
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(WORKERS, mp_context=context, initializer=_end_with_server)
+
+
+def _ends(builders: Collection[BaseProcess]) -> list[int | None]:
+    """How those ended that have. A process closes its files a moment before anybody can ask how it ended."""
+    gone = set(connection.wait([one.sentinel for one in builders], 1.0))
+    ended = [one for one in builders if one.sentinel in gone]
+    for one in ended:
+        one.join(10.0)
+    return [one.exitcode for one in ended]
 
 
 def _end_with_server() -> None:

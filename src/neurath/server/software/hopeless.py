@@ -1,10 +1,14 @@
 """Builds of update files that failed: why, how often, and when the next try is due, for every server on the same database. It
-knows that such a build fails again, unless the engine is another; it must never hold one up for good."""
+knows that such a build fails again, unless the engine is another, and which failures say nothing about a build; it must never
+hold one up for good."""
 
 from __future__ import annotations
 
+import errno
+import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from concurrent.futures.process import BrokenProcessPool
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, select
 
@@ -21,6 +25,18 @@ TORN = 600.0
 
 Key = tuple[str, str, str, int]
 _NAMES = ("old", "new", "layout", "profile")
+#: What a machine may be short of: memory, room, open files, processes.
+_SHORT = {errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EAGAIN}
+
+
+def want(fault: BaseException, ends: Collection[int | None] = ()) -> str:
+    """What this server lacked for a build, which says nothing about the build; "": it was the build. `ends`: how builders
+    ended; where no memory is left the kernel kills."""
+    if isinstance(fault, BrokenProcessPool):
+        return "a builder was killed: is there memory left on this server?" if -signal.SIGKILL in ends else ""
+    if isinstance(fault, MemoryError):
+        return "not enough memory on this server"
+    return str(fault) if isinstance(fault, OSError) and fault.errno in _SHORT else ""
 
 
 def wait(tries: int, old: str = "") -> float:
