@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.parts import need
 from tests.rigs.net import until
 
+CHECKING = Path(__file__).resolve().parents[2] / "deploy/nginx-certificates.conf"
 GIVEN = Path(__file__).resolve().parents[2] / "deploy/nginx.conf"
 #: What an operator's nginx.conf has around it.
 AROUND = """daemon off;
@@ -46,6 +47,36 @@ def running(folder: Path, port: int, data: Path) -> Iterator[Path]:
         assert printed in given
         given = given.replace(printed, own)
     given = "".join(line for line in given.splitlines(keepends=True) if "ssl_certificate" not in line)
+    with _started(program, folder, given) as own:
+        assert own == socket
+        yield socket
+
+
+@contextlib.contextmanager
+def checking(folder: Path, port: int, authority: Path, known: str) -> Iterator[Path]:
+    """The same for terminals with certificates of this authority, known to the server by this word; the socket speaks TLS."""
+    program = need("nginx")
+    folder.mkdir()
+    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=x"]
+    made += ["-keyout", str(folder / "key.pem"), "-out", str(folder / "chain.pem")]
+    subprocess.run([need("openssl"), *made[1:]], check=True, capture_output=True)
+    given = CHECKING.read_text()
+    for printed, own in (
+        ("listen 8443 ssl", f"listen unix:{folder / 'socket'} ssl"),
+        ("/etc/neurath/terminals-ca.pem", str(authority)),
+        ("/etc/neurath/", f"{folder}/"),
+        ("0" * 40, known),
+    ):
+        assert printed in given
+        given = given.replace(printed, own)
+    upstream = f"upstream neurath {{ server 127.0.0.1:{port}; }}\n"
+    with _started(program, folder, upstream + given) as socket:
+        yield socket
+
+
+@contextlib.contextmanager
+def _started(program: str, folder: Path, given: str) -> Iterator[Path]:
+    socket = folder / "socket"
     (folder / "nginx.conf").write_text(AROUND.format(folder=folder, user="root", given=given))
     words = [program, "-c", str(folder / "nginx.conf"), "-p", str(folder), "-e", str(folder / "error.log")]
     with (folder / "said").open("wb") as said:
