@@ -87,6 +87,17 @@ def test_the_server_unit_leaves_little_exposed() -> None:
     understood(line[1])
 
 
+def test_systemd_understands_every_line_of_the_units(tmp_path: Path) -> None:
+    need("systemd-analyze")
+    units = [*DEPLOY.glob("*.service"), *DEPLOY.glob("*.socket")]
+    assert len(units) == 3
+    for unit in units:  # the command itself is not on a machine that only tests
+        (tmp_path / unit.name).write_text(unit.read_text().replace("/usr/bin/neurath", "/bin/true"))
+    words = ["systemd-analyze", "verify", "--man=no", *sorted(str(path) for path in tmp_path.iterdir())]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.heavy
 def test_the_debian_package_installs_and_its_server_answers(tmp_path: Path) -> None:
     need("dpkg-deb")
