@@ -89,6 +89,14 @@ def test_what_was_handed_in_is_offered_as_it_was_signed(world):
     assert world.delivery.deltas.builds == 0
 
 
+def test_who_would_have_been_made_a_quick_file_takes_one_of_the_small_profile(world):
+    terminal = begun(world)
+    data = signed.sign(delta.build(OLD, NEW, MODEL.layout, delta.Wish(2)).data, envelope(world, "2"), KEY)
+    handed.hand_in(world.store, "phone", data, world.now)
+    offer = world.delivery.check(terminal, replace(world.says(OLD), profiles=0b100111), world.now)
+    assert offer.size == len(data)
+
+
 def test_a_full_image_is_handed_in_for_a_terminal_whose_base_nobody_knows(world):
     terminal = begun(world)
     handed_in(world)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 
 from neurath.errors import DataError, NotFound
 from neurath.flash.geometry import Layout, Model
-from neurath.flash.profiles import LARGE, RAW, SIMPLE, SMALL, TINY
+from neurath.flash.profiles import LARGE, QUICK, RAW, SIMPLE, SMALL, TINY
 from neurath.ids import FIRMWARE, digest
 from neurath.server.delivery.pace import Built, File, Unbuilt
 from neurath.server.software import catalog
@@ -48,7 +48,7 @@ def only(store: Store) -> Files:
 
 def _as_good(profile: int) -> set[int]:
     """Whoever decodes this profile decodes these (docs/spec/delta.md)."""
-    return {profile} if profile == TINY else {RAW, SIMPLE, profile} | ({SMALL} if profile == LARGE else set())
+    return {profile} if profile == TINY else {RAW, SIMPLE, profile} | ({SMALL} if profile in (LARGE, QUICK) else set())
 
 
 def is_one(db: Connection, file: str) -> bool:
