@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from neurath.carriers.base import Answer, Descriptor
 from neurath.carriers.datagram import Link, Request
 from neurath.carriers.http import Place
-from neurath.errors import DataError, LinkError, NotFound, RefusedError
+from neurath.errors import DataError, LinkError, NeurathError, NotFound, RefusedError
 from neurath.wire import cbor, coap
 from neurath.wire import check as checks
 from neurath.wire import offer as offers
@@ -18,6 +19,9 @@ from neurath.wire import report as reports
 from neurath.wire.check import Check
 from neurath.wire.coap import Block, Code, Message
 from neurath.wire.report import Report
+
+if TYPE_CHECKING:
+    from neurath.carriers.shield import Shield
 
 #: Bytes that one answer may have: with its header it stays one packet on a path of 1,280 bytes.
 ROOM = 1024
@@ -34,6 +38,7 @@ class Coap:
         self._place = place
         self._link = Link(place.url, place.message_limit)
         self._query = ((coap.URI_QUERY, f"tenant={place.tenant}".encode()),) if place.tenant != "DEFAULT" else ()
+        self._shield = _shield(place) if place.oscore else None
         self._shown = ((coap.TOKEN_OPTION, place.token.encode()),) if place.token else ()
         self._offered: set[bytes] = set()
 
@@ -85,8 +90,29 @@ class Coap:
         return Request(code, where + self._query + self._shown, payload)
 
     def _ask(self, request: Request, limit: float | None = None) -> Message:
-        answer = self._link.ask(request, limit)
+        answer = self._shielded(self._shield, request, limit) if self._shield else self._link.ask(request, limit)
         _refuse(answer, self._place)
+        return answer
+
+    def _shielded(self, guard: Shield, request: Request, limit: float | None) -> Message:
+        """The same under OSCORE. An answer that does not open is none: it may be anybody's."""
+        for _ in range(2):
+            outer, asked = guard.protect(request)
+            given = self._link.ask(outer, limit)
+            try:
+                answer = guard.unprotect(given, asked)
+            except NeurathError as fault:
+                what = "the server's answer is not protected as it has to be"
+                raise LinkError(
+                    what,
+                    f"{fault.what}: {coap.dotted(given.code)} {given.payload.decode(errors='replace')[:80]}",
+                    "is its token the one here?",
+                    id="NRT-430",
+                ) from None
+            again = guard.fresh(request, answer)
+            if again is None:
+                return answer
+            request = again
         return answer
 
     def _whole(self, request: Request) -> tuple[Message, bytes]:
@@ -117,6 +143,12 @@ class Coap:
                 raise LinkError("the server stopped in mid-file", f"{end - at} bytes are missing", "it is tried again")
             yield data
             at += len(data)
+
+
+def _shield(place: Place) -> Shield:
+    from neurath.carriers.shield import shield  # who does without it loads none of it
+
+    return shield(place.oscore, place.terminal, place.tenant, place.token)
 
 
 def with_block(request: Request, block: Block) -> Request:

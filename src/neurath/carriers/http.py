@@ -44,6 +44,7 @@ class Place:
     message_limit: float = MESSAGE_LIMIT
     transfer_limit: float = TRANSFER_LIMIT
     ca: str = ""  # a file of certificates that vouch for the server; "": those of the system
+    oscore: str = ""  # CoAP: a folder for sequence numbers, and messages are protected; "": they are not
     proxy: str = ""  # http://HOST:PORT of a proxy; "": none
 
 

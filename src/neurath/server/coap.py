@@ -30,6 +30,7 @@ from neurath.server.device import Policy
 from neurath.server.fleet import access, actions
 from neurath.server.fleet.access import Stranger, Terminal
 from neurath.server.fleet.actions import Action
+from neurath.server.shielded import Shielded
 from neurath.server.software import catalog
 from neurath.wire import check, coap, offer, report
 from neurath.wire.coap import Code
@@ -61,6 +62,7 @@ class Ask:
     body: bytes
     address: str
     now: float
+    proven: str = ""  # by OSCORE: tenant, id and the hash of the token that the keys are made from
 
     @property
     def verb(self) -> str:
@@ -68,8 +70,8 @@ class Ask:
 
     @property
     def given(self) -> str:
-        """The token as HTTP carries it."""
-        return f"TargetToken {self.token}"
+        """The token as HTTP carries it; or what OSCORE has proven, which no client can say."""
+        return f"Oscore {self.proven}" if self.proven else f"TargetToken {self.token}"
 
 
 @dataclass(slots=True)
@@ -145,7 +147,11 @@ class CoapPlane(Resource, PathCapable):  # type: ignore[misc]  # aiocoap is not 
 
     def _admit(self, ask: Ask) -> Terminal:
         everybody = self.store.marks.of(0)[0]
-        terminal = self.admission.admit(ask.tenant, ask.path[1], ask.given, ask.now)
+        if ask.proven:
+            with self.store.read() as db:
+                terminal = access.proven(db, ask.tenant, ask.path[1], ask.proven)
+        else:
+            terminal = self.admission.admit(ask.tenant, ask.path[1], ask.given, ask.now)
         own = self.store.marks.of(terminal.n)[1]  # what is written about one terminal never changes its token
         self.beats.passed(terminal, ask.given, (everybody, own))
         self.delivery.heard(terminal, "coap", ask.address, ask.now)
@@ -236,7 +242,7 @@ class CoapPlane(Resource, PathCapable):  # type: ignore[misc]  # aiocoap is not 
 
     async def _transfer(self, ask: Ask) -> Transfer:
         """The first request of a second is asked about in the store, the others only read."""
-        key = (ask.tenant, ask.token, *ask.path)
+        key = (ask.tenant, ask.given, *ask.path)
         transfer = self._transfers.get(key)
         if transfer is None or ask.now - transfer.since > LET_IN:
             transfer = await asyncio.to_thread(self._let_in, ask, transfer)
@@ -315,7 +321,10 @@ def _ask(request: Message) -> Ask:
     shown = request.opt.get_option(coap.TOKEN_OPTION)
     token = shown[0].value.decode("ascii", "replace") if shown else ""
     tenant = names.get("tenant", access.DEFAULT_TENANT)
-    return Ask(tuple(request.opt.uri_path), tenant, token, request.payload, str(request.remote.hostinfo), time.time())
+    pair = getattr(request.remote, "pair", None)
+    proven = "" if pair is None else f"{pair.tenant}/{pair.name}/{pair.proof}"
+    address = str(request.remote.hostinfo)
+    return Ask(tuple(request.opt.uri_path), tenant, token, request.payload, address, time.time(), proven)
 
 
 def refused(error: NeurathError) -> Message:
@@ -350,7 +359,7 @@ async def hosted(rest: str, server: Server) -> AsyncIterator[str]:
     plane = CoapPlane(server.delivery, server.riding, server.policy)
     port = free(host, port)
     TransportTuning.EMPTY_ACK_DELAY = ACKNOWLEDGED
-    context = await Context.create_server_context(plane, bind=(host, port), transports=["udp6"])
+    context = await Context.create_server_context(Shielded(plane, plane.store), bind=(host, port), transports=["udp6"])
     try:
         yield f"coap://{f'[{host}]' if ':' in host else host}:{port}"
     finally:

@@ -158,7 +158,8 @@ def _ring(lives: Sequence[Life]) -> None:
 
 
 def _place(setup: Setup, name: str) -> Place:
-    return Place(setup.server, name, setup.token, setup.tenant, ca=setup.ca, proxy=setup.proxy)
+    folder = str(setup.state) if setup.oscore else ""
+    return Place(setup.server, name, setup.token, setup.tenant, ca=setup.ca, proxy=setup.proxy, oscore=folder)
 
 
 def _id(setup: Setup, life: Life) -> str:

@@ -115,6 +115,7 @@ class Setup:
     tenant: str = "DEFAULT"
     ca: str = ""
     proxy: str = ""
+    oscore: bool = False  # messages over CoAP are protected under keys made from the token
     state: Path | None = None
     release_keys: tuple[Path, ...] = ()
     ticket_key: Path | None = None
@@ -182,10 +183,12 @@ def _setup(raw: dict[str, Any], folder: Path) -> Setup:
         ca=str(read("ca", _path(folder)) or ""),
         restart=restart,
         lend=tuple(dict(one) for one in given.pop("lend", {}).get("service", ())),
-        **_rest(given, Setup, "id model token tenant proxy push broker heartbeat control_group dbus notify"),
+        **_rest(given, Setup, "id model token tenant proxy oscore push broker heartbeat control_group dbus notify"),
     )
     if made.state is None or (any(one.installer != "bank" for one in parts) and not (made.id and made.model)):
         raise ValueError("state is needed; so are id and model where a component is not a bank")
+    if made.oscore and not (made.token and made.server.startswith("coap:")):
+        raise ValueError("oscore is for a server at coap://, and for a terminal with a token")
     return made
 
 

@@ -155,6 +155,14 @@ def admit(db: Connection, tenant: str, name: str, authorization: str) -> Termina
     return _terminal(row)
 
 
+def proven(db: Connection, tenant: str, name: str, proof: str) -> Terminal:
+    """The terminal of this name, if it is the one that proved itself: tenant, id and the hash of its token; or Stranger."""
+    row = _row(db, tenant, name)
+    if row is None or row.decommissioned is not None or proof != f"{tenant}/{name}/{row.token}" or not row.token:
+        raise Stranger("this terminal is not known here", "unknown id or wrong token", "neurath terminal add ID --model M")
+    return _terminal(row)
+
+
 def is_known(db: Connection, tenant: str, name: str) -> bool:
     return _row(db, tenant, name) is not None
 
