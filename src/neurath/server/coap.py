@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
@@ -30,7 +31,6 @@ from neurath.server.device import Policy
 from neurath.server.fleet import access, actions
 from neurath.server.fleet.access import Stranger, Terminal
 from neurath.server.fleet.actions import Action
-from neurath.server.shielded import Shielded
 from neurath.server.software import catalog
 from neurath.wire import check, coap, offer, report
 from neurath.wire.coap import Code
@@ -352,6 +352,15 @@ def readable(rest: str) -> None:
     address(rest)
 
 
+def _site(plane: CoapPlane) -> Resource:
+    """The plane behind OSCORE, where what aiocoap wants for it is installed; else alone."""
+    try:
+        return importlib.import_module("neurath.server.shielded").Shielded(plane, plane.store)
+    except ModuleNotFoundError as fault:
+        log.warning("no OSCORE: %s is missing (pip install filelock)", fault.name)
+        return plane
+
+
 @contextlib.asynccontextmanager
 async def hosted(rest: str, server: Server) -> AsyncIterator[str]:
     """CoAP beside the server's other planes, in its event loop, while the context is open; yields its address."""
@@ -359,7 +368,7 @@ async def hosted(rest: str, server: Server) -> AsyncIterator[str]:
     plane = CoapPlane(server.delivery, server.riding, server.policy)
     port = free(host, port)
     TransportTuning.EMPTY_ACK_DELAY = ACKNOWLEDGED
-    context = await Context.create_server_context(Shielded(plane, plane.store), bind=(host, port), transports=["udp6"])
+    context = await Context.create_server_context(_site(plane), bind=(host, port), transports=["udp6"])
     try:
         yield f"coap://{f'[{host}]' if ':' in host else host}:{port}"
     finally:
