@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 #: Ours, and what a virtual environment brings with it.
 OWN = {"neurath", "pip"}
 #: What targets of make fetch beside the set-up, from constraints.txt: `make bench-delta`, `make pins`.
-BESIDE = {"bitstruct", "detools", "hdiffpatch", "heatshrink2", "humanfriendly", "lz4", "uv", "zstandard", "atheris"}
+BESIDE = {"bitstruct", "detools", "hdiffpatch", "heatshrink2", "humanfriendly", "lz4", "uv", "zstandard"}
 
 
 def named(name: str) -> str:
