@@ -46,6 +46,17 @@ def test_a_line_that_was_taken_out_changed_or_put_in_is_found() -> None:
             list(enrolment.read(changed))
 
 
+def test_the_last_line_is_held_by_its_signature_alone() -> None:
+    whole = lines()
+    with pytest.raises(TrustError, match="changed"):
+        list(enrolment.read([*whole[:2], whole[2].replace(b"T-2", b"T-9")]))
+    forged = whole[2].replace(
+        enrolment.key_text(STATION.public).encode(), enrolment.key_text(keys.from_seed(bytes(32)).public).encode()
+    )
+    with pytest.raises(TrustError, match="changed"):
+        list(enrolment.read([*whole[:2], forged]))
+
+
 def test_without_a_stations_key_the_chain_alone_finds_what_was_changed_before_the_end() -> None:
     whole = lines(3, None)
     with pytest.raises(TrustError, match="changed"):
