@@ -106,7 +106,7 @@ static uint32_t allowed(const uint8_t *ask, uint32_t profile, uint32_t old_size)
 /* The header for what the first eight bytes ask for; how many groups follow in *frames. */
 static void make_head(struct file *f, const uint8_t *ask, uint32_t control, uint32_t *frames)
 {
-    static const uint8_t profiles[8] = {4, 2, 1, 0, 4, 2, 4, 3};
+    static const uint8_t profiles[8] = {4, 2, 1, 0, 4, 2, 5, 3};
     uint32_t profile = profiles[ask[0] & 7u];
     if ((nrt_profiles() >> profile & 1u) == 0)
         profile = 2;
@@ -121,7 +121,7 @@ static void make_head(struct file *f, const uint8_t *ask, uint32_t control, uint
     if ((flags & ADDRESS) != 0)
         put_varint(f, (uint32_t)ask[6] << 12);
     if ((flags & FLOW) != 0)
-        put_varint(f, profile == 2 ? ask[7] * 8u : 0);
+        put_varint(f, profile == 2 || profile == 5 ? ask[7] * 8u : 0);
     put_varint(f, old_size);
     put_varint(f, size);
     if (old_size != 0)

@@ -47,7 +47,7 @@ def test_verbs_commands_options_and_choices_come_from_the_parsers() -> None:
     assert "why" in words(["terminal", ""])
     assert words(["terminal", "wh"]) == ["why"]
     assert "--dry-run" in words(["rollout", "create", "--"])
-    assert words(["delta", "create", "--profile", ""]) == ["large", "small", "tiny"]
+    assert words(["delta", "create", "--profile", ""]) == ["large", "small", "quick", "tiny"]
     assert words(["agent", "answer", "recorder", "t"]) == ["tonight"]
     assert words(["sing", ""]) == []
     assert words(["sign", "app"]) == []

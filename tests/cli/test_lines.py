@@ -109,8 +109,10 @@ delta create image.bin other.bin -o made.nru
 delta show made.nru
 delta apply image.bin made.nru -o again.bin
 delta explain image.bin other.bin
+delta sign made.nru other.env --key keys/release.pem -o made.nrs
 agent provision --bank t-1.bank --model lamp.toml {born}
 agent status --bank t-1.bank --model lamp.toml
+key veil t-1.bank --model lamp.toml --derived -o t-1.veil
 station list --stock stock
 station records --stock stock
 station package image.bin image.env -o image.nrp
@@ -135,6 +137,7 @@ key rotate --after absent keys/release.pub.pem keys/ticket.pub.pem -o 2.keys
 key revoke --after absent keys/release.pub.pem -o 2.keys
 key sign absent --key keys/release.pem
 key publish absent
+delta add absent --model lamp
 rollout back 9
 import hawkbit http://127.0.0.1:9 --user u --password-file word.txt
 alert test nobody
