@@ -30,7 +30,7 @@ void m3_main(void)
 {
     int fate = NRT_FATE_RESTORE;
     int rc = nrt_power_up(&core, &m3_layout, &m3_port, (int)MAIL->reset, &fate);
-    struct nrt_file file = {0, MAIL->file_size, staged_read};
+    struct nrt_file file = {.size = MAIL->file_size, .read = staged_read};
     struct nrt_ram ram = {lent, sizeof lent};
     if (rc == NRT_OK && fate == NRT_FATE_FETCH && file.size)
         rc = nrt_resume(&core, &file, ram);
