@@ -92,7 +92,9 @@ class NewEnrolments(BaseModel):
     vouches for it."""
 
     records: Annotated[str, Field(max_length=enrolled.LONGEST, examples=["{...}\n"])]
-    stations: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=100)] = []
+    stations: Annotated[
+        list[Annotated[str, Field(max_length=64)]], Field(max_length=100, examples=[["0123456789abcdef" * 4]])
+    ] = []
 
 
 class NewFilter(BaseModel):
