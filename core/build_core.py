@@ -11,6 +11,7 @@ ROOT = CORE.parent
 #: Headers whose declarations Python sees, in this order. Each is plain C that cffi's parser understands.
 HEADERS = (
     "include/nrt.h",
+    "include/nrt_aid.h",
     "src/unpack.h",
     "src/aes.h",
     "src/veil.h",

@@ -8,6 +8,7 @@
 #include "coap.h"
 #include "board_map.h"
 #include "maker.h"
+#include "nrt_aid.h"
 #include "port.h"
 #include "rescue.h"
 #include "serial.h"
@@ -40,6 +41,7 @@ static struct note note __attribute__((section(".noinit")));
 static struct nrt_core core;
 static struct nrt_birth birth;
 static struct nrt_smp wire;
+static struct nrt_aid aid;
 static uint8_t frame[2048];
 /* When the wire last spoke, milliseconds. */
 static uint32_t heard;
@@ -93,7 +95,7 @@ void boot_poll(void)
     }
 }
 
-int boot_wire_busy(void) { return wire.restore.header != 0 || wire.reset; }
+int boot_wire_busy(void) { return wire.restore.header != 0 || aid.total != 0 || wire.reset; }
 
 static int confirm(void)
 {
@@ -278,6 +280,7 @@ void boot_main(void)
     struct nrt_ram ram = {RESTORE_RAM, RESTORE_SIZE};
     nrt_smp_init(&wire, &core, named ? &birth : 0, lines, ram, fate, wire_put, 0);
     wire.maker = &fw_maker;
+    nrt_smp_aid(&wire, &aid, (struct nrt_ram){(uint8_t *)(uintptr_t)FW_APP_RAM, FW_RESCUE_RAM});
     if (fate == NRT_FATE_BOOT && named) {
         say(core.facts.broken ? "boot core " FW_NAME ": the image is tried again" : "boot core " FW_NAME ": the image runs");
         run_image();

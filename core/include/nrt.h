@@ -470,12 +470,15 @@ struct nrt_maker {
     int (*public_key)(void *ctx, const uint8_t seed[32], struct nrt_key *out);
 };
 
+struct nrt_aid;
+
 /* SMP server on a serial console. Bytes in, bytes out through `put`; the caller polls. `birth` may be null: then the wire
  * identifies a nameless terminal and takes an enrolment where the birth area is blank, nothing else. */
 struct nrt_smp {
     struct nrt_core *core;
     const struct nrt_birth *birth;
     const struct nrt_maker *maker; /* set after nrt_smp_init; 0: this terminal cannot make its key */
+    struct nrt_aid *aid;        /* nrt_smp_aid(); 0: in mid-rewrite this terminal takes packages only */
     struct nrt_restore restore;
     struct nrt_ram frame;       /* received frame, >= 512 bytes; its length is what os-parameters answers */
     struct nrt_ram ram;         /* for the restoration: leaves, one leaf */

@@ -1,5 +1,6 @@
 /* smp.c - requests of the restoration wire and their answers (docs/spec/smp.md). It knows who may ask what; it must never
  * write flash itself, nor answer what was not asked. */
+#include "nrt_aid.h"
 #include "smp_wire.h"
 
 #include <string.h>
@@ -8,7 +9,7 @@
 enum { OP_READ = 0, OP_WRITE = 2 };
 enum { GROUP_OS = 0, GROUP_IMAGE = 1, GROUP_NEURATH = 64 };
 enum { OS_ECHO = 0, OS_RESET = 5, OS_PARAMETERS = 6, IMAGE_STATE = 0, IMAGE_UPLOAD = 1, NEURATH_IDENTIFY = 0,
-       NEURATH_ENROL = 1 };
+       NEURATH_ENROL = 1, NEURATH_AID = 3 };
 enum { ERR_UNKNOWN = 1, ERR_NOMEM = 2, ERR_INVAL = 3, ERR_BADSTATE = 6, ERR_NOTSUP = 8, ERR_CORRUPT = 9, ERR_DENIED = 11 };
 
 struct reply {
@@ -17,6 +18,7 @@ struct reply {
     void (*body)(struct nrt_out *o, const struct reply *a);
     struct nrt_field text;     /* of an echo */
     struct nrt_known known;
+    struct nrt_ram said;       /* of a bank in mid-rewrite */
     int result;                /* enum nrt_result of an error */
 };
 
@@ -59,6 +61,20 @@ static void body_known(struct nrt_out *o, const struct reply *a)
     nrt_out_raw(o, a->known.key.key, a->known.key.len);
     nrt_out_text(o, "token");
     nrt_out_bytes(o, a->known.token, sizeof a->known.token);
+}
+
+static void body_said(struct nrt_out *o, const struct reply *a)
+{
+    nrt_out_map(o, 1);
+    nrt_out_text(o, "r");
+    nrt_out_bytes(o, a->said.mem, a->said.len);
+}
+
+static void body_taken(struct nrt_out *o, const struct reply *a)
+{
+    nrt_out_map(o, 1);
+    nrt_out_text(o, "off");
+    nrt_out_uint(o, a->s->aid->next);
 }
 
 static void body_identify(struct nrt_out *o, const struct reply *a)
@@ -225,6 +241,13 @@ static void answer_image(struct nrt_smp *s, struct reply *a)
     }
 }
 
+static void answer_aid(struct nrt_smp *s, struct reply *a)
+{
+    a->result = s->aid->serve(s, a->q, &a->said);
+    s->last = a->result < 0 ? (uint32_t)-a->result : 0;
+    a->body = a->result < 0 ? body_error : a->q->op == OP_WRITE ? body_taken : body_said;
+}
+
 static void answer_neurath(struct nrt_smp *s, struct reply *a)
 {
     if (a->q->command == NEURATH_IDENTIFY && a->q->op == OP_READ) {
@@ -236,6 +259,8 @@ static void answer_neurath(struct nrt_smp *s, struct reply *a)
         a->result = nrt_smp_enrol(s, a->q);
         s->last = a->result < 0 ? (uint32_t)-a->result : 0;
         a->body = a->result < 0 ? body_error : body_empty;
+    } else if (a->q->command == NEURATH_AID && s->aid) {
+        answer_aid(s, a);
     }
 }
 

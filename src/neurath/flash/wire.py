@@ -40,8 +40,8 @@ class SmpServer:
     """One power-up of the responder. Feed it what comes on the line; answers leave through `put`, line by line.
 
     `birth` None: the terminal has lost its identity; it identifies itself as nameless and takes an enrolment; with a `maker`
-    it makes its key itself. `ram` is what is lent to a restoration, `buffer` the longest frame (512 to 65535 bytes). After
-    PowerCut it is dead, as its core is.
+    it makes its key itself. `ram` is what is lent to a restoration, `buffer` the longest frame (512 to 65535 bytes). With `aid`
+    bytes of RAM it takes resume deltas too. After PowerCut it is dead, as its core is.
     """
 
     def __init__(  # noqa: PLR0913 (one call for one C call: nrt_smp_init)
@@ -53,6 +53,7 @@ class SmpServer:
         ram: int | None = None,
         buffer: int = 1024,
         maker: Maker | None = None,
+        aid: int = 0,
     ) -> None:
         if not 512 <= buffer <= 65535:
             raise DataError(f"a frame buffer of {buffer} bytes", "512 to 65535 are possible", "use 1024", id="NRT-295")
@@ -77,6 +78,9 @@ class SmpServer:
         self._maker = _maker(maker) if maker else None
         if self._maker is not None:
             self._raw.maker = self._maker[0]
+        if aid:
+            self._aid = ffi.new("uint8_t[]", aid), ffi.new("struct nrt_aid *")
+            lib.nrt_smp_aid(self._raw, self._aid[1], _ram(self._aid[0], aid))
 
     def feed(self, data: bytes) -> None:
         """Takes bytes of the line, answers what is whole; PowerCut where the power was cut."""
