@@ -95,7 +95,7 @@ void boot_poll(void)
     }
 }
 
-int boot_wire_busy(void) { return wire.restore.header != 0 || aid.total != 0 || wire.reset; }
+int boot_wire_busy(void) { return wire.restore.header != 0 || aid.asked || wire.reset; }
 
 static int confirm(void)
 {

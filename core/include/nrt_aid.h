@@ -14,10 +14,11 @@ struct nrt_aid {
     uint8_t file[NRT_DIGEST];
     uint32_t total;      /* bytes of the file, 0: none is on its way */
     uint32_t next;       /* offset of the next byte wanted */
+    uint32_t asked;      /* 1: somebody on the wire asked what the bank holds, or sent a file: `ram` is the wire's from then on */
     int (*serve)(struct nrt_smp *s, const struct nrt_request *q, struct nrt_ram *said);
 };
 /* After nrt_smp_init: in mid-rewrite this terminal says what its bank holds, and takes a file made for that. `ram` is touched only
- * while a plan is open. */
+ * while a plan is open. Not for terminals that take only signed files: whose file this is nobody asks. */
 void nrt_smp_aid(struct nrt_smp *s, struct nrt_aid *a, struct nrt_ram ram);
 
 #endif

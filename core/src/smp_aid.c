@@ -98,6 +98,7 @@ static int serve(struct nrt_smp *s, const struct nrt_request *q, struct nrt_ram 
         return NRT_OK;
     if (!is_open(s))
         return NRT_E_STATE;
+    a->asked = 1;
     return q->op == 2 ? take(s, q) : ask(s, said);
 }
 

@@ -1,6 +1,7 @@
-"""Restorations through noise, counted: `python -m tests.station.noise [EACH]` writes docs/assurance/wire.md. The station is the
-product's own, with its client library; the terminal is the core on a flash that counts; between them a line that turns bits in
-both directions, and a clock that jumps where everybody waits. It knows what harm is; it must never turn a bit anywhere else."""
+"""Restorations through noise, counted: `python -m tests.station.noise [EACH]` writes docs/assurance/wire.md. The station is
+the product's own, with its client library; the terminal is the core on a flash that counts; between them a line that turns
+bits in both directions, and a clock that jumps where everybody waits. It knows what harm is; it must never turn a bit anywhere
+else."""
 
 from __future__ import annotations
 
@@ -180,22 +181,30 @@ def count(stock: Stock, rate: float, each: int, seed: int) -> Tally:
     return total
 
 
+COLUMNS = (
+    "bit error rate",
+    "restorations",
+    "ended whole",
+    "bits on the line",
+    "turned",
+    "pages not signed",
+    "groups programmed twice, most in one",
+    "bytes one answer asked for again, most",
+    "past the frame's check, found by the leaf",
+)
 HEAD = """# Noise on the wire
 
-Restorations of {size:,} bytes, groups of {group:,}, by the station and its client library through a line that turns bits by chance in both
-directions. After every line of a frame that had flash changed, each page of the bank is looked at: blank, the old image's, or the
-signed one's. The clock jumps where everybody waits.
+Restorations of {size:,} bytes, groups of {group:,}, by the station and its client library through a line that turns bits by
+chance in both directions. After every line of a frame that had flash changed, each page of the bank is looked at: blank, the
+old image's, or the signed one's. The clock jumps where everybody waits.
 
-| bit error rate | restorations | ended whole | bits on the line | turned | pages not signed | groups programmed twice, most in one | bytes asked for again by one answer, most | noise past the frame's check, found by the leaf |
-|---|---|---|---|---|---|---|---|---|
 """
 TAIL = """
-What a turned bit costs is one frame, sent again; what the frame's check (CRC16) lets through is found by the signed leaf before it is
-programmed, and that leaf, of one group, is asked for again. No restoration programmed a group twice, so none repeated more than
-the one that a leaf lies in.
+What a turned bit costs is one frame, sent again; what the frame's check (CRC16) lets through is found by the signed leaf
+before it is programmed, and that leaf, of one group, is asked for again. No restoration programmed a group twice.
 
-Commit {commit}, {date}, seed {seed}, {seconds:,.0f} s of processor. Again: `python -m tests.station.noise {each}`; a few of each are in
-every run of the tests, and all of them in `make assurance` (tests/station/test_noise.py). {mutants}
+Commit {commit}, {date}, seed {seed}, {seconds:,.0f} s of processor. Again: `python -m tests.station.noise {each}`; a few of
+each are in every run of the tests, and all of them in `make assurance` (tests/station/test_noise.py). {mutants}
 """
 MUTANTS = "With the check of the leaf taken out of the core the test went red."
 
@@ -212,9 +221,8 @@ def main(each: int) -> None:
             sys.stdout.flush()
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
     told = {"commit": commit, "date": time.strftime("%Y-%m-%d"), "seed": SEED, "seconds": time.process_time() - began}
-    PAGE.write_text(
-        HEAD.format(size=len(NEW), group=GROUP) + "\n".join(rows) + "\n" + TAIL.format(**told, each=each, mutants=MUTANTS)
-    )
+    head = HEAD.format(size=len(NEW), group=GROUP) + f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}\n"
+    PAGE.write_text(head + "\n".join(rows) + "\n" + TAIL.format(**told, each=each, mutants=MUTANTS))
 
 
 if __name__ == "__main__":

@@ -1,27 +1,38 @@
-"""The resume delta over the wire: a terminal in mid-rewrite that has no air says what its bank holds, and is brought to the new
-image by the file made for just that, after any number of cuts."""
+"""The resume delta over the wire: a terminal in mid-rewrite that has no air says what its bank holds, and is brought to the
+new image by the file made for just that, after any number of cuts."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import json
 import random
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 
 import pytest
 
+from neurath.carriers.pty import Pty
 from neurath.delta import hybrid
 from neurath.delta.hybrid import Goal
 from neurath.flash.bank import Fate, ImageRecord
-from neurath.flash.geometry import Model, Region, Span
+from neurath.flash.geometry import Model, Region, Span, model_to_toml
 from neurath.flash.native import Core, Nor, PowerCut, write_bank
 from neurath.flash.wire import SmpServer
-from neurath.ids import ModelName
+from neurath.ids import ModelName, Version
 from neurath.sim.power import Story
-from neurath.wire import smp
+from neurath.station import screen
+from neurath.station.line import Line
+from neurath.station.machine import Verdict
+from neurath.station.run import Bench
+from neurath.station.select import Entry
+from neurath.station.stock import Index, Stock
+from neurath.wire import keys, manifest, smp
 from tests.flash.crafted import target_of
 from tests.power.broken import resumed
-from tests.station.device import Device, birth_of, envelope_of, named, package_of
+from tests.station.device import KEY, Device, birth_of, envelope_of, named, package_of
+from tests.station.rig import Rig
 
 LENT = 1 << 17
 AID = 3
@@ -57,7 +68,9 @@ class Resuming(Device):
         self.nor.cut_at(self.cut, self.kind, self.cut)
         self.heard, self.deframer, self.ended = [], smp.Deframer(), False
         target = replace(
-            target_of(story.new, story.file, self.model.layout), envelope=named(envelope_of(story.new, self.model, 6)), sequence=6
+            target_of(story.new, story.file, self.model.layout),
+            envelope=named(envelope_of(story.new, self.model, 6)),
+            sequence=6,
         )
         try:
             core.rewrite(story.file, target, LENT)
@@ -227,3 +240,95 @@ def test_no_map_crashes_it() -> None:
     assert device.fate is Fate.FETCH
     device.give(device.cure())
     assert is_new(device)
+
+
+# ---- the station -------------------------------------------------------------------------------------------------------
+
+
+class Wire(Rig):
+    """Such a terminal on a line; with `lent` 0 it takes packages only."""
+
+    lent = LENT
+
+    def make(self, line: Pty) -> SmpServer:
+        device = self.device
+        device.power_up()
+        return SmpServer(device.core, device.core.birth(), line.write, device.fate, buffer=1024, aid=self.lent)
+
+
+class Plain(Wire):
+    lent = 0
+
+
+def stock_at(place: Path, *, maps: bool = True, before: bool = True) -> Stock:
+    """Both releases and the memory map, or less."""
+    story, model = told()
+    stock, entries = Stock(place), []
+    for version, image, sequence in (("1.5", story.old, 5), ("1.6", story.new, 6)):
+        raw = envelope_of(image, model, sequence)
+        digest, name = hashlib.sha256(image).hexdigest(), manifest.verify(raw, [KEY.public]).digest.hex()
+        entries.append(Entry(model.name, Version(version), digest, len(image), raw, name, sequence, 0))
+    keep = tuple(entries if before else entries[1:])
+    shown = ((model.name, model_to_toml(model)),) if maps else ()
+    pem = keys.public_pem(KEY.public).decode()
+    stock.keep(Index(keep, ((model.name, pem),), (), 1.0, shown))
+    for entry, image in zip(entries, (story.old, story.new), strict=True):
+        if entry in keep:
+            stock.put(entry, image)
+    return stock
+
+
+def served(device: Resuming, stock: Stock, port: Path, kind: type[Wire] = Wire) -> tuple[Bench, list[str], int]:
+    """The station at this terminal; what its screen said, and how many bytes of the bank were sent."""
+    wire, seen = kind(device, port), []
+    bench = Bench(stock, Line(str(port)), lambda state, pace: seen.append(screen.text(state, pace)))
+
+    async def until_done() -> None:
+        while bench.state.verdict is Verdict.NONE:
+            await asyncio.wait_for(bench.run(once=True), 60)
+
+    asyncio.run(until_done())
+    wire.close()
+    return bench, seen, bench.pace.sent
+
+
+def test_the_station_sends_the_file_for_what_is_there_and_says_so(tmp_path: Path) -> None:
+    story, model = told()
+    device = torn()
+    bench, seen, sent = served(device, stock_at(tmp_path / "stock"), tmp_path / "wire")
+    package = len(package_of(story.new, model, 6))
+    assert bench.state.verdict is Verdict.RESTORED
+    assert is_new(device)
+    assert 0 < sent < package
+    assert any(f"bytes made for what its bank holds, not the {package:,} of the package" in text for text in seen)
+    record = json.loads(bench.stock.queued()[0].read_text())
+    assert record["verdict"] == "restored"
+    assert "made for what its bank holds" in record["sent"]
+    erased = [device.nor.erases(span.base + at) for span in model.layout.bank for at in range(0, span.length, 512)]
+    assert sum(count > 1 for count in erased) <= 1
+
+
+def test_a_power_cut_in_the_middle_gets_a_file_of_its_own(tmp_path: Path) -> None:
+    for n in (3, 9):
+        device = torn()
+        device.nor.cut_at(n, "random", n)
+        bench, _, _ = served(device, stock_at(tmp_path / f"stock{n}"), tmp_path / f"wire{n}")
+        assert bench.state.verdict is Verdict.RESTORED
+        assert is_new(device)
+
+
+@pytest.mark.parametrize("lacks", ["the map", "the image before", "a terminal that takes one", "a file that is taken"])
+def test_where_no_such_file_can_be_made_or_taken_the_package_is_sent(
+    lacks: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    story, model = told()
+    device = torn()
+    stock = stock_at(tmp_path / "stock", maps=lacks != "the map", before=lacks != "the image before")
+    if lacks == "a file that is taken":
+        monkeypatch.setattr("neurath.station.aid.made", lambda *_: bytes(300))
+    bench, seen, sent = served(device, stock, tmp_path / "wire", Plain if "terminal" in lacks else Wire)
+    assert bench.state.verdict is Verdict.RESTORED
+    assert is_new(device)
+    assert sent > 0.9 * len(package_of(story.new, model, 6)) - 512
+    assert json.loads(stock.queued()[0].read_text())["sent"] == "the package"
+    assert any("was refused" in text for text in seen) == (lacks == "a file that is taken")

@@ -40,8 +40,8 @@ class SmpServer:
     """One power-up of the responder. Feed it what comes on the line; answers leave through `put`, line by line.
 
     `birth` None: the terminal has lost its identity; it identifies itself as nameless and takes an enrolment; with a `maker`
-    it makes its key itself. `ram` is what is lent to a restoration, `buffer` the longest frame (512 to 65535 bytes). With `aid`
-    bytes of RAM it takes resume deltas too. After PowerCut it is dead, as its core is.
+    it makes its key itself. `ram` is what is lent to a restoration, `buffer` the longest frame (512 to 65535 bytes). With
+    `aid` bytes of RAM it takes resume deltas too. After PowerCut it is dead, as its core is.
     """
 
     def __init__(  # noqa: PLR0913 (one call for one C call: nrt_smp_init)

@@ -26,6 +26,7 @@ from neurath.server.software.models import model_keys
 from neurath.server.store import Store
 from neurath.server.store.tables import component as components
 from neurath.server.store.tables import event as events
+from neurath.server.store.tables import model as models
 from neurath.server.store.tables import release as releases
 from neurath.server.store.tables import terminal as terminals
 
@@ -127,7 +128,13 @@ def index(db: Connection) -> Json:
         "releases": [_entry(one) for one in found],
         "keys": keys,
         "assigned": _assigned(db),
+        "models": _maps(db, sorted({one.model for one in found})),
     }
+
+
+def _maps(db: Connection, names: list[str]) -> list[Json]:
+    rows = db.execute(select(models.c.name, models.c.toml).where(models.c.name.in_(names), models.c.toml != ""))
+    return sorted(({"model": row.name, "toml": row.toml} for row in rows), key=lambda one: one["model"])
 
 
 def _entry(one: catalog.Release) -> Json:

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar
@@ -32,6 +33,8 @@ from neurath.wire.smp import Identity
 #: between QUICK and SLOW (the erase of a large sector).
 ANSWER = 2.5
 VERDICT = 40.0
+#: The same of a file for what a cut left: the whole rewrite lies before the last answer.
+REWRITE = 120.0
 QUICK = 1.0
 SLOW = 10.0
 #: Times in a row that one piece is sent again before the machine is told.
@@ -113,6 +116,47 @@ class _Known(smp_message.ReadRequest):
     _ErrorV2: ClassVar = _ErrorV2
 
 
+class _AidAnswer(smp_message.WriteResponse):
+    _GROUP_ID = smp.GROUP
+    _COMMAND_ID = smp.AID
+    off: int
+
+
+class _Aid(smp_message.WriteRequest):
+    _GROUP_ID = smp.GROUP
+    _COMMAND_ID = smp.AID
+    _Response: ClassVar = _AidAnswer
+    _ErrorV1: ClassVar = _ErrorV1
+    _ErrorV2: ClassVar = _ErrorV2
+    off: int
+    data: bytes
+    len: int | None = None
+    sha: bytes | None = None
+
+
+class _HeldAnswer(smp_message.ReadResponse):
+    _GROUP_ID = smp.GROUP
+    _COMMAND_ID = smp.AID
+    r: bytes
+
+
+class _Held(smp_message.ReadRequest):
+    _GROUP_ID = smp.GROUP
+    _COMMAND_ID = smp.AID
+    _Response: ClassVar = _HeldAnswer
+    _ErrorV1: ClassVar = _ErrorV1
+    _ErrorV2: ClassVar = _ErrorV2
+
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """What is uploaded: a package, or with `aid` the file for what a cut left."""
+
+    data: bytes
+    sha: bytes
+    aid: bool
+
+
 class Line:
     """One serial port. LinkError: no answer, or a damaged one (try again). ConnectionError: the port is gone."""
 
@@ -165,14 +209,22 @@ class Line:
         except (DataError, AttributeError) as fault:
             raise LinkError(f"the device on {self.port} is no terminal of ours", str(fault), "check the cable") from None
 
-    async def upload(self, package: bytes) -> AsyncIterator[int]:
-        """Sends a package and yields how far the terminal has taken it, bytes. RefusedError: it said no. A frame without an
-        answer is sent again, some times, in shorter pieces."""
-        off, slowest, lost, sha = -1, 0.0, 0, sha256(package).digest()
+    async def held(self) -> bytes:
+        """What the bank of a terminal in mid-rewrite holds (docs/spec/rescue.md 2); RefusedError where it takes packages only,
+        or no plan is open."""
+        answer = await self._ask(_Held(), VERDICT)
+        if error(answer):
+            raise RefusedError("the terminal does not say what its bank holds", str(answer), "send it the package")
+        return bytes(answer.r)
+
+    async def upload(self, package: bytes, *, aid: bool = False) -> AsyncIterator[int]:
+        """Sends a package, or with `aid` a file made for what the bank holds, and yields how far the terminal has taken it,
+        bytes. RefusedError: it said no. A frame without an answer is sent again, some times, in shorter pieces."""
+        off, slowest, lost, whole = -1, 0.0, 0, _Whole(package, sha256(package).digest(), aid)
         while off != len(package):
             begun = time.monotonic()
             try:
-                answer = await self._piece(package, off, sha, min(max(4 * slowest, QUICK), SLOW) if slowest else SLOW)
+                answer = await self._piece(whole, off, min(max(4 * slowest, QUICK), SLOW) if slowest else SLOW)
             except LinkError:
                 lost += 1
                 if lost > AGAIN:
@@ -187,15 +239,18 @@ class Line:
             off = int(answer.off)
             yield off
 
-    async def _piece(self, package: bytes, off: int, sha: bytes, timeout: float) -> Any:
+    async def _piece(self, whole: _Whole, off: int, timeout: float) -> Any:
         """One request of an upload; off -1: the first, which names the whole."""
-        client = self._open_client()
-        names: dict[str, Any] = {"image": 0, "len": len(package), "sha": sha} if off <= 0 else {}
+        names: dict[str, Any] = {"len": len(whole.data), "sha": whole.sha} if off <= 0 else {}
+        image: dict[str, Any] = {"image": 0} if off <= 0 else {}
         at = max(off, 0)
-        room = client.get_max_cbor_and_data_size(ImageUploadWrite(off=at, data=b"", **names))[1]
+        room = self._open_client().get_max_cbor_and_data_size(ImageUploadWrite(off=at, data=b"", **names, **image))[1]
         # The judge reads the whole bank before the last answer.
-        ends = at + room >= len(package)
-        return await self._ask(ImageUploadWrite(off=at, data=package[at : at + room], **names), VERDICT if ends else timeout)
+        ends = at + room >= len(whole.data)
+        data = whole.data[at : at + room]
+        if whole.aid:
+            return await self._ask(_Aid(off=at, data=data, **names), REWRITE if ends else timeout)
+        return await self._ask(ImageUploadWrite(off=at, data=data, **names, **image), VERDICT if ends else timeout)
 
     async def enrol(self, birth: Birth, salt: bytes = b"") -> None:
         """Writes a birth record; RefusedError where one is there already. With `salt`, 32 random bytes, the terminal makes its

@@ -106,6 +106,13 @@ class NothingFits:
 
 
 @dataclass(frozen=True, slots=True)
+class Made:
+    """What is sent now; `aid` says in words that it is not the package but a file for what a cut left, "": the package."""
+
+    aid: str
+
+
+@dataclass(frozen=True, slots=True)
 class Moved:
     """The terminal has taken the package up to here; both in bytes."""
 
@@ -125,12 +132,13 @@ class Refused:
     reason: str
 
 
-Event = Plugged | Pulled | Identified | Mistaken | Silent | Chosen | NothingFits | Moved | Sent | Refused
+Event = Plugged | Pulled | Identified | Mistaken | Silent | Chosen | NothingFits | Made | Moved | Sent | Refused
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """State of one port. `choice` outlives a pulled cable, so that the same terminal goes on where it stopped."""
+    """State of one port. `choice` outlives a pulled cable, so that the same terminal goes on where it stopped. `aid` as in
+    Made; `whole`: such a file was refused, and only the package is sent."""
 
     step: Step = Step.CONNECT
     identity: Identity | None = None
@@ -138,6 +146,8 @@ class Machine:
     held: int = 0
     total: int = 0
     stalls: int = 0
+    aid: str = ""
+    whole: bool = False
     verdict: Verdict = Verdict.NONE
     reason: str = ""
 
@@ -173,7 +183,7 @@ class Machine:
                 return self._silent()
             case Chosen() | NothingFits() if self.step is Step.CHOOSE:
                 return self._chosen(event)
-            case Moved() | Sent() | Refused() if self.step is Step.WRITE:
+            case Made() | Moved() | Sent() | Refused() if self.step is Step.WRITE:
                 return self._written(event)
         return self, ()
 
@@ -188,7 +198,7 @@ class Machine:
         same = self.identity is not None and self.identity.id == identity.id and identity.enrolled
         seen = replace(self, identity=identity, stalls=0, reason="")
         if not same:
-            seen = replace(seen, choice=None, held=0, total=0, verdict=Verdict.NONE)
+            seen = replace(seen, choice=None, held=0, total=0, aid="", whole=False, verdict=Verdict.NONE)
         if not identity.enrolled:
             return seen._ended(Verdict.NO_IDENTITY, "it has no birth record: enrol it first"), (Do.RECORD,)
         if not identity.open:
@@ -224,12 +234,17 @@ class Machine:
 
     def _written(self, event: Event) -> tuple[Machine, tuple[Do, ...]]:
         match event:
+            case Made(aid=aid) if aid != self.aid:
+                return replace(self, aid=aid, held=0, total=0), ()
             case Moved(held=held, total=total):
                 # Progress never moves back on the screen, even where a leaf is sent again.
                 stalls = 0 if held > self.held else self.stalls
                 return replace(self, held=max(held, self.held), total=total, stalls=stalls), ()
             case Sent():
                 return replace(self, step=Step.JUDGE, held=self.total, stalls=0), (Do.ASK_VERDICT,)
+            case Refused(reason=reason) if self.aid:
+                why = f"the file for what its bank holds was refused ({reason}): the package instead"
+                return replace(self, aid="", whole=True, held=0, total=0, stalls=0, reason=why), (Do.SEND,)
             case Refused(reason=reason):
                 return self._ended(Verdict.REFUSED, reason), (Do.RECORD,)
         return self, ()

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from neurath.errors import LinkError, NeurathError, RefusedError
+from neurath.station import aid
 from neurath.station import machine as m
 from neurath.station.line import WHY, Line
 from neurath.station.machine import Choice, Do, Event, Machine, Step
@@ -148,21 +149,41 @@ class Bench:
         if self.selected is None:  # the choice outlived a pulled cable, this process did not
             await asyncio.to_thread(self._select)
         assert self.selected is not None
-        package = await asyncio.to_thread(self.stock.package, self.selected.entry)
+        data = await asyncio.to_thread(self.stock.package, self.selected.entry)
+        small = await self._smaller(len(data))
+        if small:
+            self._step(m.Made(f"{len(small):,} bytes made for what its bank holds, not the {len(data):,} of the package"))
+        else:
+            self._step(m.Made(""))
+        data = small or data
         first, before = True, 0
         self.pace.begun = time.monotonic() - self.pace.seconds
         try:
-            async for held in self.line.upload(package):
+            async for held in self.line.upload(data, aid=bool(small)):
                 # The first answer may jump over what the terminal holds already: that was not sent.
                 self.pace.heard(0 if first else max(0, held - before), time.monotonic())
                 first, before = False, held
-                self._step(m.Moved(held, len(package)))
+                self._step(m.Moved(held, len(data)))
         except RefusedError:
             identity = await self.line.identity()
-            if identity.last == TORN_FRAME:
+            if not identity.open:  # the last answer was lost: it has restarted, and runs what it took
+                return self._step(m.Sent())
+            if identity.last == TORN_FRAME and not small:
                 return self._step(m.Silent())
             return self._step(m.Refused(WHY.get(identity.last, f"core result -{identity.last}")))
         return self._step(m.Sent())
+
+    async def _smaller(self, package: int) -> bytes:
+        """The file for what a cut left in this terminal, where one can be made that is smaller than its package; else b""."""
+        state, selected = self.state, self.selected
+        if state.whole or state.identity is None or selected is None or not aid.wanted(state.identity, selected.entry):
+            return b""
+        try:
+            said = await self.line.held()
+        except RefusedError:
+            return b""
+        made = await asyncio.to_thread(aid.made, self.stock, state.identity, selected.entry, said)
+        return made if made and len(made) < package else b""
 
     def _record(self) -> None:
         state, entry = self.state, self.selected.entry if self.selected else None
@@ -181,6 +202,7 @@ class Bench:
                 "image": entry.image if entry else "",
                 "size": entry.size if entry else 0,
                 "chosen": self.selected.reason if self.selected else "",
+                "sent": state.aid or "the package",
                 "bytes": self.pace.sent,
                 "seconds": round(self.pace.seconds, 3),
             }

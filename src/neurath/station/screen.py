@@ -108,6 +108,8 @@ def facts(state: Machine) -> list[str]:
         lines.append(f"terminal  {identity.id}   model {identity.model}   {_WHY[identity.why]}".rstrip())
     if choice is not None:
         lines.append(f"release   {choice.version}   {choice.reason}")
+    if state.aid:
+        lines.append(f"sends     {state.aid}")
     if state.reason:
         lines.append(f"because   {state.reason}")
     return lines + (list(_ENROL) if state.verdict is Verdict.NO_IDENTITY else [])

@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,14 @@ FORM = 1
 @dataclass(frozen=True, slots=True)
 class Index:
     """What the server says there is. `keys` are the release keys (PEM) of each model; `assigned` is the release pinned to
-    a terminal; `at` is when it was made, seconds since 1970."""
+    a terminal; `at` is when it was made, seconds since 1970. `models` are memory maps (TOML): what files for a cut rewrite
+    are made by; nothing is believed because of them."""
 
     entries: tuple[Entry, ...] = ()
     keys: tuple[tuple[ModelName, str], ...] = ()
     assigned: tuple[tuple[TerminalId, Version], ...] = ()
     at: float = 0.0
+    models: tuple[tuple[ModelName, str], ...] = ()
 
 
 def index_of(text: str) -> Index:
@@ -46,6 +48,7 @@ def index_of(text: str) -> Index:
                 (TerminalId(checked_name(a["id"], "terminal id")), Version(str(a["version"]))) for a in raw["assigned"]
             ),
             at=float(raw.get("at", 0.0)),
+            models=tuple((ModelName(checked_name(k["model"], "model")), str(k["toml"])) for k in raw.get("models", [])),
         )
     except DataError:
         raise
@@ -74,7 +77,9 @@ def index_text(index: Index) -> str:
     ]
     keys = [{"model": model, "pem": pem} for model, pem in index.keys]
     assigned = [{"id": terminal, "version": version} for terminal, version in index.assigned]
-    return json.dumps({"form": FORM, "at": index.at, "releases": releases, "keys": keys, "assigned": assigned}, indent=1)
+    models = [{"model": model, "toml": toml} for model, toml in index.models]
+    form = {"form": FORM, "at": index.at, "releases": releases, "keys": keys, "assigned": assigned, "models": models}
+    return json.dumps(form, indent=1)
 
 
 def _entry(raw: dict[str, Any]) -> Entry:
@@ -136,7 +141,7 @@ class Stock:
     def forget_keys(self) -> None:
         """The next index may bring new keys: the technician compared them."""
         index = self.index()
-        bare = Index(index.entries, (), index.assigned, index.at)
+        bare = replace(index, keys=())
         self._keep(self.root / INDEX, index_text(bare).encode())
 
     def path(self, image: str) -> Path:

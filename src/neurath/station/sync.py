@@ -104,11 +104,22 @@ def sync_signed(stock: Stock, source: Source, root: bytes = b"") -> Synced:
         ),
         assigned=tuple((TerminalId(name), Version(version)) for name, version in sorted(copy.assigned().items())),
         at=time.time(),
+        models=_maps(stock, source),
     )
     with contextlib.suppress(NotFound):
         stock.forget_keys()  # whose they are is the roots' to say
     stock.keep(index)
     return Synced(len(index.entries), len({one.digest for one in found} - before), records)
+
+
+def _maps(stock: Stock, source: Source) -> tuple[tuple[ModelName, str], ...]:
+    """Memory maps, which nobody signed: of a mirror those that are here already. A wrong one makes files that are refused."""
+    if not source.server.endswith("/"):
+        return index_of(source.ask("/stock").decode("utf-8", "replace")).models
+    try:
+        return stock.index().models
+    except NotFound:
+        return ()
 
 
 def _entry(one: Target) -> Entry:
