@@ -213,6 +213,7 @@ const struct fw_services fw_services = {
     .series = fw_coap_series,
     .update_whole = update_whole,
     .profiles = nrt_profiles,
+    .guard = fw_coap_guard,
 };
 
 static void run_image(void)

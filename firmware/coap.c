@@ -9,7 +9,7 @@
 #include "boot.h"
 #include "nrt.h"
 
-enum { URI_PATH = 11, CONTENT_FORMAT = 12, MAX_AGE = 14, BLOCK2 = 23, BLOCK1 = 27, Q_BLOCK2 = 31, TOKEN = 65001 };
+enum { URI_PATH = 11, CONTENT_FORMAT = 12, MAX_AGE = 14, BLOCK2 = 23, BLOCK1 = 27, Q_BLOCK2 = 31, TOKEN = 65001, TAGGED = 65005 };
 enum { CONFIRMABLE = 0, NON = 1, ACKNOWLEDGEMENT = 2, RESET = 3, TOKEN_LENGTH = 2, OCTETS = 42, CBOR = 60, MARKER = 0xff };
 /* Block size as an exponent: 16 << BLOCK_EXPONENT is FW_BLOCK. */
 enum { BLOCK_EXPONENT = 6, PART_EXPONENT = 4 };
@@ -24,6 +24,8 @@ static uint32_t asked; /* of a series: bits, from x->block on */
 static int rest;       /* and all behind them, in the same set */
 static uint32_t waited = FIRST_WAIT;
 static uint32_t rests = REST; /* between two blocks of a series */
+static const struct fw_guard *guard;
+static int tagged; /* the request that went out last has a tag: so has what answers it */
 
 /* ---- out ----------------------------------------------------------------------------------------------------------- */
 
@@ -76,6 +78,18 @@ static void put_number(struct writer *w, uint32_t number, uint32_t value)
     put_option(w, number, bytes + skip, 4u - skip);
 }
 
+/* The token, or what stands in its place; where it ends. */
+static uint32_t put_who(struct writer *w, const struct fw_exchange *x)
+{
+    uint8_t value[FW_TAGGED];
+    tagged = x->token && guard;
+    if (tagged)
+        put_option(w, TAGGED, value, guard->begin(value));
+    else if (x->token)
+        put_option(w, TOKEN, (const uint8_t *)x->token, (uint32_t)strlen(x->token));
+    return w->used;
+}
+
 static uint32_t build(const struct fw_exchange *x, uint16_t id, uint32_t type)
 {
     struct writer w = {0, 0};
@@ -99,13 +113,15 @@ static uint32_t build(const struct fw_exchange *x, uint16_t id, uint32_t type)
     for (uint32_t i = 0; i < FW_SET; i++)
         if (asked >> i & 1u)
             put_number(&w, Q_BLOCK2, (x->block + i) << 4 | (rest ? 8u : 0u) | BLOCK_EXPONENT);
-    if (x->token)
-        put_option(&w, TOKEN, (const uint8_t *)x->token, (uint32_t)strlen(x->token));
+    uint32_t option = w.used;
+    uint32_t end = put_who(&w, x);
     /* A request for a further block is the same request without its payload. */
     if (x->body_len && x->block == 0) {
         put(&w, MARKER);
         put_bytes(&w, x->body + from, run);
     }
+    if (tagged && w.used <= sizeof out)
+        guard->seal(out, w.used, option, end);
     return w.used;
 }
 
@@ -164,8 +180,8 @@ static int options(struct found *f, uint32_t at, uint32_t len)
         note_option(f, number, in + at, (uint32_t)size);
         at += (uint32_t)size;
     }
-    if (at + 1u == len)
-        return -1; /* a marker and nothing behind it */
+    if (at + 1u == len && !tagged)
+        return -1; /* a marker and nothing behind it; behind a tag that was cut off there is one */
     f->payload = at < len ? at + 1u : len;
     return 0;
 }
@@ -178,9 +194,11 @@ static int taken(struct fw_exchange *x, uint32_t len)
         return 0;
     uint32_t type = in[0] >> 4 & 3u;
     if (type == RESET && in[2] == out[2] && in[3] == out[3])
-        return -1;
+        return tagged ? 0 : -1; /* anybody's word */
     if (in[1] == 0 || (in[0] & 15u) != TOKEN_LENGTH || len < 4u + TOKEN_LENGTH || memcmp(in + 4, out + 4, TOKEN_LENGTH) != 0)
         return 0;
+    if (tagged && (len = guard->open(in, len)) == 0)
+        return 0; /* as if it were lost */
     if (options(&f, 4u + TOKEN_LENGTH, len) < 0)
         return 0;
     if (type == CONFIRMABLE)
@@ -210,6 +228,12 @@ static int taken(struct fw_exchange *x, uint32_t len)
 /* ---- the exchange -------------------------------------------------------------------------------------------------- */
 
 void fw_coap_open(uint32_t start) { message_id = (uint16_t)(start * 0x9e37u); }
+
+uint32_t fw_coap_guard(const struct fw_guard *with)
+{
+    guard = with;
+    return (uint32_t)message_id << 16 ^ fw_ticks();
+}
 
 /* Until the answer is there: NRT_OK; NRT_MORE where none came in time. */
 static int listen(struct fw_exchange *x, uint32_t since, uint32_t wait)

@@ -1,6 +1,6 @@
 /* fuzz_coap.c - libFuzzer target: the answers that the boot core's CoAP client takes from the air (firmware/coap.c). The first
- * byte chooses what is asked: one exchange, a heartbeat, a whole answer of several blocks, a series; behind it come datagrams, each with a
- * byte that says whether message id and token are made right, and two bytes of length. Build and run with core/fuzz/run.sh. */
+ * byte chooses what is asked: one exchange, a heartbeat, a whole answer of several blocks, a series, each with tags or without;
+ * behind it come datagrams, each with a byte that says whether message id and token are made right, and two bytes of length. Build and run with core/fuzz/run.sh. */
 #include <stdlib.h>
 
 #define BOARD_SX1
@@ -11,6 +11,7 @@ static size_t left;
 static uint32_t clock_now;
 
 uint32_t fw_millis(void) { return clock_now += 50; }
+uint32_t fw_ticks(void) { return clock_now; }
 void boot_poll(void) {}
 int boot_wire_busy(void) { return 0; }
 
@@ -45,6 +46,28 @@ uint32_t fw_air_take(uint8_t *data, uint32_t size)
     return len;
 }
 
+/* A guard that takes every second answer: what it checks is not what is asked here, but what comes behind it. */
+static uint32_t guard_begin(uint8_t value[FW_TAGGED])
+{
+    memset(value, 0, FW_TAGGED);
+    value[0] = 1;
+    return 1u + FW_TAG;
+}
+
+static void guard_seal(uint8_t *datagram, uint32_t len, uint32_t option, uint32_t end)
+{
+    if (option > end || end > len || end < FW_TAG)
+        abort();
+    memset(datagram + end - FW_TAG, 0xa5, FW_TAG);
+}
+
+static uint32_t guard_open(const uint8_t *datagram, uint32_t len)
+{
+    return len > 6u + FW_TAG && (datagram[len - 1u] & 1u) ? len - FW_TAG : 0;
+}
+
+static const struct fw_guard stub = {guard_begin, guard_seal, guard_open};
+
 static void ask(uint8_t what, uint8_t *room, uint32_t size)
 {
     static const uint8_t body[600] = {1};
@@ -76,6 +99,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     waited = FIRST_WAIT;
     rests = REST;
     fw_coap_open(data[0]);
+    fw_coap_guard(data[0] & 16u ? &stub : 0);
     came = data + 2;
     left = size - 2;
     if (data[0] & 4u)

@@ -3,6 +3,7 @@
 
 #include "board.h"
 #include "gather.h"
+#include "narrow.h"
 #include "services.h"
 #include "tenants.h"
 #include "update.h"
@@ -85,6 +86,7 @@ static void run(const struct fw_services *boot)
     hang_at(4, boot);
     hang_at(6, boot);
     tenants_start(boot);
+    narrow_start(boot);
     if (APP_HEARTBEAT_MS)
         gather_start(boot);
     hang_at(2, boot);

@@ -43,7 +43,14 @@ static int tell(const char *verb, const struct out *body, struct fw_exchange *x)
     x->room = sizeof answer;
     if (body->used > body->room)
         return NRT_E_SPACE;
-    return boot->ask_whole(x);
+    int rc = boot->ask_whole(x);
+    /* The server has told what it wants to see: once more. */
+    if (rc == NRT_OK && x->code == FW_UNAUTHORIZED) {
+        x->answer = answer;
+        x->room = sizeof answer;
+        rc = boot->ask_whole(x);
+    }
+    return rc;
 }
 
 /* ---- check-in ------------------------------------------------------------------------------------------------------ */
@@ -177,7 +184,8 @@ static int fetch(const struct offer *offer, uint8_t *area)
     hex(offer->file.data, NRT_SHORT, name);
     for (int rc = NRT_MORE; rc != NRT_OK;) {
         rc = boot->series(&s);
-        if (rc < 0 && (rc != NRT_E_READ || ++lost > TRIES))
+        int asked = rc == NRT_E_GONE && s.code == FW_UNAUTHORIZED; /* the server wants to see another epoch */
+        if (rc < 0 && ((rc != NRT_E_READ && !asked) || ++lost > TRIES))
             return rc;
         lost = rc < 0 ? lost : 0;
         tenants_work(); /* those who did not have to leave go on */

@@ -5,7 +5,7 @@
 
 enum fw_method { FW_GET = 1, FW_POST = 2 };
 /* Answer codes: class in the upper three bits. */
-enum fw_code { FW_CHANGED = 0x44, FW_CONTENT = 0x45, FW_CONTINUE = 0x5f, FW_CONFLICT = 0x89, FW_UNAVAILABLE = 0xa3 };
+enum fw_code { FW_CHANGED = 0x44, FW_CONTENT = 0x45, FW_CONTINUE = 0x5f, FW_UNAUTHORIZED = 0x81, FW_CONFLICT = 0x89, FW_UNAVAILABLE = 0xa3 };
 
 #define FW_BLOCK 1024u   /* bytes of a block: with its headers it fits the modem's frame */
 #define FW_PART 256u     /* bytes of a block of a request */
@@ -40,8 +40,23 @@ struct fw_series {
     uint8_t code;                    /* of the last answer */
 };
 
+#define FW_TAG 8u     /* bytes of the tag behind an answer */
+#define FW_TAGGED 12u /* most bytes of a request's option: counter and tag */
+
+/* What an application has on its requests in the token's place, and behind their answers (docs/spec/coap.md 7). */
+struct fw_guard {
+    /* The option of the request that goes out next, zeros where its tag will be: its bytes. */
+    uint32_t (*begin)(uint8_t value[FW_TAGGED]);
+    /* That request, whole: its option begins at `option`, its tag ends at `end`. */
+    void (*seal)(uint8_t *datagram, uint32_t len, uint32_t option, uint32_t end);
+    /* What came, its CoAP token ours: its bytes without the tag; 0: it is no answer to what was asked. */
+    uint32_t (*open)(const uint8_t *datagram, uint32_t len);
+};
+
 /* Once a start, with a number that differs from start to start. */
 void fw_coap_open(uint32_t start);
+/* From now on every request with a token has this guard's option instead. A number that differs from start to start. */
+uint32_t fw_coap_guard(const struct fw_guard *guard);
 /* Sends, repeats while nothing comes (RFC 7252 4.2), serves the wire meanwhile. 0: answered, x->code says how; below 0: no
  * answer came, or the wire has begun a restoration, which takes precedence. */
 int fw_coap_ask(struct fw_exchange *x);

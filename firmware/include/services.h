@@ -69,6 +69,8 @@ struct fw_services {
     int (*update_whole)(const struct fw_whole *whole, const struct nrt_target *target, struct nrt_ram ram);
     /* Profiles of update files that it decodes, a bit each; `size` says whether a boot core tells. */
     uint32_t (*profiles)(void);
+    /* Tags in the place of tokens; `size` says whether a boot core has them. */
+    uint32_t (*guard)(const struct fw_guard *guard);
 };
 
 extern const struct fw_services fw_services;

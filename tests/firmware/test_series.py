@@ -25,6 +25,7 @@ uint32_t (*rig_millis)(void); void (*rig_send)(const uint8_t *, uint32_t); uint3
 void boot_poll(void) {}
 int boot_wire_busy(void) { return 0; }
 uint32_t fw_millis(void) { return rig_millis(); }
+uint32_t fw_ticks(void) { return rig_millis(); }
 void fw_air_send(const uint8_t *data, uint32_t len) { rig_send(data, len); }
 uint32_t fw_air_take(uint8_t *data, uint32_t size) { return rig_take(data, size); }
 """

@@ -19,6 +19,7 @@ from neurath.wire import (
     gateway,
     keylist,
     mobileip,
+    narrow,
     offer,
     pair,
     piece,
@@ -60,6 +61,9 @@ def _coap(data: bytes) -> None:
         with contextlib.suppress(DataError):
             message = coap.decode(datagram)
             assert coap.decode(coap.encode(message)) == message
+            with contextlib.suppress(DataError):
+                narrow.shown(message)
+                narrow.is_whole(bytes(32), narrow.NONE, message)
             for number in (coap.BLOCK1, coap.BLOCK2, coap.MAX_AGE):
                 with contextlib.suppress(DataError):
                     message.block(number)
@@ -103,8 +107,8 @@ TARGETS: dict[str, Target] = {
 }  # fmt: skip
 #: Vectors whose bytes each begins from.
 _FROM = {
-    "cbor": ("check", "offer", "report", "piece", "pair", "gateway", "trickle"), "coap": ("coap",), "cose": ("keylist",),
-    "dhcp": ("dhcp",), "mobileip": ("mobileip",), "smp": ("identify",),
+    "cbor": ("check", "offer", "report", "piece", "pair", "gateway", "trickle"), "coap": ("coap", "narrow"),
+    "cose": ("keylist",),    "dhcp": ("dhcp",), "mobileip": ("mobileip",), "smp": ("identify",),
 }  # fmt: skip
 
 

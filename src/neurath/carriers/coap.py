@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from neurath.carriers.base import Answer, Descriptor
 from neurath.carriers.datagram import Link, Request
@@ -20,13 +20,26 @@ from neurath.wire.check import Check
 from neurath.wire.coap import Block, Code, Message
 from neurath.wire.report import Report
 
-if TYPE_CHECKING:
-    from neurath.carriers.shield import Shield
-
 #: Bytes that one answer may have: with its header it stays one packet on a path of 1,280 bytes.
 ROOM = 1024
 #: A heartbeat that has no answer by then is lost, seconds.
 BEAT_LIMIT = 10.0
+
+
+class Guard(Protocol):
+    """What protects a terminal's messages: OSCORE, or the narrow profile."""
+
+    def protect(self, request: Request) -> tuple[Request, Any]:
+        """The request as it goes out, and what its answer is opened with."""
+        ...
+
+    def unprotect(self, answer: Message, asked: Any) -> Message:
+        """The answer; TrustError where it is none to this request."""
+        ...
+
+    def fresh(self, request: Request, answer: Message) -> Request | None:
+        """The request that is sent in its place, where the server asks whether it is fresh."""
+        ...
 
 
 class Coap:
@@ -38,8 +51,8 @@ class Coap:
         self._place = place
         self._link = Link(place.url, place.message_limit)
         self._query = ((coap.URI_QUERY, f"tenant={place.tenant}".encode()),) if place.tenant != "DEFAULT" else ()
-        self._shield = _shield(place) if place.oscore else None
-        self._shown = ((coap.TOKEN_OPTION, place.token.encode()),) if place.token else ()
+        self._shield = _shield(place)
+        self._shown = ((coap.TOKEN_OPTION, place.token.encode()),) if place.token and not place.narrow else ()
         self._offered: set[bytes] = set()
 
     def check(self, check: Check) -> Answer:
@@ -94,8 +107,8 @@ class Coap:
         _refuse(answer, self._place)
         return answer
 
-    def _shielded(self, guard: Shield, request: Request, limit: float | None) -> Message:
-        """The same under OSCORE. An answer that does not open is none: it may be anybody's."""
+    def _shielded(self, guard: Guard, request: Request, limit: float | None) -> Message:
+        """The same under OSCORE, or with tags. An answer that does not open is none: it may be anybody's."""
         for _ in range(2):
             outer, asked = guard.protect(request)
             given = self._link.ask(outer, limit)
@@ -145,10 +158,17 @@ class Coap:
             at += len(data)
 
 
-def _shield(place: Place) -> Shield:
-    from neurath.carriers.shield import shield  # who does without it loads none of it
+def _shield(place: Place) -> Guard | None:
+    """Who does without it loads none of it."""
+    if place.oscore:
+        from neurath.carriers.shield import shield
 
-    return shield(place.oscore, place.terminal, place.tenant, place.token)
+        return shield(place.oscore, place.terminal, place.tenant, place.token)
+    if place.narrow:
+        from neurath.carriers.narrowing import guard
+
+        return guard(place.terminal, place.tenant, place.token)
+    return None
 
 
 def with_block(request: Request, block: Block) -> Request:

@@ -45,6 +45,7 @@ class Place:
     transfer_limit: float = TRANSFER_LIMIT
     ca: str = ""  # a file of certificates that vouch for the server; "": those of the system
     oscore: str = ""  # CoAP: a folder for sequence numbers, and messages are protected; "": they are not
+    narrow: bool = False  # CoAP: messages carry a tag and no token
     proxy: str = ""  # http://HOST:PORT of a proxy; "": none
 
 

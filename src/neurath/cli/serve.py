@@ -42,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     text = "most bytes of a piece that rides on heartbeats (200)"
     parser.add_argument("--piece", type=int, default=200, choices=sizes, metavar="N", help=text)
     parser.add_argument("--check-ins", type=float, default=200.0, metavar="N", help="a second, that notices may lead to (200)")
-    parser.add_argument("--mqtt", metavar="URL", help="tell terminals to check in over a broker too: mqtt://HOST[:1883]")
+    parser.add_argument("--mqtt", metavar="URL", help="tell terminals over a broker too: mqtt://HOST")
     parser.add_argument("--mqtt-ca", default="", metavar="FILE.pem", help="who vouches for an mqtts:// broker")
     parser.add_argument("--tls-cert", type=Path, metavar="FILE.pem", help="speak TLS: the server's certificate and its chain")
     parser.add_argument("--tls-key", type=Path, metavar="FILE.pem", help="... and its private key")
@@ -60,7 +60,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--drain", type=int, default=5, metavar="SECONDS", help=text)
     text = "lines of words, or one JSON object each"
     parser.add_argument("--log", choices=("text", "json"), default="text", help=text)
-    parser.add_argument("--coap", metavar="[HOST:]PORT", help="answer over CoAP too (port 0: any that is free)")
+    parser.add_argument("--coap", metavar="[HOST:]PORT", help="answer over CoAP too (0: any that is free)")
+    text = "... and take no token in the clear there"
+    parser.add_argument("--coap-protected", action="store_true", help=text)
     parser.add_argument(
         "--carrier",
         action="append",
@@ -135,7 +137,7 @@ def _serve(worker: Worker, said: Callable[[dict[str, str]], None]) -> int:
     tls = _tls(args)
     broker = _broker(args) if worker.number == 0 else None
     check_ins = args.check_ins / args.workers
-    given = (tuple(args.proxy), args.offload, args.accel, args.keep, args.silence)
+    given = (tuple(args.proxy), args.offload, args.accel, args.keep, args.silence, args.coap_protected)
     policy = Policy(args.sleep, args.plug_and_play, check_ins, args.piece, *given)
     server = open_server(args.data, policy, [broker] if broker is not None else [], Place(args.database, args.store))
     if broker is not None:

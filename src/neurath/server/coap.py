@@ -31,6 +31,7 @@ from neurath.server.device import Policy
 from neurath.server.fleet import access, actions
 from neurath.server.fleet.access import Stranger, Terminal
 from neurath.server.fleet.actions import Action
+from neurath.server.narrowed import Narrowed
 from neurath.server.software import catalog
 from neurath.wire import check, coap, offer, report
 from neurath.wire.coap import Code
@@ -62,15 +63,21 @@ class Ask:
     body: bytes
     address: str
     now: float
-    proven: str = ""  # by OSCORE: tenant, id and the hash of the token that the keys are made from
+    proven: str = ""  # by OSCORE or a tag: tenant, id and the hash of the token that the keys are made from
+    link: str = ""  # by which of them
 
     @property
     def verb(self) -> str:
         return self.path[0] if self.path else ""
 
     @property
+    def carrier(self) -> str:
+        """How it came, as it is shown: `coap` alone is in the clear, token and all."""
+        return f"coap+{self.link}" if self.link else "coap"
+
+    @property
     def given(self) -> str:
-        """The token as HTTP carries it; or what OSCORE has proven, which no client can say."""
+        """The token as HTTP carries it; or what a protected message has proven, which no client can say."""
         return f"Oscore {self.proven}" if self.proven else f"TargetToken {self.token}"
 
 
@@ -150,18 +157,22 @@ class CoapPlane(Resource, PathCapable):  # type: ignore[misc]  # aiocoap is not 
         if ask.proven:
             with self.store.read() as db:
                 terminal = access.proven(db, ask.tenant, ask.path[1], ask.proven)
+        elif self.policy.coap_protected:
+            raise Stranger(
+                "a message in the clear", "this server takes protected ones alone", "oscore or narrow at the terminal"
+            )
         else:
             terminal = self.admission.admit(ask.tenant, ask.path[1], ask.given, ask.now)
         own = self.store.marks.of(terminal.n)[1]  # what is written about one terminal never changes its token
         self.beats.passed(terminal, ask.given, (everybody, own))
-        self.delivery.heard(terminal, "coap", ask.address, ask.now)
+        self.delivery.heard(terminal, ask.carrier, ask.address, ask.now)
         return terminal
 
     def _at_once(self, ask: Ask) -> bytes | None:
         """What a heartbeat is answered where nothing has to be looked up."""
         if len(ask.path) != 2:
             return None
-        return self.beats.at_once(Seen(ask.path[1], "coap", ask.address, ask.tenant), ask.given, ask.body, ask.now)
+        return self.beats.at_once(Seen(ask.path[1], ask.carrier, ask.address, ask.tenant), ask.given, ask.body, ask.now)
 
     # ---- messages ------------------------------------------------------------------------------------------------------
 
@@ -195,7 +206,7 @@ class CoapPlane(Resource, PathCapable):  # type: ignore[misc]  # aiocoap is not 
     def heartbeat(self, ask: Ask) -> Message:
         """The download state in, pieces out."""
         terminal = self._admit(ask)
-        seen = Seen(terminal.id, "coap", ask.address, terminal.tenant)
+        seen = Seen(terminal.id, ask.carrier, ask.address, terminal.tenant)
         return Message(code=Answered.CHANGED, payload=self.beats.answer(seen, ask.body, ask.now))
 
     def question(self, ask: Ask) -> Message:
@@ -324,7 +335,8 @@ def _ask(request: Message) -> Ask:
     pair = getattr(request.remote, "pair", None)
     proven = "" if pair is None else f"{pair.tenant}/{pair.name}/{pair.proof}"
     address = str(request.remote.hostinfo)
-    return Ask(tuple(request.opt.uri_path), tenant, token, request.payload, address, time.time(), proven)
+    link = getattr(request.remote, "link", "")
+    return Ask(tuple(request.opt.uri_path), tenant, token, request.payload, address, time.time(), proven, link)
 
 
 def refused(error: NeurathError) -> Message:
@@ -353,12 +365,12 @@ def readable(rest: str) -> None:
 
 
 def _site(plane: CoapPlane) -> Resource:
-    """The plane behind OSCORE, where what aiocoap wants for it is installed; else alone."""
+    """The plane behind the narrow profile and OSCORE, the latter where what aiocoap wants for it is installed."""
     try:
-        return importlib.import_module("neurath.server.shielded").Shielded(plane, plane.store)
+        return Narrowed(importlib.import_module("neurath.server.shielded").Shielded(plane, plane.store), plane.store)
     except ModuleNotFoundError as fault:
         log.warning("no OSCORE: %s is missing (pip install filelock)", fault.name)
-        return plane
+        return Narrowed(plane, plane.store)
 
 
 @contextlib.asynccontextmanager

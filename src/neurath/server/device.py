@@ -48,7 +48,8 @@ class Policy:
     rides on heartbeats, one of wire.trickle.SIZES: it must fit the smallest carrier there is; `proxies` are the addresses of
     those whose word about a client's certificate is believed; `offload`: an address of the object store is good for so many
     seconds, 0: none is given; `accel`: where the `proxies` find the directory of files, "": they do not; update files that
-    nobody was given for `keep_days` go, 0: never; who was not heard for `silent_after` seconds is silent."""
+    nobody was given for `keep_days` go, 0: never; who was not heard for `silent_after` seconds is silent; `coap_protected`: no
+    token is taken in the clear over CoAP."""
 
     sleep: int = 300
     plug_and_play: bool = False
@@ -59,6 +60,7 @@ class Policy:
     accel: str = ""
     keep_days: float = 0
     silent_after: float = AFTER
+    coap_protected: bool = False
 
 
 @dataclass(frozen=True)

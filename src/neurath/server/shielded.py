@@ -64,6 +64,7 @@ class Proven:
     def __init__(self, remote: Any, pair: Pair) -> None:
         self._remote = remote
         self.pair = pair
+        self.link = "oscore"
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._remote, name)

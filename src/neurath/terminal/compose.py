@@ -159,7 +159,8 @@ def _ring(lives: Sequence[Life]) -> None:
 
 def _place(setup: Setup, name: str) -> Place:
     folder = str(setup.state) if setup.oscore else ""
-    return Place(setup.server, name, setup.token, setup.tenant, ca=setup.ca, proxy=setup.proxy, oscore=folder)
+    given = Place(setup.server, name, setup.token, setup.tenant, ca=setup.ca, proxy=setup.proxy)
+    return replace(given, oscore=folder, narrow=setup.narrow)
 
 
 def _id(setup: Setup, life: Life) -> str:

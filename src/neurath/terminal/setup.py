@@ -116,6 +116,7 @@ class Setup:
     ca: str = ""
     proxy: str = ""
     oscore: bool = False  # messages over CoAP are protected under keys made from the token
+    narrow: bool = False  # messages over CoAP carry a tag and no token
     state: Path | None = None
     release_keys: tuple[Path, ...] = ()
     ticket_key: Path | None = None
@@ -183,12 +184,14 @@ def _setup(raw: dict[str, Any], folder: Path) -> Setup:
         ca=str(read("ca", _path(folder)) or ""),
         restart=restart,
         lend=tuple(dict(one) for one in given.pop("lend", {}).get("service", ())),
-        **_rest(given, Setup, "id model token tenant proxy oscore push broker heartbeat control_group dbus notify"),
+        **_rest(given, Setup, "id model token tenant proxy oscore narrow push broker heartbeat control_group dbus notify"),
     )
     if made.state is None or (any(one.installer != "bank" for one in parts) and not (made.id and made.model)):
         raise ValueError("state is needed; so are id and model where a component is not a bank")
-    if made.oscore and not (made.token and made.server.startswith("coap:")):
-        raise ValueError("oscore is for a server at coap://, and for a terminal with a token")
+    if (made.oscore or made.narrow) and not (made.token and made.server.startswith("coap:")):
+        raise ValueError("oscore and narrow are for a server at coap://, and for a terminal with a token")
+    if made.oscore and made.narrow:
+        raise ValueError("oscore or narrow, not both: OSCORE does all that the narrow profile does")
     return made
 
 

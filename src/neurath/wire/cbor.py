@@ -169,6 +169,10 @@ class Fields:
             raise malformed(self._what, f"key {key} must be at most {limit} characters long")
         return value
 
+    def values(self) -> dict[Any, Any]:
+        """What was decoded, for who puts maps together."""
+        return dict(self._values)
+
     def only(self, keys: frozenset[int]) -> None:
         """DataError when the map holds a key this message does not have."""
         extra = sorted(str(k) for k in self._values if k not in keys)
