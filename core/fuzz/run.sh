@@ -14,8 +14,9 @@ large=-DNRT_WITH_LARGE
 compared=
 seeds=corpus long=70000 late=300 memory=1024
 case $what in
-# Behind right headers no constant has to be guessed: to watch every comparison took two thirds of the time.
-deep*) compared=-fno-sanitize-coverage=trace-cmp ;;
+# Behind right headers, or beside whole sessions to begin from, no constant has to be guessed: to watch every comparison took two
+# thirds of the time.
+deep* | smp) compared=-fno-sanitize-coverage=trace-cmp ;;
 esac
 case $what in
 deep) sources="$root/core/fuzz/fuzz_deep.c $root/core/ports/decode.c $root/core/src/*.c" large= seeds=deep long=400 late=10 memory=256 ;;

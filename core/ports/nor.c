@@ -303,6 +303,10 @@ int nrt_nor_peek(struct nrt_nor *n, uint32_t addr, uint8_t *buf, uint32_t len)
 
 uint8_t *nrt_nor_cells(struct nrt_nor *n) { return n->mem; }
 
+const uint8_t *nrt_nor_others(const struct nrt_nor *n) { return n->other; }
+
+const uint8_t *nrt_nor_marks(const struct nrt_nor *n) { return n->mark; }
+
 int nrt_nor_copy(struct nrt_nor *to, const struct nrt_nor *from)
 {
     if (to->mem == NULL || from->mem == NULL || to->size != from->size || to->layout.write_unit != from->layout.write_unit)

@@ -57,6 +57,9 @@ uint32_t nrt_nor_programs(const struct nrt_nor *n, uint32_t addr);
 
 /* The cells as they read now: for a processor that an emulator runs on them. */
 uint8_t *nrt_nor_cells(struct nrt_nor *n);
+/* What else a flash in memory is: as many bytes that units may read otherwise, and a mark for each write unit. */
+const uint8_t *nrt_nor_others(const struct nrt_nor *n);
+const uint8_t *nrt_nor_marks(const struct nrt_nor *n);
 /* Makes `to` hold what `from` holds, torn units and all; both of one layout, in memory. */
 int nrt_nor_copy(struct nrt_nor *to, const struct nrt_nor *from);
 

@@ -19,6 +19,10 @@ int nrt_cbor_peek(const struct nrt_cbor *c) { return c->left > 0 ? c->at[0] >> 5
 
 int nrt_cbor_end(const struct nrt_cbor *c) { return c->left == 0 ? NRT_OK : NRT_E_FORMAT; }
 
+/*@ requires \valid(c) && n <= c->left;
+    assigns *c;
+    ensures c->at == \old(c->at) + n && c->left == \old(c->left) - n;
+*/
 static void advance(struct nrt_cbor *c, uint32_t n)
 {
     c->at += n;
@@ -37,9 +41,13 @@ int nrt_cbor_head(struct nrt_cbor *c, int major, uint32_t *argument)
         return NRT_E_FORMAT; /* 64 bits, reserved, indefinite */
     }
     bytes = info < 24 ? 0 : 1u << (info - 24);
+    /*@ assert (info == 24 ==> bytes == 1) && (info == 25 ==> bytes == 2) && (info == 26 ==> bytes == 4); */
     if (c->left < 1 + bytes) {
         return NRT_E_FORMAT;
     }
+    /*@ loop invariant 0 <= i <= bytes;
+        loop assigns i, value;
+        loop variant bytes - i; */
     for (i = 0; i < bytes; i++) {
         value = value << 8 | c->at[1 + i];
     }
@@ -86,6 +94,10 @@ int nrt_cbor_octets(struct nrt_cbor *c, uint8_t *out, uint32_t len)
 }
 
 /* 1 when key b may follow key a: bytewise lexicographic order of their encodings, nothing twice. */
+/*@ requires readable(a.at, a.len) && readable(b.at, b.len);
+    assigns \nothing;
+    ensures \result == 0 || \result == 1;
+*/
 static int follows(struct nrt_view a, struct nrt_view b)
 {
     uint32_t n = a.len < b.len ? a.len : b.len;
@@ -120,6 +132,20 @@ struct open {
     struct nrt_view last;  /* the key before */
 };
 
+/*@ predicate told(struct open o, uint8_t *at) = o.left > 0 && readable(o.last.at, o.last.len) &&
+        o.began == at - (at - o.began) && 0 <= at - o.began && readable(o.began, at - o.began);
+    lemma further{L}: \forall struct open o, uint8_t *at, integer n;
+        told(o, at) && n >= 0 && readable(at, n) ==> told(o, at + n);
+*/
+
+/*@ requires \valid(c) && readable(c->at, c->left);
+    requires \valid(inside) && \valid(map);
+    requires \separated(c, inside, map, c->at + (0 .. c->left - 1));
+    assigns *c, *inside, *map;
+    ensures \result == 0 || \result == -2;
+    ensures within(*c, \old(*c));
+    ensures \result == 0 ==> ahead(*c, \old(*c));
+*/
 /* Reads one head; strings are taken whole. *inside is the number of items that follow within it, 0 when it is complete. */
 static int head(struct nrt_cbor *c, uint32_t *inside, int *map)
 {
@@ -153,8 +179,20 @@ static int head(struct nrt_cbor *c, uint32_t *inside, int *map)
 }
 
 /* An item ended at c->at: counts it, and closes what it completes. */
+/*@ requires 0 <= depth <= 8 && \valid(stack + (0 .. 7));
+    requires \forall integer k; 0 <= k < depth ==> told(stack[k], at);
+    assigns stack[0 .. 7];
+    ensures -1 <= \result <= depth;
+    ensures \forall integer k; 0 <= k < \result - 1 ==> stack[k] == \old(stack[k]);
+    ensures \result > 0 ==> stack[\result - 1].began == at && readable(stack[\result - 1].last.at, stack[\result - 1].last.len);
+    ensures \result > 0 ==> stack[\result - 1].left > 0;
+*/
 static int close(struct open *stack, int depth, const uint8_t *at)
 {
+    /*@ loop invariant 0 <= depth <= \at(depth, Pre);
+        loop invariant \forall integer k; 0 <= k < depth ==> stack[k] == \at(stack[k], Pre);
+        loop assigns depth, stack[0 .. 7];
+        loop variant depth; */
     while (depth > 0) {
         struct open *o = &stack[depth - 1];
 
@@ -181,6 +219,10 @@ int nrt_cbor_skip(struct nrt_cbor *c, struct nrt_view *v)
     const uint8_t *start = c->at;
     int depth = 0;
 
+    /*@ loop invariant 0 <= depth <= 8 && within(*c, \at(*c, Pre)) && readable(c->at, c->left);
+        loop invariant \forall integer k; 0 <= k < depth ==> told(stack[k], c->at);
+        loop assigns *c, depth, stack[0 .. 7];
+        loop variant c->left; */
     do {
         uint32_t inside;
         int map;
@@ -188,6 +230,9 @@ int nrt_cbor_skip(struct nrt_cbor *c, struct nrt_view *v)
         if (head(c, &inside, &map) != NRT_OK) {
             return NRT_E_FORMAT;
         }
+        /*@ assert \forall integer k; 0 <= k < depth ==>
+                told(stack[k], \at(c->at, LoopCurrent) + (\at(c->left, LoopCurrent) - c->left)); */
+        /*@ assert \forall integer k; 0 <= k < depth ==> told(stack[k], c->at); */
         if (inside == 0) {
             depth = close(stack, depth, c->at);
             if (depth < 0) {
@@ -196,12 +241,9 @@ int nrt_cbor_skip(struct nrt_cbor *c, struct nrt_view *v)
         } else if (depth == NRT_CBOR_DEPTH) {
             return NRT_E_FORMAT;
         } else {
-            stack[depth].left = inside;
-            stack[depth].map = map;
-            stack[depth].began = c->at;
-            stack[depth].last.at = c->at;
-            stack[depth].last.len = 0;
-            depth++;
+            struct open within = {inside, map, c->at, {c->at, 0}};
+
+            stack[depth++] = within;
         }
     } while (depth > 0);
     if (v != 0) {
@@ -211,6 +253,10 @@ int nrt_cbor_skip(struct nrt_cbor *c, struct nrt_view *v)
     return NRT_OK;
 }
 
+/*@ requires readable(data, len);
+    assigns \nothing;
+    ensures \result == 0 || \result == -2;
+*/
 int nrt_cbor_strict(const uint8_t *data, uint32_t len)
 {
     struct nrt_cbor c = {data, len};

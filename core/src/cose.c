@@ -9,6 +9,12 @@
 #define EDDSA_LABEL 7 /* -8 */
 
 /* The protected header is exactly {1: -7} or {1: -8}: what is not known to the verifier is not signed for it. */
+/*@ requires readable(header.at, header.len) && \valid(alg);
+    requires \separated(alg, header.at + (0 .. header.len - 1));
+    assigns *alg;
+    ensures \result == 0 || \result == -2;
+    ensures \result == 0 ==> *alg == 1 || *alg == 2;
+*/
 static int read_header(struct nrt_view header, int *alg)
 {
     struct nrt_cbor c = nrt_cbor_in(header);
@@ -48,6 +54,11 @@ int nrt_cose_read(struct nrt_cbor *c, struct nrt_cose *out)
     return NRT_OK;
 }
 
+/*@ requires v.len <= NRT_MAX_SIGNED && readable(v.at, v.len) && \valid(to + (0 .. v.len + 1));
+    requires \separated(to + (0 .. v.len + 1), v.at + (0 .. v.len - 1));
+    assigns to[0 .. v.len + 1];
+    ensures v.len <= \result <= v.len + 2;
+*/
 static uint32_t put_string(uint8_t *to, struct nrt_view v)
 {
     uint32_t n = 0;
@@ -63,6 +74,14 @@ static uint32_t put_string(uint8_t *to, struct nrt_view v)
 }
 
 /* Sig_structure of RFC 9052 4.4: ["Signature1", protected header, external data h'', payload]. */
+/*@ requires header.len <= 8 && payload.len <= NRT_MAX_SIGNED;
+    requires readable(header.at, header.len) && readable(payload.at, payload.len);
+    requires \valid(to + (0 .. NRT_MAX_SIGNED + 31));
+    requires \separated(to + (0 .. NRT_MAX_SIGNED + 31), header.at + (0 .. header.len - 1));
+    requires \separated(to + (0 .. NRT_MAX_SIGNED + 31), payload.at + (0 .. payload.len - 1));
+    assigns to[0 .. NRT_MAX_SIGNED + 31];
+    ensures \result <= NRT_MAX_SIGNED + 32;
+*/
 static uint32_t put_signed(uint8_t *to, struct nrt_view header, struct nrt_view payload)
 {
     static const uint8_t begin[] = {0x84, 0x6A, 'S', 'i', 'g', 'n', 'a', 't', 'u', 'r', 'e', '1'};

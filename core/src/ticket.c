@@ -8,6 +8,13 @@
 
 enum { DEVICE = 1, NONCE, SERIAL, KIND, ENVELOPE, FILE_DIGEST, FILE_SIZE, BASE, BLOCKS, KEY_LIST };
 
+/*@ requires \valid(c) && readable(c->at, c->left) && \valid(t);
+    requires \separated(t, c, c->at + (0 .. c->left - 1));
+    assigns *c, *t;
+    ensures \result == 0 || \result == -2;
+    ensures within(*c, \old(*c));
+    ensures \result == 0 ==> 1 <= key <= 10;
+*/
 static int read_field(struct nrt_cbor *c, int key, struct nrt_ticket *t)
 {
     switch (key) {

@@ -4,8 +4,9 @@ never know how the chip works."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from neurath.errors import FlashError
 from neurath.flash.bank import Fate, ImageRecord, Target
 from neurath.flash.geometry import Layout
 from neurath.flash.native import Core, Nor, lib
@@ -13,6 +14,33 @@ from neurath.sim.unicorn_rig import ORDER_BOOT, ORDER_CONFIRM, ORDER_UPDATE, Chi
 
 #: Power-ups that a life may take.
 LIVES = 8
+
+
+class Met(FlashError):
+    """A chip came to a state from which another was lived to its end."""
+
+
+@dataclass(slots=True)
+class Known:
+    """States of a chip behind its operations, from which a life came to its good end. A chip is a machine without chance: what
+    comes to one of them ends as that one did."""
+
+    ended: set[bytes] = field(default_factory=set)
+    path: list[bytes] = field(default_factory=list)
+
+    def watch(self, chip: Chip) -> None:
+        def after() -> None:
+            state = chip.state()
+            if state in self.ended:
+                raise Met("met before", "", "")
+            self.path.append(state)
+
+        chip.after = after
+
+    def ends(self) -> None:
+        """The life that is under way came to its good end."""
+        self.ended.update(self.path)
+        self.path.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +72,10 @@ class Case:
     def holds(self, nor: Nor, image: bytes) -> bool:
         return b"".join(nor.read_raw(s.base, s.length) for s in self.layout.bank)[: len(image)] == image
 
-    def live(self, chip: Chip, *, seed: int = 0) -> list[Outcome]:
+    def live(self, chip: Chip, *, seed: int = 0, told: list[Outcome] | None = None) -> list[Outcome]:
         """Power-ups until the new image is confirmed: the file is at hand whenever it is asked for. RuleError: it never was,
         or it booted what is neither old nor new."""
-        order, told = ORDER_BOOT, []
+        order, told = ORDER_BOOT, [] if told is None else told
         for life in range(LIVES):
             said = chip.power_up(order, self.file, self.target, seed=seed + life)
             told.append(said)
@@ -76,6 +104,8 @@ class Case:
         front, back = self.flash(), self.flash()
         chip = Chip(self.program, back)
         seen: set[int] = set()
+        known = Known()
+        known.watch(chip)
         for number, operation in enumerate(operations):
             for kind in kinds if number in chosen else ():
                 for how in (0, 1) if kind in ("weak", "meta", "ghost") else (0,):
@@ -92,11 +122,16 @@ class Case:
                     if self.ecc:
                         chip = Chip(self.program, back)
                         chip.torn([range(operation.at, operation.at + (len(operation.data) or self.sector(operation.at)))])
+                        known.watch(chip)
+                    told: list[Outcome] = []
                     try:
-                        told = self.live(chip, seed=number)
+                        self.live(chip, seed=seed, told=told)
+                    except Met:
+                        told.append(Outcome(met=True))
                     except RuleError as fault:
                         raise RuleError(fault.what, f"operation {number} {kind} {how}: {fault.why}", "see the rig") from fault
-                    yield Cut(number, kind, how, len(told), sum(t.fate is Fate.FETCH for t in told))
+                    known.ends()
+                    yield Cut(number, kind, how, len(told), sum(t.fate is Fate.FETCH for t in told), told[-1].met)
             _do(front, operation)
 
     def sector(self, address: int) -> int:
@@ -108,14 +143,15 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """One cut that was lived to its end: power-ups it took (0: its flash was met before) and how many of them asked for the
-    file."""
+    """One cut that was lived to its end: power-ups it took (0: its flash was met before), how many of them asked for the
+    file, and whether the last came to a state from which another cut was lived to its end."""
 
     number: int
     kind: str
     how: int
     lives: int
     fetched: int = 0
+    met: bool = False
 
 
 def _do(nor: Nor, operation: Operation) -> int:

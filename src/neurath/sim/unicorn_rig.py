@@ -5,6 +5,7 @@ did. The binary: examples/port-m3."""
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,7 +13,26 @@ from pathlib import Path
 from typing import Any
 
 from elftools.elf.elffile import ELFFile
-from unicorn.arm_const import UC_ARM_REG_LR, UC_ARM_REG_PC, UC_ARM_REG_R1, UC_ARM_REG_R3, UC_ARM_REG_SP, UC_CPU_ARM_CORTEX_M3
+from unicorn.arm_const import (
+    UC_ARM_REG_CPSR,
+    UC_ARM_REG_LR,
+    UC_ARM_REG_PC,
+    UC_ARM_REG_R0,
+    UC_ARM_REG_R1,
+    UC_ARM_REG_R2,
+    UC_ARM_REG_R3,
+    UC_ARM_REG_R4,
+    UC_ARM_REG_R5,
+    UC_ARM_REG_R6,
+    UC_ARM_REG_R7,
+    UC_ARM_REG_R8,
+    UC_ARM_REG_R9,
+    UC_ARM_REG_R10,
+    UC_ARM_REG_R11,
+    UC_ARM_REG_R12,
+    UC_ARM_REG_SP,
+    UC_CPU_ARM_CORTEX_M3,
+)
 from unicorn.unicorn import Uc, UcError
 from unicorn.unicorn_const import (
     UC_ARCH_ARM,
@@ -36,6 +56,12 @@ FLASH, RAM, MAIL, REGISTERS = 0x08000000, 0x20000000, 0x20010000, 0x40000000
 RAM_SIZE, MAIL_SIZE, FILE_AT = 0x10000, 0x40000, 0x200
 COMMAND, ADDRESS, LENGTH, STATUS, DONE = 0x00, 0x04, 0x08, 0x0C, 0x10
 ECC, LATCH = REGISTERS + 0x1000, REGISTERS + 0x1100
+#: Bytes at the end of RAM that are the stack's (m3.ld).
+STACK = 4096
+_REGISTERS = [
+    UC_ARM_REG_R0, UC_ARM_REG_R1, UC_ARM_REG_R2, UC_ARM_REG_R3, UC_ARM_REG_R4, UC_ARM_REG_R5, UC_ARM_REG_R6, UC_ARM_REG_R7, UC_ARM_REG_R8,
+    UC_ARM_REG_R9, UC_ARM_REG_R10, UC_ARM_REG_R11, UC_ARM_REG_R12, UC_ARM_REG_SP, UC_ARM_REG_LR, UC_ARM_REG_PC, UC_ARM_REG_CPSR,
+]  # fmt: skip
 BUSY, FAILED = 1, 2
 ERASE, PROGRAM = 1, 2
 #: Reads of the status register that a busy chip makes the processor wait.
@@ -96,13 +122,15 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a power-up wrote into its mailbox; `cut`: the power went in it."""
+    """What a power-up wrote into its mailbox; `cut`: the power went in it; `met`: it was not lived to its end, for its end is
+    known."""
 
     result: int = 0
     fate: Fate | None = None
     candidate: bool = False
     installed: bytes = b""
     cut: bool = False
+    met: bool = False
 
 
 @dataclass
@@ -119,6 +147,8 @@ class Chip:
     readers: set[str] = field(default_factory=set)
     #: Called before each operation.
     before: Callable[[Operation], None] | None = None
+    #: Called when one is done.
+    after: Callable[[], None] | None = None
 
     def __post_init__(self) -> None:
         make: Any = Uc
@@ -177,6 +207,25 @@ class Chip:
         result = int.from_bytes(told[:4], "little", signed=True)
         return Outcome(result, Fate(int.from_bytes(told[4:8], "little")), told[8] != 0, told[12:44])
 
+    def state(self) -> bytes:
+        """A digest of all that decides what comes next: cells of the flash and what they may read another day, RAM but for
+        the stack that nobody owns, mailbox, latch, registers. Two chips with one state live the same life."""
+        uc, size, raw = self._uc, self._size, self.nor.raw
+        told = hashlib.blake2b(digest_size=16)
+        unit = self.nor.layout.write_unit
+        told.update(ffi.buffer(lib.nrt_nor_cells(raw), size))
+        told.update(ffi.buffer(lib.nrt_nor_others(raw), size))
+        told.update(ffi.buffer(lib.nrt_nor_marks(raw), size // unit))
+        values = uc.reg_read_batch(_REGISTERS)
+        below = max(int(values[_REGISTERS.index(UC_ARM_REG_SP)]) - RAM, RAM_SIZE - STACK)
+        ram = uc.mem_read(RAM, RAM_SIZE)
+        told.update(bytes(ram[: RAM_SIZE - STACK]))
+        told.update(bytes(ram[below:]))
+        told.update(bytes(uc.mem_read(MAIL, FILE_AT)))
+        told.update(bytes(uc.mem_read(ECC, 0x1000)))
+        told.update(repr((values, self._address, self._length, self._flags)).encode())
+        return told.digest()
+
     def stack(self, seed: int = 0) -> int:
         """Bytes of stack that the last power-up used, for RAM began as `seed` says."""
         was, now = random.Random(seed).randbytes(RAM_SIZE), bytes(self._uc.mem_read(RAM, RAM_SIZE))
@@ -230,6 +279,8 @@ class Chip:
             uc.emu_stop()
             return
         self._flags = FAILED if code < 0 else 0
+        if self.after is not None:
+            self.after()
         if self.strict:
             self._busy = WAITS
             uc.mem_protect(FLASH, self._size, UC_PROT_NONE)
