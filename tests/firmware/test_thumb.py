@@ -126,8 +126,8 @@ def test_a_cut_of_any_kind_ends_in_the_new_image_by_the_binary_itself(*, ecc: bo
 
 
 def test_single_cuts_of_a_real_pair_end_in_the_new_image(seed: int, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every operation x kind in assurance (three quarters of an hour of processor time; NEURATH_OPERATIONS=100:200 takes these alone), one
-    operation else."""
+    """Every operation x kind in assurance (three quarters of an hour of processor time; NEURATH_OPERATIONS=100:200 takes
+    these alone), one operation else."""
     pair = images("movehub")
     case = case_of(pair.old, pair.new)
     begun = time.process_time()

@@ -16,7 +16,7 @@ from neurath.sim.unicorn_rig import ORDER_BOOT, ORDER_CONFIRM, ORDER_UPDATE, Chi
 LIVES = 8
 
 
-class Met(FlashError):
+class Met(FlashError):  # noqa: N818 (an event of the world, not a fault)
     """A chip came to a state from which another was lived to its end."""
 
 
