@@ -185,7 +185,7 @@ def test_who_did_not_hear_the_last_answer_hears_it_again() -> None:
 
 def test_a_file_that_is_not_for_this_bank_or_is_damaged_writes_nothing_and_the_package_still_comes() -> None:
     story, model = told()
-    for name in ("the file that was cut", "another hybrid's", "a bit", "cut short", "endless", "noise"):
+    for name in ("the file that was cut", "another hybrid's", "a bit", "another name", "cut short", "endless", "noise"):
         device = torn()
         data, before = device.cure(), device.nor.operations
         wrong: dict[str, object] = {}
@@ -196,6 +196,8 @@ def test_a_file_that_is_not_for_this_bank_or_is_damaged_writes_nothing_and_the_p
                 data = Resuming(cut=24).cure()
             case "a bit":
                 data, wrong = data[:-1] + bytes([data[-1] ^ 1]), {"sha": hashlib.sha256(data).digest()}
+            case "another name":
+                wrong = {"sha": bytes(32)}
             case "cut short":
                 data = data[:-20]
             case "endless":
