@@ -1,5 +1,5 @@
-"""Real links to a far end in an attacker's hands: DDI over HTTP, and CoAP. It knows how each carries an offer and a file; what is
-hostile about them is its callers'. It must never check anything: that is the terminal's part."""
+"""Real links to a far end in an attacker's hands: DDI over HTTP, and CoAP. It knows how each carries an offer and a file; what
+is hostile about them is its callers'. It must never check anything: that is the terminal's part."""
 
 from __future__ import annotations
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -136,3 +138,34 @@ def test_a_station_on_another_machine_needs_the_token(
     assert main(["station", "sync", "--server", url, "--stock", str(tmp_path / "stock"), "--token", token]) == 0
     assert stock.queued() == []
     assert len(stock.index().entries) == 2
+
+
+def test_a_mirror_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes on for ever: only the deadline ends it."""
+    ended = threading.Event()
+
+    class Dripping(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(1 << 20))
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while not ended.wait(0.02):
+                    self.wfile.write(b"x")
+
+        def log_message(self, *words: object) -> None: ...
+
+    monkeypatch.setattr("neurath.station.sync.TIMEOUT", 0.3)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Dripping)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    source = Source(f"http://127.0.0.1:{server.server_address[1]}/")
+    try:
+        with pytest.raises(LinkError, match="drips"):
+            list(source.repository("metadata/timestamp.json"))
+        with pytest.raises(LinkError, match="drips"):
+            source.ask("/stock")
+    finally:
+        ended.set()
+        server.shutdown()
+        server.server_close()

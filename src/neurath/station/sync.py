@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 #: Where a stock keeps what it last believed of its repository.
 COPY = "repository"
 
-#: Longest answer that is read, bytes; seconds to wait for one.
+#: Longest answer that is read, bytes; seconds to wait for one, and bytes a second below which a longer one is given up.
 LONGEST = 1 << 30
 TIMEOUT = 30.0
+SLOWEST = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +169,22 @@ def _fetch(stock: Stock, source: Source, index: Index) -> int:
     return fetched
 
 
+def _timely(answer: http.client.HTTPResponse) -> Iterator[bytes]:
+    """The body as it arrives, at most LONGEST bytes; LinkError where it drips, or ends too early."""
+    begun, got = time.monotonic(), 0
+    while got < LONGEST and (piece := answer.read1(1 << 16)):
+        got += len(piece)
+        yield piece
+        if time.monotonic() - begun > TIMEOUT + got / SLOWEST:
+            raise LinkError("the server drips", f"{got} bytes in {TIMEOUT:.0f} s and more", "try another mirror")
+    if answer.length:
+        raise LinkError("the server stopped in mid-file", f"{answer.length} bytes are missing", "synchronise again")
+
+
 def _pieces(request: urllib.request.Request) -> Iterator[bytes]:
     try:  # the scheme was looked at: http or https
         with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # nosec B310
-            while piece := answer.read(1 << 16):
-                yield piece
+            yield from _timely(answer)
     except urllib.error.HTTPError as fault:
         if fault.code == 404:
             raise NotFound("the repository has no such file", request.full_url, "is it the right address?") from None
@@ -185,7 +197,7 @@ def _pieces(request: urllib.request.Request) -> Iterator[bytes]:
 def _answer(request: urllib.request.Request) -> bytes:
     try:  # the scheme was looked at: http or https
         with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # nosec B310
-            return bytes(answer.read(LONGEST))
+            return b"".join(_timely(answer))
     except urllib.error.HTTPError as fault:
         hint = "--token, from station.token in the server's data directory" if fault.code == 403 else "check --server"
         raise RefusedError(f"the server refused: {fault.code}", request.full_url, hint) from None
