@@ -62,6 +62,8 @@ terminal tag t-1 field --data {data}
 terminal place t-1 hall --data {data}
 terminal budget t-1 20M --data {data}
 terminal veil t-1 device:5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a --data {data}
+terminal key t-1 02d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a --data {data}
+terminal revoke t-1 --data {data} => 5
 terminal remind t-1 --data {data} => 3
 terminal decommission t-2 --data {data}
 terminal recommission t-8 --data {data}
@@ -102,6 +104,7 @@ alert test hook --data {data} => 6
 alert show --data {data}
 agent provision --bank {new} --model {model} --image {image} {rest} --ticket-key {public}
 agent status {unit}
+agent key {unit}
 completion bash
 config show
 doctor --data {data} --server {dead} => 1
@@ -144,7 +147,7 @@ READS = {
     "tenant show", "terminal list", "terminal work", "terminal show", "terminal why", "terminal timeline", "filter list",
     "rollout show", "store show", "backup show", "alert list", "alert show", "agent status", "doctor", "config show",
     "completion", "operator list", "audit verify", "audit show", "audit head", "token list", "gateway list", "station list",
-    "station records", "station identify", "sim link", "sim power",
+    "station records", "station identify", "agent key", "sim link", "sim power",
 }  # fmt: skip
 #: A server's data that is not there is made by these.
 MAKES = {"model add", "operator add", "backup restore"}

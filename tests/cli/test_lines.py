@@ -54,6 +54,8 @@ terminal channel t-1 beta
 terminal replace t-2 t-9
 terminal budget t-1 20M
 terminal veil t-1 none
+terminal key t-1 02d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a
+terminal revoke t-1
 terminal decommission t-3
 terminal recommission t-3
 filter save field tag:field
@@ -112,6 +114,7 @@ delta explain image.bin other.bin
 delta sign made.nru other.env --key keys/release.pem -o made.nrs
 agent provision --bank t-1.bank --model lamp.toml {born}
 agent status --bank t-1.bank --model lamp.toml
+agent key --bank t-1.bank --model lamp.toml
 key veil t-1.bank --model lamp.toml --derived -o t-1.veil
 station list --stock stock
 station records --stock stock

@@ -188,6 +188,8 @@ class Story:
         ask("PUT", "/terminals/T-0001/budget", json={"bytes": 20_000_000})
         ask("GET", "/terminals/T-0001/budget")
         ask("PUT", "/terminals/T-0001/veil", json={"veil": "device:" + 32 * "5a"})
+        ask("PUT", "/terminals/T-0004/key", json={"key": "02" + 32 * "5a"})
+        ask("POST", "/terminals/T-0004/revoke", json={"why": "lost"})
         for n in (1, 2, 3):
             ask("PUT", f"/terminals/T-000{n}/channel", json={"channel": "beta"})
         ask("PUT", "/filters/field", json={"text": "tag:field and not id:lab-*"})

@@ -225,7 +225,8 @@ def access_of(fleet: Fleet, name: str):
 
 
 def step(brings, base, sequence, *, held=False, confirmed=None, bank="", said=1, checked=5.0):
-    return Step(7, brings, Floor(0, sequence), base, held, confirmed, bank, Floor(0, said), checked)
+    after = confirmed is not None and confirmed >= checked
+    return Step(7, brings, Floor(0, sequence), base, held, confirmed, bank, Floor(0, said), after)
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,14 @@ that is served by the one and then by the other notices nothing."""
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
 
 from neurath.server.delivery import tickets
 from neurath.server.delivery.calls import Delivery
-from neurath.server.fleet import actions, progress, rollout, waves
+from neurath.server.fleet import actions, progress, rollout, standing, waves
 from neurath.server.fleet.access import Terminal
 from neurath.server.software.catalog import Release
 from neurath.server.store import Store
@@ -108,3 +109,27 @@ def test_the_servers_clocks_are_an_hour_apart_and_everything_happens_in_the_orde
     assert all(len(one) == 3 for one in apart.serials.values())
     for one in apart.serials.values():
         assert one == sorted(set(one)), "a terminal would refuse a ticket whose serial fell"
+
+
+@pytest.mark.parametrize("ahead", [HOUR, -HOUR])
+def test_a_terminal_that_a_station_put_back_is_offered_the_release_again_whichever_clock_it_meets(
+    tmp_path: Path, ahead: float
+) -> None:
+    pair = Pair(tmp_path, ahead)
+    pair.a.release("1.0", OLD, 1)
+    new = pair.a.release("1.1", NEW, 2)
+    phone = pair.a.terminal("t1")
+    pair.next()
+    _rolled_out(pair, new)
+    first = pair.checks_in(phone, OLD, 1)
+    assert first
+    while (pair.turn + 1) % 2:  # the verdict comes to server A
+        pair.next()
+    world, now = pair.next()
+    with world.store.read() as db:
+        found = actions.of_terminal(db, phone.n, first)
+    world.delivery.reported(found, Report(first, Phase.UPDATED, Verdict.CONFIRMED, bank=hashlib.sha256(NEW).digest()), now)
+    with pair.b.store.read() as db:
+        seen = standing.read(db, phone, "firmware")
+    assert "runs 1.1 already" in standing.obstacle(seen, pair.true)  # it said so after its last check-in
+    assert pair.checks_in(phone, OLD, 1)  # to server B: its bank was written over the wire

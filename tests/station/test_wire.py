@@ -18,14 +18,15 @@ from neurath.cli.main import main
 from neurath.errors import NeurathError
 from neurath.flash.geometry import model_to_toml
 from neurath.flash.native import Core
-from neurath.flash.wire import SmpServer
+from neurath.flash.wire import Maker, SmpServer
 from neurath.ids import TerminalId
 from neurath.station import screen
 from neurath.station.line import Line
 from neurath.station.machine import Machine, Step, Unplug, Verdict
 from neurath.station.run import Bench, Pace
 from neurath.station.stock import Stock
-from neurath.wire import keys
+from neurath.terminal.restoration import MAKER
+from neurath.wire import enrolment, keys
 from tests.parts import need
 from tests.station.bench import MODEL, NEW, stocked
 from tests.station.device import KEY, Device, package_of
@@ -243,7 +244,26 @@ def test_stock_smpmgr_resumes_after_a_pulled_cable_and_fails_where_it_is_refused
     assert boots(wire.device)
 
 
-def test_a_terminal_that_lost_its_identity_is_enrolled_again_and_restored(tmp_path: Path, port: Path, stock: Stock) -> None:
+def test_a_key_is_sent_over_the_wire_only_where_a_person_says_so_and_the_terminal_makes_none(
+    tmp_path: Path, port: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    device = Device(MODEL, buffer=1024)
+    device.nor.write_raw(MODEL.layout.birth.base, b"\xff" * MODEL.layout.birth.length)
+    wire = _Nameless(device, port, None)
+    _wait(port)
+    (tmp_path / "m.toml").write_text(model_to_toml(MODEL))
+    (tmp_path / "r.pem").write_bytes(keys.public_pem(KEY.public))
+    words = ["station", "enrol", "--port", str(port), "--id", "lab-08", "--model", str(tmp_path / "m.toml")]
+    words += ["--release-key", str(tmp_path / "r.pem")]
+    assert main(words) == 5
+    assert "--send-key" in capsys.readouterr().err
+    assert main([*words, "--send-key"]) == 0
+    wire.close()
+
+
+def test_a_terminal_that_lost_its_identity_is_enrolled_again_and_restored(
+    tmp_path: Path, port: Path, stock: Stock, capsys: pytest.CaptureFixture[str]
+) -> None:
     device = Device(MODEL, buffer=1024)
     device.break_it()
     device.nor.write_raw(MODEL.layout.birth.base, b"\xff" * MODEL.layout.birth.length)
@@ -255,7 +275,12 @@ def test_a_terminal_that_lost_its_identity_is_enrolled_again_and_restored(tmp_pa
     (tmp_path / "m.toml").write_text(model_to_toml(MODEL))
     (tmp_path / "r.pem").write_bytes(keys.public_pem(KEY.public))
     words = ["station", "enrol", "--port", str(port), "--id", "lab-08", "--model", str(tmp_path / "m.toml")]
-    assert main([*words, "--release-key", str(tmp_path / "r.pem")]) == 0
+    capsys.readouterr()
+    assert main([*words, "--release-key", str(tmp_path / "r.pem"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    own = Core(MODEL.layout, device.nor)
+    own.power_up()
+    assert told["key"] == enrolment.key_text(keys.from_seed(own.birth().device_key).public)  # made on the terminal
     bench = serve_once(stock, port)
     assert bench.state.verdict is Verdict.RESTORED
     assert bench.state.identity is not None
@@ -267,14 +292,18 @@ def test_a_terminal_that_lost_its_identity_is_enrolled_again_and_restored(tmp_pa
 class _Nameless(Rig):
     """A terminal whose birth record may not read: the responder then runs without it."""
 
+    def __init__(self, device: Device, port: Path, maker: Maker | None = MAKER) -> None:
+        self.maker = maker
+        super().__init__(device, port)
+
     def make(self, line: Pty) -> SmpServer:
         core = Core(MODEL.layout, self.device.nor)
         fate = core.power_up()
         try:
             birth = core.birth()
         except NeurathError:
-            return SmpServer(core, None, line.write, fate)
-        return SmpServer(core, birth, line.write, fate)
+            return SmpServer(core, None, line.write, fate, maker=self.maker)
+        return SmpServer(core, birth, line.write, fate, maker=self.maker)
 
 
 def test_one_terminal_after_the_other_is_served_without_a_hand_on_the_keyboard(rig: Rigs, port: Path, stock: Stock) -> None:

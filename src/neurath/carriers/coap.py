@@ -81,6 +81,9 @@ class Coap:
         """The answer to what a terminal that cannot boot asks. LinkError while its file is being built."""
         return self._ask(Request(Code.POST, coap.path(coap.QUESTION, self._place.terminal), payload=question)).payload
 
+    def key_list(self, version: int) -> bytes:
+        return self._whole(Request(Code.GET, coap.path(coap.KEYS, str(version))))[1]
+
     def still_wanted(self, action: str) -> bool:
         try:
             self._ask(self._request(Code.GET, coap.ACTION, action))

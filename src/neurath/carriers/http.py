@@ -5,6 +5,7 @@ does not lie where it was asked for. Spec: docs/spec/ddi.md."""
 from __future__ import annotations
 
 import base64
+import importlib
 import json
 import re
 import socket
@@ -12,7 +13,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from neurath.carriers import tls
@@ -25,11 +27,16 @@ from neurath.wire import report as reports
 from neurath.wire.check import Check
 from neurath.wire.report import Report
 
+if TYPE_CHECKING:
+    from neurath.carriers.signing import Signing
+
 #: Absolute limits in seconds: a message whole, and a transfer: this much plus its bytes at SLOWEST bytes a second.
 MESSAGE_LIMIT = 15.0
 TRANSFER_LIMIT = 30.0
 SLOWEST = 100
 _CHUNK = 4096
+#: A request is signed anew so often at the most.
+SIGNED_TRIES = 3
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
@@ -47,6 +54,25 @@ class Place:
     oscore: str = ""  # CoAP: a folder for sequence numbers, and messages are protected; "": they are not
     narrow: bool = False  # CoAP: messages carry a tag and no token
     proxy: str = ""  # http://HOST:PORT of a proxy; "": none
+    device_key: bytes = field(default=b"", repr=False)  # its seed, where requests are signed with it; no token is sent then
+
+    def credentials(
+        self, method: str, target: str, body: bytes | None, scheme: str = "TargetToken"
+    ) -> tuple[dict[str, str], str]:
+        """The headers that show who asks, and the word that a signature was made under."""
+        if self.device_key:
+            made = self._signing().headers(method, target, body)
+            return made.fields, made.epoch
+        return ({"Authorization": f"{scheme} {self.token}"} if self.token else {}), ""
+
+    def again(self, answer: Response, used: str) -> bool:
+        """Whether the server asks for the same, signed under another word."""
+        told = answer.getheader("Accept-Signature") if answer.status == 401 and used else ""
+        return bool(told) and self._signing().again(used, told)
+
+    def _signing(self) -> Signing:
+        found: Signing = importlib.import_module("neurath.carriers.signing").signing(self.device_key)
+        return found
 
 
 def connection(place: Place, timeout: float) -> Connection:
@@ -180,21 +206,36 @@ class Http:
         url = urlsplit(urljoin(f"{self._parts.scheme}://{self._parts.netloc}{path if path.startswith('/') else '/'}", path))
         if url.netloc != self._parts.netloc:
             raise RefusedError("the server points elsewhere", url.netloc, "files are fetched from the server itself")
-        auth = {"Authorization": f"{self.scheme} {self._place.token}"} if self._place.token else {}
         target = url.path + (f"?{url.query}" if url.query else "")
+        answer, used = self._answer(method, target, headers, body)
+        for _ in range(SIGNED_TRIES):
+            if not self._place.again(answer, used):
+                break
+            if len(answer.read(ddi.MAX_DOCUMENT + 1)) > ddi.MAX_DOCUMENT or answer.will_close:
+                self.close()
+            answer, used = self._answer(method, target, headers, body)
+        return answer
+
+    def _answer(self, method: str, target: str, headers: dict[str, str], body: bytes | None) -> tuple[Response, str]:
+        """The answer to one request, and the word it was signed under."""
         fresh = self._link is None
+        auth, used = self._credentials(method, target, body)
         try:
             self._send(method, target, headers | auth, body)
             assert self._link is not None
-            return self._link.getresponse()
+            return self._link.getresponse(), used
         except (Gone, ConnectionResetError, BrokenPipeError):
             if fresh:
                 raise
-            # A kept connection that the server had closed meanwhile: once more on a new one.
+            # A kept connection that the server had closed meanwhile: once more on a new one, and under a new number.
             self.close()
+            auth, used = self._credentials(method, target, body)
             self._send(method, target, headers | auth, body)
             assert self._link is not None
-            return self._link.getresponse()
+            return self._link.getresponse(), used
+
+    def _credentials(self, method: str, target: str, body: bytes | None) -> tuple[dict[str, str], str]:
+        return self._place.credentials(method, target, body, self.scheme)
 
     def _send(self, method: str, target: str, headers: dict[str, str], body: bytes | None) -> None:
         if self._link is None:

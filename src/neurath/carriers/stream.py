@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from urllib.parse import quote
 
-from neurath.carriers.http import Place, connection
+from neurath.carriers.http import SIGNED_TRIES, Place, connection
 from neurath.carriers.http1 import Connection, Response
 from neurath.carriers.notice import Bell, draw, within
 
@@ -52,23 +52,25 @@ class Ear:
                 wait = self._poll() if polling else self._stream()
             self._ended.wait(wait * (0.75 + 0.5 * draw()))
 
-    def _ask(self, timeout: float, **more: str) -> tuple[Connection, Response]:
+    def _ask(self, timeout: float, more: Mapping[str, str], tries: int = SIGNED_TRIES) -> tuple[Connection, Response]:
         link = connection(self._place, timeout)
         path = f"/{quote(self._place.tenant)}/neurath/v1/{quote(self._place.terminal)}/events"
-        headers = {"Accept": "text/event-stream", **more}
-        if self._place.token:
-            headers["Authorization"] = f"TargetToken {self._place.token}"
+        auth, used = self._place.credentials("GET", path, None)
         try:
-            link.request("GET", path, headers=headers)
-            return link, link.getresponse()
+            link.request("GET", path, headers={"Accept": "text/event-stream"} | dict(more) | auth)
+            answer = link.getresponse()
         except BaseException:
             link.close()
             raise
+        if tries and self._place.again(answer, used):
+            link.close()
+            return self._ask(timeout, more, tries - 1)
+        return link, answer
 
     def _stream(self) -> float:
         """One stream to its end; seconds until the next."""
         try:
-            link, answer = self._ask(FIRST)
+            link, answer = self._ask(FIRST, {})
         except TimeoutError:
             return self._held_back()
         try:
@@ -96,7 +98,7 @@ class Ear:
     def _poll(self) -> float:
         """One event, or none in time."""
         more = {"Prefer": f"wait={WAIT:.0f}"} | ({"Last-Event-ID": "p"} if self._had else {})
-        link, answer = self._ask(WAIT + FIRST, **more)
+        link, answer = self._ask(WAIT + FIRST, more)
         try:
             if answer.status not in (200, 204):
                 return FULL if answer.status in (401, 403, 429, 503) else NONE

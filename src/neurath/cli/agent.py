@@ -27,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "example: neurath agent run --server http://127.0.0.1:8642 --bank t1.bank --model phone.toml --token T --once"
     )
-    verbs = parser.add_subparsers(dest="what", required=True, metavar="run|provision|status|answer|remind")
+    verbs = parser.add_subparsers(dest="what", required=True, metavar="run|provision|status|key|answer|remind")
     run_ = _sub(verbs, "run", "check in, update, go on after a power cut", parser.epilog.removeprefix("example: "))
     run_.add_argument("--setup", type=Path, metavar="AGENT.toml", help="everything below, and components beside the firmware")
     _terminal(run_, required=False)
@@ -40,6 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     run_.add_argument(
         "--stage", default="ram", metavar="DIR|ram", help="where a file gathers: a directory survives power cuts"
     )
+    run_.add_argument("--sign", action="store_true", help="sign what is said over HTTP with the device key; show no token")
     text = "send a heartbeat so often; updates ride on its answers, into --stage DIR"
     run_.add_argument("--trickle", type=float, metavar="SECONDS", help=text)
     text = "while full answers are all that holds an update back, send heartbeats down to so often (default: never)"
@@ -53,7 +54,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     run_.add_argument("--ca", type=Path, metavar="FILE.pem", help="who vouches for the server (default: the system's)")
     run_.add_argument("--proxy", default="", metavar="URL", help="a proxy on the way: http://[USER:WORD@]HOST:PORT")
     run_.add_argument("--trace", type=Path, metavar="FILE", help="append what happens, one JSON object a line")
-    run_.add_argument("--confirm", choices=("contact", "boot"), default="contact", help="what confirms a new image")
+    run_.add_argument(
+        "--confirm", choices=("contact", "boot"), default="contact", metavar="HOW", help="a new image: by contact, boot"
+    )
     run_.add_argument("--kill-at", type=int, metavar="N", help="SIGKILL in the N-th flash operation: a power cut")
     run_.add_argument("--dry-run", action="store_true", help="check in, say what is offered, change nothing")
     example = "neurath agent provision --bank B --model M --image app.bin --envelope app.env --id t1 --release-key r.pub.pem"
@@ -72,6 +75,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     _terminal(status, required=False)
     status.add_argument("--stage", type=Path, metavar="DIR", help="with --bank: also what trickles into this directory")
     _reach(status)
+    own = _sub(verbs, "key", "the public half of its device key, for `neurath terminal key`", "neurath agent key --setup A")
+    _terminal(own, required=False)
+    own.add_argument("--setup", type=Path, metavar="AGENT.toml", help="instead of a bank: makes the key if there is none")
     said = _sub(verbs, "answer", "say whether an update may be installed", "neurath agent answer recorder tonight")
     said.add_argument("component", metavar="COMPONENT")
     said.add_argument("answer", choices=("now", "hour", "tonight", "no"), help="close and update, in 1 hour, tonight, no")
@@ -109,6 +115,10 @@ def run(args: argparse.Namespace, out: Output) -> int:
         from neurath.cli.agent_made import provision
 
         return provision(args, out)
+    if args.what == "key":
+        from neurath.cli.agent_key import key
+
+        return key(args, out)
     from neurath.cli import agent_seen
 
     return (agent_seen.status if args.what == "status" else agent_seen.say)(args, out)
@@ -180,6 +190,7 @@ def _setup(args: argparse.Namespace) -> Setup:
         broker=args.push,
         ca=str(args.ca or ""),
         proxy=args.proxy,
+        sign=args.sign,
         once=args.once,
         trickle=args.trickle,
         hurry=args.hurry,

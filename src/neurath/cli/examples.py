@@ -40,6 +40,8 @@ EXAMPLES: dict[str, str] = {
     "neurath terminal place": "t-1 'Osaka, hall 3, row 12'",
     "neurath terminal budget": "t-1 20M",
     "neurath terminal veil": "t-1 t-1.veil",
+    "neurath terminal key": "t-1 02d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+    "neurath terminal revoke": "t-1 --why 'stolen from the van'",
     "neurath terminal work": "--kind restoration",
     "neurath terminal remind": "t-1 --text 'please restart the recorder'",
     "neurath terminal decommission": "t-1 --why 'sold'",

@@ -14,6 +14,7 @@ from neurath.cli.output import Output
 from neurath.errors import LinkError, RefusedError, TrustError
 
 if TYPE_CHECKING:
+    from neurath.flash.trust import PublicKey
     from neurath.wire.smp import Identity
 
 #: Seconds between two lines where the screen is no terminal.
@@ -46,6 +47,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     sync.add_argument("--accept-keys", action="store_true", help="take new release keys after comparing them with their owner")
     text = "take software only as these roots' repository signed it, from now on (from their owners' hands)"
     sync.add_argument("--root", type=Path, metavar="1.root.json", help=text)
+    text = "the first list of keys, out of its owner's hand: keys are what its roots and their successors say, from now on"
+    sync.add_argument("--key-roots", type=Path, metavar="1.keys", help=text)
     sync.add_argument("--dry-run", action="store_true", help="say what waits, change nothing")
     _stock(_sub(verbs, "list", "what the stock holds", "neurath station list --stock stock"))
     records = _sub(
@@ -74,6 +77,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     enrol.add_argument("--model", required=True, type=Path, metavar="MODEL.toml")
     enrol.add_argument("--release-key", required=True, type=Path, action="append", metavar="PUB.pem", help="one to four")
     enrol.add_argument("--ticket-key", type=Path, metavar="PUB.pem", help="the server's; without it only the wire can update")
+    text = "for a terminal without noise: make its key here and send it (the others make their own)"
+    enrol.add_argument("--send-key", action="store_true", help=text)
     enrol.add_argument("--dry-run", action="store_true")
 
 
@@ -230,7 +235,8 @@ def _enrol(args: argparse.Namespace, out: Output) -> int:
     from neurath.flash.trust import Birth
     from neurath.ids import checked_name
     from neurath.station.line import Line
-    from neurath.wire import keys
+    from neurath.station.provision import named
+    from neurath.wire import enrolment, keys
 
     model = model_from_toml(args.model.read_text(encoding="utf-8", errors="replace"))
     birth = Birth(
@@ -238,7 +244,7 @@ def _enrol(args: argparse.Namespace, out: Output) -> int:
         model=model.name,
         vendor=model.vendor,
         klass=model.klass,
-        device_key=secrets.token_bytes(32),
+        device_key=secrets.token_bytes(32) if args.send_key else b"",
         release=tuple(keys.load_public(path) for path in args.release_key),
         ticket=keys.load_public(args.ticket_key) if args.ticket_key else None,
     )
@@ -249,24 +255,33 @@ def _enrol(args: argparse.Namespace, out: Output) -> int:
         out.data(f"would enrol {birth.id} as {birth.model}", terminal=birth.id, model=birth.model)
         return 0
 
-    async def write() -> None:
+    async def write() -> PublicKey:
         line = Line(args.port, args.baud)
         try:
             await line.open()
-            await line.enrol(birth)
+            await line.enrol(birth, b"" if args.send_key else secrets.token_bytes(32))
             await line.reset()
+            if args.send_key:
+                return keys.from_seed(birth.device_key).public
+            await named(line)
+            return (await line.known())[0]
         except ConnectionError as fault:
             raise LinkError(f"cannot open {args.port}", str(fault), "plug the cable in again") from None
         finally:
             await line.close()
 
-    asyncio.run(write())
-    device = keys.fingerprint(keys.from_seed(birth.device_key).public)
+    try:
+        made = asyncio.run(write())
+    except RefusedError as fault:
+        hint = fault.hint if args.send_key else "--send-key, if it is one that can make no key"
+        raise RefusedError(fault.what, fault.why, hint, id=fault.id) from None
+    text = enrolment.key_text(made)
     out.data(
-        f"enrolled {birth.id} as {birth.model}; device key {device[:16]}; its server knows it by the same id",
+        f"enrolled {birth.id} as {birth.model}; its server is told: neurath terminal key {birth.id} {text}",
         terminal=birth.id,
         model=birth.model,
-        device_key=device,
+        device_key=keys.fingerprint(made),
+        key=text,
     )
     return 0
 
@@ -284,7 +299,11 @@ def _sync(args: argparse.Namespace, out: Output) -> int:
         out.data(f"{waiting} records wait for {args.server}", records=waiting)
         return 0
     source = Source(args.server, args.token)
-    done = sync_signed(stock, source, root) if root or signed(stock) else sync(stock, source, accept_keys=args.accept_keys)
+    roots = b"" if args.key_roots is None else args.key_roots.read_bytes()
+    if root or signed(stock):
+        done = sync_signed(stock, source, root)
+    else:
+        done = sync(stock, source, accept_keys=args.accept_keys, roots=roots)
     out.data(
         f"{done.releases} releases, {done.fetched} images fetched, {done.records} records delivered",
         releases=done.releases,

@@ -32,6 +32,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     change.add_argument("--model", metavar="M", help="of those that are registered so; `none` for none")
     change.add_argument("--anonymous-packages", choices=_SWITCH, help="packages without showing anything (default off)")
     change.add_argument("--budget", type=budget, metavar="BYTES", help="a terminal may be sent in a month: 20M, or none")
+    text = "what passes: token (any, default), protected (nobody on the way can change or repeat it), signed (by device keys)"
+    change.add_argument("--links", choices=("token", "protected", "signed"), help=text)
     data.dry_run(change)
     for each in (show, change):
         each.add_argument("tenant", nargs="?", default="DEFAULT", metavar="TENANT")
@@ -55,12 +57,19 @@ def run(args: argparse.Namespace, out: Output) -> int:
         "gateway token": "set" if found.gateway else "none",
         "authorities": ", ".join(found.authorities) or "none",
         "first contact": "registers" + (f" a {found.model}" if found.model else "") if found.first_contact else "refused",
+        "links": found.links,
         "budget": f"{found.budget:,} bytes a month" if found.budget else "none",
         "packages": "to anyone" if found.anonymous else "to their terminals only",
     }
     text = "\n".join(f"{key:16} {value}" for key, value in words.items())
     fields = {"gateway": bool(found.gateway), "authorities": list(found.authorities), "first_contact": found.first_contact}
-    fields |= {"model": found.model, "anonymous": found.anonymous, "budget": found.budget, "token": token}
+    fields |= {
+        "model": found.model,
+        "anonymous": found.anonymous,
+        "budget": found.budget,
+        "links": found.links,
+        "token": token,
+    }
     out.data(f"{text}\n{token}".rstrip(), tenant=args.tenant, **fields)
     return 0
 
@@ -79,6 +88,8 @@ def _changed(found: Tenant, args: argparse.Namespace, db: Connection) -> tuple[T
         given["authorities"] = tuple(one.lower() for one in args.authority if one != "none")
     if args.model is not None:
         given["model"] = "" if args.model == "none" else args.model
+    if args.links is not None:
+        given["links"] = args.links
     if args.budget is not None:
         given["budget"] = args.budget
     given |= {

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neurath.cli import data
+from neurath.cli import data, terminal_keys
 from neurath.cli.output import Output
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ def _registering(commands: Commands) -> Iterator[argparse.ArgumentParser]:
     add.add_argument("--token", default="", help="32 to 128 letters and digits (default: a new one)")
     add.add_argument("--place", default="", metavar="TEXT", help="where it stands, for who goes there")
     add.add_argument("--link", type=int, default=0, metavar="BYTES/S", help="declared speed of its link")
-    many = commands.add_parser("import", help="many from a CSV: id,model[,token,link,tenant,place]; prints tokens")
-    many.add_argument("file", type=Path, metavar="FILE.csv")
+    many = commands.add_parser("import", help="many from a CSV; prints their tokens")
+    many.add_argument("file", type=Path, metavar="FILE.csv", help="id,model[,token,link,tenant,place]")
     many.add_argument("--skip-known", action="store_true", help="leave those that are registered as they are")
     made = commands.add_parser("enrol", help="those that a factory's station recorded, each with the key it made itself")
     made.add_argument("file", type=Path, metavar="RECORDS.jsonl")
@@ -74,9 +74,13 @@ def _standing(commands: Commands) -> Iterator[argparse.ArgumentParser]:
     costs.add_argument("budget", type=budget, metavar="BYTES", help="20M, 500k; none: no limit; usual: its tenant's again")
     hidden = _of_one(commands, "veil", "whom its update files are hidden for, where its model's are")
     hidden.add_argument("veil", metavar="KEY", help="device:HEX, derived:HEX, or a file with such a line; none: take it back")
+    own = _of_one(commands, "key", "the device key that signs what it says")
+    own.add_argument("key", metavar="KEY", help="as `neurath agent key` prints it there, or PUB.pem; none: take it back")
+    gone = _of_one(commands, "revoke", "its device key counts no more, at once")
+    gone.add_argument("--why", default="", metavar="TEXT")
     channel = _of_one(commands, "channel", "put it on a channel: beta, stable (usual), ...")
     channel.add_argument("channel", metavar="NAME")
-    yield from (pin, tag, stands, costs, hidden, channel)
+    yield from (pin, tag, stands, costs, hidden, own, gone, channel)
 
 
 def _speaking(commands: Commands) -> Iterator[argparse.ArgumentParser]:
@@ -257,18 +261,6 @@ def _budget(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, ob
     return f"{args.id}: {words}, {now.used:,} sent in {now.month}", {"id": args.id, **dataclasses.asdict(now)}
 
 
-def _veil(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, object]]:
-    from neurath.server.delivery import veils
-    from neurath.server.fleet import access
-    from neurath.wire.veil import recipient
-
-    text = Path(args.veil).read_text().strip() if Path(args.veil).is_file() else args.veil
-    to = None if text == "none" else recipient(text)
-    veils.give(db, access.find(db, args.id, args.tenant), to, time.time())
-    words = "no key is known for its files" if to is None else f"its files are hidden for its {to.kind} key"
-    return f"{args.id}: {words}", {"id": args.id, "veil": None if to is None else to.kind}
-
-
 def _pin(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, object]]:
     from neurath.errors import UsageError
     from neurath.server.fleet import access, rollout
@@ -299,7 +291,9 @@ CHANGES: dict[str, Callable[[Connection, argparse.Namespace], tuple[str, dict[st
     "tag": _tag,
     "place": _place,
     "budget": _budget,
-    "veil": _veil,
+    "veil": terminal_keys.veil,
+    "key": terminal_keys.key,
+    "revoke": terminal_keys.revoke,
     "remind": _remind,
     "decommission": _decommission,
     "recommission": _recommission,
@@ -361,6 +355,7 @@ def _show(db: Connection, found: Terminal, out: Output) -> int:
     from neurath.server.fleet import progress
     from neurath.server.fleet.progress import Wanted
     from neurath.server.software import catalog
+    from neurath.wire import enrolment
 
     said = progress.shown(db, found.n)
     lines = progress.entries(db, Wanted(terminal=found.n))
@@ -373,7 +368,10 @@ def _show(db: Connection, found: Terminal, out: Output) -> int:
         text.append(f"  {e.component} {e.version}: {e.phase} {e.sync:,}/{e.size:,} {e.verdict} {e.reason}".rstrip())
         steps = {"told": e.notified, "offered": e.offered, "distributed": e.distributed, "installed": e.installed}
         text.append("      " + "  ".join(f"{word} {data.when(at)}" for word, at in steps.items()))
-    fields = dataclasses.asdict(found)
+    fields = dataclasses.asdict(found) | {"device_key": enrolment.fingerprint_of(found.key)}
+    text.insert(1, f"  device key {fields['device_key'] or 'none'}{' (revoked)' if found.revoked else ''}")
+    if found.proof:
+        text[1] += f", last proved itself by {found.proof}"
     fields |= {"components": [dataclasses.asdict(s) for s in said], "ledger": [dataclasses.asdict(e) for e in lines]}
     out.data("\n".join(text), **fields)
     return 0

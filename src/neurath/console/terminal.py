@@ -27,6 +27,7 @@ from neurath.server.fleet.progress import Event, Shown
 from neurath.server.software import catalog
 from neurath.server.software.models import find_model
 from neurath.units import UnixTime
+from neurath.wire import enrolment
 
 #: What is said of the last rewrite beside its map, and where that is known from.
 REWRITES = {
@@ -73,6 +74,11 @@ class One:
             found.append(("Link speed", t("{amount} a second", amount=amount(link))))
         if self.rescue:
             found.append(("Rescue class", f"{self.rescue}: {t(shapes.RESCUE_WORDS[self.rescue])}"))
+        if self.terminal.key:
+            known = enrolment.fingerprint_of(self.terminal.key)[:32]
+            found.append(("Device key", f"{known}… ({t('revoked')})" if self.terminal.revoked else f"{known}…"))
+        if self.terminal.proof:
+            found.append(("Proves itself by", t(self.terminal.proof)))
         if self.terminal.carrier:
             found += [("Carrier", self.terminal.carrier), ("Address", self.terminal.address)]
         return found

@@ -31,9 +31,11 @@ from neurath.server.device import Policy
 from neurath.server.fleet import access, actions
 from neurath.server.fleet.access import Stranger, Terminal
 from neurath.server.fleet.actions import Action
+from neurath.server.links import Proof
 from neurath.server.narrowed import Narrowed
-from neurath.server.software import catalog
+from neurath.server.software import catalog, keylists
 from neurath.wire import check, coap, offer, report
+from neurath.wire.cbor import count
 from neurath.wire.coap import Code
 
 log = logging.getLogger(__name__)
@@ -49,7 +51,8 @@ _WELL_KNOWN = (".well-known", "core")
 _LINKS = (
     f'</{coap.CHECK}>;rt="neurath.check";ct={coap.CBOR},</{coap.REPORT}>;rt="neurath.report";ct={coap.CBOR},'
     f'</{coap.HEARTBEAT}>;rt="neurath.heartbeat";ct={coap.OCTETS},</{coap.FILE}>;rt="neurath.file";ct={coap.OCTETS},'
-    f'</{coap.ACTION}>;rt="neurath.action",</{coap.RESCUE}>;rt="neurath.rescue";ct={coap.OCTETS}'
+    f'</{coap.ACTION}>;rt="neurath.action",</{coap.RESCUE}>;rt="neurath.rescue";ct={coap.OCTETS},'
+    f'</{coap.KEYS}>;rt="neurath.keys";ct={coap.OCTETS}'
 ).encode()
 
 
@@ -113,6 +116,7 @@ class CoapPlane(Resource, PathCapable):  # type: ignore[misc]  # aiocoap is not 
             ("POST", coap.HEARTBEAT, 2): self.heartbeat,
             ("GET", coap.ACTION, 3): self.action,
             ("POST", coap.QUESTION, 2): self.question,
+            ("GET", coap.KEYS, 2): self.key_list,
         }
 
     # ---- from a message to a handler and back ------------------------------------------------------------------------
@@ -157,6 +161,7 @@ class CoapPlane(Resource, PathCapable):  # type: ignore[misc]  # aiocoap is not 
         if ask.proven:
             with self.store.read() as db:
                 terminal = access.proven(db, ask.tenant, ask.path[1], ask.proven)
+            self.admission.weighed(terminal, Proof(ask.link))
         elif self.policy.coap_protected:
             raise Stranger(
                 "a message in the clear", "this server takes protected ones alone", "oscore or narrow at the terminal"
@@ -215,6 +220,11 @@ class CoapPlane(Resource, PathCapable):  # type: ignore[misc]  # aiocoap is not 
         if made is None:
             return Message(code=Answered.SERVICE_UNAVAILABLE, max_age=1)
         return Message(code=Answered.CHANGED, payload=made, content_format=coap.OCTETS)
+
+    def key_list(self, ask: Ask) -> Message:
+        """A list of keys, block by block. No token: it is public, and believed for its signatures alone."""
+        with self.store.read() as db:
+            return Message(code=Answered.CONTENT, payload=keylists.find(db, count(ask.path[1], "version of a key list")))
 
     def action(self, ask: Ask) -> Message:
         """G7: whether this action is still what the server wants."""

@@ -26,6 +26,7 @@ from neurath.server.delivery.calls import Delivery
 from neurath.server.delivery.streams import CHECK_INS
 from neurath.server.delivery.trickle import PIECE
 from neurath.server.fleet.access import Stranger, Terminal
+from neurath.server.fleet.signing import Stale
 from neurath.server.fleet.silence import AFTER
 from neurath.server.patience import BODIES
 from neurath.server.polls import Kept, Polls, alike, latest
@@ -33,12 +34,14 @@ from neurath.server.proxy import certificate, through_a_proxy
 from neurath.server.serving import Conditions
 from neurath.server.shares import TERMINAL, Overdrawn, Shares
 from neurath.server.store.marks import Mark
-from neurath.wire import ddi
+from neurath.wire import ddi, httpsig
 from neurath.wire.ddi import TooMuch
 from neurath.wire.documents import CBOR, parse
+from neurath.wire.httpsig import Message
 
 #: A request's body is here within so many seconds, whatever trickles in; sooner where many are waited for.
 BODY_DEADLINE = 8.0
+_SIGNED = "signature-input"
 _WAIT = re.compile(r"\bwait=(\d{1,5})\b")
 
 
@@ -157,6 +160,8 @@ def refused(error: NeurathError) -> Response:
     response = answer(ddi.problem(error, error.id, text), status)
     if status == 503:
         response.headers["Retry-After"] = "10"
+    elif isinstance(error, Stale):
+        response.headers["Accept-Signature"] = httpsig.asks(error.epoch)
     elif isinstance(error, Overdrawn):
         response.headers["Retry-After"] = str(math.ceil(error.wait))
     return response
@@ -183,7 +188,7 @@ class Reception:
         async def endpoint(request: Request) -> Response:
             try:
                 body = await read_body(request)
-                if quick and (data := self._at_once(request, body)) is not None:
+                if quick and _SIGNED not in request.headers and (data := self._at_once(request, body)) is not None:
                     return Response(data, media_type="application/octet-stream")
                 ask = await anyio.to_thread.run_sync(self._admit, request, body, open_to_all)
                 if quick and ask.mark is not None:
@@ -213,7 +218,10 @@ class Reception:
         tenant, name = names["tenant"], names["id"]
         given, shown = headers.get("authorization", ""), certificate(request.scope)
         everybody = self.store.marks.of(0)[0]
-        if open_to_all and not given and shown is None:
+        message = signed_message(request, body)
+        if message is not None:
+            terminal = self.admission.admit_signed(tenant, name, message)
+        elif open_to_all and not given and shown is None:
             terminal = self.admission.admit_to_files(tenant, name, now)
         else:
             terminal = self.admission.admit(tenant, name, given, now, shown)
@@ -236,8 +244,21 @@ class Reception:
             agent=headers.get("user-agent", "")[:64],
             method=request.method,
             proxied=through_a_proxy(request.scope),
-            mark=(everybody, own) if shown is None and not open_to_all else None,
+            mark=(everybody, own) if shown is None and message is None and not open_to_all else None,
         )
+
+
+def signed_message(request: Request, body: bytes) -> Message | None:
+    """The request as its signer saw it; None where nobody signed it."""
+    if _SIGNED not in request.headers:
+        return None
+    scope = request.scope
+    raw = scope.get("raw_path") or request.url.path.encode()
+    headers: dict[str, str] = {}
+    for name, value in request.headers.items():
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value  # RFC 9421 2.1
+    query = scope["query_string"].decode("latin-1")
+    return Message(request.method, raw.decode("latin-1"), query, body, headers, headers.get("host", ""))
 
 
 def _number(text: str) -> int:

@@ -17,13 +17,14 @@ from pydantic import BaseModel, Field
 from neurath.errors import DataError
 from neurath.server.delivery import veils
 from neurath.server.delivery.calls import Delivery
-from neurath.server.fleet import access, budget, confirm, enrol, enrolled, filters, life
+from neurath.server.fleet import access, budget, confirm, enrol, enrolled, filters, life, signing
 from neurath.server.fleet import work as jobs
 from neurath.server.fleet.access import DEFAULT_TENANT, Terminal, Wanted
 from neurath.server.paging import After, Paged
 from neurath.server.problems import Lines
 from neurath.server.software import catalog
 from neurath.server.store import Store
+from neurath.wire import enrolment
 from neurath.wire.veil import recipient
 
 Json = dict[str, Any]
@@ -69,6 +70,12 @@ class NewVeil(BaseModel):
     veil: Annotated[str | None, Field(max_length=80, examples=["device:" + 32 * "5a"])]
 
 
+class NewKey(BaseModel):
+    """A terminal's public key: an algorithm's byte (1 ES256, 2 Ed25519) and the key in hex, or PEM; null: it has none."""
+
+    key: Annotated[str | None, Field(max_length=512, examples=["02" + 32 * "5a"])]
+
+
 class NewChannel(BaseModel):
     channel: Annotated[str, Field(max_length=64, examples=["beta"])]
 
@@ -112,6 +119,7 @@ def fleet_routes(api: FastAPI, store: Store, delivery: Delivery) -> None:
     _page_routes(api, store, delivery)
     _life_routes(api, store)
     _care_routes(api, store)
+    _key_routes(api, store)
     _filter_routes(api, store)
 
 
@@ -257,6 +265,23 @@ def _care_routes(api: FastAPI, store: Store) -> None:
         with store.write() as db:
             veils.give(db, access.find(db, name, tenant), to, time.time())
         return {"terminal": name, "veil": None if to is None else to.kind}
+
+
+def _key_routes(api: FastAPI, store: Store) -> None:
+    @api.put("/terminals/{name}/key")
+    def give_key(name: str, given: NewKey, tenant: str = DEFAULT_TENANT) -> Json:
+        """Its device key, which signs what it says (docs/spec/links.md); one that was revoked before counts again."""
+        key = None if given.key is None else enrolment.any_key(given.key)
+        with store.write() as db:
+            signing.give(db, access.find(db, name, tenant), key, time.time())
+            return dataclasses.asdict(access.find(db, name, tenant))
+
+    @api.post("/terminals/{name}/revoke")
+    def revoke(name: str, given: Why | None = None, tenant: str = DEFAULT_TENANT) -> Json:
+        """Its device key counts no more, and nobody speaks for it, until it is given another."""
+        with store.write() as db:
+            signing.revoke(db, access.find(db, name, tenant), time.time(), "" if given is None else given.why)
+            return dataclasses.asdict(access.find(db, name, tenant))
 
 
 def _filter_routes(api: FastAPI, store: Store) -> None:

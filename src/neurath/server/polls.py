@@ -32,7 +32,7 @@ _PATH = re.compile(rb"/[^/]+/controller/v1/[^/]+")
 #: What an answer depends on beside terminal and store: who asks, under which name, in which form, with which program.
 _MATTERS = (b"host", b"authorization", b"accept", b"user-agent")
 #: A request that has one of these is answered for itself.
-_OWN = (b"if-none-match", b"transfer-encoding")
+_OWN = (b"if-none-match", b"transfer-encoding", b"signature-input")
 
 
 @dataclass(frozen=True, slots=True)

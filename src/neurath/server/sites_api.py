@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
@@ -36,6 +36,7 @@ class TenantChange(BaseModel):
     model: Annotated[str | None, Field(max_length=64, examples=["phone"])] = None
     anonymous: bool | None = None
     budget: Annotated[int | None, Field(ge=0, le=LARGEST, examples=[50_000_000])] = None
+    links: Literal["token", "protected", "signed"] | None = None
 
 
 class NewGateway(BaseModel):

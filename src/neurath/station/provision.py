@@ -70,7 +70,7 @@ async def provision(line: Line, order: Order, ledger: Ledger, now: float) -> Rec
                 ledger.begin(record)
             await line.enrol(order.birth, secrets.token_bytes(32))
             await line.reset()
-        seen = await _named(line)
+        seen = await named(line)
         if (seen.id, seen.model) != (order.birth.id, order.birth.model):
             raise RefusedError(
                 f"the terminal calls itself {seen.id}",
@@ -86,7 +86,7 @@ async def provision(line: Line, order: Order, ledger: Ledger, now: float) -> Rec
         await line.close()
 
 
-async def _named(line: Line) -> Identity:
+async def named(line: Line) -> Identity:
     """The terminal once it reads its new record."""
     until = time.monotonic() + RESTARTS
     while True:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -120,14 +121,14 @@ class Stock:
                 f"{path} is damaged", "it is not text", "neurath station sync --server URL", id="NRT-290"
             ) from None
 
-    def keep(self, index: Index) -> None:
+    def keep(self, index: Index, listed: Collection[str] = ()) -> None:
         """Replaces the index, whole or not at all. A release key that was not known before is refused: keys come with the
-        first synchronisation, later ones by hand (`accept_keys`)."""
+        first synchronisation, later ones by hand (`accept_keys`), or for models that are `listed` from their roots."""
         try:
             known = self.index().keys
         except NotFound:
             known = ()
-        models = {model for model, _ in known}
+        models = {model for model, _ in known} - set(listed)
         strange = [model for model, pem in index.keys if model in models and (model, pem) not in known]
         if strange:
             raise TrustError(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from neurath.errors import DataError, LinkError, NotFound, RefusedError, TrustError
 from neurath.ids import FIRMWARE, ComponentName, ModelName, TerminalId, Version, checked_name
+from neurath.station import keylists
 from neurath.station.select import Entry
 from neurath.station.stock import Index, Stock, index_of
 from neurath.wire import manifest
@@ -31,6 +32,7 @@ COPY = "repository"
 LONGEST = 1 << 30
 TIMEOUT = 30.0
 SLOWEST = 1000
+MOST_LIST = 16384
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,17 @@ class Source:
             request.add_header("Authorization", f"StationToken {self.token}")
         return _pieces(request)
 
+    def key_list(self, version: int) -> bytes:
+        """A list of keys; NotFound where there is none yet. It is the same for all tenants, and public."""
+        if not self.server.startswith(("http://", "https://")):
+            raise DataError(f"{self.server!r} is no address", "neither http:// nor https://", "say http://HOST:PORT")
+        raw = bytearray()
+        for piece in _pieces(urllib.request.Request(f"{self.server.rstrip('/')}/DEFAULT/neurath/v1/keys/{version}")):
+            raw += piece
+            if len(raw) > MOST_LIST:
+                raise DataError("this is no list of keys", f"more than {MOST_LIST:,} bytes", id="NRT-337")
+        return bytes(raw)
+
     def ask(self, path: str, body: bytes | None = None) -> bytes:
         """One request; the answer's body, or an error in three lines."""
         if not self.server.startswith(("http://", "https://")):
@@ -75,15 +88,19 @@ class Source:
         return _answer(request)
 
 
-def sync(stock: Stock, source: Source, *, accept_keys: bool = False) -> Synced:
-    """Records first: they are the only copy. Then images, then the index that names them."""
+def sync(stock: Stock, source: Source, *, accept_keys: bool = False, roots: bytes = b"") -> Synced:
+    """Records first: they are the only copy. Then lists of keys, images, and the index that names them. `roots`: the first
+    list of keys, out of its owner's hand."""
     records = deliver(stock, source)
+    found = keylists.catch_up(stock, source.key_list, roots)
     index = index_of(source.ask("/stock").decode("utf-8", "replace"))
     fetched = _fetch(stock, source, index)
     if accept_keys:
         with contextlib.suppress(NotFound):
             stock.forget_keys()
-    stock.keep(index)
+    if found is not None:
+        index = keylists.judged(index, found)
+    stock.keep(index, [] if found is None else [name for family in found.families for name in family.models])
     return Synced(len(index.entries), fetched, records)
 
 

@@ -99,7 +99,9 @@ def compose(setup: Setup, watch: Watch) -> Agent:
     if setup.push and not setup.once and setup.trickle is None and (setup.broker or setup.server.startswith("http")):
         from neurath.carriers.ears import ear
 
-        agent.closing.append(ear(setup.broker, _place(setup, _id(setup, lives[0])), lambda: _ring(lives)).close)
+        agent.closing.append(
+            ear(setup.broker, _place(setup, _id(setup, lives[0]), lives[0].parts.installer), lambda: _ring(lives)).close
+        )
     return agent
 
 
@@ -157,10 +159,12 @@ def _ring(lives: Sequence[Life]) -> None:
             life.parts.bell.put(ev.Notice())
 
 
-def _place(setup: Setup, name: str) -> Place:
+def _place(setup: Setup, name: str, installer: object) -> Place:
     folder = str(setup.state) if setup.oscore else ""
+    birth = getattr(installer, "birth", None)  # a bank's may be lost: then there is nothing to sign with
+    key = birth.device_key if setup.sign and birth is not None else b""
     given = Place(setup.server, name, setup.token, setup.tenant, ca=setup.ca, proxy=setup.proxy)
-    return replace(given, oscore=folder, narrow=setup.narrow)
+    return replace(given, oscore=folder, narrow=setup.narrow, device_key=key)
 
 
 def _id(setup: Setup, life: Life) -> str:
@@ -187,7 +191,7 @@ def _life(base: _Base, component: Component) -> Life:
     own = _bank(base, component) if component.installer == "bank" else _software(base, component)
     parts = Parts(
         installer=own.installer,
-        carrier=link(_place(base.setup, own.name)),
+        carrier=link(_place(base.setup, own.name, own.installer)),
         transfer=own.transfer,
         arena=own.arena,
         gate=_gate(base, component, own.bell),
@@ -211,13 +215,13 @@ def _software(base: _Base, component: Component) -> _Own:
     setup = base.setup
     assert setup.state is not None
     bell = Bell(base.alarm)
-    heart = _heart(base, setup.id, component.name, bell)
+    installer = software(setup, component)
+    heart = _heart(base, setup.id, installer, bell)
     # Where services lend memory the file gathers there, unless the component has a place of its own, or it trickles.
     folder = component.stage or (setup.state / f"{component.name}.stage" if base.services is None else None)
     if heart is not None:
         folder = _gathering(setup) or folder
     lender = base.services or Budget(component.ram if component.ram is not None else RAM)
-    installer = software(setup, component)
     installer.waiting = None if base.restarts is None else base.restarts.of(component.name)
     transfer = Transfer(lender, folder, piece=PIECE, alone=heart is None, whole=True)
     return _Own(installer, setup.id, transfer, lambda running: lender, folder, heart, bell)
@@ -229,7 +233,7 @@ def _gathering(setup: Setup) -> Path | None:
     return setup.state / "trickle.stage" if named is None and setup.state is not None else named
 
 
-def _heart(base: _Base, name: str, component: str, bell: Bell) -> Heart | None:
+def _heart(base: _Base, name: str, installer: Installer, bell: Bell) -> Heart | None:
     """The one heart of this terminal; a file that is whole is told to whom it is for."""
     setup, folder = base.setup, _gathering(base.setup)
     if setup.trickle is None or (folder is None and not setup.spare):
@@ -242,10 +246,10 @@ def _heart(base: _Base, name: str, component: str, bell: Bell) -> Heart | None:
         from neurath.terminal.staging.trickle import Session
 
         place = Ram(setup.spare) if folder is None else Folder(folder, room(folder))
-        base.hearts.append(Heart(rides(setup.heartbeat, _place(setup, name)), Session(place), setup.trickle))
+        base.hearts.append(Heart(rides(setup.heartbeat, _place(setup, name, installer)), Session(place), setup.trickle))
         base.hearts[0].foreground = Tcp()
         base.hearts[0].least = setup.hurry
-    base.hearts[0].bells[component] = bell.put
+    base.hearts[0].bells[installer.component] = bell.put
     return base.hearts[0]
 
 
@@ -265,7 +269,7 @@ def _bank(base: _Base, component: Component) -> _Own:
         name = "nameless"  # identity lost: the wire can give it a new one
     ram = bank.model.ram if component.ram is None else component.ram
     bell = Bell(base.alarm)
-    heart = _heart(base, name, bank.component, bell)
+    heart = _heart(base, name, bank, bell)
     folder = component.stage if heart is None else _gathering(setup)
     transfer = Transfer(tenants.arena(ram, running=False), folder, alone=heart is None)
     if heart is not None and folder is None:

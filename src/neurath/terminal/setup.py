@@ -117,6 +117,7 @@ class Setup:
     proxy: str = ""
     oscore: bool = False  # messages over CoAP are protected under keys made from the token
     narrow: bool = False  # messages over CoAP carry a tag and no token
+    sign: bool = False  # requests over HTTP are signed with the device key, and no token is sent
     state: Path | None = None
     release_keys: tuple[Path, ...] = ()
     ticket_key: Path | None = None
@@ -184,7 +185,9 @@ def _setup(raw: dict[str, Any], folder: Path) -> Setup:
         ca=str(read("ca", _path(folder)) or ""),
         restart=restart,
         lend=tuple(dict(one) for one in given.pop("lend", {}).get("service", ())),
-        **_rest(given, Setup, "id model token tenant proxy oscore narrow push broker heartbeat control_group dbus notify"),
+        **_rest(
+            given, Setup, "id model token tenant proxy oscore narrow sign push broker heartbeat control_group dbus notify"
+        ),
     )
     if made.state is None or (any(one.installer != "bank" for one in parts) and not (made.id and made.model)):
         raise ValueError("state is needed; so are id and model where a component is not a bank")
@@ -192,6 +195,8 @@ def _setup(raw: dict[str, Any], folder: Path) -> Setup:
         raise ValueError("oscore and narrow are for a server at coap://, and for a terminal with a token")
     if made.oscore and made.narrow:
         raise ValueError("oscore or narrow, not both: OSCORE does all that the narrow profile does")
+    if made.sign and not (made.server.startswith("http") and len({one.installer == "bank" for one in parts}) == 1):
+        raise ValueError("sign is for a server at http:// or https://, and for components that are all banks, or none")
     return made
 
 

@@ -22,7 +22,7 @@ MAX_PAYLOADS = 10
 CBOR = 60
 OCTETS = 42
 #: Names of our resources: the first segment of the path.
-CHECK, REPORT, HEARTBEAT, FILE, ACTION, RESCUE, QUESTION = "c", "r", "h", "f", "a", "x", "q"
+CHECK, REPORT, HEARTBEAT, FILE, ACTION, RESCUE, QUESTION, KEYS = "c", "r", "h", "f", "a", "x", "q", "k"
 #: No message of ours is longer: header, token, options and one block of 1024 bytes.
 MAX_DATAGRAM = 1280
 #: A payload follows.

@@ -13,6 +13,7 @@ from typing import Any
 from neurath.errors import DataError, TrustError
 from neurath.flash.trust import Alg, PublicKey, signature_holds
 from neurath.ids import checked_name
+from neurath.wire import keys
 from neurath.wire.keys import Signer, fingerprint
 
 FORM = 1
@@ -77,6 +78,16 @@ def key_of(text: str) -> PublicKey:
         raise DataError(
             "this is not a terminal's public key", "an algorithm's byte and the key, in hex", id="NRT-246"
         ) from None
+
+
+def fingerprint_of(text: str) -> str:
+    """Of the key in such a text, as people compare it; "" of none."""
+    return fingerprint(key_of(text)) if text else ""
+
+
+def any_key(text: str) -> PublicKey:
+    """The key in such a text, or in PEM as people have it; DataError."""
+    return keys.public_from_pem(text.encode()) if "-----BEGIN" in text else key_of(text.strip())
 
 
 def written(record: Record, signer: Signer | None = None) -> bytes:

@@ -143,6 +143,7 @@ class Delivery:
             "staged": check.staged.hex(),
             "staged_bytes": check.staged_bytes,
             "checked": now,
+            "confirmed": 0,
         }
         with self.store.write(terminal.n) as db:
             values |= life.heard_nonce(db, terminal, check.component, check.nonce.hex(), now)

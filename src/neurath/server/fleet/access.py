@@ -40,7 +40,8 @@ class Stranger(RefusedError):  # noqa: N818 (who, not what went wrong)
 class Terminal:
     """A registered terminal. `n` is its number in this store; `link` its declared speed in bytes a second, 0 unknown;
     `configured` is None until it has sent attributes; `twin`: when it was seen that two devices use its id; `place`: where it
-    stands, in an operator's words."""
+    stands, in an operator's words; `key`: its device key's public half (docs/spec/enrolment.md), `revoked`: since when that
+    counts no more; `proof`: how it showed who it is when it was last heard (docs/spec/links.md)."""
 
     n: int
     tenant: str
@@ -60,6 +61,9 @@ class Terminal:
     twin: float | None = None
     tags: tuple[str, ...] = ()
     place: str = ""
+    key: str = ""
+    revoked: float | None = None
+    proof: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,6 +320,9 @@ def _terminal(row: Row[tuple[object, ...]]) -> Terminal:
         twin=row.twin,
         tags=tuple(row.tags.split()),
         place=row.place,
+        key=row.key,
+        revoked=row.revoked,
+        proof=row.proof,
     )
 
 

@@ -34,8 +34,8 @@ from neurath.wire.report import Verdict
 @dataclass(frozen=True, slots=True)
 class Step:
     """One update file that a rollout gave a terminal. `brings` and `floor` are the image and the rank of its release, `base`
-    is the image it was made for; `open`: no verdict yet; `confirmed`: when it was. `bank`, `said` (its floor) and `checked`
-    are the terminal's last check-in."""
+    is the image it was made for; `open`: no verdict yet; `confirmed`: when it was. `bank` and `said` (its floor)
+    are the terminal's last check-in, and `after`: it was confirmed after that."""
 
     terminal: int
     brings: str
@@ -45,7 +45,7 @@ class Step:
     confirmed: float | None
     bank: str
     said: Floor
-    checked: float
+    after: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +75,8 @@ def taken(steps: Sequence[Step]) -> Taken | None:
     """What a rollout has made of one terminal by what it gave, the oldest first; None: it holds and gets nothing of it."""
     last = steps[-1]
     # A confirmation that came after the last check-in says more about the bank than that does.
-    fresh = [one for one in steps if one.confirmed is not None and one.confirmed >= one.checked]
-    bank = max(fresh, key=lambda one: one.confirmed or 0.0).brings if fresh else last.bank
+    fresh = [one for one in steps if one.after]
+    bank = fresh[-1].brings if fresh else last.bank
     here = next((one for one in reversed(steps) if one.brings == bank), None)
     if here is None and not last.open:
         return None
@@ -181,8 +181,21 @@ def _steps(number: int, component: str) -> Select[tuple[object, ...]]:
     line = and_(
         ledger.c.terminal == actions.c.terminal, ledger.c.component == component, ledger.c.release == actions.c.release
     )
-    columns = (actions.c.terminal, actions.c.base, actions.c.held, releases.c.image, releases.c.epoch, releases.c.sequence)
-    shown = (components.c.bank, components.c.epoch.label("at"), components.c.sequence.label("nth"), components.c.checked)
+    columns = (
+        actions.c.terminal,
+        actions.c.release,
+        actions.c.base,
+        actions.c.held,
+        releases.c.image,
+        releases.c.epoch,
+        releases.c.sequence,
+    )
+    shown = (
+        components.c.bank,
+        components.c.epoch.label("at"),
+        components.c.sequence.label("nth"),
+        components.c.confirmed.label("since"),
+    )
     query = select(*columns, *shown, ledger.c.verdict, ledger.c.ended).join(releases, releases.c.id == actions.c.release)
     query = query.join(terminals, terminals.c.n == actions.c.terminal).join(components, own).outerjoin(ledger, line)
     query = query.where(actions.c.rollout == number, terminals.c.decommissioned.is_(None))
@@ -200,7 +213,7 @@ def _step(row: object) -> Step:
         confirmed=r["ended"] if r["verdict"] == Verdict.CONFIRMED.value else None,
         bank=r["bank"],
         said=Floor(r["at"], r["nth"]),
-        checked=r["checked"] or 0.0,
+        after=r["since"] == r["release"],
     )
 
 

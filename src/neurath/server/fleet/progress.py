@@ -156,6 +156,10 @@ def reported(db: Connection, action: Action, report: Report, image: str, now: fl
     if verdict is not Verdict.PENDING and verdict.value != row.verdict:
         values |= _end(row, verdict, reason, now)
         note(db, key, verdict.value, reason, now)
+    if values.get("verdict") == Verdict.CONFIRMED.value:
+        # Said after the last check-in, whichever clocks these two were told by: the next one takes it back.
+        mine = (components.c.terminal == key.terminal, components.c.name == key.component)
+        db.execute(update(components).where(*mine).values(confirmed=key.release))
     _change(db, key, values)
     return verdict
 

@@ -36,7 +36,8 @@ MAX_FAILURES = 3
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a component last checked in with; digests in hexadecimal, "" unknown."""
+    """What a component last checked in with; digests in hexadecimal, "" unknown. `confirmed`: the release that it has
+    confirmed since, 0: none."""
 
     model: str
     bank: str
@@ -53,6 +54,7 @@ class Said:
     state: str
     open_file: str
     checked: float
+    confirmed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,8 +250,7 @@ def _image_obstacle(standing: Standing, release: Release) -> str:
         own = Floor(release.epoch, release.sequence)
         known = said.floor >= own or said.floor in standing.signed
         return f"runs {release.version} already" if known else f"runs {release.version}, not confirmed yet"
-    entry = standing.entry
-    if entry is not None and _confirmed(entry) and (entry.ended or 0.0) >= said.checked:
+    if said.confirmed == release.id:
         return f"runs {release.version} already"  # it said so after its last check-in
     if Floor(release.epoch, release.sequence) < said.floor:
         return f"{release.version} lies below its floor {said.floor.epoch}.{said.floor.sequence}"

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, ScalarSelect, delete, select
 
 from neurath.errors import DataError
 from neurath.ids import checked_name
+from neurath.server import links
 from neurath.server.store.sql import upsert
 from neurath.server.store.tables import setting
 
@@ -26,7 +27,8 @@ class Tenant:
     """`gateway` is the hash of the token that speaks for all its devices; `authorities` are the hashes of issuers whose
     certificates it takes; `first_contact`: whoever shows one of these is registered when it comes, as a `model` where one is
     given; `anonymous`: packages are given out without showing anything. All of it is off where nothing is said. `budget`:
-    bytes that each of its terminals may be sent in a month, 0: no limit."""
+    bytes that each of its terminals may be sent in a month, 0: no limit; `links`: what is wanted of how they prove who they
+    are, a Rule's name (docs/spec/links.md)."""
 
     gateway: str = ""
     authorities: tuple[str, ...] = ()
@@ -34,6 +36,7 @@ class Tenant:
     model: str = ""
     anonymous: bool = False
     budget: int = 0
+    links: str = "token"
 
 
 def find(db: Connection, name: str) -> Tenant:
@@ -58,6 +61,7 @@ def keep(db: Connection, name: str, tenant: Tenant) -> None:
     checked_name(name, "tenant")
     if not all(re.fullmatch(r"[0-9a-z:_-]{8,128}", one) for one in tenant.authorities):
         raise DataError("this is no hash of an issuer", "8 to 128 hexadecimal digits", "as the proxy sends it", id="NRT-262")
+    links.rule(tenant.links)
     if tenant == Tenant():
         db.execute(delete(setting).where(setting.c.key == _KEY + name))
         return

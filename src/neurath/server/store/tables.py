@@ -107,9 +107,23 @@ terminal = Table(
     _text("place"),
     Column("budget", BigInteger),
     _text("key"),
+    _time("revoked"),
+    _text("proof"),
     Unique("tenant", "id", name="terminal_id"),
     Index("terminal_key", "key", unique=True, sqlite_where=text("key != ''"), postgresql_where=text("key != ''")),
     sqlite_autoincrement=True,
+)
+
+#: What was signed with a terminal's device key already: the highest number under the server's word `epoch`, those below it,
+#: and the word that comes after.
+signing = Table(
+    "signing",
+    metadata,
+    Column("terminal", ForeignKey("terminal.n"), primary_key=True),
+    _text("epoch"),
+    Column("number", BigInteger, nullable=False, server_default="0"),
+    Column("held", BigInteger, nullable=False, server_default="0"),
+    _text("coming"),
 )
 
 #: What a terminal last said about one of its components, and what it is pinned to.
@@ -140,6 +154,7 @@ component = Table(
     Column("pin", ForeignKey("release.id")),
     _text("before"),
     _count("returns"),
+    _count("confirmed"),
     Index("component_torn", "terminal", sqlite_where=_RESTORING, postgresql_where=_RESTORING),
 )
 
