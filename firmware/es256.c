@@ -12,10 +12,7 @@ int fw_verify(void *ctx, int alg, const uint8_t *key, uint32_t key_len, const ui
     if (alg != NRT_ES256 || key_len != 65)
         return NRT_E_TRUST;
     uint8_t digest[NRT_DIGEST];
-    struct nrt_sha256 hash;
-    nrt_sha256_init(&hash);
-    nrt_sha256_add(&hash, msg, msg_len);
-    nrt_sha256_end(&hash, digest);
+    nrt_sha256(msg, msg_len, digest);
     uint8_t point[65]; /* the library's interface is not const */
     for (uint32_t i = 0; i < sizeof point; i++)
         point[i] = key[i];

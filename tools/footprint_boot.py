@@ -1,6 +1,6 @@
-"""Flash and RAM of everything from boot to verdict, part by part, on Cortex-M0+, M3, M4 and the reference board. It links the
-sources of the reference phone's boot core, without its board's timers; it must never leave out a part that the budget counts:
-32 KiB of flash and 28 KiB of RAM."""
+"""Flash and RAM of everything from boot to verdict, part by part, on Cortex-M0+, M3, M4 and the reference board: the lean boot
+core with either decoder (firmware/lean.mk), and the reference phone's whole one, without their board's timers. It must never
+leave out a part that the budget counts: 32 KiB of flash and 28 KiB of RAM."""
 
 from __future__ import annotations
 
@@ -31,6 +31,9 @@ STANDS_IN = (
     "void fw_watchdog_pet(void) {} void fw_watchdog_start(void) {} void fw_watchdog_stop(void) {}\n"
     "void boot_main(void); void start(void) { boot_main(); }\n"
 )
+#: Of a lean one: what its board adds to firmware/lean.mk.
+BOARD = ("port", "nor", "serial", "clock")
+WHOLE, DECODERS = "whole", ("small", "tiny")
 LINK = """ENTRY(start)
 SECTIONS {
   . = 0x1000; .text : { *(.text*) *(.rodata*) }
@@ -40,25 +43,26 @@ SECTIONS {
 #: Source of an object file -> the part of the budget it is counted in.
 PARTS = {
     "decoder": "reader rangecoder unpack units coder_raw coder_simple coder_small small mixer map predict"
-    " tongue thumb thumb_far arm arm_far halves a64 rv32 rv32_far x86 sections",
+    " tongue thumb thumb_far arm arm_far halves a64 rv32 rv32_far x86 sections coders coders_small tiny coder_tiny",
     "rewrite, recovery, state log": "old rehearse rewrite redo commit recover judge seal statelog facts layout medium need"
-    " parity crc32 sha256 direct hybrid slide question",
+    " parity crc32 sha256 direct hybrid slide question saves layout_check no_resume no_saves sure",
     "envelope, ticket, birth, gates": "cbor cose suit ticket birth gate hmac",
-    "wire: SMP, restoration": "smp smp_enrol smp_frame smp_identify smp_wire restore",
+    "wire: SMP, restoration": "smp smp_enrol smp_frame smp_identify smp_wire restore no_enrol",
     "signature (BearSSL)": "es256",
     "air: CoAP, framing, rescue": "air coap rescue",
     "pieces in free flash": "stage",
-    "board: flash, serial, boot": "boot port nor serial clock maker memory stand",
+    "board: flash, serial, boot": "boot lean port nor serial clock maker memory stand",
 }
 FLASH_GOAL, RAM_GOAL = 32 * 1024, 28 * 1024
+#: What a file of profile 4 asks for its decoder where one of profile 2 asks for 13,728 (docs/spec/need.md).
+TINY_WORKSPACE = 3552
 #: Bytes of stack that the core takes at most (docs/decisions/0022-stack-is-the-callers.md).
 STACK = 2048
 
 
-def sources() -> list[Path]:
-    """Of core, boot core and signature library, as firmware/Makefile names them."""
-    make = (FIRMWARE / "Makefile").read_text()
-    large = {"large.c", "large_mix.c", "coder_large.c"}
+def _signature() -> list[Path]:
+    """Of the signature library, as firmware/tls.mk names them."""
+    make = (FIRMWARE / "tls.mk").read_text()
     tls = re.search(r"TLS := (.*?)\n(?!\s)", make, re.DOTALL)
     assert tls is not None
     words = tls[1].replace("\\\n", " ")
@@ -66,18 +70,34 @@ def sources() -> list[Path]:
     pattern = re.search(r"patsubst %,(\S+)%\.c,([\w ]+)\)", words)
     assert pattern is not None
     named += [f"{pattern[1]}{name}.c" for name in pattern[2].split()]
-    return [
-        *(path for path in sorted(CORE.glob("*.c")) if path.name not in large),
-        *(FIRMWARE / f"{name}.c" for name in BOOT),
-        *(BEARSSL / "src" / name for name in named),
-    ]
+    return [BEARSSL / "src" / name for name in named]
+
+
+def sources() -> list[Path]:
+    """Of core, boot core and signature library, as firmware/Makefile names them."""
+    large = {"large.c", "large_mix.c", "coder_large.c"}
+    core = (path for path in sorted(CORE.glob("*.c")) if path.name not in large)
+    return [*core, *(FIRMWARE / f"{name}.c" for name in BOOT), *_signature()]
+
+
+def lean(decoder: str) -> tuple[list[Path], tuple[str, ...]]:
+    """The sources of a lean boot core, and its words for the compiler, as firmware/lean.mk has them."""
+    asked = "CORE INSTEAD BOOT FLAGS".split()
+    make = "include lean.mk\nall:\n" + "".join(f"\t@echo $(LEAN_{name})\n" for name in asked)
+    done = subprocess.run(
+        ["make", "-s", "--no-print-directory", "-C", str(FIRMWARE), "-f", "-", "all", f"LEAN_DECODER={decoder}"],
+        input=make, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    core, instead, boot, flags = (line.split() for line in done.stdout.splitlines())
+    found = [*(CORE / f"{n}.c" for n in core), *(CORE.parent / "lean" / f"{n}.c" for n in instead)]
+    return [*found, *(FIRMWARE / f"{n}.c" for n in (*boot, *BOARD)), *_signature()], tuple(flags)
 
 
 #: As the phone's boot core is linked (firmware/Makefile).
 AS_ONE = ("-flto", "-flto-partition=one")
 
 
-def linked(gcc: str, flags: tuple[str, ...], folder: Path) -> tuple[Counter[str], int]:
+def linked(gcc: str, flags: tuple[str, ...], named: list[Path], folder: Path) -> tuple[Counter[str], int]:
     """Bytes of flash by source, and of static RAM. With AS_ONE among the flags only their sum says something."""
     neurath = [sys.executable, "-m", "neurath.cli.main", "model", "header", str(FIRMWARE / "models" / "sx1.toml")]
     subprocess.run([*neurath, "--prefix", "fw", "-o", str(folder / "board_map.h")], check=True, capture_output=True)
@@ -86,7 +106,7 @@ def linked(gcc: str, flags: tuple[str, ...], folder: Path) -> tuple[Counter[str]
     includes = [FIRMWARE / "include", ROOT / "core" / "include", CORE, folder, BEARSSL / "inc", BEARSSL / "src"]
     words = [gcc, *flags, *FLAGS, *(f"-I{path}" for path in includes)]
     objects = []
-    for source in [*sources(), folder / "stand.c"]:
+    for source in [*named, folder / "stand.c"]:
         made = folder / f"{source.stem}.o"
         # The linker's plug-in must find memcpy and its kin as they are: the compiler calls them late.
         apart = ["-fno-lto"] if source.stem == "memory" else []
@@ -112,26 +132,29 @@ def _by_source(text: str) -> tuple[Counter[str], int]:
     return flash, ram
 
 
-def lent() -> int:
+def lent(kind: str) -> int:
     """Bytes an update of an image of 1 MiB takes beside its staged file; a restoration, which never runs beside it, less."""
     from neurath.flash.geometry import model_from_toml
     from neurath.flash.native import need
 
     layout = model_from_toml((FIRMWARE / "models" / "sx1.toml").read_text()).layout
-    return need(layout, 1 << 20, 20_000, 13728 + 14 * 8, False)
+    workspace = TINY_WORKSPACE if kind.endswith("tiny") else 13728
+    return need(layout, 1 << 20, 20_000, workspace + 14 * 8, False)
 
 
-def say(name: str, flash: Counter[str], ram: int, total: int) -> None:
-    print(f"\n{name}: from boot to verdict")
+def say(name: str, kind: str, flash: Counter[str], ram: int, total: int) -> None:
+    print(f"\n{name}, {kind}: from boot to verdict")
     left = Counter(flash)
     for part, files in PARTS.items():
-        own = sum(left.pop(file, 0) for file in files.split())
+        own = sum(left.pop(file, 0) for file in dict.fromkeys(files.split()))
         if part.startswith("signature"):
             own += sum(left.pop(file) for file in list(left) if file.startswith(("i15", "ec", "cc")))
+        if own == 0:
+            continue
         print(f"  {part:32} {own:7,} B")
     print(f"  {'compiler library, other':32} {sum(left.values()):7,} B")
     print(f"  {'seen as one by the compiler (LTO)':32} {total - sum(flash.values()):7,} B")
-    update = lent()
+    update = lent(kind)
     need = ram + update + STACK
     print(f"  {'flash':32} {total:7,} B   goal {FLASH_GOAL:,}: {_judged(total, FLASH_GOAL)}")
     print(f"  {'RAM beside the staged file':32} {need:7,} B   goal {RAM_GOAL:,}: {_judged(need, RAM_GOAL)}")
@@ -148,9 +171,11 @@ def main() -> int:
         print("the boot core is not measured\nit needs arm-none-eabi-gcc and the source of BearSSL\nmake firmware")
         return 1
     for name, flags in PROCESSORS.items():
-        with tempfile.TemporaryDirectory() as folder:
-            whole, _ = linked(gcc, (*flags, *AS_ONE), Path(folder))
-            say(name, *linked(gcc, flags, Path(folder)), sum(whole.values()))
+        for kind in (*(f"lean, decoder {decoder}" for decoder in DECODERS), WHOLE):
+            named, more = (sources(), ()) if kind == WHOLE else lean(kind.split()[-1])
+            with tempfile.TemporaryDirectory() as folder:
+                whole, _ = linked(gcc, (*flags, *more, *AS_ONE), named, Path(folder))
+                say(name, kind, *linked(gcc, (*flags, *more), named, Path(folder)), sum(whole.values()))
     return 0
 
 

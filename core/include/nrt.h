@@ -136,6 +136,8 @@ struct nrt_sha256 {
 void nrt_sha256_init(struct nrt_sha256 *s);
 void nrt_sha256_add(struct nrt_sha256 *s, const uint8_t *data, uint32_t len);
 void nrt_sha256_end(struct nrt_sha256 *s, uint8_t out[NRT_DIGEST]);
+/* All three at once. */
+void nrt_sha256(const uint8_t *data, uint32_t len, uint8_t out[NRT_DIGEST]);
 
 uint32_t nrt_crc32(uint32_t crc, const uint8_t *data, uint32_t len); /* IEEE 802.3; start with 0 */
 
@@ -396,6 +398,9 @@ void nrt_nonce(const uint8_t key[32], const uint8_t envelope[NRT_SHORT], uint32_
  * confirmed image runs. NRT_OK or NRT_E_TRUST. */
 int nrt_gate_envelope(const struct nrt_envelope *e, const uint8_t vendor[16], const uint8_t klass[16],
                       const struct nrt_facts *facts);
+
+/* The envelope's part of a target: all but the file and the serial, which a ticket names. */
+void nrt_envelope_target(const struct nrt_envelope *e, struct nrt_target *t);
 
 /* ---- birth record (docs/spec/birth.md) ----------------------------------------------------------------------------- */
 

@@ -5,7 +5,7 @@
 
 #include "nrt.h"
 
-struct nrt_request;
+struct nrt_reply;
 
 /* The file made for what a cut left of a rewrite, on its way over the wire. `ram` holds it, and beside it what nrt_rescue()
  * needs. Private but for nrt_smp_aid(). */
@@ -15,7 +15,7 @@ struct nrt_aid {
     uint32_t total;      /* bytes of the file, 0: none is on its way */
     uint32_t next;       /* offset of the next byte wanted */
     uint32_t asked;      /* 1: somebody on the wire asked what the bank holds, or sent a file: `ram` is the wire's from then on */
-    int (*serve)(struct nrt_smp *s, const struct nrt_request *q, struct nrt_ram *said);
+    void (*answer)(struct nrt_smp *s, struct nrt_reply *a);
 };
 /* After nrt_smp_init: in mid-rewrite this terminal says what its bank holds, and takes a file made for that. `ram` is touched only
  * while a plan is open. Not for terminals that take only signed files: whose file this is nobody asks. */

@@ -55,6 +55,9 @@ void nrt_range_open(struct nrt_range *r, struct nrt_reader *reader);
 /* NRT_OK when the frame was read to its last byte, no further than allowed, and nothing failed. */
 int nrt_range_close(const struct nrt_range *r);
 
+/* The saves of an update file into `saves`, which may be NULL; NRT_E_FORMAT where none are linked. (saves.c) */
+int nrt_read_saves(struct nrt_reader *r, const struct nrt_header *h, struct nrt_save *saves);
+
 /* ---- the model of profile 1 ---------------------------------------------------------------------------------------- */
 
 struct nrt_flag {

@@ -32,48 +32,46 @@ static void get_bytes(const uint8_t **p, uint8_t *to, uint32_t n)
     *p += n;
 }
 
+/* Images and targets stand in a record as they stand in memory, but for their numbers, which are little-endian there: `numbers` has a
+ * bit for each word that is one. The same both ways. */
+#define IMAGE_NUMBERS 0x00007000u
+#define TARGET_NUMBERS 0x18700000u
+_Static_assert(sizeof(struct nrt_image) == IMAGE && sizeof(struct nrt_target) == 116, "a record has no gaps");
+
+static void carry(void *to, const void *from, uint32_t size, uint32_t numbers)
+{
+    const uint8_t *in = from;
+    uint8_t *out = to;
+    for (; size > 0; size -= 4u, numbers >>= 1, out += 4) {
+        const uint8_t *p = in;
+        uint32_t value = get_le(&p, 4);
+        memcpy(out, (numbers & 1u) != 0 ? (const void *)&value : in, 4);
+        in = p;
+    }
+}
+
 static void put_image(uint8_t **p, const struct nrt_image *i)
 {
-    put_bytes(p, i->envelope, NRT_SHORT);
-    put_bytes(p, i->image, NRT_DIGEST);
-    put_le(p, i->size, 4);
-    put_le(p, i->sequence, 4);
-    put_le(p, i->epoch, 4);
+    carry(*p, i, IMAGE, IMAGE_NUMBERS);
+    *p += IMAGE;
 }
 
 static void get_image(const uint8_t **p, struct nrt_image *i)
 {
-    get_bytes(p, i->envelope, NRT_SHORT);
-    get_bytes(p, i->image, NRT_DIGEST);
-    i->size = get_le(p, 4);
-    i->sequence = get_le(p, 4);
-    i->epoch = get_le(p, 4);
+    carry(i, *p, IMAGE, IMAGE_NUMBERS);
+    *p += IMAGE;
 }
 
 static void put_target(uint8_t **p, const struct nrt_target *t)
 {
-    put_bytes(p, t->envelope, NRT_SHORT);
-    put_bytes(p, t->image, NRT_DIGEST);
-    put_bytes(p, t->leaves, NRT_DIGEST);
-    put_le(p, t->image_size, 4);
-    put_le(p, t->sequence, 4);
-    put_le(p, t->epoch, 4);
-    put_bytes(p, t->file, NRT_SHORT);
-    put_le(p, t->file_size, 4);
-    put_le(p, t->serial, 4);
+    carry(*p, t, sizeof *t, TARGET_NUMBERS);
+    *p += sizeof *t;
 }
 
 static void get_target(const uint8_t **p, struct nrt_target *t)
 {
-    get_bytes(p, t->envelope, NRT_SHORT);
-    get_bytes(p, t->image, NRT_DIGEST);
-    get_bytes(p, t->leaves, NRT_DIGEST);
-    t->image_size = get_le(p, 4);
-    t->sequence = get_le(p, 4);
-    t->epoch = get_le(p, 4);
-    get_bytes(p, t->file, NRT_SHORT);
-    t->file_size = get_le(p, 4);
-    t->serial = get_le(p, 4);
+    carry(t, *p, sizeof *t, TARGET_NUMBERS);
+    *p += sizeof *t;
 }
 
 /* ---- members of a commit ----------------------------------------------------------------------------------------------- */

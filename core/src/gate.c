@@ -25,16 +25,13 @@ int nrt_gate_envelope(const struct nrt_envelope *e, const uint8_t vendor[16], co
 
 static int for_this_terminal(const struct nrt_ticket *t, const struct nrt_birth *b, const struct nrt_facts *facts)
 {
-    struct nrt_sha256 s;
     uint8_t device[NRT_DIGEST], nonce[8];
     uint32_t len = 0;
 
     while (len < NRT_MAX_NAME && b->id[len] != 0) {
         len++;
     }
-    nrt_sha256_init(&s);
-    nrt_sha256_add(&s, (const uint8_t *)b->id, len);
-    nrt_sha256_end(&s, device);
+    nrt_sha256((const uint8_t *)b->id, len, device);
     nrt_nonce(b->device_key, facts->installed.envelope, facts->installs, nonce);
     return memcmp(t->device, device, NRT_SHORT) == 0 && memcmp(t->nonce, nonce, sizeof nonce) == 0;
 }

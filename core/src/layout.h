@@ -33,6 +33,8 @@ static inline uint32_t nrt_scratch_addr(const struct nrt_layout *l, const struct
 
 /* The commit unit that holds an image offset. */
 int nrt_unit_of(const struct nrt_layout *l, uint32_t image_off, uint32_t *unit, struct nrt_span *image);
+/* Sectors of the unit that has most; more than NRT_UNIT_SECTORS where one has too many. */
+uint32_t nrt_most_sectors(const struct nrt_layout *l);
 /* Image offsets of the i-th sector of a unit; NRT_E_ARG past its last. */
 int nrt_unit_sector(const struct nrt_layout *l, const struct nrt_span *image, uint32_t i, struct nrt_span *part);
 

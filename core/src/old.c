@@ -67,33 +67,6 @@ static int take_order(struct nrt_core *c, struct nrt_plan *p)
     return NRT_OK;
 }
 
-/* A save copies a whole sector while it is still there. */
-static int check_saves(struct nrt_core *c, struct nrt_plan *p)
-{
-    struct nrt_scratch s;
-    int rc = nrt_scratch_of(c->layout, &s);
-    if (rc < 0)
-        return rc;
-    if (p->header.n_saves >= s.count)
-        return NRT_E_SPACE;
-    p->ring = s.count - p->header.n_saves;
-    for (uint32_t i = 0; i < p->header.n_saves; i++) {
-        struct nrt_save save;
-        struct nrt_span unit;
-        struct nrt_span part = {0, 0};
-        uint32_t u;
-        if ((rc = nrt_unpack_save(p->unpack, i, &save)) < 0)
-            return rc;
-        if (nrt_unit_of(c->layout, save.image_off, &u, &unit) < 0 || p->place[u] == NRT_NOT_PLANNED ||
-            save.before > p->place[u] || save.before >= p->header.n_order)
-            return NRT_E_FORMAT;
-        for (uint32_t j = 0; part.base != save.image_off || part.len == 0; j++)
-            if (nrt_unit_sector(c->layout, &unit, j, &part) < 0)
-                return NRT_E_FORMAT;
-    }
-    return NRT_OK;
-}
-
 /* What a cut left open is rewritten before anything else, so that never more than one sector is. */
 static int take_torn(const struct nrt_core *c, struct nrt_plan *p)
 {
@@ -130,7 +103,7 @@ int nrt_plan_open(struct nrt_core *c, const struct nrt_file *f, const struct nrt
     rc = take_order(c, p);
     if (rc == NRT_OK)
         rc = take_torn(c, p);
-    return rc < 0 || p->header.resume ? rc : check_saves(c, p);
+    return rc < 0 || p->header.resume ? rc : nrt_check_saves(c, p);
 }
 
 /* ---- old bytes ------------------------------------------------------------------------------------------------------- */
@@ -147,24 +120,6 @@ uint32_t nrt_plan_kept_from(const struct nrt_plan *p)
     if (p->header.slide != 0)
         return p->position > 0 ? p->position - 1u : 0;
     return p->position - p->position % p->header.joint;
-}
-
-/* Where the old content of the sector that starts at image offset `sector` lies, given that the plan has erased it by now:
- * in its save, or, while that is only rehearsed, still in the bank (then *addr stays). */
-static int saved_at(const struct nrt_core *c, const struct nrt_plan *p, uint32_t sector, uint32_t *addr)
-{
-    struct nrt_scratch s;
-    if (nrt_scratch_of(c->layout, &s) < 0)
-        return NRT_E_GONE;
-    for (uint32_t i = 0; i < p->header.n_saves; i++) {
-        struct nrt_save save;
-        if (nrt_unpack_save(p->unpack, i, &save) == NRT_OK && save.image_off == sector && save.before <= p->position) {
-            if (save.before < p->saved)
-                *addr = c->layout->scratch.base + (p->ring + i) * s.sector;
-            return NRT_OK;
-        }
-    }
-    return NRT_E_GONE;
 }
 
 int nrt_old(struct nrt_core *c, uint32_t image_off, uint8_t *buf, uint32_t len)
@@ -191,7 +146,7 @@ int nrt_old(struct nrt_core *c, uint32_t image_off, uint8_t *buf, uint32_t len)
                 return NRT_E_ARG;
             uint32_t within = addr - sector.base;
             addr = sector.base;
-            rc = saved_at(c, p, image_off - within, &addr);
+            rc = nrt_saved_at(c, p, image_off - within, &addr);
             if (rc < 0)
                 return rc;
             addr += within;

@@ -3,6 +3,7 @@
  * It never knows how a group is coded.
  *
  *   old.c       nrt_plan_open, nrt_plan_mark, nrt_plan_budget, nrt_old
+ *   saves.c     nrt_check_saves, nrt_saved_at, nrt_make_saves
  *   seal.c      nrt_plan_seal, nrt_plan_whole
  *   rehearse.c  nrt_rehearse, nrt_prove (the container's side)
  *   redo.c      nrt_write_member, nrt_future_addr
@@ -87,6 +88,16 @@ int nrt_hybrid_tag(struct nrt_core *c, uint32_t *tag);
  * >= nrt_plan_kept_from() (all units of a commit are decoded whole before a sector of any is erased), or a save with
  * `before` <= p holds its sector. All of a committed unit counts as gone, changed or not: so the answer depends on order,
  * joint, saves and p alone, and is the same in encoder, rehearsal, rewrite and resume. */
+
+/* ---- saves.c ---------------------------------------------------------------------------------------------------------- */
+
+/* Shares scratch between redo log and saves. A save copies a whole sector while it is still there: NRT_E_FORMAT for any other. */
+int nrt_check_saves(struct nrt_core *c, struct nrt_plan *p);
+/* Where the old content of the sector that starts at image offset `sector` lies, given that the plan has erased it by now:
+ * in its save, or, while that is only rehearsed, still in the bank (then *addr stays). */
+int nrt_saved_at(const struct nrt_core *c, const struct nrt_plan *p, uint32_t sector, uint32_t *addr);
+/* Writes flash: what is saved before the plan's position. */
+int nrt_make_saves(struct nrt_core *c, struct nrt_plan *p);
 
 /* ---- redo.c and slide.c ---------------------------------------------------------------------------------------------- */
 

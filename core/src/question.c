@@ -54,12 +54,7 @@ static int take_envelope(struct nrt_core *c, const struct nrt_birth *b, const ui
         rc = nrt_gate_envelope(e, b->vendor, b->klass, &c->facts);
     if (rc == NRT_OK && e->leaf != c->layout->leaf)
         rc = NRT_E_FORMAT;
-    memcpy(t->envelope, e->digest, NRT_SHORT);
-    memcpy(t->image, e->image, NRT_DIGEST);
-    memcpy(t->leaves, e->leaves, NRT_DIGEST);
-    t->image_size = e->image_size;
-    t->sequence = e->sequence;
-    t->epoch = e->epoch;
+    nrt_envelope_target(e, t);
     return rc;
 }
 

@@ -186,11 +186,8 @@ static int check_file(const struct nrt_file *given, const struct nrt_target *t)
 
 static int check_leaves(const struct nrt_plan *p)
 {
-    struct nrt_sha256 hash;
     uint8_t digest[NRT_DIGEST];
-    nrt_sha256_init(&hash);
-    nrt_sha256_add(&hash, p->leaves, p->n_leaves * NRT_SHORT);
-    nrt_sha256_end(&hash, digest);
+    nrt_sha256(p->leaves, p->n_leaves * NRT_SHORT, digest);
     return memcmp(digest, p->target.leaves, NRT_DIGEST) == 0 ? NRT_OK : NRT_E_DIGEST;
 }
 

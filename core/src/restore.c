@@ -94,7 +94,6 @@ static int check_header(struct nrt_restore *r)
 {
     struct nrt_core *c = r->core;
     struct nrt_envelope e;
-    struct nrt_sha256 sha;
     uint8_t leaves[NRT_DIGEST];
     uint32_t size = r->target.image_size;
     uint32_t list = nrt_leaf_count(size, c->layout->leaf) * NRT_SHORT;
@@ -107,16 +106,10 @@ static int check_header(struct nrt_restore *r)
         return rc;
     if (e.image_size != size || e.leaf != c->layout->leaf)
         return NRT_E_FORMAT;
-    nrt_sha256_init(&sha);
-    nrt_sha256_add(&sha, at + envelope, list);
-    nrt_sha256_end(&sha, leaves);
+    nrt_sha256(at + envelope, list, leaves);
     if (memcmp(leaves, e.leaves, NRT_DIGEST) != 0)
         return NRT_E_DIGEST;
-    memcpy(r->target.envelope, e.digest, NRT_SHORT);
-    memcpy(r->target.image, e.image, NRT_DIGEST);
-    memcpy(r->target.leaves, e.leaves, NRT_DIGEST);
-    r->target.sequence = e.sequence;
-    r->target.epoch = e.epoch;
+    nrt_envelope_target(&e, &r->target);
     memcpy(r->target.file, r->upload, NRT_SHORT);
     r->target.file_size = r->total;
     r->target.serial = 0;
@@ -136,11 +129,8 @@ static int leaf_is(const struct nrt_restore *r, uint32_t index, uint32_t held)
 {
     uint8_t *buffer = leaf_buffer(r);
     uint8_t digest[NRT_DIGEST];
-    struct nrt_sha256 sha;
     memset(buffer + held, 0xFF, r->core->layout->leaf - held);
-    nrt_sha256_init(&sha);
-    nrt_sha256_add(&sha, buffer, r->core->layout->leaf);
-    nrt_sha256_end(&sha, digest);
+    nrt_sha256(buffer, r->core->layout->leaf, digest);
     return memcmp(digest, r->ram.mem + index * NRT_SHORT, NRT_SHORT) == 0;
 }
 

@@ -9,30 +9,6 @@
 
 /* One unit's redo log is a struct nrt_member: taken out of the plan once, checked, and acted on as it was then. */
 
-static int make_saves(struct nrt_core *c, struct nrt_plan *p)
-{
-    struct nrt_scratch s;
-    int rc = nrt_scratch_of(c->layout, &s);
-    for (uint32_t i = 0; rc == NRT_OK && i < p->header.n_saves; i++) {
-        struct nrt_save save;
-        uint32_t from;
-        uint32_t run;
-        rc = nrt_unpack_save(p->unpack, i, &save);
-        if (rc < 0 || save.before != p->position)
-            continue;
-        rc = nrt_plan_whole(c);
-        uint32_t to = c->layout->scratch.base + (p->ring + i) * s.sector;
-        if (rc == NRT_OK)
-            rc = nrt_image_addr(c->layout, save.image_off, &from, &run);
-        if (rc == NRT_OK)
-            rc = nrt_flash_erase(c, to);
-        if (rc == NRT_OK)
-            rc = nrt_flash_copy(c, from, to, run);
-    }
-    p->saved = p->position + 1;
-    return rc;
-}
-
 static uint32_t sectors_of(const struct nrt_scratch *s, uint32_t mask)
 {
     return (nrt_ones(mask) + s->per - 1) / s->per;
@@ -91,7 +67,7 @@ static int rewrite_units(struct nrt_core *c, struct nrt_plan *p, uint32_t k, uin
 {
     struct batch b;
     p->position = k;
-    int rc = make_saves(c, p);
+    int rc = nrt_make_saves(c, p);
     if (rc == NRT_OK)
         rc = take_batch(c, p, k, end, &b);
     if (rc < 0 || b.n == 0)

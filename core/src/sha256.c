@@ -117,3 +117,12 @@ void nrt_sha256_end(struct nrt_sha256 *s, uint8_t out[NRT_DIGEST])
         store(out + 4 * i, s->h[i]);
     }
 }
+
+void nrt_sha256(const uint8_t *data, uint32_t len, uint8_t out[NRT_DIGEST])
+{
+    struct nrt_sha256 s;
+
+    nrt_sha256_init(&s);
+    nrt_sha256_add(&s, data, len);
+    nrt_sha256_end(&s, out);
+}

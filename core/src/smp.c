@@ -6,34 +6,23 @@
 #include <string.h>
 
 /* Groups, commands, operations of SMP, and the group of our own (docs/spec/smp.md). */
-enum { OP_READ = 0, OP_WRITE = 2 };
 enum { GROUP_OS = 0, GROUP_IMAGE = 1, GROUP_NEURATH = 64 };
 enum { OS_ECHO = 0, OS_RESET = 5, OS_PARAMETERS = 6, IMAGE_STATE = 0, IMAGE_UPLOAD = 1, NEURATH_IDENTIFY = 0,
        NEURATH_ENROL = 1, NEURATH_AID = 3 };
 enum { ERR_UNKNOWN = 1, ERR_NOMEM = 2, ERR_INVAL = 3, ERR_BADSTATE = 6, ERR_NOTSUP = 8, ERR_CORRUPT = 9, ERR_DENIED = 11 };
 
-struct reply {
-    const struct nrt_smp *s;
-    const struct nrt_request *q;
-    void (*body)(struct nrt_out *o, const struct reply *a);
-    struct nrt_field text;     /* of an echo */
-    struct nrt_known known;
-    struct nrt_ram said;       /* of a bank in mid-rewrite */
-    int result;                /* enum nrt_result of an error */
-};
-
 /* ---- bodies: each is written twice, counting and sending ----------------------------------------------------------- */
 
-static void body_empty(struct nrt_out *o, const struct reply *a) { nrt_out_map(o, 0); }
+void nrt_body_empty(struct nrt_out *o, const struct nrt_reply *a) { nrt_out_map(o, 0); }
 
-static void body_echo(struct nrt_out *o, const struct reply *a)
+static void body_echo(struct nrt_out *o, const struct nrt_reply *a)
 {
     nrt_out_map(o, 1);
     nrt_out_text(o, "r");
     nrt_out_chars(o, a->text.data, a->text.len);
 }
 
-static void body_parameters(struct nrt_out *o, const struct reply *a)
+static void body_parameters(struct nrt_out *o, const struct nrt_reply *a)
 {
     nrt_out_map(o, 2);
     nrt_out_text(o, "buf_size");
@@ -42,7 +31,7 @@ static void body_parameters(struct nrt_out *o, const struct reply *a)
     nrt_out_uint(o, 1);
 }
 
-static void body_upload(struct nrt_out *o, const struct reply *a)
+static void body_upload(struct nrt_out *o, const struct nrt_reply *a)
 {
     nrt_out_map(o, 2);
     nrt_out_text(o, "rc");
@@ -51,33 +40,7 @@ static void body_upload(struct nrt_out *o, const struct reply *a)
     nrt_out_uint(o, a->s->restore.next);
 }
 
-static void body_known(struct nrt_out *o, const struct reply *a)
-{
-    uint8_t alg = (uint8_t)a->known.key.alg;
-    nrt_out_map(o, 2);
-    nrt_out_text(o, "key");
-    nrt_out_head(o, 2, 1u + a->known.key.len);
-    nrt_out_raw(o, &alg, 1);
-    nrt_out_raw(o, a->known.key.key, a->known.key.len);
-    nrt_out_text(o, "token");
-    nrt_out_bytes(o, a->known.token, sizeof a->known.token);
-}
-
-static void body_said(struct nrt_out *o, const struct reply *a)
-{
-    nrt_out_map(o, 1);
-    nrt_out_text(o, "r");
-    nrt_out_bytes(o, a->said.mem, a->said.len);
-}
-
-static void body_taken(struct nrt_out *o, const struct reply *a)
-{
-    nrt_out_map(o, 1);
-    nrt_out_text(o, "off");
-    nrt_out_uint(o, a->s->aid->next);
-}
-
-static void body_identify(struct nrt_out *o, const struct reply *a)
+static void body_identify(struct nrt_out *o, const struct nrt_reply *a)
 {
     struct nrt_out measure;
     nrt_out_count(&measure);
@@ -101,7 +64,7 @@ static void version_text(struct nrt_out *o, uint32_t sequence)
     nrt_out_chars(o, text, len);
 }
 
-static void body_images(struct nrt_out *o, const struct reply *a)
+static void body_images(struct nrt_out *o, const struct nrt_reply *a)
 {
     const struct nrt_facts *f = &a->s->core->facts;
     int boots = a->s->fate == NRT_FATE_BOOT;
@@ -155,7 +118,7 @@ static uint32_t image_error(int result)
     }
 }
 
-static void body_error(struct nrt_out *o, const struct reply *a)
+void nrt_body_error(struct nrt_out *o, const struct nrt_reply *a)
 {
     int v2_group = a->q->version > 0 && a->q->group != GROUP_OS && a->result != 0;
     nrt_out_map(o, 1);
@@ -213,58 +176,46 @@ static int upload(struct nrt_smp *s, const struct nrt_request *q)
     return r < 0 ? r : NRT_OK;
 }
 
-static void answer_os(struct nrt_smp *s, struct reply *a)
+static void answer_os(struct nrt_smp *s, struct nrt_reply *a)
 {
     const struct nrt_request *q = a->q;
-    if (q->command == OS_PARAMETERS && q->op == OP_READ) {
+    if (q->command == OS_PARAMETERS && q->op == NRT_OP_READ) {
         a->body = body_parameters;
-    } else if (q->command == OS_RESET && q->op == OP_WRITE) {
+    } else if (q->command == OS_RESET && q->op == NRT_OP_WRITE) {
         s->reset = 1;
-        a->body = body_empty;
+        a->body = nrt_body_empty;
     } else if (q->command == OS_ECHO) {
         struct nrt_field f[] = {{.name = "d"}};
         int r = nrt_fields_read(q->body, q->len, f, 1);
         a->text = f[0];
         a->result = r == NRT_OK && f[0].kind == NRT_FIELD_TEXT ? NRT_OK : NRT_E_FORMAT;
-        a->body = a->result == NRT_OK ? body_echo : body_error;
+        a->body = a->result == NRT_OK ? body_echo : nrt_body_error;
     }
 }
 
-static void answer_image(struct nrt_smp *s, struct reply *a)
+static void answer_image(struct nrt_smp *s, struct nrt_reply *a)
 {
-    if (a->q->command == IMAGE_STATE && a->q->op == OP_READ) {
+    if (a->q->command == IMAGE_STATE && a->q->op == NRT_OP_READ) {
         a->body = body_images;
-    } else if (a->q->command == IMAGE_UPLOAD && a->q->op == OP_WRITE) {
+    } else if (a->q->command == IMAGE_UPLOAD && a->q->op == NRT_OP_WRITE) {
         a->result = upload(s, a->q);
         s->last = a->result < 0 ? (uint32_t)-a->result : 0;
-        a->body = a->result < 0 ? body_error : body_upload;
+        a->body = a->result < 0 ? nrt_body_error : body_upload;
     }
 }
 
-static void answer_aid(struct nrt_smp *s, struct reply *a)
+static void answer_neurath(struct nrt_smp *s, struct nrt_reply *a)
 {
-    a->result = s->aid->serve(s, a->q, &a->said);
-    s->last = a->result < 0 ? (uint32_t)-a->result : 0;
-    a->body = a->result < 0 ? body_error : a->q->op == OP_WRITE ? body_taken : body_said;
-}
-
-static void answer_neurath(struct nrt_smp *s, struct reply *a)
-{
-    if (a->q->command == NEURATH_IDENTIFY && a->q->op == OP_READ) {
+    if (a->q->command == NEURATH_IDENTIFY && a->q->op == NRT_OP_READ) {
         a->body = body_identify;
-    } else if (a->q->command == NEURATH_ENROL && a->q->op == OP_READ) {
-        a->result = nrt_smp_known(s, &a->known);
-        a->body = a->result < 0 ? body_error : body_known;
-    } else if (a->q->command == NEURATH_ENROL && a->q->op == OP_WRITE) {
-        a->result = nrt_smp_enrol(s, a->q);
-        s->last = a->result < 0 ? (uint32_t)-a->result : 0;
-        a->body = a->result < 0 ? body_error : body_empty;
+    } else if (a->q->command == NEURATH_ENROL) {
+        nrt_answer_enrol(s, a);
     } else if (a->q->command == NEURATH_AID && s->aid) {
-        answer_aid(s, a);
+        s->aid->answer(s, a);
     }
 }
 
-static void send(const struct reply *a)
+static void send(const struct nrt_reply *a)
 {
     struct nrt_out o;
     nrt_out_count(&o);
@@ -286,8 +237,8 @@ static void serve(struct nrt_smp *s, uint32_t len)
     const uint8_t *h = s->frame.mem + 2;
     struct nrt_request q = {.op = h[0] & 7u, .version = (uint32_t)(h[0] >> 3) & 3u, .group = ((uint32_t)h[4] << 8) | h[5],
                             .sequence = h[6], .command = h[7], .body = h + NRT_SMP_HEAD, .len = len - NRT_SMP_HEAD};
-    struct reply a = {.s = s, .q = &q, .body = body_error, .result = 0};
-    if (q.op != OP_READ && q.op != OP_WRITE)
+    struct nrt_reply a = {.s = s, .q = &q, .body = nrt_body_error, .result = 0};
+    if (q.op != NRT_OP_READ && q.op != NRT_OP_WRITE)
         return; /* a response, or noise */
     if (q.group == GROUP_OS)
         answer_os(s, &a);

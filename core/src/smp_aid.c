@@ -94,18 +94,39 @@ static int take(struct nrt_smp *s, const struct nrt_request *q)
 static int serve(struct nrt_smp *s, const struct nrt_request *q, struct nrt_ram *said)
 {
     struct nrt_aid *a = s->aid;
-    if (q->op == 2 && a->total != 0 && a->next == a->total && s->fate == NRT_FATE_BOOT)
+    if (q->op == NRT_OP_WRITE && a->total != 0 && a->next == a->total && s->fate == NRT_FATE_BOOT)
         return NRT_OK;
     if (!is_open(s))
         return NRT_E_STATE;
     a->asked = 1;
-    return q->op == 2 ? take(s, q) : ask(s, said);
+    return q->op == NRT_OP_WRITE ? take(s, q) : ask(s, said);
+}
+
+static void body_said(struct nrt_out *o, const struct nrt_reply *a)
+{
+    nrt_out_map(o, 1);
+    nrt_out_text(o, "r");
+    nrt_out_bytes(o, a->said.mem, a->said.len);
+}
+
+static void body_taken(struct nrt_out *o, const struct nrt_reply *a)
+{
+    nrt_out_map(o, 1);
+    nrt_out_text(o, "off");
+    nrt_out_uint(o, a->s->aid->next);
+}
+
+static void answer(struct nrt_smp *s, struct nrt_reply *a)
+{
+    a->result = serve(s, a->q, &a->said);
+    s->last = a->result < 0 ? (uint32_t)-a->result : 0;
+    a->body = a->result < 0 ? nrt_body_error : a->q->op == NRT_OP_WRITE ? body_taken : body_said;
 }
 
 void nrt_smp_aid(struct nrt_smp *s, struct nrt_aid *a, struct nrt_ram ram)
 {
     memset(a, 0, sizeof *a);
     a->ram = ram;
-    a->serve = serve;
+    a->answer = answer;
     s->aid = a;
 }

@@ -70,7 +70,7 @@ static int device_key(const struct nrt_smp *s, const struct nrt_field *sent, con
     return r;
 }
 
-int nrt_smp_known(const struct nrt_smp *s, struct nrt_known *out)
+static int known_of(const struct nrt_smp *s, struct nrt_known *out)
 {
     static const uint8_t label[NRT_SHORT] = {'n', 'e', 'u', 'r', 'a', 't', 'h', ' ', 't', 'o', 'k', 'e', 'n', 0, 0, 0};
     struct nrt_sha256 hash;
@@ -90,7 +90,7 @@ int nrt_smp_known(const struct nrt_smp *s, struct nrt_known *out)
     return s->maker->public_key(s->maker->ctx, s->birth->device_key, &out->key);
 }
 
-int nrt_smp_enrol(struct nrt_smp *s, const struct nrt_request *q)
+static int enrol(struct nrt_smp *s, const struct nrt_request *q)
 {
     struct nrt_field f[] = {{.name = "id"},  {.name = "model"},   {.name = "vendor"}, {.name = "klass"},
                             {.name = "key"}, {.name = "release"}, {.name = "ticket"},
@@ -109,4 +109,28 @@ int nrt_smp_enrol(struct nrt_smp *s, const struct nrt_request *q)
     if (r == NRT_OK)
         r = device_key(s, &f[4], &f[7], b.device_key);
     return r == NRT_OK ? nrt_birth_renew(s->core->layout, s->core->port, &b) : r;
+}
+
+static void body_known(struct nrt_out *o, const struct nrt_reply *a)
+{
+    uint8_t alg = (uint8_t)a->known.key.alg;
+    nrt_out_map(o, 2);
+    nrt_out_text(o, "key");
+    nrt_out_head(o, 2, 1u + a->known.key.len);
+    nrt_out_raw(o, &alg, 1);
+    nrt_out_raw(o, a->known.key.key, a->known.key.len);
+    nrt_out_text(o, "token");
+    nrt_out_bytes(o, a->known.token, sizeof a->known.token);
+}
+
+void nrt_answer_enrol(struct nrt_smp *s, struct nrt_reply *a)
+{
+    if (a->q->op == NRT_OP_READ) {
+        a->result = known_of(s, &a->known);
+        a->body = a->result < 0 ? nrt_body_error : body_known;
+    } else {
+        a->result = enrol(s, a->q);
+        s->last = a->result < 0 ? (uint32_t)-a->result : 0;
+        a->body = a->result < 0 ? nrt_body_error : nrt_body_empty;
+    }
 }

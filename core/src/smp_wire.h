@@ -70,15 +70,29 @@ uint32_t nrt_smp_frame(struct nrt_smp *s, uint8_t byte);
 /* The identify map (docs/spec/smp.md 4), as the value of the response's "r". */
 void nrt_identify_write(struct nrt_out *o, const struct nrt_smp *s);
 
-/* Writes the birth record a technician sends, where the birth area is blank; NRT_E_STATE elsewhere. Without a key in it the
- * terminal makes its own. */
-int nrt_smp_enrol(struct nrt_smp *s, const struct nrt_request *q);
-
 /* What others may know of the device key: its public half, and the SHA-256 of the token that is derived from it. */
 struct nrt_known {
     struct nrt_key key;
     uint8_t token[NRT_DIGEST];
 };
-int nrt_smp_known(const struct nrt_smp *s, struct nrt_known *out);
+
+enum nrt_operation { NRT_OP_READ = 0, NRT_OP_WRITE = 2 };
+
+/* An answer on its way. `body` is called twice, counting and sending; where nobody has set another one, it says "not supported". */
+struct nrt_reply {
+    const struct nrt_smp *s;
+    const struct nrt_request *q;
+    void (*body)(struct nrt_out *o, const struct nrt_reply *a);
+    struct nrt_field text;     /* of an echo */
+    struct nrt_known known;
+    struct nrt_ram said;       /* of a bank in mid-rewrite */
+    int result;                /* enum nrt_result of an error */
+};
+void nrt_body_empty(struct nrt_out *o, const struct nrt_reply *a);
+void nrt_body_error(struct nrt_out *o, const struct nrt_reply *a);
+
+/* Enrolment (docs/spec/smp.md 5). A write takes the birth record a technician sends, where the birth area is blank; NRT_E_STATE
+ * elsewhere; without a key in it the terminal makes its own. A read tells what is known. (smp_enrol.c) */
+void nrt_answer_enrol(struct nrt_smp *s, struct nrt_reply *a);
 
 #endif

@@ -20,12 +20,9 @@ enum { VENDOR = 1, CLASS = 2, IMAGE_DIGEST = 3, IMAGE_SIZE = 14, LEAVES = -256, 
 
 static int sha256_is(struct nrt_view v, const uint8_t digest[NRT_DIGEST])
 {
-    struct nrt_sha256 s;
     uint8_t found[NRT_DIGEST];
 
-    nrt_sha256_init(&s);
-    nrt_sha256_add(&s, v.at, v.len);
-    nrt_sha256_end(&s, found);
+    nrt_sha256(v.at, v.len, found);
     return memcmp(found, digest, NRT_DIGEST) == 0;
 }
 
@@ -175,28 +172,21 @@ static int check_members(struct nrt_view manifest, struct nrt_cbor c, uint32_t m
     return nrt_cbor_end(&c);
 }
 
-static int authenticate(const struct nrt_port *p, const struct parts *e, const struct nrt_key *keys, uint32_t n)
-{
-    int r;
-
-    if (!sha256_is(e->wrapped, e->digest)) {
-        return NRT_E_TRUST;
-    }
-    r = check_manifest(e->manifest);
-    if (r == NRT_OK) {
-        r = check_members(e->manifest, e->rest, e->members);
-    }
-    return r == NRT_OK ? nrt_cose_verify(p, &e->signature, e->signed_digest, keys, n) : r;
-}
-
 int nrt_suit_verify(const struct nrt_port *p, const uint8_t *env, uint32_t len, const struct nrt_key *keys, uint32_t n)
 {
     struct parts e;
+    int r = take_apart(env, len, &e);
 
-    if (take_apart(env, len, &e) != NRT_OK) {
-        return NRT_E_FORMAT;
+    if (r == NRT_OK && !sha256_is(e.wrapped, e.digest)) {
+        r = NRT_E_TRUST;
     }
-    return authenticate(p, &e, keys, n);
+    if (r == NRT_OK) {
+        r = check_manifest(e.manifest);
+    }
+    if (r == NRT_OK) {
+        r = check_members(e.manifest, e.rest, e.members);
+    }
+    return r == NRT_OK ? nrt_cose_verify(p, &e.signature, e.signed_digest, keys, n) : r;
 }
 
 /* ---- our profile ----------------------------------------------------------------------------------------------------- */
@@ -324,17 +314,18 @@ static int read_manifest(struct nrt_view manifest, struct nrt_envelope *out)
     return out->image_size > 0 && out->leaf > 0 && (out->leaf & (out->leaf - 1)) == 0 ? NRT_OK : NRT_E_FORMAT;
 }
 
+/* Our manifest names no severable member, so that an envelope of ours has none; and it is read field by field, in one order and in
+ * the shortest form: what passes is deterministic, with no look at it as anybody's manifest. */
 int nrt_envelope_read(const struct nrt_port *p, const uint8_t *env, uint32_t len, const struct nrt_key *keys, uint32_t n,
                       struct nrt_envelope *out)
 {
     struct parts e;
-    int r;
+    int r = NRT_E_FORMAT;
 
     memset(out, 0, sizeof *out);
-    if (len > NRT_MAX_ENVELOPE || take_apart(env, len, &e) != NRT_OK) {
-        return NRT_E_FORMAT;
+    if (len <= NRT_MAX_ENVELOPE && take_apart(env, len, &e) == NRT_OK && e.members == 0 && nrt_cbor_end(&e.rest) == NRT_OK) {
+        r = sha256_is(e.wrapped, e.digest) ? nrt_cose_verify(p, &e.signature, e.signed_digest, keys, n) : NRT_E_TRUST;
     }
-    r = authenticate(p, &e, keys, n);
     if (r == NRT_OK) {
         memcpy(out->digest, e.digest, NRT_DIGEST);
         r = read_manifest(e.manifest, out);
@@ -343,4 +334,14 @@ int nrt_envelope_read(const struct nrt_port *p, const uint8_t *env, uint32_t len
         memset(out, 0, sizeof *out); /* nothing of an envelope that was refused is ever used */
     }
     return r;
+}
+
+void nrt_envelope_target(const struct nrt_envelope *e, struct nrt_target *t)
+{
+    memcpy(t->envelope, e->digest, NRT_SHORT);
+    memcpy(t->image, e->image, NRT_DIGEST);
+    memcpy(t->leaves, e->leaves, NRT_DIGEST);
+    t->image_size = e->image_size;
+    t->sequence = e->sequence;
+    t->epoch = e->epoch;
 }

@@ -15,18 +15,6 @@
 #define FLAG_RESUME 0x20u
 #define FLAG_HYBRID 0x40u
 #define FLAG_SLIDE 0x80u
-/* What is linked; files of other profiles are refused. */
-#ifdef NRT_WITH_TINY   /* beside the others; NRT_TINY_ONLY links it alone, for chips with 16 KiB of RAM */
-#define HAS_TINY &nrt_coder_tiny
-#else
-#define HAS_TINY NULL
-#endif
-#ifdef NRT_WITH_LARGE   /* Linux terminals and servers */
-#define HAS_LARGE &nrt_coder_large
-#else
-#define HAS_LARGE NULL
-#endif
-#define PROFILES 6u
 #define WINDOWED (1u << NRT_PROFILE_SMALL | 1u << NRT_PROFILE_QUICK)
 
 #define ALIGN 8u
@@ -41,24 +29,10 @@ _Static_assert(sizeof(struct nrt_large) <= NRT_LARGE_ROOM, "NRT_LARGE_ROOM is to
 _Static_assert(sizeof(struct nrt_tiny) <= NRT_TINY_ROOM, "NRT_TINY_ROOM is too small");
 _Static_assert(sizeof(struct nrt_segment) == 12 && sizeof(struct nrt_save) == 8, "tables are packed");
 
-#ifdef NRT_TINY_ONLY
-const struct nrt_coder *nrt_coder_of(uint32_t profile)
-{
-    return profile == NRT_PROFILE_TINY ? &nrt_coder_tiny : NULL;
-}
-#else
-const struct nrt_coder *nrt_coder_of(uint32_t profile)
-{
-    static const struct nrt_coder *const coders[PROFILES] = {&nrt_coder_raw, &nrt_coder_simple, &nrt_coder_small, HAS_LARGE, HAS_TINY,
-                                                            &nrt_coder_small};
-    return profile < PROFILES ? coders[profile] : NULL;
-}
-#endif
-
 uint32_t nrt_profiles(void)
 {
     uint32_t all = 0;
-    for (uint32_t i = 0; i < PROFILES; i++)
+    for (uint32_t i = 0; i < NRT_PROFILES; i++)
         all |= (uint32_t)(nrt_coder_of(i) != NULL) << i;
     return all;
 }
@@ -185,29 +159,6 @@ static int read_order(const struct nrt_layout *l, struct nrt_reader *r, const st
     return NRT_OK;
 }
 
-/* `saves` may be NULL. */
-static int read_saves(struct nrt_reader *r, const struct nrt_header *h, struct nrt_save *saves)
-{
-    uint32_t before = 0;
-    uint32_t i;
-    for (i = 0; i < h->n_saves; i++) {
-        uint32_t step, off;
-        int rc = nrt_reader_varint(r, &step);
-        if (rc == NRT_OK)
-            rc = nrt_reader_varint(r, &off);
-        if (rc < 0)
-            return rc;
-        if (step >= h->n_order - before || off >= h->old_size)
-            return NRT_E_BOUND;
-        before += step;
-        if (saves != NULL) {
-            saves[i].before = before;
-            saves[i].image_off = off;
-        }
-    }
-    return NRT_OK;
-}
-
 /* Everything up to the control table; with NULL tables the same checks, nothing kept. */
 static int read_head(const struct nrt_layout *l, struct nrt_reader *r, struct nrt_header *h, struct nrt_unpack *into)
 {
@@ -233,7 +184,7 @@ static int read_head(const struct nrt_layout *l, struct nrt_reader *r, struct nr
             return rc;
         if (h->n_saves == 0 || h->n_saves > NRT_MAX_SAVES)
             return NRT_E_BOUND;
-        if ((rc = read_saves(r, h, into != NULL ? into->saves : NULL)) < 0)
+        if ((rc = nrt_read_saves(r, h, into != NULL ? into->saves : NULL)) < 0)
             return rc;
     }
     if ((rc = nrt_reader_varint(r, &h->n_segments)) < 0)

@@ -13,6 +13,7 @@
 #define NRT_PROFILE_LARGE 3
 #define NRT_PROFILE_TINY 4
 #define NRT_PROFILE_QUICK 5
+#define NRT_PROFILES 6u
 
 /* Before the unit at plan position `before` is committed, the old content of the sector that starts at image offset
  * `image_off` is copied to scratch and served from there by nrt_old() once the bank's copy is gone. */

@@ -20,7 +20,7 @@ IN_RAM static int obey(uint32_t command, uint32_t at)
     return FLASH_STATUS & FAILED ? NRT_E_FLASH : NRT_OK;
 }
 
-static int flash_read(void *ctx, uint32_t at, uint8_t *data, uint32_t len)
+int flash_read(void *ctx, uint32_t at, uint8_t *data, uint32_t len)
 {
     (void)ctx;
     FLASH_ECC = 0;
@@ -28,13 +28,13 @@ static int flash_read(void *ctx, uint32_t at, uint8_t *data, uint32_t len)
     return FLASH_ECC ? NRT_E_TORN : NRT_OK;
 }
 
-static int flash_erase(void *ctx, uint32_t at)
+int flash_erase(void *ctx, uint32_t at)
 {
     (void)ctx;
     return obey(ERASE, at);
 }
 
-static int flash_program(void *ctx, uint32_t at, const uint8_t *data, uint32_t len)
+int flash_program(void *ctx, uint32_t at, const uint8_t *data, uint32_t len)
 {
     (void)ctx;
     for (uint32_t i = 0; i < len; i += 4u) {

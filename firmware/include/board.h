@@ -51,6 +51,8 @@
 #define FW_BOOT_RAM_SIZE 0x10000u
 #define FW_APP_RAM (FW_RAM + FW_BOOT_RAM_SIZE)
 #define FW_RESCUE_RAM 0x180000u /* what a rescue may use of it, while no application runs */
+/* Added to the address of the image's first instruction: 1 on a processor that knows Thumb code alone. */
+#define FW_ENTRY 0u
 
 #ifndef FW_NUMBERS
 void fw_clock_start(void);
