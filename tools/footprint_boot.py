@@ -47,7 +47,7 @@ PARTS = {
     "rewrite, recovery, state log": "old rehearse rewrite redo commit recover judge seal statelog facts layout medium need"
     " parity crc32 sha256 direct hybrid slide question saves layout_check no_resume no_saves sure",
     "envelope, ticket, birth, gates": "cbor cose suit ticket birth gate hmac",
-    "wire: SMP, restoration": "smp smp_enrol smp_frame smp_identify smp_wire restore no_enrol",
+    "wire: SMP, restoration": "smp smp_aid smp_enrol smp_frame smp_identify smp_wire restore no_enrol",
     "signature (BearSSL)": "es256",
     "air: CoAP, framing, rescue": "air coap rescue",
     "pieces in free flash": "stage",
