@@ -16,6 +16,10 @@ from neurath.cli.main import main
 from neurath.errors import LinkError, RefusedError
 from neurath.flash.geometry import Model, model_to_toml, simple_layout
 from neurath.ids import ModelName, TerminalId
+from neurath.server.access import people, tokens
+from neurath.server.access.people import Newcomer
+from neurath.server.access.roles import Actor, Role
+from neurath.server.access.tokens import Asked
 from neurath.server.app import Server, application, open_server
 from neurath.server.fleet import access
 from neurath.server.fleet.access import Enrolment
@@ -138,6 +142,23 @@ def test_a_station_on_another_machine_needs_the_token(
     assert main(["station", "sync", "--server", url, "--stock", str(tmp_path / "stock"), "--token", token]) == 0
     assert stock.queued() == []
     assert len(stock.index().entries) == 2
+
+
+def test_a_station_with_a_token_of_its_own_is_revoked_alone(server: tuple[str, Server], tmp_path: Path) -> None:
+    url, opened = server
+    maker = Actor("", Role.ADMIN, "command")
+    with opened.store.write() as db:
+        people.add(db, Newcomer("mila", Role.ADMIN, "seven words that nobody has said"), time.time())
+        made = [tokens.add(db, Asked(name, Role.OPERATOR), maker, time.time()) for name in ("line-3", "line-4")]
+    stocks = [Stock(tmp_path / name) for name in ("line-3", "line-4")]
+    for stock, token in zip(stocks, made, strict=True):
+        stock.record({"at": 5.0, "terminal": "t-1", "verdict": "restored"})
+        assert sync(stock, Source(url, token)).records == 1
+    with opened.store.write() as db:
+        tokens.revoke(db, "line-3")
+    with pytest.raises(RefusedError):
+        sync(stocks[0], Source(url, made[0]))
+    sync(stocks[1], Source(url, made[1]))
 
 
 def test_a_mirror_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:

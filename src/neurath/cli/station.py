@@ -41,7 +41,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--token",
         metavar="T",
         default="",
-        help="the stations' token (station.token in the server's data), needed from another machine (NEURATH_STATION_TOKEN)",
+        help="one of its own (neurath token add NAME --role operator) or the one all stations share (station.token in the "
+        "server's data), needed from another machine (NEURATH_STATION_TOKEN)",
     )
     _stock(sync)
     sync.add_argument("--accept-keys", action="store_true", help="take new release keys after comparing them with their owner")

@@ -33,6 +33,8 @@ LONGEST = 1 << 30
 TIMEOUT = 30.0
 SLOWEST = 1000
 MOST_LIST = 16384
+#: How a token of the management plane begins.
+OWN = "nrt_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +48,15 @@ class Synced:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a stock comes from: the server's address, and the stations' token, which a station on another machine needs."""
+    """Where a stock comes from: the server's address, and a token, which a station on another machine needs."""
 
     server: str
     token: str = ""
+
+    @property
+    def _shown(self) -> str:
+        """The token that all stations share, or one of its own (`neurath token add`), which is revoked alone."""
+        return f"Bearer {self.token}" if self.token.startswith(OWN) else f"StationToken {self.token}"
 
     def repository(self, path: str) -> Iterator[bytes]:
         """A document or file of the repository, in pieces; how much of it is read is the caller's to say. A mirror has the
@@ -59,7 +66,7 @@ class Source:
             raise DataError(f"{self.server!r} is no address", "neither http:// nor https://", "say http://HOST:PORT")
         request = urllib.request.Request(f"{base}{urllib.parse.quote(path)}")
         if self.token:
-            request.add_header("Authorization", f"StationToken {self.token}")
+            request.add_header("Authorization", self._shown)
         return _pieces(request)
 
     def key_list(self, version: int) -> bytes:
@@ -84,7 +91,7 @@ class Source:
         if body is not None:
             request.add_header("Content-Type", "application/json")
         if self.token:
-            request.add_header("Authorization", f"StationToken {self.token}")
+            request.add_header("Authorization", self._shown)
         return _answer(request)
 
 
