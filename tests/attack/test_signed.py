@@ -12,6 +12,7 @@ from neurath.errors import DataError, TrustError
 from neurath.flash import veil as core
 from neurath.terminal.machine import Policy
 from neurath.wire import keys, signed, veil
+from neurath.wire.cose import sign1
 from neurath.wire.report import Verdict
 from neurath.wire.veil import Recipient
 from tests.attack.test_terminal import EVIL, GOOD, HONEST, Site, file_of, named
@@ -58,6 +59,13 @@ def test_a_signed_file_may_be_veiled_as_well() -> None:
     Strict().takes(veil.hide(WORD, Recipient("derived", core.derived(DEVICE))))
 
 
+def stated(at: int, byte: int) -> bytes:
+    """A true signature of the release key, over a statement of another form about this very file."""
+    statement = bytearray(signed._statement(GOOD, ENVELOPE))
+    statement[at] = byte
+    return signed.MAGIC + sign1(bytes(statement), RELEASE, detached=False) + GOOD
+
+
 FORGED: dict[str, Callable[[], bytes]] = {
     "a good file that nobody signed": lambda: GOOD,
     "signed with the ticket key": lambda: signed.sign(GOOD, ENVELOPE, TICKET),
@@ -66,6 +74,8 @@ FORGED: dict[str, Callable[[], bytes]] = {
     "another file behind the word": lambda: WORD[: signed.HEADER] + file_of(OLD, EVIL),
     "another good file behind the word": lambda: WORD[: signed.HEADER] + file_of(OLD[:9000], NEW),
     "a bit of the file": lambda: WORD[:-1] + bytes([WORD[-1] ^ 1]),
+    "another statement, by its front": lambda: stated(1, 0),
+    "another statement, in its middle": lambda: stated(19, 3),
     "the word alone": lambda: WORD[: signed.HEADER],
     "the word twice": lambda: WORD[: signed.HEADER] + WORD,
 }
@@ -81,6 +91,8 @@ def test_what_no_release_key_signed_is_refused_with_the_reason(forged: str) -> N
         "another file behind the word",
         "another good file behind the word",
         "a bit of the file",
+        "another statement, by its front",
+        "another statement, in its middle",
         "the word alone",
         "the word twice",
     ):
