@@ -15,6 +15,7 @@ DECODER = (
     "reader",
     "rangecoder",
     "unpack",
+    "coders",
     "units",
     "coder_raw",
     "coder_simple",
@@ -31,7 +32,7 @@ ISAS = ("thumb", "thumb_far")
 OTHERS = ("arm", "arm_far", "halves", "a64", "rv32", "rv32_far", "x86")
 #: What a chip with 16 KiB of RAM links instead (NRT_TINY_ONLY): the tiny profile alone, and of its instruction set the far
 #: branches.
-TINY = ("reader", "rangecoder", "unpack", "units", "coder_tiny", "tiny", "map", "tongue")
+TINY = ("reader", "rangecoder", "unpack", "coders", "units", "coder_tiny", "tiny", "map", "tongue")
 ALONE = "-DNRT_TINY_ONLY"
 FLAGS = ("-Os", "-std=c11", "-ffreestanding", "-ffunction-sections", "-Wall", "-Werror")
 

@@ -25,7 +25,7 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).resolve().parent.parent
 #: What somebody runs who installs the product; the other packages build and test it.
 SHIPPED = ("server", "postgres", "objects", "carriers", "agent", "station", "tokens")
-_CORE = ("core/include", "core/src", "core/ports", "firmware")
+_CORE = ("core/include", "core/src", "core/lean", "core/ports", "firmware")
 _SPACE = uuid.UUID("7b1c1f0e-3c52-5d0e-9d1a-5e0f3a4d7c11")
 
 
