@@ -41,7 +41,9 @@ int nrt_cbor_head(struct nrt_cbor *c, int major, uint32_t *argument)
         return NRT_E_FORMAT; /* 64 bits, reserved, indefinite */
     }
     bytes = info < 24 ? 0 : 1u << (info - 24);
-    /*@ assert (info == 24 ==> bytes == 1) && (info == 25 ==> bytes == 2) && (info == 26 ==> bytes == 4); */
+    /*@ assert info == 24 ==> bytes == 1; */
+    /*@ assert info == 25 ==> bytes == 2; */
+    /*@ assert info == 26 ==> bytes == 4; */
     if (c->left < 1 + bytes) {
         return NRT_E_FORMAT;
     }
