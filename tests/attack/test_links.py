@@ -72,7 +72,7 @@ TAKEN_OVER: dict[str, Callable[[Site], object]] = {
     "arbitrary software": lambda v: v.offers(file_of(OLD, EVIL), HONEST),
     "arbitrary software, whole": lambda v: v.offers(delta.full(EVIL, LAYOUT).data, HONEST, kind=ticket.FULL, base=b""),
     "arbitrary software, its own envelope": lambda v: v.offers(file_of(OLD, EVIL), signed(EVIL, 2, TICKET)),
-    "rollback": lambda v: v.offers(GOOD, envelope_of(image(5), 1)),
+    "rollback": lambda v: v.offers(file_of(OLD, image(5)), envelope_of(image(5), 1)),
     "fast-forward": lambda v: v.offers(GOOD, signed(NEW, 0xFFFF_FFFF, TICKET)),
     "endless data": lambda v: v.offers(GOOD, HONEST, size=0xFFFF_FFFF, file_size=0xFFFF_FFFF),
     "extraneous dependency": lambda v: v.offers(GOOD, component(RELEASE)),
@@ -152,7 +152,7 @@ STOLEN = {
 }
 WITH_ONE: dict[str, Callable[[Site, SigningKey], object]] = {
     "arbitrary software": lambda v, k: v.offers(file_of(OLD, EVIL), signed(EVIL, 2, k), signer=k),
-    "rollback": lambda v, k: v.offers(GOOD, envelope_of(image(5), 1), signer=k),
+    "rollback": lambda v, k: v.offers(file_of(OLD, image(5)), envelope_of(image(5), 1), signer=k),
     "fast-forward": lambda v, k: v.offers(GOOD, signed(NEW, 0xFFFF_FFFF, k), signer=k),
     "endless data": lambda v, k: v.offers(GOOD, HONEST, size=0xFFFF_FFFF, file_size=0xFFFF_FFFF, signer=k),
     "extraneous dependency": lambda v, k: v.offers(GOOD, component(k), signer=k),
