@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,9 @@ from neurath.server import links
 from neurath.server.fleet import access, actions, signing, tenants
 from neurath.server.links import Proof, Rule
 from neurath.server.store.tables import terminal as terminals
+from neurath.terminal.compose import compose
+from neurath.terminal.setup import setup_from_toml
+from neurath.terminal.software.kinds import device_key
 from neurath.wire import keys
 from neurath.wire.httpsig import Fresh
 from neurath.wire.report import Phase, Report
@@ -340,6 +343,33 @@ def test_each_proof_is_enough_for_what_it_is_worth() -> None:
     assert passes[Rule.SIGNED] == {Proof.CERTIFICATE, Proof.SIGNATURE}
     with pytest.raises(DataError):
         links.rule("none")
+
+
+def test_an_agent_whose_setup_says_so_signs_and_shows_no_token(site: Site, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    site.enrol(seed=device_key(state))
+    site.rule("signed")
+    (tmp_path / "thing").write_bytes(b"old")
+    text = f"""
+        server = "http://127.0.0.1:{site.running.port}"
+        id = "t1"
+        model = "phone"
+        token = "not to be shown"
+        state = "state"
+        sign = true
+        notify = false
+        push = false
+        [[component]]
+        name = "thing"
+        installer = "file"
+        path = "thing"
+    """
+    agent = compose(replace(setup_from_toml(text, tmp_path), once=True), lambda _kind, _fields: None)
+    try:
+        assert agent.run(once=True).code == 3  # nothing newer: it was let in
+    finally:
+        agent.close()
+    assert site.found().proof == "signature"
 
 
 def test_a_row_of_numbers_is_only_kept_of_who_signs(site: Site) -> None:
