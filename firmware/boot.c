@@ -30,6 +30,7 @@ enum running {
     AGAIN = 2      /* one that was given up is to run once more */
 };
 static struct note note __attribute__((section(".noinit")));
+static uint8_t kept[FW_KEPT] __attribute__((section(".noinit")));
 
 /* T of the safety design: longer than that no image runs without being confirmed. */
 #define LONGEST_UNCONFIRMED_MS 600000u
@@ -214,6 +215,7 @@ const struct fw_services fw_services = {
     .update_whole = update_whole,
     .profiles = nrt_profiles,
     .guard = fw_coap_guard,
+    .kept = kept,
 };
 
 static void run_image(void)

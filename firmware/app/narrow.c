@@ -6,12 +6,13 @@
 
 #include "token.h"
 
-enum { REQUEST = 0, ANSWER = 1, FLOOR = 2, EPOCH = 8, UNAUTHORIZED = 0x81, OPTIONS = 6, ECHO = 0xdc, ECHO_MORE = 0xef, RECENT = 4 };
+enum { REQUEST = 0, ANSWER = 1, FLOOR = 2, KEPT = 3, EPOCH = 8, UNAUTHORIZED = 0x81, OPTIONS = 6, ECHO = 0xdc, ECHO_MORE = 0xef, RECENT = 4 };
 
 static const struct fw_services *boot;
 static uint8_t key[NRT_DIGEST];
 static uint8_t epoch[EPOCH]; /* zeros: the server has told none yet */
 static uint32_t counter;
+static int on;
 /* Requests that may still be answered: of a series several have one token. */
 static struct asked {
     uint8_t token[2];
@@ -57,11 +58,40 @@ static uint32_t get32(const uint8_t *from)
     return (uint32_t)from[0] << 24 | (uint32_t)from[1] << 16 | (uint32_t)from[2] << 8 | from[3];
 }
 
+/* Epoch and counter, and a tag that garbage does not have: a restart goes on where it stood. */
+static void kept_tag(uint8_t digest[NRT_DIGEST])
+{
+    static const uint8_t kind = KEPT;
+    const struct part parts[] = {{&kind, 1}, {boot->kept, EPOCH + 4u}};
+    hmac(key, parts, 2, digest);
+}
+
+static void keep(void)
+{
+    uint8_t digest[NRT_DIGEST];
+    memcpy(boot->kept, epoch, EPOCH);
+    put32(boot->kept + EPOCH, counter);
+    kept_tag(digest);
+    memcpy(boot->kept + EPOCH + 4, digest, FW_TAG);
+}
+
+static int was_kept(void)
+{
+    uint8_t digest[NRT_DIGEST];
+    kept_tag(digest);
+    if (memcmp(digest, boot->kept + EPOCH + 4, FW_TAG) != 0)
+        return 0;
+    memcpy(epoch, boot->kept, EPOCH);
+    counter = get32(boot->kept + EPOCH);
+    return 1;
+}
+
 static uint32_t begin(uint8_t value[FW_TAGGED])
 {
     uint8_t bytes[4];
     uint32_t skip = 0;
     put32(bytes, ++counter);
+    keep(); /* before it is used */
     while (skip < 3u && bytes[skip] == 0)
         skip++;
     memset(value, 0, FW_TAGGED);
@@ -118,12 +148,20 @@ static uint32_t open(const uint8_t *datagram, uint32_t len)
     return 0;
 }
 
+int narrow_is_on(void) { return on; }
+
+int narrow_has_met(void)
+{
+    static const uint8_t none[EPOCH];
+    return !on || memcmp(epoch, none, EPOCH) != 0;
+}
+
 void narrow_start(const struct fw_services *services)
 {
     static const struct fw_guard guard = {begin, seal, open};
     static const uint8_t info[] = "neurath narrow DEFAULT/", one = 1;
     boot = services;
-    if (boot->size < offsetof(struct fw_services, guard) + sizeof boot->guard) {
+    if (boot->size < offsetof(struct fw_services, kept) + sizeof boot->kept) {
         boot->say("link: this boot core has no guard, the token is shown in the clear");
         return;
     }
@@ -141,5 +179,7 @@ void narrow_start(const struct fw_services *services)
     put32(bytes, boot->guard(&guard));
     const struct part life[] = {{bytes, sizeof bytes}};
     hmac(key, life, 1, secret);
-    counter = get32(secret) >> 1;
+    if (!was_kept())
+        counter = get32(secret) >> 1;
+    on = 1;
 }

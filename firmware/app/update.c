@@ -6,6 +6,7 @@
 
 #include "cbor.h"
 #include "gather.h"
+#include "narrow.h"
 #include "tenants.h"
 #include "token.h"
 
@@ -15,16 +16,21 @@ enum { OFFER_KIND = 1, OFFER_FILE, OFFER_SIZE, OFFER_NEED, OFFER_ENVELOPE, OFFER
        OFFER_BLOCKS = 10 };
 enum { REPORT_ACTION = 1, REPORT_PHASE, REPORT_VERDICT, REPORT_DONE, REPORT_TOTAL, REPORT_SECURED, REPORT_REASON = 8 };
 enum { MAP = 5, ARRAY = 4, SOON = 5, LATER = 60, TRIES = 50, LONGEST_MAKING = 32 };
+/* Of a brief check-in: what it is like, and how long the name of that is (docs/spec/check.md 4). */
+enum { CHECK_LIKE = 0, LIKE = 8 };
 #define FW_MOST_FILE 0x1000000u /* sums with it cannot overflow */
 
 static const struct fw_services *boot;
 static uint8_t message[512];
 static uint8_t answer[4096];
+static uint8_t like[LIKE]; /* the last check-in that the server took */
+static int alike;          /* it took one */
 
 /* An offer, as it was read; strings point into `answer`. */
 struct offer {
     uint32_t kind, size, need;
-    struct item file, envelope, ticket, blocks;
+    struct item file, envelope, ticket, blocks; /* file: as far as it is known */
+    uint8_t name[NRT_SHORT];
     char action[65];
 };
 
@@ -37,55 +43,112 @@ static int tell(const char *verb, const struct out *body, struct fw_exchange *x)
     x->path[0] = verb;
     x->path[1] = boot->birth->id;
     x->token = token_of(boot);
-    x->body = body->data;
-    x->body_len = body->used;
-    x->answer = answer;
-    x->room = sizeof answer;
     if (body->used > body->room)
         return NRT_E_SPACE;
-    int rc = boot->ask_whole(x);
-    /* The server has told what it wants to see: once more. */
-    if (rc == NRT_OK && x->code == FW_UNAUTHORIZED) {
+    int rc = NRT_OK;
+    /* What the server wants to see is asked for with no body; where it wants to see something else, once more. */
+    for (int met = narrow_has_met(), turn = met; rc == NRT_OK && turn < 3; turn++) {
+        x->body = body->data;
+        x->body_len = met ? body->used : 0;
         x->answer = answer;
         x->room = sizeof answer;
         rc = boot->ask_whole(x);
+        if (rc == NRT_OK && x->code != FW_UNAUTHORIZED)
+            break;
+        met = 1;
     }
     return rc;
 }
 
 /* ---- check-in ------------------------------------------------------------------------------------------------------ */
 
-static int check_in(struct fw_exchange *x, int gathers)
+static void put_floor(struct out *o)
+{
+    const struct nrt_facts *f = &boot->core->facts;
+    cbor_head(o, 0, CHECK_FLOOR);
+    cbor_head(o, ARRAY, 2);
+    cbor_head(o, 0, f->confirmed.epoch);
+    cbor_head(o, 0, f->confirmed.sequence);
+}
+
+/* The whole of it, a map without CHECK_LIKE. */
+static int put_check(struct out *o, int gathers)
 {
     int durable = 0;
     uint32_t room = gathers ? gather_room(&durable) : 0;
     const struct nrt_facts *f = &boot->core->facts;
     uint8_t bank[NRT_DIGEST];
     uint8_t nonce[8];
-    struct out o = {message, sizeof message, 0};
     int rc = boot->bank_digest(boot->core, f->installed.size, bank);
     if (rc < 0)
         return rc;
     boot->nonce(boot->birth->device_key, f->installed.envelope, f->installs, nonce);
     int tells = boot->size >= offsetof(struct fw_services, profiles) + sizeof boot->profiles;
-    cbor_head(&o, MAP, 8u + (room != 0) + (uint32_t)tells);
-    cbor_text(&o, CHECK_MODEL, boot->birth->model);
-    cbor_bytes(&o, CHECK_BANK, bank, NRT_DIGEST);
-    cbor_uint(&o, CHECK_SIZE, f->installed.size);
-    cbor_uint(&o, CHECK_RAM, tenants_lendable());
-    cbor_bytes(&o, CHECK_NONCE, nonce, sizeof nonce);
-    cbor_bytes(&o, CHECK_ENVELOPE, f->installed.envelope, NRT_SHORT);
-    cbor_head(&o, 0, CHECK_FLOOR);
-    cbor_head(&o, ARRAY, 2);
-    cbor_head(&o, 0, f->confirmed.epoch);
-    cbor_head(&o, 0, f->confirmed.sequence);
-    cbor_text(&o, CHECK_VERSION, APP_VERSION);
+    cbor_head(o, MAP, 8u + (room != 0) + (uint32_t)tells);
+    cbor_text(o, CHECK_MODEL, boot->birth->model);
+    cbor_bytes(o, CHECK_BANK, bank, NRT_DIGEST);
+    cbor_uint(o, CHECK_SIZE, f->installed.size);
+    cbor_uint(o, CHECK_RAM, tenants_lendable());
+    cbor_bytes(o, CHECK_NONCE, nonce, sizeof nonce);
+    cbor_bytes(o, CHECK_ENVELOPE, f->installed.envelope, NRT_SHORT);
+    put_floor(o);
+    cbor_text(o, CHECK_VERSION, APP_VERSION);
     if (room)
-        cbor_uint(&o, durable ? CHECK_STAGE : CHECK_SPARE, room);
+        cbor_uint(o, durable ? CHECK_STAGE : CHECK_SPARE, room);
     if (tells)
-        cbor_uint(&o, CHECK_PROFILES, boot->profiles());
+        cbor_uint(o, CHECK_PROFILES, boot->profiles());
+    return o->used > o->room ? NRT_E_SPACE : NRT_OK;
+}
+
+/* One more key, the first, in front of a whole check-in. */
+static void say_all(struct out *o)
+{
+    memmove(message + 3, message + 1, o->used - 1u);
+    message[0]++;
+    message[1] = CHECK_LIKE;
+    message[2] = 0x40; /* like none */
+    o->used += 2u;
+}
+
+/* What is told instead where the server has the rest: nothing, or the floor that moved. */
+static void say_like(struct out *o, int moved)
+{
+    o->used = 0;
+    cbor_head(o, MAP, 1u + (uint32_t)moved);
+    cbor_bytes(o, CHECK_LIKE, like, LIKE);
+    if (moved)
+        put_floor(o);
+}
+
+/* `moved`: since the last one the floor moved, and nothing else did. */
+static int check_in(struct fw_exchange *x, int gathers, int moved)
+{
+    struct out o = {message, sizeof message - 2u, 0};
+    struct nrt_sha256 hash;
+    uint8_t digest[NRT_DIGEST];
+    int rc = put_check(&o, gathers);
+    if (rc < 0)
+        return rc;
+    boot->sha256_init(&hash);
+    boot->sha256_add(&hash, message, o.used);
+    boot->sha256_end(&hash, digest);
+    o.room += 2u;
+    if (narrow_is_on() && alike && (moved || memcmp(digest, like, LIKE) == 0))
+        say_like(&o, moved);
+    else if (narrow_is_on())
+        say_all(&o);
     rc = tell("c", &o, x);
-    return rc < 0 ? rc : x->code == FW_CHANGED ? NRT_OK : NRT_E_STATE;
+    alike = rc == NRT_OK && x->code == FW_CHANGED;
+    memcpy(like, digest, LIKE);
+    return rc < 0 ? rc : alike ? NRT_OK : NRT_E_STATE;
+}
+
+/* The same, once more and in full where the server has not what it is like. */
+static int checked_in(struct fw_exchange *x, int gathers, int moved)
+{
+    x->code = 0;
+    int rc = check_in(x, gathers, moved);
+    return rc < 0 && x->code == FW_FAILED ? check_in(x, gathers, 0) : rc;
 }
 
 /* ---- report -------------------------------------------------------------------------------------------------------- */
@@ -94,14 +157,16 @@ static void report(const struct offer *offer, const char *phase, const char *ver
 {
     struct fw_exchange x;
     struct out o = {message, sizeof message, 0};
-    cbor_head(&o, MAP, 3u + (verdict != 0) + (done != 0) + (secured != 0));
+    int total = offer->size != 0 && !narrow_is_on(); /* the server knows */
+    cbor_head(&o, MAP, 2u + (verdict != 0) + (done != 0) + (uint32_t)total + (secured != 0));
     cbor_text(&o, REPORT_ACTION, offer->action);
     cbor_text(&o, REPORT_PHASE, phase);
     if (verdict)
         cbor_text(&o, REPORT_VERDICT, verdict);
     if (done)
         cbor_uint(&o, REPORT_DONE, done);
-    cbor_uint(&o, REPORT_TOTAL, offer->size);
+    if (total)
+        cbor_uint(&o, REPORT_TOTAL, offer->size);
     if (secured)
         cbor_uint(&o, REPORT_SECURED, secured);
     tell("r", &o, &x); /* a report that is lost costs nothing: the next check-in says what the bank holds */
@@ -113,25 +178,41 @@ static int read_offer(const struct fw_exchange *x, struct offer *offer)
 {
     struct item kind, size, need, action;
     const uint8_t *d = x->answer;
-    if (cbor_find(d, x->len, OFFER_KIND, &kind) <= 0 || cbor_find(d, x->len, OFFER_SIZE, &size) <= 0 ||
-        cbor_find(d, x->len, OFFER_NEED, &need) <= 0 || cbor_find(d, x->len, OFFER_FILE, &offer->file) <= 0 ||
-        cbor_find(d, x->len, OFFER_ENVELOPE, &offer->envelope) <= 0 ||
+    memset(offer, 0, sizeof *offer);
+    if (cbor_find(d, x->len, OFFER_NEED, &need) <= 0 || cbor_find(d, x->len, OFFER_ENVELOPE, &offer->envelope) <= 0 ||
         cbor_find(d, x->len, OFFER_TICKET, &offer->ticket) <= 0 || cbor_find(d, x->len, OFFER_ACTION, &action) <= 0)
+        return 0;
+    if (!action.data || action.len >= sizeof offer->action)
+        return 0;
+    memcpy(offer->action, action.data, action.len);
+    offer->need = need.value;
+    /* A brief one leaves out what the ticket says. */
+    if (cbor_find(d, x->len, OFFER_FILE, &offer->file) <= 0)
+        return narrow_is_on();
+    if (cbor_find(d, x->len, OFFER_KIND, &kind) <= 0 || cbor_find(d, x->len, OFFER_SIZE, &size) <= 0)
         return 0;
     if (cbor_find(d, x->len, OFFER_BLOCKS, &offer->blocks) <= 0)
         memset(&offer->blocks, 0, sizeof offer->blocks);
-    if (offer->file.len != NRT_DIGEST || !action.data || action.len >= sizeof offer->action || size.data || kind.data)
+    if (offer->file.len != NRT_DIGEST || size.data || kind.data)
         return 0;
-    memcpy(offer->action, action.data, action.len);
-    offer->action[action.len] = 0;
     offer->kind = kind.value;
     offer->size = size.value;
-    offer->need = need.value;
     return 1;
 }
 
+static void complete(struct offer *o, const struct nrt_ticket *ticket)
+{
+    if (o->file.len)
+        return;
+    memcpy(o->name, ticket->file, NRT_SHORT);
+    o->file.data = o->name;
+    o->file.len = NRT_SHORT;
+    o->kind = ticket->kind;
+    o->size = ticket->file_size;
+}
+
 /* G1 and G2: who signed it, is it for this terminal now, was the ticket made for this offer. */
-static int weigh(const struct offer *o, struct nrt_target *target, int staged)
+static int weigh(struct offer *o, struct nrt_target *target, int staged)
 {
     const struct nrt_birth *b = boot->birth;
     const struct nrt_facts *f = &boot->core->facts;
@@ -148,6 +229,7 @@ static int weigh(const struct offer *o, struct nrt_target *target, int staged)
         return rc;
     if ((rc = boot->gate_ticket(&ticket, &envelope, b, f, bank)) < 0)
         return rc;
+    complete(o, &ticket);
     boot->sha256_init(&hash);
     boot->sha256_add(&hash, o->blocks.data, o->blocks.len);
     boot->sha256_end(&hash, blocks);
@@ -178,10 +260,11 @@ static int weigh(const struct offer *o, struct nrt_target *target, int staged)
 /* Every block once, set by set; what was held stays held over a broken link. */
 static int fetch(const struct offer *offer, uint8_t *area)
 {
-    char name[2 * NRT_SHORT + 1];
+    char digits[2 * NRT_SHORT + 1];
+    const char *name = narrow_is_on() ? offer->action : digits;
     uint32_t lost = 0;
     struct fw_series s = {.path = {"f", boot->birth->id, name}, .token = token_of(boot), .data = area, .size = offer->size};
-    hex(offer->file.data, NRT_SHORT, name);
+    hex(offer->file.data, NRT_SHORT, digits);
     for (int rc = NRT_MORE; rc != NRT_OK;) {
         rc = boot->series(&s);
         int asked = rc == NRT_E_GONE && s.code == FW_UNAUTHORIZED; /* the server wants to see another epoch */
@@ -228,7 +311,8 @@ static void take(const struct offer *offer, const struct nrt_target *target)
     struct fw_whole whole = {area + lent, offer->size, area + lent + offer->size};
     if (fetch(offer, whole.data) == NRT_OK) {
         boot->parity_make(whole.data, whole.size, whole.parity);
-        report(offer, "downloaded", 0, offer->size, 0);
+        if (!narrow_is_on())
+            report(offer, "downloaded", 0, offer->size, 0);
         boot->say("update: file complete, link closed, rehearsal");
         struct nrt_ram ram = {area, lent};
         refused(rewrite(&whole, target, ram));
@@ -264,11 +348,11 @@ static int session(const struct fw_services *services, struct offer *offer, int 
     struct fw_exchange x;
     boot = services;
     *again = SOON;
-    if (check_in(&x, gathers) < 0)
+    if (checked_in(&x, gathers, 0) < 0)
         return 0;
     if (boot->core->facts.candidate) {
         /* The new image runs and reaches its server: that is what confirms it. */
-        if (boot->confirm() < 0 || check_in(&x, gathers) < 0)
+        if (boot->confirm() < 0 || checked_in(&x, gathers, 1) < 0)
             return 0;
         boot->say("update: confirmed");
     }
@@ -284,7 +368,7 @@ static int session(const struct fw_services *services, struct offer *offer, int 
     return read_offer(&x, offer);
 }
 
-static int weighed(const struct offer *offer, struct nrt_target *target, int staged)
+static int weighed(struct offer *offer, struct nrt_target *target, int staged)
 {
     int rc = weigh(offer, target, staged);
     if (rc == NRT_OK)
@@ -314,8 +398,8 @@ int update_gathered(const struct fw_services *services, struct fw_stage *stage)
     int offered = session(services, &offer, 1, &again);
     if (!stage)
         return offered || again != SOON;
-    if (offered && boot->stage_whole(stage, digest) && memcmp(digest, offer.file.data, NRT_DIGEST) == 0 &&
-        weighed(&offer, &target, 1))
+    if (offered && boot->stage_whole(stage, digest) && weighed(&offer, &target, 1) &&
+        memcmp(digest, offer.file.data, offer.file.len) == 0)
         install(&offer, &target, stage);
     return 0;
 }

@@ -5,7 +5,7 @@
 
 enum fw_method { FW_GET = 1, FW_POST = 2 };
 /* Answer codes: class in the upper three bits. */
-enum fw_code { FW_CHANGED = 0x44, FW_CONTENT = 0x45, FW_CONTINUE = 0x5f, FW_UNAUTHORIZED = 0x81, FW_CONFLICT = 0x89, FW_UNAVAILABLE = 0xa3 };
+enum fw_code { FW_CHANGED = 0x44, FW_CONTENT = 0x45, FW_CONTINUE = 0x5f, FW_UNAUTHORIZED = 0x81, FW_CONFLICT = 0x89, FW_FAILED = 0x8c, FW_UNAVAILABLE = 0xa3 };
 
 #define FW_BLOCK 1024u   /* bytes of a block: with its headers it fits the modem's frame */
 #define FW_PART 256u     /* bytes of a block of a request */

@@ -7,6 +7,7 @@
 #include "nrt.h"
 #include "stage.h"
 
+#define FW_KEPT 20u
 #define FW_SERVICES_MAGIC 0x4e525431u /* "NRT1" */
 
 struct fw_services {
@@ -71,6 +72,8 @@ struct fw_services {
     uint32_t (*profiles)(void);
     /* Tags in the place of tokens; `size` says whether a boot core has them. */
     uint32_t (*guard)(const struct fw_guard *guard);
+    /* FW_KEPT bytes of RAM that no restart clears; after power was away they hold anything. */
+    uint8_t *kept;
 };
 
 extern const struct fw_services fw_services;

@@ -47,6 +47,10 @@ class Home:
             finally:
                 radio.close()
 
+    def begin(self, new: str = "1.1") -> None:
+        """Everybody is to have it."""
+        verb("rollout", "create", "--release", f"{self.kit.board}/{new}", "--all", "--start", "--data", self.place / "data")
+
     def holds(self, flash: bytes, version: str) -> bool:
         base, image = self.kit.model.layout.bank[0].base, self.kit.images[version]
         return flash[base : base + len(image)] == image
@@ -60,8 +64,8 @@ class Home:
 
 
 @contextlib.contextmanager
-def home(kit: Kit, place: Path, new: str = "1.1") -> Iterator[Home]:
-    """A server whose rollout offers everybody `new`, one of the kit's images."""
+def home(kit: Kit, place: Path, new: str = "1.1", later: bool = False, sleep: int = 300) -> Iterator[Home]:
+    """A server whose rollout offers everybody `new`, one of the kit's images; `later`: once Home.begin() says so."""
     data = ("--data", place / "data")
     (place / "release.pem").write_bytes(keys.public_pem(KEY.public))
     model = ROOT / "firmware" / "models" / f"{kit.board}.toml"
@@ -77,13 +81,15 @@ def home(kit: Kit, place: Path, new: str = "1.1") -> Iterator[Home]:
     verb("terminal", "import", place / "phones.csv", *data)
     port = free_port()
     heard: queue.Queue[Said] = queue.Queue()
-    words = ("serve", "--port", "0", "--coap", f"127.0.0.1:{port}", *map(str, data), "--json")
+    words = ("serve", "--port", "0", "--sleep", str(sleep), "--coap", f"127.0.0.1:{port}", *map(str, data), "--json")
     server = Running("server", words, place / "server.log", heard)
     try:
         heard.get(timeout=600)
-        verb("rollout", "create", "--release", f"{kit.board}/{new}", "--all", "--start", *data)
         ticket = keys.load_public(place / "data" / "ticket.pub.pem")
         flash = replace(factory, birth=replace(factory.birth, ticket=ticket)).flash(place / "flash.bin")
-        yield Home(kit, place, port, flash)
+        found = Home(kit, place, port, flash)
+        if not later:
+            found.begin(new)
+        yield found
     finally:
         server.end()

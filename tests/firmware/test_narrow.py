@@ -27,7 +27,10 @@ RIG = (
 static const struct nrt_birth birth = {.id = "phone-1"};
 const char *token_of(const struct fw_services *boot) { (void)boot; return "0123456789abcdef0123456789abcdef"; }
 static void say(const char *text) { (void)text; }
-static const struct fw_services table = {.size = sizeof table, .birth = &birth, .say = say, .guard = fw_coap_guard,
+static uint8_t kept[FW_KEPT];
+uint8_t *rig_kept(void) { return kept; }
+static const struct fw_services table = {.size = sizeof table, .kept = kept, .birth = &birth, .say = say,
+    .guard = fw_coap_guard,
     .sha256_init = nrt_sha256_init, .sha256_add = nrt_sha256_add, .sha256_end = nrt_sha256_end};
 void rig_start(uint32_t start) { fw_coap_open(start); narrow_start(&table); }
 int rig_ask(const char *verb, const uint8_t *body, uint32_t len, uint8_t *answer, uint32_t room, uint32_t out[2])
@@ -194,3 +197,24 @@ def test_a_server_that_began_anew_is_followed_and_a_low_floor_lowers_no_counter(
     phone.ask("c", b"", lambda request: [says(request, Code.CHANGED)])
     assert narrow.shown(phone.sent[-1])[0] == 1
     assert narrow.is_whole(KEY, b"epoch--2", phone.sent[-1])
+
+
+def test_a_restart_goes_on_where_it_stood_and_ram_that_lost_power_is_nothing(library: Path, tmp_path: Path) -> None:
+    phone = begun(Phone(library, tmp_path))
+    phone.ask("r", b"", lambda request: [])  # sent, and heard by nobody
+    phone.code.rig_kept.restype = ctypes.POINTER(ctypes.c_uint8)
+    kept = phone.code.rig_kept()
+    held = bytes(kept[:20])
+    lives = [Phone(library, tmp_path) for _ in range(21)]
+    for number, life in enumerate(lives):
+        life.code.rig_kept.restype = ctypes.POINTER(ctypes.c_uint8)
+        damaged = bytearray(held)
+        if number:
+            damaged[number - 1] ^= 0x10
+        ctypes.memmove(life.code.rig_kept(), bytes(damaged), 20)
+        life.code.rig_start(2)
+        life.ask("r", b"", lambda request: [says(request, Code.CHANGED)])
+        counter = narrow.shown(life.sent[-1])[0]
+        goes_on = narrow.is_whole(KEY, b"epoch--1", life.sent[-1])
+        assert goes_on == (number == 0), number
+        assert not goes_on or counter == narrow.shown(phone.sent[-1])[0] + 1

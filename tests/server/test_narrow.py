@@ -286,3 +286,40 @@ def test_where_the_operator_says_so_a_token_in_the_clear_is_refused_and_it_is_sh
         with pytest.raises(RefusedError):
             bare.beat(bytes([0x40]) + bytes(11))
         assert client(site, token).check(site.world.says(OLD)).offer is not None
+
+
+def test_a_check_in_like_one_that_is_kept_says_only_that_and_what_changed(site: CoapServer) -> None:
+    from neurath.wire import brief, cbor, check, offer
+
+    one = client(site, begun(site))
+    whole = check.encode(site.world.says(OLD))
+    like = brief.digest(whole)
+
+    def asked(keys: dict[int, object]) -> Message:
+        return one._shielded(one._shield, one._request(Code.POST, coap.CHECK, payload=cbor.pack(keys)), 10.0)  # type: ignore[arg-type]
+
+    assert asked({0: like}).code == 0x8C  # nothing is kept yet: 4.12
+    said = cbor.unpack(whole, "check").values()
+    full = asked({0: b"", **said})
+    offered = cbor.unpack(full.payload, "offer").values()
+    assert set(offered) == {4, 5, 6, 8}
+    again = cbor.unpack(asked({0: like}).payload, "offer").values()
+    assert again[5] == offered[5]
+    assert asked({0: like, 4: 77}).code == Code.CHANGED  # lends less, all else is as it was
+    moved = check.encode(dataclasses.replace(site.world.says(OLD), ram=77))
+    assert asked({0: like}).code == 0x8C
+    assert asked({0: brief.digest(moved)}).code == Code.CHANGED
+    assert asked({0: b"1234567"}).code == Code.BAD_REQUEST
+    assert offer.decode(one._whole(one._request(Code.POST, coap.CHECK, payload=whole))[1]) is not None
+    by_action = one._request(Code.GET, coap.FILE, str(offered[8]))
+    one.report(Report(str(offered[8]), Phase.OFFERED, secured=1_000_000))
+    assert one._shielded(one._shield, by_action, 10.0).code == Code.CONTENT  # type: ignore[arg-type]
+
+
+def test_who_waits_for_a_build_is_told_what_the_last_took_and_then_ever_longer(site: CoapServer) -> None:
+    from neurath.server.delivery import told
+
+    waits = told.Waits()
+    assert [waits.again(1, 100.0 + gone) for gone in (0, 10, 20, 60, 600)] == [10, 5, 10, 30, 60]
+    waits.over(site.world.store, 1)
+    assert waits.again(1, 900.0) == 10

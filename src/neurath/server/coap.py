@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from aiocoap import Context, Message
 from aiocoap.numbers.codes import Code as Answered
@@ -25,6 +24,7 @@ from neurath.errors import DataError, NeurathError, NotFound, RefusedError
 from neurath.server.admission import Admission
 from neurath.server.app import Server
 from neurath.server.beats import Beats, Quick
+from neurath.server.delivery import told
 from neurath.server.delivery.calls import Building, Delivery, Offered
 from neurath.server.delivery.rescue import Rescue
 from neurath.server.device import Policy
@@ -34,7 +34,8 @@ from neurath.server.fleet.actions import Action
 from neurath.server.links import Proof
 from neurath.server.narrowed import Narrowed
 from neurath.server.software import catalog, keylists
-from neurath.wire import check, coap, offer, report
+from neurath.server.transfers import Transfer
+from neurath.wire import brief, check, coap, offer, report
 from neurath.wire.cbor import count
 from neurath.wire.coap import Code
 
@@ -84,21 +85,6 @@ class Ask:
         return f"Oscore {self.proven}" if self.proven else f"TargetToken {self.token}"
 
 
-@dataclass(slots=True)
-class Transfer:
-    """A file on its way to one terminal, block by block; `action` None: by digest alone. `start` and `count` are the bytes
-    that left and are not written down yet."""
-
-    file: str
-    path: Path
-    size: int
-    action: Action | None
-    since: float
-    start: int = 0
-    count: int = 0
-    noted: float = 0.0
-
-
 class CoapPlane(Resource, PathCapable):  # type: ignore[misc]  # aiocoap is not typed
     """The resources terminals use."""
 
@@ -109,6 +95,7 @@ class CoapPlane(Resource, PathCapable):  # type: ignore[misc]  # aiocoap is not 
         self.store = self.delivery.store
         self.policy = policy
         self.admission = Admission(self.store, policy.plug_and_play)
+        self._waits = told.Waits()
         self._transfers: dict[tuple[str, ...], Transfer] = {}
         self._verbs: dict[tuple[str, str, int], Callable[[Ask], Message]] = {
             ("POST", coap.CHECK, 2): self.check,
@@ -184,7 +171,9 @@ class CoapPlane(Resource, PathCapable):  # type: ignore[misc]  # aiocoap is not 
     def check(self, ask: Ask) -> Message:
         """CBOR of a check in, CBOR of an offer out; Max-Age is when the server wants to hear again."""
         terminal = self._admit(ask)
-        said = check.decode(ask.body)
+        said, briefly = told.said(self.store, terminal, ask.body)
+        if said is None:
+            return Message(code=Answered.PRECONDITION_FAILED)
         if terminal.configured is None or terminal.model is None:
             with self.store.write() as db:
                 access.configure(db, terminal, {**terminal.attributes, **check.to_attributes(said)}, ask.now)
@@ -195,8 +184,13 @@ class CoapPlane(Resource, PathCapable):  # type: ignore[misc]  # aiocoap is not 
             case Offered(action=action) if action.kind != "package":
                 made = self.delivery.offer(terminal, action, ask.now)
             case Building():
-                again = 1
-        return Message(code=Answered.CHANGED, payload=offer.encode(made), content_format=coap.CBOR, max_age=again)
+                again = self._waits.again(terminal.n, ask.now) if briefly else 1
+        data = offer.encode(made)
+        if not briefly:
+            return Message(code=Answered.CHANGED, payload=data, content_format=coap.CBOR, max_age=again)
+        if made is not None:
+            self._waits.over(self.store, terminal.n)
+        return Message(code=Answered.CHANGED, payload=brief.offered(data), max_age=again)
 
     def report(self, ask: Ask) -> Message:
         terminal = self._admit(ask)
@@ -281,14 +275,15 @@ class CoapPlane(Resource, PathCapable):  # type: ignore[misc]  # aiocoap is not 
             data = source.read(size)
         more = start + len(data) < transfer.size
         if transfer.action is not None:
-            _count(transfer, start, len(data))
+            transfer.count_in(start, len(data))
             if not more or now - transfer.noted > LET_IN:
                 await asyncio.to_thread(self._note, transfer, now)
         return data, more
 
     def _let_in(self, ask: Ask, known: Transfer | None) -> Transfer:
         digest = ask.path[-1]
-        if len(digest) not in (32, 64) or set(digest) - set("0123456789abcdef"):
+        named = ask.verb == coap.FILE and digest.isdecimal() and len(digest) < 32  # by its action
+        if (len(digest) not in (32, 64) and not named) or set(digest) - set("0123456789abcdef"):
             raise DataError("this is not a digest of a file", "32 or 64 lower-case hex digits", id="NRT-263")
         if ask.verb == coap.RESCUE and len(ask.path) == 2:
             with self.store.read() as db:
@@ -300,7 +295,8 @@ class CoapPlane(Resource, PathCapable):  # type: ignore[misc]  # aiocoap is not 
             raise NotFound("no such resource", "/".join(ask.path)[:80], "docs/spec/coap.md lists them", id="NRT-137")
         terminal = self._admit(ask)
         with self.store.read() as db:
-            found = [a for a in actions.current_actions(db, terminal.n) if a.state == "open" and a.file.startswith(digest)]
+            now = [a for a in actions.current_actions(db, terminal.n) if a.state == "open"]
+            found = [a for a in now if (str(a.id) == digest if named else a.file.startswith(digest))]
         if not found:
             raise NotFound(f"no file {digest[:16]}…", "no open action of this terminal has it", id="NRT-137")
         if not self.delivery.may_fetch(found[0]):
@@ -328,12 +324,6 @@ class CoapPlane(Resource, PathCapable):  # type: ignore[misc]  # aiocoap is not 
             self.delivery.served(transfer.action, start, count, now)
         except NeurathError as fault:
             log.warning("%s bytes of action %s are not counted: %s", count, transfer.action.id, fault.what)
-
-
-def _count(transfer: Transfer, start: int, count: int) -> None:
-    if not transfer.count:
-        transfer.start = start
-    transfer.count += count
 
 
 def _ask(request: Message) -> Ask:
