@@ -13,7 +13,7 @@ import pytest
 from neurath.sim.nbd import TEARS, Cut
 from neurath.sim.processes import verb
 from neurath.sim.radio import Radio
-from neurath.wire import coap, trickle
+from neurath.wire import coap, narrow, trickle
 from neurath.wire.coap import Code, Message
 from neurath.wire.trickle import Reply, State
 from tests.firmware.rig import kit
@@ -40,7 +40,7 @@ class Air:
                     self.states.append(trickle.decode_state(message.payload))
             elif message.token in beats:
                 assert message.code == Code.CHANGED
-                self.replies.append(trickle.decode_reply(message.payload))
+                self.replies.append(trickle.decode_reply(message.payload[: -narrow.TAG]))
 
     @property
     def pieces(self) -> list[int]:

@@ -129,7 +129,7 @@ def blocks(radio: Radio) -> list[tuple[int, int, bool]]:
     for upward, datagram in list(radio.arrived):
         message = coap.decode(datagram)
         if not upward and (value := message.uint(coap.Q_BLOCK2)) is not None:
-            found.append((value >> 4, len(message.payload), bool(value & 8)))
+            found.append((value >> 4, len(message.payload) - narrow.TAG, bool(value & 8)))
     return found
 
 
