@@ -1,13 +1,14 @@
 """The agent's own renewer and the built-in server, over a real cable, under the contract of all riding carriers."""
 
 import contextlib
+import socket
 import threading
 import time
 
 import pytest
 
 from neurath.carriers.dhcp.clients import Client, Clients
-from neurath.carriers.dhcp.renewer import Renewer
+from neurath.carriers.dhcp.renewer import Ear, Renewer
 from neurath.carriers.dhcp.runner import Runner
 from neurath.carriers.dhcp.sockets import Sockets, address_of
 from neurath.carriers.dhcp.standalone import Leases, Standalone, pool
@@ -135,6 +136,32 @@ def test_a_lease_that_is_over_is_the_systems_business(made):
         made.rides.beat(trickle.encode_state(State()))
 
 
+def as_udhcpc():
+    """The socket that udhcpc opens for a renewal and closes after it."""
+    one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0\0")
+    one.bind(("", 68))
+    one.settimeout(10)
+    return one
+
+
+@pytest.mark.parametrize("first", ["the client", "the renewer"])
+def test_whoever_opens_port_68_first_the_systems_client_gets_the_port_and_its_answer(made, first):
+    def both():
+        if first == "the client":
+            return as_udhcpc(), Ear("eth0", socket.inet_aton("10.77.0.50"))
+        ear = Ear("eth0", socket.inet_aton("10.77.0.50"))
+        return as_udhcpc(), ear
+
+    client, ear = made.client.call(both)
+    with client, ear:
+        other = made.server.call(socket.socket, socket.AF_INET, socket.SOCK_DGRAM)
+        with other:
+            other.sendto(b"for the client", ("10.77.0.50", 68))
+        assert client.recv(100) == b"for the client"
+
+
 def test_the_systems_client_loses_no_answer_to_the_renewer(made, tmp_path):
     """udhcpc keeps its lease, and its own renewals are answered, while the agent renews beside it."""
     from tests.parts import need
@@ -142,7 +169,7 @@ def test_the_systems_client_loses_no_answer_to_the_renewer(made, tmp_path):
     made.client.ip("addr", "flush", "dev", "eth0")
     script = tmp_path / "script"
     script.write_text(
-        '#!/bin/sh\necho "$1 $ip" >> ' + str(tmp_path / "said") + '\n[ -n "$ip" ] && ip addr replace $ip/24 dev eth0\n'
+        '#!/bin/sh\n[ -n "$ip" ] && ip addr replace $ip/24 dev eth0\necho "$1 $ip" >> ' + str(tmp_path / "said") + "\n"
     )
     script.chmod(0o755)
     pid = tmp_path / "pid"

@@ -73,7 +73,8 @@ class Renewer:
 
 class Ear:
     """Hears a copy of every UDP datagram that comes to the interface, so that whoever holds port 68 gets his own all the
-    same; where nobody does, it holds the port, so that the kernel does not refuse the answer."""
+    same; where nobody does, it holds the port, so that the kernel does not refuse the answer. Whoever wants the port
+    meanwhile gets it: udhcpc ends where it does not, and it only opens it when it renews."""
 
     def __init__(self, interface: str, address: bytes) -> None:
         self._address = address
@@ -84,7 +85,10 @@ class Ear:
         self._out.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         self._port = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         with suppress(OSError):  # the system's client has it
-            self._port.bind((socket.inet_ntoa(address), CLIENT_PORT))
+            # Of no address and no device: a client's own socket, of either, comes first with what is sent to it.
+            self._port.bind(("", CLIENT_PORT))
+        # Only now: it joins nobody, and others may join it.
+        self._port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 
     def send(self, data: bytes, to: bytes) -> None:
         whole = datagram(self._address, to, (CLIENT_PORT, SERVER_PORT), data)
