@@ -134,21 +134,39 @@ def blocks(radio: Radio) -> list[tuple[int, int, bool]]:
 
 
 class Counted(Radio):
-    """An air of which every twentieth datagram of a direction is lost, from begin() on. Notes what was sent: whether it went
-    up, its bytes with headers of IP and UDP, the datagram."""
+    """An air of which every twentieth datagram of a direction is lost, from the offer on; what comes a second time is not
+    counted. Notes from begin() on what was sent: whether it went up, its bytes with headers of IP and UDP, the datagram; and
+    the bytes of each that was lost."""
 
-    counting = False
+    counting = offered = False
     noted: list[tuple[bool, int, bytes]]
+    dropped: list[int]
 
     def begin(self) -> None:
-        self.noted, self.counting = [], True
+        self.noted, self.dropped, self._met, self.counting = [], [], (set[object](), set[object]()), True
 
     def _enter(self, free: float, upward: bool, datagram: bytes, waiting: list[Flying], order: itertools.count[int]) -> float:
-        if self.counting:
-            self.noted.append((upward, len(datagram) + HEADERS, datagram))
-            if sum(up == upward for up, _, _ in self.noted) % 20 == 0:
-                return free
-        return super()._enter(free, upward, datagram, waiting, order)
+        return (
+            free
+            if self.counting and self._is_lost(upward, datagram)
+            else super()._enter(free, upward, datagram, waiting, order)
+        )
+
+    def _is_lost(self, upward: bool, datagram: bytes) -> bool:
+        size, one, met = len(datagram) + HEADERS, coap.decode(datagram), self._met[upward]
+        self.noted.append((upward, size, datagram))
+        self.offered = self.offered or (not upward and size > OFFER)
+        what = (one.options, None if one.all(coap.Q_BLOCK2) else one.mid)
+        if not self.offered or what in met:
+            return False
+        met.add(what)
+        if len(met) % 20 == 0:
+            self.dropped.append(size)
+        return len(met) % 20 == 0
+
+
+#: Bytes that only an offer has, of what goes down before blocks do.
+OFFER = 400
 
 
 def test_a_file_of_24_kb_comes_for_little_more_than_itself_check_ins_and_all(tmp_path: Path) -> None:
@@ -164,20 +182,19 @@ def test_a_file_of_24_kb_comes_for_little_more_than_itself_check_ins_and_all(tmp
             assert phone.says("update: confirmed", 300), phone.said
             assert site.holds(phone.off(), "1.1")
         sent = [(upward, size, coap.decode(datagram)) for upward, size, datagram in radio.noted]
-        offered = next(n for n, (upward, size, _) in enumerate(sent) if not upward and size > 400)
+        offered = next(n for n, (upward, size, _) in enumerate(sent) if not upward and size > OFFER)
         # The file is not built: one check-in and its answer are counted; then that which is offered it, and all behind it.
         polls = [n for n in range(offered) if sent[n][2].all(coap.URI_PATH)[:1] == (b"c",)]
         asked = sent[offered - 1 :]
-        poll = sum(size for _, size, _ in sent[polls[-2] : polls[-1]][:2])
+        poll = sum(size for _, size, _ in sent[polls[-2] : polls[-1]][:2]) if len(polls) > 1 else 0
         series = [(up, size, one) for up, size, one in asked if one.all(coap.Q_BLOCK2)]
         blocks = {one.options: (size, len(one.payload) - narrow.TAG) for up, size, one in series if not up}
-        lost = [one for n, one in enumerate([one for one in sent if not one[0]], 1) if n % 20 == 0]
-        requests = [size for up, size, _ in series if up][: -(-len(blocks) // 10) + len(lost)]
+        requests = [size for up, size, _ in series if up][: -(-len(blocks) // 10) + len(radio.dropped)]
         file = sum(count for _, count in blocks.values())
         others = {(up, size, one.options, one.code, one.mid) for up, size, one in asked if not one.all(coap.Q_BLOCK2)}
-        spent = poll + sum(size for size, _ in blocks.values()) + sum(size for _, size, _ in lost) + sum(requests)
+        spent = poll + sum(size for size, _ in blocks.values()) + sum(radio.dropped) + sum(requests)
         spent += sum(size for _, size, *_ in others)
-        assert len(lost) == 1
+        assert len(radio.dropped) == 1
         figures(f"{spent} bytes for a file of {file}: {spent / file:.3f}")
         assert 24_000 <= file <= 25_000
         assert not any(one.all(coap.TOKEN_OPTION) for _, _, one in sent)
