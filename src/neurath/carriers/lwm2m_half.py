@@ -9,7 +9,6 @@ import base64
 import contextlib
 import logging
 import secrets
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -20,6 +19,7 @@ from aiocoap.resource import PathCapable, Resource
 
 from neurath.carriers.base import Riding, Seen
 from neurath.carriers.lwm2m import ROOM
+from neurath.clock import agreed
 from neurath.errors import DataError, NotFound
 from neurath.wire import coap, lwm2m, trickle
 from neurath.wire.lwm2m import Registration
@@ -82,7 +82,7 @@ class Registry(Resource, PathCapable):  # type: ignore[misc]  # aiocoap is not t
         return Message(code=Answered.METHOD_NOT_ALLOWED)
 
     def _living(self) -> dict[str, Session]:
-        now = time.time()
+        now = agreed()
         for name in [name for name, one in self.sessions.items() if one.until < now]:
             del self.sessions[name]
         return self.sessions
@@ -97,7 +97,7 @@ class Registry(Resource, PathCapable):  # type: ignore[misc]  # aiocoap is not t
         if len(self.sessions) >= MOST:
             return Message(code=Answered.SERVICE_UNAVAILABLE)
         name = secrets.token_hex(4)
-        self.sessions[name] = Session(who, time.time() + who.lifetime, state)
+        self.sessions[name] = Session(who, agreed() + who.lifetime, state)
         answer = Message(code=Answered.CREATED)
         answer.opt.location_path = (lwm2m.ROOT, name)
         return answer
@@ -106,14 +106,14 @@ class Registry(Resource, PathCapable):  # type: ignore[misc]  # aiocoap is not t
         """The answer itself is empty, as the standard has it; what rides is written after it. An ETag names the program of the
         package that follows: a client of ours need not wait where there is none."""
         seconds = lwm2m.lifetime(given)
-        session.until = time.time() + (session.who.lifetime if seconds is None else seconds)
+        session.until = agreed() + (session.who.lifetime if seconds is None else seconds)
         said = lwm2m.download_state(given)
         asked = trickle.encode_state(session.state) if said is None else said
         answer = Message(code=Answered.CHANGED)
         if not session.who.firmware:
             return answer
         seen = Seen(session.who.terminal, "lwm2m", str(getattr(remote, "hostinfo", "")), session.who.tenant)
-        data = await asyncio.to_thread(self.riding.answer, seen, asked, ROOM, time.time())
+        data = await asyncio.to_thread(self.riding.answer, seen, asked, ROOM, agreed())
         if not 0 < len(data) <= ROOM:
             return answer
         if said is None and not self._worth(session, data):

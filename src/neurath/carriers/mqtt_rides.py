@@ -14,6 +14,7 @@ from neurath.carriers import mqtt
 from neurath.carriers.base import Descriptor, Riding, Seen
 from neurath.carriers.http import Place
 from neurath.carriers.mqtt import Broker, Connection, Heard
+from neurath.clock import agreed
 from neurath.errors import DataError, LinkError
 from neurath.wire import trickle
 
@@ -92,7 +93,7 @@ class Answering:
             log.info("heartbeat of %s wants its answer elsewhere: it gets none", terminal)
             return
         seen = Seen(terminal, "mqtt", self.link.broker.place, tenant)
-        data = self._riding.answer(seen, message.payload, ROOM, time.time())
+        data = self._riding.answer(seen, message.payload, ROOM, agreed())
         self.link.publish(Heard(back, data if 0 < len(data) <= ROOM else NOTHING, "", message.correlation))
 
 

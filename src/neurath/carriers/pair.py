@@ -19,6 +19,7 @@ from pathlib import Path
 from neurath.carriers.base import Descriptor, Riding, Seen
 from neurath.carriers.http import Place
 from neurath.carriers.pair_roles import MISSES, Member
+from neurath.clock import agreed
 from neurath.errors import DataError, LinkError, RefusedError, UsageError
 from neurath.wire import pair
 from neurath.wire.pair import ROOM, Beat, Role
@@ -136,7 +137,7 @@ class Node:
         riding = b""
         if self._riding is not None and self.settings.terminal:
             seen = Seen(self.settings.terminal, "pair", f"{whence[0]}:{whence[1]}", self.settings.tenant)
-            riding = self._riding.answer(seen, beat.riding or None, ROOM, time.time())
+            riding = self._riding.answer(seen, beat.riding or None, ROOM, agreed())
         told = Beat(self.settings.node, self.role, self.member.term, beat.number, True, riding if len(riding) <= ROOM else b"")
         with contextlib.suppress(OSError):
             self._socket.sendto(pair.encode(told, self.settings.key), whence)

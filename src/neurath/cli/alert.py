@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurath.cli import data
 from neurath.cli.output import Output
+from neurath.clock import agreed
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -71,7 +71,7 @@ def _change(store: Store, command: str, args: argparse.Namespace, out: Output) -
 def _added(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, object]]:
     from neurath.server.alerts import channels
 
-    made = channels.add(db, _wanted(args), time.time())
+    made = channels.add(db, _wanted(args), agreed())
     secret = made.secret if made.kind == "webhook" and not args.secret_file and not args.dry_run else ""
     return f"{made.name} {secret}".strip(), {"name": made.name, "kind": made.kind, "secret": secret}
 
@@ -123,6 +123,6 @@ def _test(store: Store, args: argparse.Namespace, out: Output) -> int:
     if args.dry_run:
         out.data(f"would send a test to {found.shown}", name=args.name, arrived=False)
         return 0
-    sending.send(found, [teller.trial(time.time())], time.time())
+    sending.send(found, [teller.trial(agreed())], agreed())
     out.data(f"{args.name}: a test arrived at {found.shown}", name=args.name, arrived=True)
     return 0

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurath.cli import data
 from neurath.cli.output import Output
+from neurath.clock import agreed
 
 if TYPE_CHECKING:
     from neurath.server.backup import Summary
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
                 backup.fit(args.out)
                 out.data(f"would make a backup of {args.data} in {args.out}", place=str(args.out))
                 return 0
-            made = backup.create(store, args.out, time.time())
+            made = backup.create(store, args.out, agreed())
             store.close()
             _say(out, "backup of", args.out, made)
             return 1 if made.lost else 0
@@ -62,7 +62,7 @@ def _restore(args: argparse.Namespace, out: Output) -> None:
         _say(out, "would restore", args.backup, found)
         return
     where = backup.Where(args.data, args.database, args.store)
-    backup.restore(args.backup, where, data.local_act(args), time.time())
+    backup.restore(args.backup, where, data.local_act(args), agreed())
     _say(out, f"restored to {args.data}:", args.backup, found)
     out.talk("everything is stopped: see what was recalled since the backup was made, then `neurath rollout go-on`")
 

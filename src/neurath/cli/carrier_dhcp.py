@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from neurath.cli import gateway
 from neurath.cli.output import Output
+from neurath.clock import agreed
 from neurath.errors import UsageError
 
 if TYPE_CHECKING:
@@ -60,7 +61,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, out: Output) -> int:
     import logging
     import signal
-    import time
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     setup = _setup(args)
@@ -79,14 +79,13 @@ def run(args: argparse.Namespace, out: Output) -> int:
         while not stop:
             runner.turn()
             if drained is not None:
-                drained(runner, time.time())
+                drained(runner, agreed())
     return 0
 
 
 @contextlib.contextmanager
 def _running(setup: Setup, riding: Riding, say: Callable[[str], None]) -> Iterator[Runner]:
     """Open on its interface for as long as the context lasts."""
-    import time
 
     from neurath.carriers.dhcp.pointing import Pointing
     from neurath.carriers.dhcp.runner import Runner
@@ -95,7 +94,7 @@ def _running(setup: Setup, riding: Riding, say: Callable[[str], None]) -> Iterat
     address, word = setup.word()
     pointing = Pointing(None if setup.keep is None else setup.keep / "pointing")
     with contextlib.closing(Sockets(setup.interface, address)) as wires:
-        yield Runner(wires, word, riding, time.time, say, pointing)
+        yield Runner(wires, word, riding, agreed, say, pointing)
 
 
 def readable(rest: str) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from neurath.clock import agreed
 from neurath.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
@@ -99,7 +100,6 @@ def _act(args: argparse.Namespace, who: Actor) -> Act:
 
 def actor(opened: Store) -> Actor:
     """Who gives the command: a token's name, else whoever is logged in on this machine."""
-    import time
 
     from neurath.server.access import tokens
     from neurath.server.access.roles import NoRight
@@ -107,7 +107,7 @@ def actor(opened: Store) -> Actor:
     given = os.environ.get("NEURATH_TOKEN", "")
     if given:
         with opened.read() as db:
-            found = tokens.admit(db, given, time.time())
+            found = tokens.admit(db, given, agreed())
         if found is None:
             raise NoRight("this token is not known here", "unknown, revoked or too old", "unset NEURATH_TOKEN", id="NRT-365")
         return found[0]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from neurath.cli import data
 from neurath.cli.output import Output
+from neurath.clock import agreed
 from neurath.disk import write_whole
 from neurath.errors import DataError, NotFound, RefusedError, TrustError, UsageError
 from neurath.flash.geometry import Layout
@@ -99,12 +100,11 @@ def _sign(args: argparse.Namespace, out: Output) -> int:
 
 
 def _add(args: argparse.Namespace, out: Output) -> int:
-    import time
 
     from neurath.server.software import handed
 
     store = data.store(args, create=False)
-    found = handed.hand_in(store, args.model, _read(args.file), time.time(), dry=args.dry_run)
+    found = handed.hand_in(store, args.model, _read(args.file), agreed(), dry=args.dry_run)
     text = f"{found.model}/{found.new} from {found.old or 'anything'}: {found.size} B{' (dry run)' if args.dry_run else ''}"
     out.data(text, **asdict(found))
     return 0

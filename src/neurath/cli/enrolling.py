@@ -3,10 +3,10 @@ the list that was read; it must never read one."""
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from neurath.cli.output import Output
+from neurath.clock import agreed
 
 if TYPE_CHECKING:
     from neurath.server.fleet.enrol import Import
@@ -20,7 +20,7 @@ def write(found: Import, out: Output, *, skip_known: bool, dry: bool) -> None:
         return
     done = 0
     # Each batch is printed when it is on the disk: a token that was seen is a token that works.
-    for batch in found.write(time.time(), skip_known=skip_known):
+    for batch in found.write(agreed(), skip_known=skip_known):
         for one in batch:
             out.data(f"{one.id} {one.token}".strip(), id=one.id, tenant=one.tenant, token=one.token)
         done += len(batch)

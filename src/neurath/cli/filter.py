@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import time
 
 from neurath.cli import data
 from neurath.cli.output import Output
+from neurath.clock import agreed
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         return 0
     with data.writing(store, args, out) as db:
         if command == "save":
-            kept = filters.keep(db, args.name, args.filter, time.time())
+            kept = filters.keep(db, args.name, args.filter, agreed())
             text, fields = f"{kept.name}: {kept.text}", dataclasses.asdict(kept)
         else:
             filters.forget(db, args.name)

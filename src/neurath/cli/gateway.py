@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurath.cli import data
 from neurath.cli.output import Output
+from neurath.clock import agreed
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -60,9 +60,9 @@ def _change(db: Connection, command: str, args: argparse.Namespace) -> tuple[str
     from neurath.server.fleet import gateway
 
     if command == "revoke":
-        gateway.revoke(db, args.name, time.time())
+        gateway.revoke(db, args.name, agreed())
         return f"gateway {args.name} is revoked", {"name": args.name, "revoked": True}
-    token = gateway.add(db, args.name, args.tenant, time.time()) if command == "add" else ""
+    token = gateway.add(db, args.name, args.tenant, agreed()) if command == "add" else ""
     gateway.assign(db, args.name, args.terminals, take_away=command == "assign" and args.none)
     found = gateway.find(db, args.name)
     if command == "add":

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurath.cli import data
 from neurath.cli.output import Output
+from neurath.clock import agreed
 from neurath.errors import UsageError
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _revoke(args: argparse.Namespace, out: Output) -> int:
     store = data.store(args, create=False)
     with data.writing(store, args, out) as db:
         found = catalog.find_release(db, args.release)
-        ended = recall.revoke(db, found, time.time(), person(args, store))
+        ended = recall.revoke(db, found, agreed(), person(args, store))
     words = f"; rollouts ended: {', '.join(map(str, ended))}" if ended else ""
     out.data(f"{found.name} is revoked{words}", release=found.name, rollouts=ended, why=args.why)
     return 0
@@ -133,7 +133,7 @@ def _add(args: argparse.Namespace, out: Output) -> int:
         catalog.check_upload(store, wanted)
         out.data(f"{args.model}/{version} would be added: {len(taken.data):,} bytes", size=len(taken.data), kind=taken.kind)
         return 0
-    came = arrival.arrive(store, wanted, time.time()).news()
+    came = arrival.arrive(store, wanted, agreed()).news()
     begun = "" if came.rollout is None else f"; rollout {came.rollout} runs, as its watched folder says"
     out.data(f"added {_line(came.release)}{begun}", **_fields(came.release), rollout=came.rollout)
     return 0

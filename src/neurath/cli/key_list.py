@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from neurath.cli import data
 from neurath.cli.output import Output
+from neurath.clock import agreed
 from neurath.errors import DataError, NotFound, RefusedError, UsageError
 
 if TYPE_CHECKING:
@@ -241,7 +242,7 @@ def _publish(args: argparse.Namespace, out: Output) -> int:
 
     ticket = load_public(args.data / tickets.PUBLIC_FILE)
     with data.writing(store, args, out) as db:
-        found = keylists.publish(db, raw, ticket, time.time())
+        found = keylists.publish(db, raw, ticket, agreed())
     root = found.roots.digest.hex()
     out.data(
         f"key list {found.version} {'would be' if args.dry_run else 'is'} passed on\nroots {root}",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 
 from neurath.cli import data
 from neurath.cli.output import Output
+from neurath.clock import agreed
 from neurath.errors import UsageError
 
 
@@ -64,11 +64,11 @@ def _add(args: argparse.Namespace, out: Output) -> int:
     name = args.plain or model_from_toml(toml).name
     with data.writing(data.store(args, create=not args.dry_run), args, out) as db:
         if args.plain:
-            add_plain_model(db, args.plain, time.time(), args.compatible)
+            add_plain_model(db, args.plain, agreed(), args.compatible)
             for pem in pems:
-                add_key(db, args.plain, pem, time.time())
+                add_key(db, args.plain, pem, agreed())
         else:
-            add_model(db, toml, pems, time.time())
+            add_model(db, toml, pems, agreed())
         about = describe_model(db, name)
     out.data(f"model {name}{' would be' if args.dry_run else ''} added", **about)
     return 0

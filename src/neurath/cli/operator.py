@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from typing import TYPE_CHECKING
 
 from neurath.cli import data
 from neurath.cli.output import Output
+from neurath.clock import agreed
 from neurath.errors import UsageError
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _added(db: Connection, args: argparse.Namespace, password: str) -> Operator:
     from neurath.server.access import people, roles
     from neurath.server.access.people import Newcomer
 
-    return people.add(db, Newcomer(args.name, roles.role(args.role), people.checked(password)), time.time())
+    return people.add(db, Newcomer(args.name, roles.role(args.role), people.checked(password)), agreed())
 
 
 def _changed(db: Connection, args: argparse.Namespace, password: str) -> Operator:
@@ -118,7 +118,7 @@ def _changed(db: Connection, args: argparse.Namespace, password: str) -> Operato
     if password:
         people.set_password(db, found, password)
     if args.disabled:
-        people.disable(db, people.find(db, args.name), time.time() if args.disabled == "yes" else None)
+        people.disable(db, people.find(db, args.name), agreed() if args.disabled == "yes" else None)
     return people.find(db, args.name)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from neurath.cli import data
 from neurath.cli.output import Output
+from neurath.clock import agreed
 from neurath.errors import DataError, RefusedError, UsageError
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def _publish(args: argparse.Namespace, out: Output) -> int:
     from neurath.server.software import repository
 
     store, documents = data.store(args, create=False), [path.read_bytes() for path in args.files]
-    for path, role in zip(args.files, repository.publish(store, documents, time.time(), dry=args.dry_run), strict=True):
+    for path, role in zip(args.files, repository.publish(store, documents, agreed(), dry=args.dry_run), strict=True):
         out.data(f"{path} {'would be' if args.dry_run else 'is'} the newest of {role}", file=str(path), role=role)
     return 0
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import time
 from typing import TYPE_CHECKING
 
 from neurath.cli import data
 from neurath.cli.output import Output
+from neurath.clock import agreed
 from neurath.errors import UsageError
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         if command == "back":
             made = _take_back(db, args, store, out)
         else:
-            made = [rollout.move(db, args.rollout, command, time.time(), person(args, store))]
+            made = [rollout.move(db, args.rollout, command, agreed(), person(args, store))]
         for one in made:
             _say(db, one, out, "would be: " if args.dry_run else "")
     return 0
@@ -120,7 +120,7 @@ def _take_back(db: Connection, args: argparse.Namespace, store: Store, out: Outp
     from neurath.server.fleet import back, waves
 
     order = back.Order(person(args, store), args.only, waves.policy(args.policy))
-    found = back.take_back(db, args.rollout, order, time.time())
+    found = back.take_back(db, args.rollout, order, agreed())
     for way in found.ways:
         assert way.release is not None
         out.talk(f"{len(way.terminals)} terminals, {way.raised} of which have confirmed, get {way.release.name}")
@@ -133,7 +133,7 @@ def _switch(store: Store, command: str, args: argparse.Namespace, out: Output) -
     who = person(args, store)
     with data.writing(store, args, out) as db:
         if command == "stop-all":
-            stop.stop(db, stop.Stop(time.time(), who.name, who.why))
+            stop.stop(db, stop.Stop(agreed(), who.name, who.why))
         else:
             stop.go_on(db)
     text = "stopped: no terminal is given anything" if command == "stop-all" else "everything goes on"
@@ -155,7 +155,7 @@ def _say_stopped(db: Connection, out: Output) -> None:
 def _create(args: argparse.Namespace, store: Store, out: Output) -> int:
     from neurath.server.fleet import begin, rollout
 
-    now, before, who = time.time(), None, person(args, store)
+    now, before, who = agreed(), None, person(args, store)
     if args.start:
         with store.read() as db:
             before = begin.foreseen(db, _plan(db, args), now)
@@ -194,7 +194,7 @@ def _say(db: Connection, one: Rollout, out: Output, before: str = "") -> None:
     whom = "all" if one.everyone else str(one.terminals)
     stand = ", ".join(f"{count} {phase}" for phase, count in sorted(phases.items())) or "nothing offered yet"
     text = f"{before}rollout {one.id}: {name} to {whom} terminals, {one.state}; {stand}"
-    counted = rollout.tally(db, one, time.time())
+    counted = rollout.tally(db, one, agreed())
     if one.back is not None:
         text += f"\n    takes rollout {one.back} back"
     if one.state == "aborted" and one.why:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import time
 
 from neurath.cli import data
 from neurath.cli.output import Output
+from neurath.clock import agreed
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,13 +28,13 @@ def run(args: argparse.Namespace, out: Output) -> int:
     command = data.chosen(args)
     store = data.store(args, create=False)
     if command == "show":
-        found = retention.usage(store, time.time())
+        found = retention.usage(store, agreed())
         lasts = "does not fill" if found.days is None else f"full in {found.days:,.0f} days at {found.daily:,.0f} bytes a day"
         text = f"{found.count} files, {found.files:,} bytes; database {found.database:,}; "
         text += f"{found.free:,} of {found.size:,} free: {lasts}"
         out.data(text, **dataclasses.asdict(found))
         return 0
-    gone = retention.prune(store, max(0.0, args.older), time.time(), dry=args.dry_run)
+    gone = retention.prune(store, max(0.0, args.older), agreed(), dry=args.dry_run)
     words = "would go" if args.dry_run else "gone"
     out.data(
         f"{words}: {len(gone.files)} update files, {gone.strays} leftovers, {gone.bytes:,} bytes", **dataclasses.asdict(gone)

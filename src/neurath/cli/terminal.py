@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurath.cli import data, terminal_keys
 from neurath.cli.output import Output
+from neurath.clock import agreed
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -150,7 +150,7 @@ def _add(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, objec
     from neurath.server.fleet import access
     from neurath.server.fleet.access import Enrolment
 
-    token = access.register(db, Enrolment(args.id, args.model, args.tenant, args.token, args.link, args.place), time.time())
+    token = access.register(db, Enrolment(args.id, args.model, args.tenant, args.token, args.link, args.place), agreed())
     return _token(args.id, token, args)
 
 
@@ -176,27 +176,27 @@ def _enrol(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, obj
     from neurath.wire import keys
 
     stations = [keys.fingerprint(keys.load_public(path)) for path in args.station_key]
-    done = enrolled.take(db, args.file.read_bytes().splitlines(keepends=True), time.time(), args.tenant, stations)
+    done = enrolled.take(db, args.file.read_bytes().splitlines(keepends=True), agreed(), args.tenant, stations)
     return f"{done.count:,} enrolments, {done.new:,} of them new", {"count": done.count, "new": done.new}
 
 
 def _decommission(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, object]]:
     from neurath.server.fleet import access, life
 
-    life.decommission(db, access.find(db, args.id, args.tenant), time.time(), args.why)
+    life.decommission(db, access.find(db, args.id, args.tenant), agreed(), args.why)
     return f"{args.id} is out of service", {"id": args.id, "decommissioned": True}
 
 
 def _recommission(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, object]]:
     from neurath.server.fleet import access, life
 
-    return _token(args.id, life.recommission(db, access.find(db, args.id, args.tenant), time.time()), args)
+    return _token(args.id, life.recommission(db, access.find(db, args.id, args.tenant), agreed()), args)
 
 
 def _replace(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, object]]:
     from neurath.server.fleet import access, life
 
-    token = life.replace(db, access.find(db, args.id, args.tenant), args.new, time.time())
+    token = life.replace(db, access.find(db, args.id, args.tenant), args.new, agreed())
     return _token(args.new, token, args)
 
 
@@ -217,7 +217,7 @@ def _channel(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, o
 def _remind(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, object]]:
     from neurath.server.fleet import access, remind
 
-    said = remind.remind(db, access.find(db, args.id, args.tenant), args.text, time.time())
+    said = remind.remind(db, access.find(db, args.id, args.tenant), args.text, agreed())
     return f"the user of {args.id} will be reminded: {said}", {"id": args.id, "remind": said}
 
 
@@ -256,7 +256,7 @@ def _budget(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, ob
 
     found = access.find(db, args.id, args.tenant)
     budgets.give(db, found, args.budget)
-    now = budgets.account(db, found, time.time())
+    now = budgets.account(db, found, agreed())
     words = f"{now.budget:,} bytes a month" if now.budget else "no limit"
     return f"{args.id}: {words}, {now.used:,} sent in {now.month}", {"id": args.id, **dataclasses.asdict(now)}
 
@@ -278,7 +278,7 @@ def _pin(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, objec
 def _confirm(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, object]]:
     from neurath.server.fleet import access, confirm
 
-    number = confirm.say_for(db, access.find(db, args.id, args.tenant), not args.deny, args.why, time.time())
+    number = confirm.say_for(db, access.find(db, args.id, args.tenant), not args.deny, args.why, agreed())
     word = "denied" if args.deny else "confirmed"
     return f"action {number} of {args.id} is {word}", {"id": args.id, "action": number, "confirmed": not args.deny}
 
@@ -388,6 +388,6 @@ def _timeline(db: Connection, found: Terminal, out: Output) -> int:
 def _why(store: Store, found: Terminal, args: argparse.Namespace, out: Output) -> int:
     from neurath.server.app import asking
 
-    reason = asking(store).why(found, args.component, time.time())
+    reason = asking(store).why(found, args.component, agreed())
     out.data(f"{found.id} {args.component}: {reason}", id=found.id, component=args.component, why=reason)
     return 0

@@ -4,9 +4,10 @@ words and files with public keys; it must never take a private one."""
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from neurath.clock import agreed
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -19,7 +20,7 @@ def veil(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, objec
 
     text = Path(args.veil).read_text().strip() if Path(args.veil).is_file() else args.veil
     to = None if text == "none" else recipient(text)
-    veils.give(db, access.find(db, args.id, args.tenant), to, time.time())
+    veils.give(db, access.find(db, args.id, args.tenant), to, agreed())
     words = "no key is known for its files" if to is None else f"its files are hidden for its {to.kind} key"
     return f"{args.id}: {words}", {"id": args.id, "veil": None if to is None else to.kind}
 
@@ -30,7 +31,7 @@ def key(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, object
 
     text = Path(args.key).read_text() if Path(args.key).is_file() else args.key
     given = None if text == "none" else enrolment.any_key(text)
-    signing.give(db, access.find(db, args.id, args.tenant), given, time.time())
+    signing.give(db, access.find(db, args.id, args.tenant), given, agreed())
     shown = None if given is None else keys.fingerprint(given)
     words = "no device key speaks for it" if shown is None else f"device key {shown}"
     return f"{args.id}: {words}", {"id": args.id, "device_key": shown}
@@ -39,5 +40,5 @@ def key(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, object
 def revoke(db: Connection, args: argparse.Namespace) -> tuple[str, dict[str, object]]:
     from neurath.server.fleet import access, signing
 
-    signing.revoke(db, access.find(db, args.id, args.tenant), time.time(), args.why)
+    signing.revoke(db, access.find(db, args.id, args.tenant), agreed(), args.why)
     return f"the device key of {args.id} is revoked: nobody speaks for it", {"id": args.id, "revoked": True}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import time
 
 from neurath.cli import data
 from neurath.cli.operator import ROLES
 from neurath.cli.output import Output
+from neurath.clock import agreed
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     with data.writing(store, args, out, NOBODY) as db:
         if command == "add":
             asked = Asked(args.name, roles.role(args.role), args.days)
-            token = tokens.add(db, asked, data.actor(store), time.time())
+            token = tokens.add(db, asked, data.actor(store), agreed())
             shown = "" if args.dry_run else token
             said.append((shown, {"name": args.name, "role": args.role, "token": shown}))
         else:

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurath.cli import data
 from neurath.cli.output import Output
+from neurath.clock import agreed
 from neurath.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     path = args.directory.absolute()
     with data.writing(store, args, out) as db:
         if command == "add":
-            made = folders.add(db, _binding(db, args, path), time.time())
+            made = folders.add(db, _binding(db, args, path), agreed())
         else:
             made = folders.remove(db, path)
         before = "would be: " if args.dry_run else "no more: " if command == "remove" else ""

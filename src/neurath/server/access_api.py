@@ -4,13 +4,13 @@ requests; every rule is in server/access."""
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Query, Request, Response
 from pydantic import BaseModel, Field
 
+from neurath.clock import agreed
 from neurath.errors import RefusedError
 from neurath.server.access import gate, oidc, people, roles, sessions, tokens
 from neurath.server.access.entry import Entry, Wrong
@@ -151,7 +151,7 @@ def _operator_routes(api: FastAPI, store: Store) -> None:
         """Another operator. The first one is an admin: from then on everybody signs in."""
         with store.write(NOBODY) as db:
             newcomer = Newcomer(given.name, roles.role(given.role), people.checked(given.password))
-            return operator_json(people.add(db, newcomer, time.time()))
+            return operator_json(people.add(db, newcomer, agreed()))
 
     @api.patch("/operators/{name}")
     def change(name: str, given: OperatorChange) -> Json:
@@ -163,7 +163,7 @@ def _operator_routes(api: FastAPI, store: Store) -> None:
             if given.password is not None:
                 people.set_password(db, found, given.password)
             if given.disabled is not None:
-                people.disable(db, people.find(db, name), time.time() if given.disabled else None)
+                people.disable(db, people.find(db, name), agreed() if given.disabled else None)
             return operator_json(people.find(db, name))
 
     @api.delete("/operators/{name}", status_code=204, response_class=Response)
@@ -184,7 +184,7 @@ def _token_routes(api: FastAPI, store: Store) -> None:
         maker = gate.visit(request.scope).actor
         asked = Asked(given.name, roles.role(given.role), given.days)
         with store.write(NOBODY) as db:
-            token = tokens.add(db, asked, maker, time.time())
+            token = tokens.add(db, asked, maker, agreed())
             return {"token": token} | next(token_json(one) for one in tokens.everyone(db) if one.name == given.name)
 
     @api.delete("/tokens/{name}", status_code=204, response_class=Response)

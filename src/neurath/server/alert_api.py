@@ -4,12 +4,12 @@ rule is in server/alerts."""
 from __future__ import annotations
 
 import dataclasses
-import time
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Query, Response
 from pydantic import BaseModel, Field
 
+from neurath.clock import agreed
 from neurath.server.alerts import channels, journal, sending, teller
 from neurath.server.alerts.channels import Channel, Wanted
 from neurath.server.paging import Before, Paged
@@ -56,7 +56,7 @@ def alert_routes(api: FastAPI, store: Store) -> None:
     def add(given: NewWay) -> Json:
         wanted = Wanted(**given.model_dump() | {"to": tuple(given.to), "about": tuple(given.about)})
         with store.write(NOBODY) as db:
-            made = channels.add(db, wanted, time.time())
+            made = channels.add(db, wanted, agreed())
         return channel_json(made) | {"secret": made.secret if made.kind == "webhook" else ""}
 
     @api.delete("/alert-channels/{name}", status_code=204, response_class=Response)
@@ -69,7 +69,7 @@ def alert_routes(api: FastAPI, store: Store) -> None:
         """Sends a test now; 502 where it does not arrive, and why."""
         with store.read() as db:
             found = channels.find(db, name)
-        sending.send(found, [teller.trial(time.time())], time.time())
+        sending.send(found, [teller.trial(agreed())], agreed())
         return {"name": name, "arrived": True}
 
 

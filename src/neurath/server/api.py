@@ -4,7 +4,6 @@ description. It knows requests; every rule is in the module that owns it, so tha
 from __future__ import annotations
 
 import dataclasses
-import time
 from typing import Annotated, Any
 
 from fastapi import FastAPI, File, HTTPException, Query, Request, UploadFile
@@ -12,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import Base64Bytes, BaseModel, Field
 from starlette.exceptions import HTTPException as Stopped
 
+from neurath.clock import agreed
 from neurath.errors import NeurathError, UsageError
 from neurath.ids import FIRMWARE
 from neurath.server import problems
@@ -171,16 +171,16 @@ def _catalog_routes(api: FastAPI, store: Store, delivery: Delivery) -> None:
             raise UsageError("a memory map or the name of a plain model is needed", "exactly one of them", "toml, or plain")
         with store.write() as db:
             if given.plain:
-                add_plain_model(db, given.plain, time.time(), given.compatible)
+                add_plain_model(db, given.plain, agreed(), given.compatible)
                 return describe_model(db, given.plain)
-            found = keep_model(db, given.toml, given.release_keys, time.time())
+            found = keep_model(db, given.toml, given.release_keys, agreed())
             return describe_model(db, found.name)
 
     @api.post("/key-lists", status_code=201)
     def publish_key_list(given: NewKeyList) -> Json:
         """Passed on to terminals from now on; the models it names take the release keys it names."""
         with store.write() as db:
-            found = keylists.publish(db, given.signed, delivery.key.public, time.time())
+            found = keylists.publish(db, given.signed, delivery.key.public, agreed())
         return {"version": found.version, "root": found.roots.digest.hex()}
 
 
@@ -188,7 +188,7 @@ def _release_routes(api: FastAPI, store: Store) -> None:
     @api.post("/deltas", status_code=201)
     def hand_in(given: NewDelta) -> Json:
         """For models that take only such files: kept once it was tried."""
-        return dataclasses.asdict(handed.hand_in(store, given.model, given.signed, time.time()))
+        return dataclasses.asdict(handed.hand_in(store, given.model, given.signed, agreed()))
 
     @api.get("/releases")
     def releases(model: str | None = None) -> list[Json]:
@@ -213,7 +213,7 @@ def _release_routes(api: FastAPI, store: Store) -> None:
         version = given.version or taken.says
         wanted = dataclasses.replace(taken, model=model, version=version, envelope=signed, priority=given.priority)
         acts.note(model=model, version=wanted.version, file=wanted.filename)
-        came = arrival.arrive(store, wanted, time.time()).news()
+        came = arrival.arrive(store, wanted, agreed()).news()
         return release_json(came.release) | {"rollout": came.rollout}
 
     @api.put("/releases/{name:path}/priority")
@@ -227,7 +227,7 @@ def _release_routes(api: FastAPI, store: Store) -> None:
         """Offers it to nobody any more; its rollouts end."""
         with store.write() as db:
             found = catalog.find_release(db, name)
-            ended = recall.revoke(db, found, time.time(), (given or Said()).person(request))
+            ended = recall.revoke(db, found, agreed(), (given or Said()).person(request))
             return release_json(catalog.find_release(db, name)) | {"ended": ended}
 
 
@@ -240,7 +240,7 @@ def _terminal_routes(api: FastAPI, store: Store, delivery: Delivery) -> None:
     def add_terminal(given: NewTerminal) -> Json:
         wanted = Enrolment(given.id, given.model, given.tenant, given.token, given.link, given.place)
         with store.write() as db:
-            return {"id": given.id, "tenant": given.tenant, "token": access.register(db, wanted, time.time())}
+            return {"id": given.id, "tenant": given.tenant, "token": access.register(db, wanted, agreed())}
 
     @api.get("/terminals/{name}")
     def terminal(name: str, tenant: str = DEFAULT_TENANT) -> Json:
@@ -255,7 +255,7 @@ def _terminal_routes(api: FastAPI, store: Store, delivery: Delivery) -> None:
         with store.read() as db:
             found = access.find(db, name, tenant)
             names = selection.components_of(db, found) or [str(FIRMWARE)]
-        return {one: delivery.why(found, one, time.time()) for one in names}
+        return {one: delivery.why(found, one, agreed()) for one in names}
 
     @api.get("/terminals/{name}/timeline")
     def timeline(name: str, tenant: str = DEFAULT_TENANT, limit: int = 200) -> list[Json]:
@@ -277,7 +277,7 @@ def _underway_routes(api: FastAPI, store: Store) -> None:
     def under_way() -> Json:
         """What is on its way to terminals, program by program and terminal by terminal."""
         with store.read() as db:
-            found = underway.runs(db, UnixTime(time.time()))
+            found = underway.runs(db, UnixTime(agreed()))
         told = [dataclasses.asdict(one) | {"whole": one.whole} for one in found]
         return {"programs": [dataclasses.asdict(one) for one in underway.programs(found)], "terminals": told}
 
@@ -285,7 +285,7 @@ def _underway_routes(api: FastAPI, store: Store) -> None:
     def remind_user(name: str, given: NewReminder, tenant: str = DEFAULT_TENANT) -> Json:
         """Has the user of a terminal reminded, at its next contact."""
         with store.write() as db:
-            said = remind.remind(db, access.find(db, name, tenant), given.text, time.time())
+            said = remind.remind(db, access.find(db, name, tenant), given.text, agreed())
         return {"terminal": name, "remind": said}
 
 

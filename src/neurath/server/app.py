@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount
 
+from neurath.clock import agreed
 from neurath.errors import LinkError, NeurathError
 from neurath.flash.native import need
 from neurath.server.access.gate import Gate
@@ -87,7 +88,7 @@ class Server:
 
     def _told(self, told: Sequence[Told]) -> None:
         with self.store.write(NOBODY) as db:
-            reach.notified(db, told, time.time())
+            reach.notified(db, told, agreed())
 
     def _unreached(self) -> Sequence[Told]:
         with self.store.read() as db:
@@ -208,7 +209,7 @@ async def _retain(server: Server) -> None:
         await asyncio.sleep(PRUNE)
         try:
             if await asyncio.to_thread(server.store.leads, "retention"):
-                gone = await asyncio.to_thread(retention.prune, server.store, server.policy.keep_days, time.time())
+                gone = await asyncio.to_thread(retention.prune, server.store, server.policy.keep_days, agreed())
                 log.info("%s update files and %s leftovers went, %s bytes", len(gone.files), gone.strays, gone.bytes)
         except (NeurathError, OSError) as fault:
             log.warning("nothing was pruned: %s", fault)
@@ -233,7 +234,7 @@ async def _spread(server: Server, started: asyncio.Event) -> None:
                 found = await asyncio.to_thread(number)
                 if found == seen and time.monotonic() - counted < SPREAD_AT_LEAST:
                     continue
-                if await asyncio.to_thread(rollout.advance, server.store, time.time()):
+                if await asyncio.to_thread(rollout.advance, server.store, agreed()):
                     started.set()
                 seen, counted = found, time.monotonic()  # a count that could not be written down is made again
             except NeurathError as fault:

@@ -4,13 +4,13 @@ knows names and ranges; whether a byte may leave is delivery's to say. Spec: doc
 from __future__ import annotations
 
 import logging
-import time
 from functools import partial
 
 import anyio
 from starlette.requests import Request
 from starlette.responses import Response
 
+from neurath.clock import agreed
 from neurath.errors import DataError, NeurathError, NotFound, RefusedError
 from neurath.server.delivery.calls import Delivery
 from neurath.server.delivery.rescue import Rescue
@@ -104,7 +104,7 @@ class Artifacts:
 
     def _count(self, action: Action, start: int, count: int) -> bool:
         try:
-            return self.delivery.served(action, start, count, time.time())
+            return self.delivery.served(action, start, count, agreed())
         except NeurathError as fault:
             log.warning("%s bytes of action %s are not counted: %s", count, action.id, fault.what)
             return True
@@ -121,7 +121,7 @@ class Artifacts:
         names = request.path_params
         try:
             body = await read_body(request)
-            made = await anyio.to_thread.run_sync(self.rescues.answer, names["tenant"], names["id"], body, time.time())
+            made = await anyio.to_thread.run_sync(self.rescues.answer, names["tenant"], names["id"], body, agreed())
         except NeurathError as error:
             return refused(error)
         if made is None:

@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import importlib
 import logging
-import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
@@ -20,6 +19,7 @@ from aiocoap.resource import PathCapable, Resource
 
 from neurath.carriers.base import Seen
 from neurath.carriers.datagram import address, free
+from neurath.clock import agreed
 from neurath.errors import DataError, NeurathError, NotFound, RefusedError
 from neurath.server.admission import Admission
 from neurath.server.app import Server
@@ -336,7 +336,7 @@ def _ask(request: Message) -> Ask:
     proven = "" if pair is None else f"{pair.tenant}/{pair.name}/{pair.proof}"
     address = str(request.remote.hostinfo)
     link = getattr(request.remote, "link", "")
-    return Ask(tuple(request.opt.uri_path), tenant, token, request.payload, address, time.time(), proven, link)
+    return Ask(tuple(request.opt.uri_path), tenant, token, request.payload, address, agreed(), proven, link)
 
 
 def refused(error: NeurathError) -> Message:

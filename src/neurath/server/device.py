@@ -7,7 +7,6 @@ import asyncio
 import hashlib
 import math
 import re
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from neurath.carriers.base import Seen
+from neurath.clock import agreed
 from neurath.errors import DataError, NeurathError, NotFound, RefusedError
 from neurath.server.admission import Admission
 from neurath.server.beats import Beats, Quick
@@ -211,10 +211,10 @@ class Reception:
     def _at_once(self, request: Request, body: bytes) -> bytes | None:
         names = request.path_params
         seen = Seen(names["id"], "http", request.client.host if request.client else "", names["tenant"])
-        return self.beats.at_once(seen, request.headers.get("authorization", ""), body, time.time())
+        return self.beats.at_once(seen, request.headers.get("authorization", ""), body, agreed())
 
     def _admit(self, request: Request, body: bytes, open_to_all: bool) -> Ask:
-        names, headers, now = dict(request.path_params), request.headers, time.time()
+        names, headers, now = dict(request.path_params), request.headers, agreed()
         tenant, name = names["tenant"], names["id"]
         given, shown = headers.get("authorization", ""), certificate(request.scope)
         everybody = self.store.marks.of(0)[0]

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-import time
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
@@ -14,6 +13,7 @@ import msgspec
 from fastapi import FastAPI, Query, Request, Response
 from pydantic import BaseModel, Field
 
+from neurath.clock import agreed
 from neurath.errors import DataError
 from neurath.server.delivery import veils
 from neurath.server.delivery.calls import Delivery
@@ -171,13 +171,13 @@ def _page_routes(api: FastAPI, store: Store, delivery: Delivery) -> None:
         """Registers the terminals that a factory's station recorded, each with the key it made itself: all or none, and those
         that came before are passed over."""
         with store.write() as db:
-            done = enrolled.take(db, given.records.encode().splitlines(keepends=True), time.time(), tenant, given.stations)
+            done = enrolled.take(db, given.records.encode().splitlines(keepends=True), agreed(), tenant, given.stations)
         return dataclasses.asdict(done)
 
 
 def _written(found: enrol.Import, skip_known: bool) -> Iterator[bytes]:
     with found:
-        for batch in found.write(time.time(), skip_known=skip_known):
+        for batch in found.write(agreed(), skip_known=skip_known):
             yield b"".join(msgspec.json.encode(one) + b"\n" for one in batch)
 
 
@@ -186,20 +186,20 @@ def _life_routes(api: FastAPI, store: Store) -> None:
     def decommission(name: str, given: Why | None = None, tenant: str = DEFAULT_TENANT) -> Json:
         """Out of service: it may not speak, and is counted nowhere; its history stays."""
         with store.write() as db:
-            life.decommission(db, access.find(db, name, tenant), time.time(), "" if given is None else given.why)
+            life.decommission(db, access.find(db, name, tenant), agreed(), "" if given is None else given.why)
             return dataclasses.asdict(access.find(db, name, tenant))
 
     @api.post("/terminals/{name}/recommission")
     def recommission(name: str, tenant: str = DEFAULT_TENANT) -> Json:
         with store.write() as db:
-            token = life.recommission(db, access.find(db, name, tenant), time.time())
+            token = life.recommission(db, access.find(db, name, tenant), agreed())
         return {"id": name, "tenant": tenant, "token": token}
 
     @api.post("/terminals/{name}/replace", status_code=201)
     def replace(name: str, given: NewDevice, tenant: str = DEFAULT_TENANT) -> Json:
         """Another device takes its place; its token is seen this once."""
         with store.write() as db:
-            token = life.replace(db, access.find(db, name, tenant), given.id, time.time())
+            token = life.replace(db, access.find(db, name, tenant), given.id, agreed())
         return {"id": given.id, "tenant": tenant, "token": token}
 
     @api.post("/terminals/{name}/one")
@@ -219,7 +219,7 @@ def _life_routes(api: FastAPI, store: Store) -> None:
     def confirmation(name: str, given: Word, tenant: str = DEFAULT_TENANT) -> Json:
         """Confirms, or denies, what waits for the device's word."""
         with store.write() as db:
-            number = confirm.say_for(db, access.find(db, name, tenant), given.confirmed, given.why, time.time())
+            number = confirm.say_for(db, access.find(db, name, tenant), given.confirmed, given.why, agreed())
         return {"terminal": name, "action": number, "confirmed": given.confirmed}
 
     @api.put("/releases/{name:path}/channels")
@@ -249,21 +249,21 @@ def _care_routes(api: FastAPI, store: Store) -> None:
     def account(name: str, tenant: str = DEFAULT_TENANT) -> Json:
         """What it was sent this month, and may be."""
         with store.read() as db:
-            return dataclasses.asdict(budget.account(db, access.find(db, name, tenant), time.time()))
+            return dataclasses.asdict(budget.account(db, access.find(db, name, tenant), agreed()))
 
     @api.put("/terminals/{name}/budget")
     def give(name: str, given: NewBudget, tenant: str = DEFAULT_TENANT) -> Json:
         with store.write() as db:
             found = access.find(db, name, tenant)
             budget.give(db, found, given.bytes)
-            return dataclasses.asdict(budget.account(db, found, time.time()))
+            return dataclasses.asdict(budget.account(db, found, agreed()))
 
     @api.put("/terminals/{name}/veil")
     def hide(name: str, given: NewVeil, tenant: str = DEFAULT_TENANT) -> Json:
         """Whom its files are hidden for, where its model's are."""
         to = None if given.veil is None else recipient(given.veil)
         with store.write() as db:
-            veils.give(db, access.find(db, name, tenant), to, time.time())
+            veils.give(db, access.find(db, name, tenant), to, agreed())
         return {"terminal": name, "veil": None if to is None else to.kind}
 
 
@@ -273,14 +273,14 @@ def _key_routes(api: FastAPI, store: Store) -> None:
         """Its device key, which signs what it says (docs/spec/links.md); one that was revoked before counts again."""
         key = None if given.key is None else enrolment.any_key(given.key)
         with store.write() as db:
-            signing.give(db, access.find(db, name, tenant), key, time.time())
+            signing.give(db, access.find(db, name, tenant), key, agreed())
             return dataclasses.asdict(access.find(db, name, tenant))
 
     @api.post("/terminals/{name}/revoke")
     def revoke(name: str, given: Why | None = None, tenant: str = DEFAULT_TENANT) -> Json:
         """Its device key counts no more, and nobody speaks for it, until it is given another."""
         with store.write() as db:
-            signing.revoke(db, access.find(db, name, tenant), time.time(), "" if given is None else given.why)
+            signing.revoke(db, access.find(db, name, tenant), agreed(), "" if given is None else given.why)
             return dataclasses.asdict(access.find(db, name, tenant))
 
 
@@ -293,7 +293,7 @@ def _filter_routes(api: FastAPI, store: Store) -> None:
     @api.put("/filters/{name}")
     def keep(name: str, given: NewFilter) -> Json:
         with store.write() as db:
-            return dataclasses.asdict(filters.keep(db, name, given.text, time.time()))
+            return dataclasses.asdict(filters.keep(db, name, given.text, agreed()))
 
     @api.delete("/filters/{name}", status_code=204, response_class=Response)
     def forget(name: str) -> None:

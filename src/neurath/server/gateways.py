@@ -4,7 +4,6 @@ requests and answers; what rides is trickle's to say. Spec: docs/spec/gateway.md
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Awaitable, Callable
 
 import anyio
@@ -12,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from neurath.clock import agreed
 from neurath.errors import DataError, NeurathError, NotFound
 from neurath.ids import TerminalId
 from neurath.server.delivery.course import Candidate
@@ -51,7 +51,7 @@ class GatewayPlane:
         def work(request: Request, body: bytes) -> bytes:
             with self.store.read() as db:
                 found = gateway.admit(db, request.headers.get("authorization", ""))
-            return handler(found, request, body, time.time())
+            return handler(found, request, body, agreed())
 
         async def endpoint(request: Request) -> Response:
             try:

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from neurath.clock import agreed
 from neurath.errors import NeurathError
 from neurath.server.fleet import silence, stop, waves
 from neurath.server.metrics import Board, gauge, lines
@@ -52,7 +53,7 @@ class Figures:
             return "".join(lines(self._board)) + self._kept
 
     def _asked(self) -> Iterator[str]:
-        now = time.time()
+        now = agreed()
         try:
             with self._store.read() as db:
                 found = "".join(self._of_fleet(db, now))
@@ -132,9 +133,9 @@ def store_routes(api: FastAPI, store: Store) -> None:
     @api.get("/store")
     def disk() -> dict[str, Any]:
         """How full the disk is, and how long it lasts."""
-        return dataclasses.asdict(retention.usage(store, time.time()))
+        return dataclasses.asdict(retention.usage(store, agreed()))
 
     @api.post("/store/prune")
     def prune(given: Older) -> dict[str, Any]:
         """Takes away what nobody needs any more; images and files in use stay."""
-        return dataclasses.asdict(retention.prune(store, given.older, time.time(), dry=given.dry_run))
+        return dataclasses.asdict(retention.prune(store, given.older, agreed(), dry=given.dry_run))

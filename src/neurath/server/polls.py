@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 import secrets
-import time
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from hashlib import blake2b
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from neurath.clock import agreed
 from neurath.server.delivery.calls import Delivery
 from neurath.server.delivery.sightings import Sighting
 from neurath.server.proxy import certificate
@@ -120,7 +120,7 @@ class Polls:
             entry = None if asked is None else self._kept.get(asked)
             if entry is not None:
                 terminal, found = entry >> _PLACE, self._shelf.at(_place(entry))
-                now = time.time()
+                now = agreed()
                 if now < found.until and found.mark == self._marks.of(terminal):
                     client = scope["client"]
                     self._delivery.sightings.note(terminal, Sighting("http", client[0] if client else "", now))

@@ -4,12 +4,12 @@ requests; every rule is in the module that owns it."""
 from __future__ import annotations
 
 import dataclasses
-import time
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request
 from pydantic import BaseModel, Field
 
+from neurath.clock import agreed
 from neurath.server.access import gate
 from neurath.server.fleet import access, back, progress, rollout, stop, waves
 from neurath.server.fleet.access import DEFAULT_TENANT
@@ -64,7 +64,7 @@ def rollout_routes(api: FastAPI, store: Store) -> None:
             chosen = None if given.terminals is None else [access.find(db, one, given.tenant) for one in given.terminals]
             policy = waves.policy(given.policy)
             plan = rollout.Plan(release, chosen, given.time_limit, policy, given.target, given.pieces)
-            return dataclasses.asdict(rollout.create(db, plan, time.time()))
+            return dataclasses.asdict(rollout.create(db, plan, agreed()))
 
     @api.post("/rollouts/{number}/back", status_code=201)
     def take_back(number: Number, request: Request, given: WayBack | None = None) -> Json:
@@ -72,7 +72,7 @@ def rollout_routes(api: FastAPI, store: Store) -> None:
         said = given or WayBack()
         with store.write() as db:
             order = back.Order(said.person(request), said.release, waves.policy(said.policy))
-            made = back.take_back(db, number, order, time.time())
+            made = back.take_back(db, number, order, agreed())
         ways = [
             {"release": one.release.name if one.release else "", "terminals": len(one.terminals), "confirmed": one.raised}
             for one in made.ways
@@ -99,7 +99,7 @@ def _reading(api: FastAPI, store: Store) -> None:
         """One, with how many terminals stand in which phase, and how far its wave is."""
         with store.read() as db:
             found = rollout.find(db, number)
-            stand = dataclasses.asdict(rollout.tally(db, found, time.time()))
+            stand = dataclasses.asdict(rollout.tally(db, found, agreed()))
             return dataclasses.asdict(found) | {"phases": progress.counts(db, found.release), "tally": stand}
 
 
@@ -116,7 +116,7 @@ def _stop_routes(api: FastAPI, store: Store) -> None:
         """Nobody is given anything any more, at once."""
         person = (given or Said()).person(request)
         with store.write() as db:
-            stop.stop(db, stop.Stop(time.time(), person.name, person.why))
+            stop.stop(db, stop.Stop(agreed(), person.name, person.why))
         return {"stopped": True}
 
     @api.delete("/stop")
@@ -133,6 +133,6 @@ def _move_route(api: FastAPI, store: Store, command: str) -> None:
     def move(number: Number, request: Request, given: Said | None = None) -> Json:
         person = (given or Said()).person(request)
         with store.read() as db:
-            counted = rollout.counted(db, number, command, time.time())
+            counted = rollout.counted(db, number, command, agreed())
         with store.write() as db:
-            return dataclasses.asdict(rollout.moved(db, counted, command, time.time(), person))
+            return dataclasses.asdict(rollout.moved(db, counted, command, agreed(), person))

@@ -4,13 +4,13 @@ gateways at sites, folders that are watched. It knows requests; every rule is in
 from __future__ import annotations
 
 import dataclasses
-import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
+from neurath.clock import agreed
 from neurath.errors import NotFound, UsageError
 from neurath.ids import FIRMWARE
 from neurath.server.fleet import access, gateway, tenants, waves
@@ -117,7 +117,7 @@ def _gateway_routes(api: FastAPI, store: Store) -> None:
     def enrol(given: NewGateway) -> Json:
         """Enrols a carrier server at a site; its token is seen this once."""
         with store.write() as db:
-            token = gateway.add(db, given.name, given.tenant, time.time())
+            token = gateway.add(db, given.name, given.tenant, agreed())
             gateway.assign(db, given.name, given.terminals)
             return dataclasses.asdict(gateway.find(db, given.name)) | {"token": token}
 
@@ -132,7 +132,7 @@ def _gateway_routes(api: FastAPI, store: Store) -> None:
     def revoke(name: str) -> Json:
         """It is never let in again; its name is not given a second time."""
         with store.write() as db:
-            gateway.revoke(db, name, time.time())
+            gateway.revoke(db, name, agreed())
             return dataclasses.asdict(gateway.find(db, name))
 
 
@@ -155,7 +155,7 @@ def _folder_routes(api: FastAPI, store: Store) -> None:
             named = tuple(access.find(db, one, given.tenant) for one in given.terminals)
             policy = waves.policy(given.policy)
             kind, rest = (given.model, given.component, given.auto, policy), (named, given.pieces, given.priority)
-            return folder_json(folders.add(db, Binding(path, *kind, given.target, *rest), time.time()))
+            return folder_json(folders.add(db, Binding(path, *kind, given.target, *rest), agreed()))
 
     @api.delete("/folders/{number}")
     def leave(number: Number) -> Json:

@@ -7,7 +7,6 @@ import contextlib
 import json
 import re
 import secrets
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field
 from sqlalchemy import Connection, select
 
+from neurath.clock import agreed
 from neurath.disk import write_whole
 from neurath.errors import DataError, NotFound
 from neurath.ids import FIRMWARE
@@ -84,12 +84,12 @@ def stock_routes(api: FastAPI, store: Store) -> None:
             return FileResponse(repository.target(store, rest), media_type="application/octet-stream")
         if kind != "metadata":
             raise NotFound(f"no {kind[:64]} in a repository", "metadata/ and targets/", "metadata/timestamp.json")
-        return Response(repository.document(store, rest, time.time()), media_type="application/json")
+        return Response(repository.document(store, rest, agreed()), media_type="application/json")
 
     @api.post("/repository", status_code=201)
     def publish(given: Documents) -> Json:
         """Documents of the TUF repository, signed, in this order; all of them or none."""
-        return {"roles": repository.publish(store, given.documents, time.time())}
+        return {"roles": repository.publish(store, given.documents, agreed())}
 
     @api.post("/restorations", status_code=201)
     def restored(given: Restoration) -> Json:
@@ -124,7 +124,7 @@ def index(db: Connection) -> Json:
     ]
     return {
         "form": FORM,
-        "at": time.time(),
+        "at": agreed(),
         "releases": [_entry(one) for one in found],
         "keys": keys,
         "assigned": _assigned(db),

@@ -16,6 +16,7 @@ from neurath.carriers.mobileip.home import Action, Answer, Bind, HomeAgent, Unbi
 from neurath.carriers.mobileip.node import MobileIp
 from neurath.carriers.mobileip.tunnel import DEVICE, MTU, UDP_MTU, HomeLink, Tunnel, ends, leave, live_at
 from neurath.carriers.mobileip.way import Way, fragments
+from neurath.clock import agreed
 from neurath.errors import DataError, RefusedError
 from neurath.wire import mobileip
 from neurath.wire.mobileip import PORT, Address
@@ -97,7 +98,7 @@ class Agent:
                 if action.state is not None:
                     address = f"{action.reply.home} at {action.care_of}"
                     seen = Seen(action.node.terminal, "mobile ip", address, action.node.tenant)
-                    riding = self._riding.answer(seen, action.state, action.room, time.time())
+                    riding = self._riding.answer(seen, action.state, action.room, agreed())
                 self._registrations.sendto(action.packet(self.state.pen, riding), whence)
             case _:
                 pass

@@ -3,11 +3,10 @@ them; it must never say which of name and password was wrong."""
 
 from __future__ import annotations
 
-import time
-
 import anyio
 from anyio import CapacityLimiter, to_thread
 
+from neurath.clock import agreed
 from neurath.errors import RefusedError
 from neurath.server.access import people, sessions, throttle
 from neurath.server.access.people import Newcomer, Operator
@@ -42,7 +41,7 @@ class Entry:
         return await to_thread.run_sync(self._sign_in, name, password, address, limiter=self._limiter)
 
     def _sign_in(self, name: str, password: str, address: str) -> str:
-        now = time.time()
+        now = agreed()
         with self.store.write(NOBODY) as db:
             throttle.begin(db, name, address, now)
             found, kept = people.password_of(db, name)
@@ -51,7 +50,7 @@ class Entry:
             raise Wrong("name or password is wrong", "", "an admin can set a new password: neurath operator set NAME")
         with acts.acting(acts.Act(name, found.role.word, "session", address, "sign in")), self.store.write(NOBODY) as db:
             throttle.passed(db, name, address)
-            return sessions.begin(db, found, address, time.time())
+            return sessions.begin(db, found, address, agreed())
 
     def _note_failure(self, name: str, address: str, now: float) -> None:
         """Into the audit log; a name that nobody has is not written down: it may be a password."""
@@ -60,7 +59,7 @@ class Entry:
 
     def set_up(self, name: str, password: str, address: str) -> str:
         """The first operator, once; signed in."""
-        now = time.time()
+        now = agreed()
         with acts.acting(acts.Act(name, Role.ADMIN.word, "local", address, "set up")), self.store.write(NOBODY) as db:
             if people.any_there(db):
                 raise RefusedError("set-up is over", "there is an operator already", "sign in", id="NRT-364")
@@ -78,6 +77,6 @@ class Entry:
             with self.store.write(NOBODY) as db:
                 sessions.end(db, ended)
                 people.set_password(db, operator, new)
-                return sessions.begin(db, operator, address, time.time())
+                return sessions.begin(db, operator, address, agreed())
 
         return await to_thread.run_sync(change)

@@ -9,7 +9,6 @@ import binascii
 import hashlib
 import hmac
 import secrets
-import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from anyio import to_thread
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from neurath.clock import agreed
 from neurath.errors import NeurathError, RefusedError
 from neurath.server.access import people, rights, sessions, tokens
 from neurath.server.access.paths import Right, Rights
@@ -156,7 +156,7 @@ class Gate:
         return Visit(Actor("", Role.ADMIN, "local", address), _proof(key), "", fresh, encrypted)
 
     def _by_token(self, given: str, address: str) -> Visit:
-        now = time.time()
+        now = agreed()
         with self.store.read() as db:
             found = tokens.admit(db, given, now, address)
         if found is None:
@@ -168,7 +168,7 @@ class Gate:
         return Visit(actor)
 
     def _by_cookie(self, headers: Mapping[bytes, str], address: str, encrypted: bool) -> Visit:
-        now, secret = time.time(), _cookies(headers).get(SESSION, "")
+        now, secret = agreed(), _cookies(headers).get(SESSION, "")
         with self.store.read() as db:
             found = sessions.find(db, secret, now)
         if found is None:

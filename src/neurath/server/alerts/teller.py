@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from neurath.clock import agreed
 from neurath.errors import LinkError, NeurathError
 from neurath.server.alerts import causes, channels, journal, sending
 from neurath.server.alerts.channels import Channel
@@ -110,7 +110,7 @@ async def run(teller: Teller) -> None:
         try:
             if not await asyncio.to_thread(teller.store.leads, "alerts"):
                 continue  # another process tells
-            now = time.time()
+            now = agreed()
             if not await asyncio.to_thread(teller.look, now):
                 continue
             for channel in await asyncio.to_thread(teller.due, now):
@@ -122,7 +122,7 @@ async def run(teller: Teller) -> None:
 
 async def _told(teller: Teller, channel: Channel) -> bool:
     try:
-        return await asyncio.to_thread(teller.tell, channel, time.time())
+        return await asyncio.to_thread(teller.tell, channel, agreed())
     except NeurathError as fault:
         log.warning("channel %s waits: %s (%s)", channel.name, fault.what, fault.why)
         return False

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from sqlalchemy import select, update
 
+from neurath.clock import agreed
 from neurath.errors import NeurathError
 from neurath.flash.geometry import Layout, file_layout
 from neurath.flash.profiles import LARGE, LARGE_WORKSPACE, QUICK, SIMPLE, SMALL, TINY, TINY_WORKSPACE
@@ -178,7 +179,7 @@ class Deltas:
 
     store: Store
     builder: Builder = build
-    clock: Callable[[], float] = time.time
+    clock: Callable[[], float] = agreed
     pool: Executor | None = None
     failures: int = 0
     builds: int = 0

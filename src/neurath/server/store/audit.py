@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass
 
 from sqlalchemy import Connection, insert, select, update
 
+from neurath.clock import agreed
 from neurath.errors import DataError
 from neurath.server.store.acts import Act
 from neurath.server.store.tables import audit as entries
@@ -65,7 +65,7 @@ def append(db: Connection, act: Act) -> None:
         found = Head(last[0].n, last[0].hash) if last else Head(0, BEGINNING)
         db.execute(insert(head).values(id=1, n=found.n + 1, hash=found.hash))
     row = db.execute(select(head.c.n, head.c.hash).where(head.c.id == 1)).one()
-    values = (row.n, int(time.time() * 1000), act.who, act.role, act.way, act.address, act.what, act.subject[:500], act.told())
+    values = (row.n, int(agreed() * 1000), act.who, act.role, act.way, act.address, act.what, act.subject[:500], act.told())
     made = Entry(*values, before=row.hash, hash=hashed((*values, row.hash)))
     db.execute(insert(entries).values({name: getattr(made, name) for name in Entry.__slots__}))
     db.execute(update(head).where(head.c.id == 1).values(hash=made.hash))

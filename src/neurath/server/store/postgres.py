@@ -21,6 +21,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.types import Integer
 
+from neurath.clock import CLOCK
 from neurath.errors import UsageError
 from neurath.server.store.marks import Heard, Marks
 
@@ -33,6 +34,8 @@ ASK, CERTAIN = 0.25, 0.75
 #: Everything of ours is locked under numbers of this first half.
 _SPACE = 0x4E52
 _CHANNEL = "neurath"
+#: Every server goes by this clock, and not by its own.
+_TIME = "SELECT extract(epoch FROM clock_timestamp())::float8"
 #: Taken by each write before its first look: alone, or beside those that concern other terminals. The word about it leaves
 #: with the commit, or not at all.
 _ALONE = text(f"SELECT pg_advisory_xact_lock({_SPACE}, 0), pg_notify('{_CHANNEL}', :word)")
@@ -85,6 +88,8 @@ class Postgres:
         with self._writer.begin() as connection:
             connection.execute(text("SET LOCAL lock_timeout = 0"))  # others may be at it for long
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_SPACE}, -1)"))
+            asked = time.monotonic()
+            CLOCK.told(connection.execute(text(_TIME)).scalar_one(), asked, time.monotonic())
             if not current(connection):
                 upgrade(connection)
 
@@ -139,8 +144,10 @@ class Postgres:
         self._heard.lost()  # what was written before
         while not self._over.is_set():
             asked = time.monotonic()
-            link.execute("SELECT 1")  # what was told before has come with the answer
+            row = link.execute(_TIME).fetchone()  # what was told before has come with the answer
             self._heard.certain(asked + CERTAIN)
+            if row is not None and isinstance(row[0], float):
+                CLOCK.told(row[0], asked, time.monotonic())
             while (left := asked + ASK - time.monotonic()) > 0 and not self._over.is_set():
                 if select.select([link.fileno()], [], [], left)[0]:
                     link.pgconn.consume_input()

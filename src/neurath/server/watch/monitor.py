@@ -7,13 +7,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import watchfiles
 
+from neurath.clock import agreed
 from neurath.errors import NeurathError
 from neurath.ids import digest
 from neurath.server.software.catalog import IMAGE, Upload
@@ -42,7 +42,7 @@ class Watch:
     """What was seen of every folder; `started` counts rollouts begun. `look` may be called at any time, from one thread at a
     time."""
 
-    def __init__(self, store: Store, clock: Callable[[], float] = time.time, still: Stillness | None = None) -> None:
+    def __init__(self, store: Store, clock: Callable[[], float] = agreed, still: Stillness | None = None) -> None:
         self._store = store
         self._clock = clock
         self._still = still or Stillness()
