@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from neurath.terminal.agent import Agent
     from neurath.terminal.setup import Setup
 
+    _Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
+
 #: The control socket where nobody says otherwise.
 CONTROL = "/run/neurath/agent.sock"
 
@@ -28,7 +30,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "example: neurath agent run --server http://127.0.0.1:8642 --bank t1.bank --model phone.toml --token T --once"
     )
     verbs = parser.add_subparsers(dest="what", required=True, metavar="run|provision|status|key|answer|remind")
-    run_ = _sub(verbs, "run", "check in, update, go on after a power cut", parser.epilog.removeprefix("example: "))
+    _run_words(verbs, parser.epilog.removeprefix("example: "))
+    _provision_words(verbs)
+    _asked_words(verbs)
+
+
+def _run_words(verbs: _Verbs, example: str) -> None:
+    run_ = _sub(verbs, "run", "check in, update, go on after a power cut", example)
     run_.add_argument("--setup", type=Path, metavar="AGENT.toml", help="everything below, and components beside the firmware")
     _terminal(run_, required=False)
     run_.add_argument("--server", metavar="URL")
@@ -59,6 +67,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     run_.add_argument("--kill-at", type=int, metavar="N", help="SIGKILL in the N-th flash operation: a power cut")
     run_.add_argument("--dry-run", action="store_true", help="check in, say what is offered, change nothing")
+
+
+def _provision_words(verbs: _Verbs) -> None:
     example = "neurath agent provision --bank B --model M --image app.bin --envelope app.env --id t1 --release-key r.pub.pem"
     new = _sub(verbs, "provision", "what the factory does: birth record, image, state log", example)
     _terminal(new)
@@ -69,6 +80,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     new.add_argument("--ticket-key", type=Path, metavar="PUB.pem", help="the server's; without it only the wire can update")
     new.add_argument("--roots", type=Path, metavar="LIST", help="key list 1: whose roots may change these keys, two of three")
     new.add_argument("--dry-run", action="store_true")
+
+
+def _asked_words(verbs: _Verbs) -> None:
+    """What is asked of an agent, or of a bank, that is there."""
     status = _sub(
         verbs, "status", "what a running agent does, or what a bank file says", "neurath agent status --bank B --model M"
     )
@@ -89,9 +104,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     _reach(again)
 
 
-def _sub(
-    verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str, example: str
-) -> argparse.ArgumentParser:
+def _sub(verbs: _Verbs, name: str, text: str, example: str) -> argparse.ArgumentParser:
     return verbs.add_parser(name, help=text, description=text, epilog=f"example: {example}")
 
 

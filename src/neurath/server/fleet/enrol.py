@@ -133,10 +133,8 @@ class Import:
             named.setdefault(one[0], []).append(one[1])
         seen: set[tuple[str, str]] = set()
         with self.store.read() as db:
-            for (
-                tenant,
-                ids,
-            ) in named.items():  # by the index, which begins with the tenant: without it each batch reads all rows
+            # By the index, which begins with the tenant: without it each batch reads all rows.
+            for tenant, ids in named.items():
                 for start in range(0, len(ids), 500):
                     there = terminals.c.tenant == tenant, terminals.c.id.in_(ids[start : start + 500])
                     seen |= {(tenant, one) for one in db.scalars(select(terminals.c.id).where(*there))}
