@@ -15,7 +15,8 @@ from neurath.server.app import Server
 from neurath.server.coap import hosted
 from neurath.server.delivery.streams import StreamPush
 from neurath.server.device import Policy
-from neurath.server.fleet import access
+from neurath.server.fleet import access, actions
+from tests.contracts.delivery import NEW, OLD
 from tests.server.world import World, open_world
 
 
@@ -33,6 +34,18 @@ class CoapServer:
         """A terminal's token."""
         with self.world.store.write() as db:
             return access.register(db, access.Enrolment(name, "phone", tenant), 0.0)
+
+    def begun(self) -> str:
+        """The token of t1, for which a rollout of version 2.0 has begun."""
+        token = self.enrol("t1")
+        with self.world.store.read() as db:
+            terminal = access.find(db, "t1")
+        self.world.start(self.world.release("2.0", NEW, 2), terminal)
+        return token
+
+    def secured(self, action: str) -> int:
+        with self.world.store.read() as db:
+            return actions.by_id(db, int(action)).secured
 
 
 @contextlib.contextmanager
@@ -63,3 +76,11 @@ def serving(directory: Path, policy: Policy | None = None, riding: Riding | None
         thread.join(20)
         assert not thread.is_alive()
         server.close()
+
+
+@contextlib.contextmanager
+def stocked(directory: Path, policy: Policy | None = None) -> Iterator[CoapServer]:
+    """`serving`, with version 1.0 there, which t1 runs."""
+    with serving(directory, policy) as site:
+        site.world.release("1.0", OLD, 1)
+        yield site

@@ -19,19 +19,18 @@ from neurath.carriers.datagram import Link, Request
 from neurath.carriers.http import Place
 from neurath.errors import LinkError, RefusedError
 from neurath.server.device import Policy
-from neurath.server.fleet import access, actions
+from neurath.server.fleet import access
 from neurath.wire import coap, narrow
 from neurath.wire import report as reports
 from neurath.wire.coap import Code, Message, Type
 from neurath.wire.report import Phase, Report
-from tests.contracts.delivery import NEW, OLD
-from tests.server.coap_site import CoapServer, serving
+from tests.contracts.delivery import OLD
+from tests.server.coap_site import CoapServer, serving, stocked
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[CoapServer]:
-    with serving(tmp_path / "data") as found:
-        found.world.release("1.0", OLD, 1)
+    with stocked(tmp_path / "data") as found:
         yield found
 
 
@@ -39,20 +38,6 @@ def client(site: CoapServer, token: str, name: str = "t1", tenant: str = "DEFAUL
     """A terminal whose power was just switched on: it remembers nothing."""
     narrowing._open.clear()
     return Coap(Place(site.url, name, token, tenant, message_limit=10.0, narrow=True))
-
-
-def begun(site: CoapServer) -> str:
-    """The token of a terminal for which a rollout has begun."""
-    token = site.enrol("t1")
-    with site.world.store.read() as db:
-        terminal = access.find(db, "t1")
-    site.world.start(site.world.release("2.0", NEW, 2), terminal)
-    return token
-
-
-def secured(site: CoapServer, action: str) -> int:
-    with site.world.store.read() as db:
-        return actions.by_id(db, int(action)).secured
 
 
 def sealed(one: Coap, report: Report) -> Request:
@@ -68,7 +53,7 @@ def played(site: CoapServer, request: Request) -> Message:
 
 
 def test_an_update_goes_its_whole_way_and_the_token_is_nowhere(site: CoapServer) -> None:
-    token = begun(site)
+    token = site.begun()
     sent: list[bytes] = []
     one = client(site, token)
     send = one._link._send
@@ -88,7 +73,7 @@ def test_an_update_goes_its_whole_way_and_the_token_is_nowhere(site: CoapServer)
 
 
 def test_what_was_heard_once_is_not_heard_again(site: CoapServer) -> None:
-    one = client(site, begun(site))
+    one = client(site, site.begun())
     offer = one.check(site.world.says(OLD)).offer
     assert offer is not None
     recorded = sealed(one, Report(offer.action, Phase.OFFERED, secured=7))
@@ -96,12 +81,12 @@ def test_what_was_heard_once_is_not_heard_again(site: CoapServer) -> None:
     one.report(Report(offer.action, Phase.OFFERED, secured=offer.size))
     again = played(site, recorded)
     assert again.code == Code.UNAUTHORIZED
-    assert secured(site, offer.action) == offer.size
+    assert site.secured(offer.action) == offer.size
     one.check(site.world.says(OLD))  # who was played goes on as ever
 
 
 def test_requests_that_overtake_one_another_count_once_each(site: CoapServer) -> None:
-    one = client(site, begun(site))
+    one = client(site, site.begun())
     one.check(site.world.says(OLD))
     assert one._shield is not None
     several = [one._shield.protect(one._request(Code.GET, coap.ACTION, "999"))[0] for _ in range(8)]
@@ -111,7 +96,7 @@ def test_requests_that_overtake_one_another_count_once_each(site: CoapServer) ->
 
 
 def test_a_bit_that_flips_anywhere_is_found(site: CoapServer) -> None:
-    one = client(site, begun(site))
+    one = client(site, site.begun())
     offer = one.check(site.world.says(OLD)).offer
     assert offer is not None
     request = sealed(one, Report(offer.action, Phase.OFFERED, secured=offer.size))
@@ -126,17 +111,16 @@ def test_a_bit_that_flips_anywhere_is_found(site: CoapServer) -> None:
             airs[at].sendto(changed, ("127.0.0.1", site.port))
             # Asked until it is answered: then what was sent before it was looked at.
             assert Link(site.url, 20.0).ask(Request(Code.GET, coap.path(coap.RESCUE, "0"))).code == Code.BAD_REQUEST
-            assert secured(site, offer.action) == 0, at
+            assert site.secured(offer.action) == 0, at
             with contextlib.suppress(BlockingIOError):
                 assert coap.decode(airs[at].recv(2000)).code >> 5 != 2, at
     assert played(site, request).code == Code.CHANGED
-    assert secured(site, offer.action) == offer.size
+    assert site.secured(offer.action) == offer.size
 
 
 def test_after_a_restart_of_the_server_nothing_recorded_counts_and_nobody_is_locked_out(tmp_path: Path) -> None:
-    with serving(tmp_path / "data") as site:
-        site.world.release("1.0", OLD, 1)
-        one = client(site, begun(site))
+    with stocked(tmp_path / "data") as site:
+        one = client(site, site.begun())
         offer = one.check(site.world.says(OLD)).offer
         assert offer is not None
         delivered = sealed(one, Report(offer.action, Phase.OFFERED, secured=3))
@@ -147,15 +131,15 @@ def test_after_a_restart_of_the_server_nothing_recorded_counts_and_nobody_is_loc
     with serving(tmp_path / "data") as site:
         assert played(site, delivered).code == Code.UNAUTHORIZED
         assert played(site, held_back).code == Code.UNAUTHORIZED
-        assert secured(site, offer.action) == 3
+        assert site.secured(offer.action) == 3
         same = Coap(dataclasses.replace(one._place, url=site.url))  # its power stayed on: epoch and counter are the old ones
         same.report(Report(offer.action, Phase.OFFERED, secured=offer.size))
-        assert secured(site, offer.action) == offer.size
+        assert site.secured(offer.action) == offer.size
         assert played(site, held_back).code == Code.UNAUTHORIZED
 
 
 def test_recorded_before_a_power_cut_and_played_after_it_nothing_counts_and_nobody_is_locked_out(site: CoapServer) -> None:
-    token = begun(site)
+    token = site.begun()
     recorded = []
     for life in range(4):
         one = client(site, token)  # no counter, no epoch
@@ -167,12 +151,12 @@ def test_recorded_before_a_power_cut_and_played_after_it_nothing_counts_and_nobo
     fresh = client(site, token)
     assert fresh.check(site.world.says(OLD)).offer is not None
     assert {played(site, request).code for request in recorded} == {Code.UNAUTHORIZED}
-    assert secured(site, offer.action) == 4
+    assert site.secured(offer.action) == 4
 
 
 def test_a_cut_terminal_takes_no_answer_of_its_life_before(site: CoapServer) -> None:
     """Somebody between plays what the server answered to the same question a power cut ago: epoch, offer and all."""
-    token = begun(site)
+    token = site.begun()
     one = client(site, token)
     answers: list[Message] = []
     asks = one._link.ask
@@ -192,7 +176,7 @@ def test_a_cut_terminal_takes_no_answer_of_its_life_before(site: CoapServer) -> 
 
 @pytest.mark.parametrize("wrong", ["another token", "another terminal", "another tenant", "nobody's id"])
 def test_who_has_not_the_token_is_asked_as_nobody_known_is(site: CoapServer, wrong: str) -> None:
-    token = begun(site)
+    token = site.begun()
     site.enrol("t2")
     name = {"another terminal": "t2", "nobody's id": "t9"}.get(wrong, "t1")
     tenant = "other" if wrong == "another tenant" else "DEFAULT"
@@ -209,7 +193,7 @@ def test_who_has_not_the_token_is_asked_as_nobody_known_is(site: CoapServer, wro
 
 def test_one_terminals_request_is_not_anothers(site: CoapServer) -> None:
     """Its path is turned to another terminal of the same token: the key is made for one id."""
-    token = begun(site)
+    token = site.begun()
     with site.world.store.write() as db:
         access.register(db, access.Enrolment("t2", "phone", token=token), 0.0)
     one = client(site, token)
@@ -222,7 +206,7 @@ def test_one_terminals_request_is_not_anothers(site: CoapServer) -> None:
 
 
 def test_an_answer_that_somebody_forges_or_changes_is_none(site: CoapServer) -> None:
-    one = client(site, begun(site))
+    one = client(site, site.begun())
     one.check(site.world.says(OLD))
     asks, dice = one._link.ask, random.Random(3)
 
@@ -244,7 +228,7 @@ def test_an_answer_that_somebody_forges_or_changes_is_none(site: CoapServer) -> 
 
 
 def test_a_new_token_ends_the_old_key_at_once(site: CoapServer) -> None:
-    one = client(site, begun(site))
+    one = client(site, site.begun())
     one.check(site.world.says(OLD))
     with site.world.store.write() as db:
         fresh = access.renew_token(db, access.find(db, "t1"))
@@ -254,7 +238,7 @@ def test_a_new_token_ends_the_old_key_at_once(site: CoapServer) -> None:
 
 
 def test_of_two_alike_at_once_one_is_let_through(site: CoapServer) -> None:
-    one = client(site, begun(site))
+    one = client(site, site.begun())
     offer = one.check(site.world.says(OLD)).offer
     assert offer is not None
     request = sealed(one, Report(offer.action, Phase.OFFERED, secured=1))
@@ -268,18 +252,16 @@ def test_of_two_alike_at_once_one_is_let_through(site: CoapServer) -> None:
 
 
 def test_where_the_operator_says_so_a_token_in_the_clear_is_refused_and_it_is_shown_who_sends_one(tmp_path: Path) -> None:
-    with serving(tmp_path / "open") as site:
-        site.world.release("1.0", OLD, 1)
-        token = begun(site)
+    with stocked(tmp_path / "open") as site:
+        token = site.begun()
         for narrowly, shown in ((False, "coap"), (True, "coap+narrow"), (False, "coap")):
             narrowing._open.clear()
             Coap(Place(site.url, "t1", token, message_limit=10.0, narrow=narrowly)).check(site.world.says(OLD))
             site.world.delivery.flush()
             with site.world.store.read() as db:
                 assert access.find(db, "t1").carrier == shown
-    with serving(tmp_path / "shut", Policy(300, coap_protected=True)) as site:
-        site.world.release("1.0", OLD, 1)
-        token = begun(site)
+    with stocked(tmp_path / "shut", Policy(300, coap_protected=True)) as site:
+        token = site.begun()
         bare = Coap(Place(site.url, "t1", token, message_limit=10.0))
         with pytest.raises(RefusedError):
             bare.check(site.world.says(OLD))
@@ -291,7 +273,7 @@ def test_where_the_operator_says_so_a_token_in_the_clear_is_refused_and_it_is_sh
 def test_a_check_in_like_one_that_is_kept_says_only_that_and_what_changed(site: CoapServer) -> None:
     from neurath.wire import brief, cbor, check, offer
 
-    one = client(site, begun(site))
+    one = client(site, site.begun())
     whole = check.encode(site.world.says(OLD))
     like = brief.digest(whole)
 

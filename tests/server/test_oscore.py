@@ -18,14 +18,13 @@ from neurath.server.fleet import access
 from neurath.wire import coap, oscore
 from neurath.wire.coap import Code, Message, Type
 from neurath.wire.report import Phase, Report
-from tests.contracts.delivery import NEW, OLD
-from tests.server.coap_site import CoapServer, serving
+from tests.contracts.delivery import OLD
+from tests.server.coap_site import CoapServer, serving, stocked
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[CoapServer]:
-    with serving(tmp_path / "data") as found:
-        found.world.release("1.0", OLD, 1)
+    with stocked(tmp_path / "data") as found:
         yield found
 
 
@@ -34,16 +33,8 @@ def client(site: CoapServer, token: str, folder: Path, name: str = "t1", tenant:
     return Coap(Place(site.url, name, token, tenant, message_limit=10.0, oscore=str(folder)))
 
 
-def begun(site: CoapServer) -> str:
-    token = site.enrol("t1")
-    with site.world.store.read() as db:
-        terminal = access.find(db, "t1")
-    site.world.start(site.world.release("2.0", NEW, 2), terminal)
-    return token
-
-
 def test_an_update_goes_its_whole_way_and_nothing_of_it_can_be_read(site: CoapServer, tmp_path: Path) -> None:
-    token = begun(site)
+    token = site.begun()
     seen: list[bytes] = []
     one = client(site, token, tmp_path)
     send, receive = one._link._send, one._link._receive
@@ -73,7 +64,7 @@ def test_an_update_goes_its_whole_way_and_nothing_of_it_can_be_read(site: CoapSe
 
 
 def test_what_was_heard_once_is_not_heard_again(site: CoapServer, tmp_path: Path) -> None:
-    one = client(site, begun(site), tmp_path)
+    one = client(site, site.begun(), tmp_path)
     assert one._shield is not None
     one.check(site.world.says(OLD))
     outer, asked = one._shield.protect(one._request(Code.GET, coap.ACTION, "1"))
@@ -84,9 +75,8 @@ def test_what_was_heard_once_is_not_heard_again(site: CoapServer, tmp_path: Path
 
 
 def test_after_a_restart_of_the_server_a_recorded_request_is_asked_for_freshness_and_has_no_effect(tmp_path: Path) -> None:
-    with serving(tmp_path / "data") as site:
-        site.world.release("1.0", OLD, 1)
-        token = begun(site)
+    with stocked(tmp_path / "data") as site:
+        token = site.begun()
         one = client(site, token, tmp_path)
         offer = one.check(site.world.says(OLD)).offer
         assert offer is not None
@@ -99,18 +89,14 @@ def test_after_a_restart_of_the_server_a_recorded_request_is_asked_for_freshness
         other = client(site, token, tmp_path / "elsewhere")
         answer = other._link.ask(outer)  # recorded before, never delivered
         assert answer.all(oscore.OSCORE)
-        with site.world.store.read() as db:
-            from neurath.server.fleet import actions
-
-            assert actions.by_id(db, int(offer.action)).secured == 0
+        assert site.secured(offer.action) == 0
         one = client(site, token, tmp_path)
         one.report(report)  # the client proves that it is fresh, by itself
-        with site.world.store.read() as db:
-            assert actions.by_id(db, int(offer.action)).secured == offer.size
+        assert site.secured(offer.action) == offer.size
 
 
 def test_no_number_is_used_twice_whenever_the_terminal_is_cut(site: CoapServer, tmp_path: Path) -> None:
-    token = begun(site)
+    token = site.begun()
     used: list[int] = []
     for life in range(4):
         one = client(site, token, tmp_path)
@@ -132,7 +118,7 @@ def test_a_file_of_numbers_that_is_damaged_is_said_and_not_begun_anew(tmp_path: 
 
 @pytest.mark.parametrize("wrong", ["another token", "another terminal", "another tenant"])
 def test_who_has_not_the_token_is_not_heard(site: CoapServer, tmp_path: Path, wrong: str) -> None:
-    token = begun(site)
+    token = site.begun()
     site.enrol("t2")
     name = "t2" if wrong == "another terminal" else "t1"
     tenant = "other" if wrong == "another tenant" else "DEFAULT"
@@ -142,7 +128,7 @@ def test_who_has_not_the_token_is_not_heard(site: CoapServer, tmp_path: Path, wr
 
 
 def test_a_terminal_cannot_speak_for_another_under_its_own_keys(site: CoapServer, tmp_path: Path) -> None:
-    one = client(site, begun(site), tmp_path)
+    one = client(site, site.begun(), tmp_path)
     site.enrol("t2")
     assert one._shield is not None
     outer, asked = one._shield.protect(Request(Code.GET, coap.path(coap.ACTION, "t2", "1")))
@@ -156,7 +142,7 @@ def test_a_terminal_cannot_speak_for_another_under_its_own_keys(site: CoapServer
 
 
 def test_a_new_token_ends_the_old_keys_at_once(site: CoapServer, tmp_path: Path) -> None:
-    token = begun(site)
+    token = site.begun()
     one = client(site, token, tmp_path)
     one.check(site.world.says(OLD))
     with site.world.store.write() as db:
@@ -187,4 +173,4 @@ def test_an_answer_that_somebody_else_sends_in_the_servers_place_is_none(tmp_pat
 
 
 def test_who_does_without_is_served_as_ever(site: CoapServer) -> None:
-    assert Coap(Place(site.url, "t1", begun(site), message_limit=10.0)).check(site.world.says(OLD)).offer is not None
+    assert Coap(Place(site.url, "t1", site.begun(), message_limit=10.0)).check(site.world.says(OLD)).offer is not None
