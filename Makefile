@@ -16,7 +16,7 @@ help:
 	@echo "make test        every check and test with real parts, seeded samples"
 	@echo "make quick       no root, no network, at most five minutes"
 	@echo "make check       style, types, imports, C warnings, documents in step with the source"
-	@echo "make assurance   full counts; figures go to docs/assurance/"
+	@echo "make assurance   full counts, one claim after the other; goes on where it was ended; figures go to docs/assurance/"
 	@echo "make rows        which test shows which promise"
 	@echo "make firmware    boot core and application of the emulated reference terminals"
 	@echo "make bench-delta sizes of update files against every peer, on real firmware (network)"
@@ -64,7 +64,7 @@ test: $(CORE_STAMP)
 	@NEURATH_TIER=test $(BIN)/pytest -q -n 2 --dist loadgroup --durations=15 --durations-min=5 $(ARGS)
 
 assurance: $(CORE_STAMP)
-	@NEURATH_TIER=assurance NEURATH_ASSURANCE=1 $(BIN)/pytest -q -n 2 --dist loadgroup --durations=15 $(ARGS)
+	@$(BIN)/python tools/assurance.py run $(ARGS)
 
 rows: $(STAMP)
 	@$(BIN)/python tools/rows.py
@@ -89,6 +89,7 @@ docs: $(CORE_STAMP)
 	@$(BIN)/python tools/cli_reference.py --write
 	@$(BIN)/python tools/error_list.py --write
 	@$(BIN)/python tools/promises.py --write
+	@$(BIN)/python tools/assurance.py write
 
 site: $(CORE_STAMP)
 	@$(BIN)/python -c 'import mkdocs, material' 2>/dev/null || $(BIN)/pip -q install -c constraints.txt -e '.[site]'

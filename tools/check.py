@@ -154,6 +154,7 @@ CHECKS: dict[str, Callable[[], list[str]]] = {
     "core": core,
     "rows": lambda: script("rows.py"),
     "promises": lambda: script("promises.py"),
+    "assurance": lambda: script("assurance.py"),
     "pages": spec_pages,
     "cli reference": lambda: script("cli_reference.py"),
     "drawings": lambda: script("drawings.py"),

@@ -30,9 +30,12 @@ STYLE = (
 
 def figures(page: Path) -> Counter[str]:
     """The sums of all rows of figures on a page of docs/assurance, by the names of their columns."""
-    head, _, *rows = [
+    lines = [
         [cell.strip() for cell in line.strip("|").split("|")] for line in page.read_text().splitlines() if line.startswith("|")
     ]
+    if not lines:
+        return Counter()
+    head, _, *rows = lines
     found: Counter[str] = Counter()
     for row in rows:
         found.update({name: int(c.replace(",", "")) for name, c in zip(head, row, strict=True) if re.fullmatch(r"[\d,]+", c)})

@@ -1,6 +1,6 @@
 """Which test shows which fault to be harmless and which attack to fail, from which place. It reads tests/faults.toml and
-tests/attacks.toml, writes a page of docs/assurance from each, and checks that all rows and cells are there, that every test
-named exists and that the pages are the tables'; it must never run a test."""
+tests/attacks.toml, writes a page of docs/assurance from each and from what was last seen of its tests, and checks that all
+rows and cells are there, that every test named exists and that the pages are the tables'; it must never run a test."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
+from assurance_runs import Runs
 from rows import problems
 
 MATRIX = """The second table says for each attack and each place from which it may come which tests show it: numbers of the
@@ -18,8 +19,9 @@ bring offers and files, and are attacked over real sockets; MQTT, DHCP, Mobile I
 session ([trickle](../spec/trickle.md)), which is attacked itself. The places:
 """
 ROOT = Path(__file__).resolve().parent.parent
-REST = """`pytest TEST` runs one, `NEURATH_ASSURANCE=1 pytest TEST` at full counts where it has them. *Left* is what no test
-shows yet.
+REST = """`pytest TEST` runs one, `NEURATH_ASSURANCE=1 pytest TEST` at full counts where it has them. *Last seen*: how many of
+the row's tests held in the last whole run that was written down (`tools/assurance.py seen`), or at full counts by `make
+assurance`. *Left* is what no test shows yet.
 """
 
 
@@ -78,10 +80,12 @@ class Table:
 
     def _list(self) -> str:
         lines = [self.top + f"Written by `make docs` from `tests/{self.source.name}`;\n{REST}"]
-        lines += [f"| # | {self.kind} | promise | tests | left |", "|---|---|---|---|---|"]
+        lines += [f"| # | {self.kind} | promise | tests | last seen | left |", "|---|---|---|---|---|---|"]
+        runs = Runs.read()
         for row in self.rows():
             tests = "<br>".join(f"`{test.removeprefix('tests/')}`" for test in row["tests"]) or "none"
-            lines.append(f"| {row['number']} | {row['what']} | {row['promise']} | {tests} | {row.get('left', '')} |")
+            last = runs.last(row["tests"])
+            lines.append(f"| {row['number']} | {row['what']} | {row['promise']} | {tests} | {last} | {row.get('left', '')} |")
         return "\n".join(lines) + "\n"
 
     def _matrix(self) -> str:
@@ -89,8 +93,12 @@ class Table:
         rows = self.rows()
         lines = [self.top + f"Written by `make docs` from `tests/{self.source.name}`;\n{REST}", MATRIX]
         lines += [f"- **{place}**: {holds}" for place, holds in PLACES.items()]
-        lines += ["", f"| # | {self.kind} | promise | left |", "|---|---|---|---|"]
-        lines += [f"| {row['number']} | {row['what']} | {row['promise']} | {row.get('left', '')} |" for row in rows]
+        runs = Runs.read()
+        lines += ["", f"| # | {self.kind} | promise | last seen | left |", "|---|---|---|---|---|"]
+        lines += [
+            f"| {row['number']} | {row['what']} | {row['promise']} | {runs.last(row['tests'])} | {row.get('left', '')} |"
+            for row in rows
+        ]
         lines += ["", f"| # | {' | '.join(PLACES)} |", f"|---|{'---|' * len(PLACES)}"]
         lines += [f"| {row['number']} | {' | '.join(_cell(row, place) for place in PLACES)} |" for row in rows]
         return "\n".join(lines + [line for row in rows for line in _behind(row)]) + "\n"

@@ -90,7 +90,9 @@ def wrong(command: str) -> str:
         targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
         return "" if rest[0] in targets else f"no target {rest[0]}"
     if program in ("python", "pytest"):
-        paths = [word.partition("::")[0] for word in rest if re.search(r"/|\.py\b", word) and not word.startswith("-")]
+        paths = [
+            word.partition("::")[0] for word in rest if re.search(r"/|\.py\b", word) and not word.startswith(("-", "out/"))
+        ]
         return next((f"no {path}" for path in paths[:1] if not (ROOT / path).exists()), "")
     return strange(rest)
 
