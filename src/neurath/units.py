@@ -17,3 +17,5 @@ ImageOffset = NewType("ImageOffset", int)
 FlashAddress = NewType("FlashAddress", int)
 #: Seconds since 1970, UTC; what machines are told as `now`.
 UnixTime = NewType("UnixTime", float)
+#: It is not earlier than this (2026-11-01), whatever a clock says: a clock before it was never set.
+EARLIEST = UnixTime(1_793_491_200.0)

@@ -28,10 +28,13 @@ TERMINAL = """
 import sys, time
 from neurath.carriers import ears, mqtt_rides, tls
 from neurath.carriers.http import Place
-if len(sys.argv) > 4:
-    tls.EARLIEST = float(sys.argv[4])
+signed = tls.never
+if sys.argv[4:5] == ["made"]:
+    tls.EARLIEST = float(sys.argv[5])
+elif sys.argv[4:]:
+    signed = lambda: float(sys.argv[5])
 url, ca, word = sys.argv[1:4]
-place = Place("http://127.0.0.1:1", "t1", word, ca=ca, message_limit=15.0)
+place = Place("http://127.0.0.1:1", "t1", word, ca=ca, message_limit=15.0, signed_at=signed)
 print("year", time.gmtime().tm_year, flush=True)
 try:
     print("brought", mqtt_rides.rides(url, place).beat(b"state").hex(), flush=True)
@@ -118,5 +121,13 @@ def test_a_broker_that_a_stranger_vouches_for_is_told_nothing_in_1970_either(sit
 def test_a_brokers_certificate_that_ended_before_this_software_was_made_is_refused(site: Site, tmp_path: Path) -> None:
     """The same certificate, and software that was made a year later."""
     later = str(time.time() + 365 * 86400)
-    said = site.said(shifted(tmp_path, 86400 - time.time()), site.ca.file, later)
+    said = site.said(shifted(tmp_path, 86400 - time.time()), site.ca.file, "made", later)
+    assert said == ["year 1970", "refused LinkError", "ended 6"]
+
+
+@pytest.mark.heavy
+def test_a_brokers_certificate_that_ended_before_the_keys_were_signed_is_refused(site: Site, tmp_path: Path) -> None:
+    """The same certificate, and a list of keys that was signed a year later."""
+    later = str(time.time() + 365 * 86400)
+    said = site.said(shifted(tmp_path, 86400 - time.time()), site.ca.file, "signed", later)
     assert said == ["year 1970", "refused LinkError", "ended 6"]

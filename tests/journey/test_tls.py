@@ -42,11 +42,11 @@ def name(text: str) -> x509.Name:
 class Authority:
     """One that vouches for servers on loopback, in files."""
 
-    def __init__(self, place: Path, title: str) -> None:
+    def __init__(self, place: Path, title: str, span: tuple[datetime.datetime, datetime.datetime] | None = None) -> None:
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.title = name(title)
         now = datetime.datetime.now(datetime.UTC)
-        self.span = (now - datetime.timedelta(days=1), now + datetime.timedelta(days=30))
+        self.span = span or (now - datetime.timedelta(days=1), now + datetime.timedelta(days=30))
         made = self._draft(self.title, self.key).add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
         own = made.add_extension(usage, critical=True).sign(self.key, hashes.SHA256())

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
 from tests.parts import need
@@ -47,3 +48,8 @@ def shifted(place: Path, seconds: float) -> dict[str, str]:
         source.write_text(SOURCE)
         subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", made, source, "-ldl"], check=True, timeout=60)
     return os.environ | {"LD_PRELOAD": str(made), "CLOCK_SHIFT": str(int(seconds))}
+
+
+def at(place: Path, seconds: float) -> dict[str, str]:
+    """The environment of a process for which it is that many seconds after 1970."""
+    return shifted(place, seconds - time.time())

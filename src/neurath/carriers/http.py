@@ -11,7 +11,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -54,6 +54,9 @@ class Place:
     oscore: str = ""  # CoAP: a folder for sequence numbers, and messages are protected; "": they are not
     narrow: bool = False  # CoAP: messages carry a tag and no token
     proxy: str = ""  # http://HOST:PORT of a proxy; "": none
+    signed_at: Callable[[], float] = (
+        tls.never
+    )  # when the list of keys was signed that the terminal goes by (docs/decisions/0432)
     device_key: bytes = field(default=b"", repr=False)  # its seed, where requests are signed with it; no token is sent then
 
     def credentials(
@@ -78,7 +81,7 @@ class Place:
 def connection(place: Place, timeout: float) -> Connection:
     """A connection to the server, not opened yet; through the proxy by CONNECT, where there is one."""
     parts, proxy = urlsplit(place.url), urlsplit(place.proxy)
-    secure = tls.trusted(place.ca) if parts.scheme == "https" else None
+    secure = tls.trusted(place.ca, place.signed_at()) if parts.scheme == "https" else None
     to = (parts.hostname or "", parts.port or (80 if secure is None else 443))
     if not place.proxy:
         return Connection(to, timeout, secure)

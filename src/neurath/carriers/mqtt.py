@@ -59,6 +59,7 @@ class Broker:
     password: str = field(default="", repr=False)
     secure: bool = False
     ca: str = ""  # a file of certificates that vouch for it; "": those of the system
+    signed_at: Callable[[], float] = tls.never  # when the list of keys was signed that a terminal goes by
 
     @property
     def place(self) -> str:
@@ -117,9 +118,10 @@ class Connection:
         if to.user:
             client.username_pw_set(to.user, to.password or None)
         if to.secure:
-            context = tls.trust(to.ca)
+            context = tls.trust(to.ca, to.signed_at())
             client.tls_set_context(context)
-            client.on_pre_connect = lambda *_: tls.ask_dates(context)  # a clock may be set meanwhile
+            # A clock may be set meanwhile, a newer list be taken.
+            client.on_pre_connect = lambda *_: tls.ask_dates(context, to.signed_at())
         # Not all at the same moment, when a broker comes back.
         client.reconnect_delay_set(AGAIN * (0.5 + random.random()), AGAIN_AT_MOST)  # type: ignore[arg-type]  # fractions work
         client.on_connect = self._connected

@@ -20,7 +20,7 @@ class MqttEar:
     the address names no user it is the terminal, by its token."""
 
     def __init__(self, url: str, place: Place, heard: Callable[[], None], ca: str = "") -> None:
-        to = replace(broker(url, f"{place.tenant}/{place.terminal}", place.token), ca=ca)
+        to = replace(broker(url, f"{place.tenant}/{place.terminal}", place.token), ca=ca, signed_at=place.signed_at)
         self._bell = Bell(heard)
         self._listened = False
         name = f"{place.tenant}/{place.terminal}/{secrets.token_hex(4)}"

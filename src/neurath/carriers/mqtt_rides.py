@@ -100,4 +100,4 @@ class Answering:
 def rides(spec: str, place: Place) -> MqttHeartbeat:
     """`mqtt://HOST[:PORT]`: the user is `TENANT/ID` and its password the terminal's token, unless the text names others."""
     to = mqtt.broker(spec, f"{place.tenant}/{place.terminal}" if place.token else "", place.token)
-    return MqttHeartbeat(replace(to, ca=place.ca), place)
+    return MqttHeartbeat(replace(to, ca=place.ca, signed_at=place.signed_at), place)

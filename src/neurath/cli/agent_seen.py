@@ -20,14 +20,17 @@ def ask_only(args: argparse.Namespace, out: Output) -> int:
     from neurath.carriers.http import Place
     from neurath.carriers.rides import link
     from neurath.terminal.identity import Lending
-    from neurath.terminal.install import open_bank
+    from neurath.terminal.install import lists_beside, open_bank
+    from neurath.terminal.keyring import kept
     from neurath.terminal.life import PATIENCE
 
     with _copy(args.bank) as copy:
         bank = open_bank(args.model, copy)
         bank.start()
         check = bank.check(Lending(bank.model.ram if args.ram is None else args.ram), "idle")
-        carrier = link(Place(args.server, bank.name(), args.token, args.tenant, ca=str(args.ca or ""), proxy=args.proxy))
+        place = Place(args.server, bank.name(), args.token, args.tenant, ca=str(args.ca or ""), proxy=args.proxy)
+        held = kept(lists_beside(args.bank))  # the copy has none
+        carrier = link(dataclasses.replace(place, signed_at=lambda: 0.0 if held is None else float(held.issued)))
         answer, asked = carrier.check(check), 1
         while (soon := answer.offer is None and (answer.again_in or 60.0) <= 1.5) and asked < PATIENCE:
             time.sleep(answer.again_in or 1.0)

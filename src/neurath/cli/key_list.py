@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neurath.cli import data
+from neurath.cli import data, key_time
 from neurath.cli.output import Output
 from neurath.clock import agreed
 from neurath.errors import DataError, NotFound, RefusedError, UsageError
@@ -46,10 +46,12 @@ def configure(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     sign.epilog = "example: neurath key sign 1.keys --key root-a.pem"
     sign.add_argument("file", type=Path, metavar="LIST")
     sign.add_argument("--key", type=Path, required=True, metavar="K", help="private key of a root: PEM, or .token")
+    key_time.option(sign, "the list's date, where it is ahead of this machine's clock or far ahead of this software")
     sign.add_argument("--dry-run", action="store_true")
     out = verbs.add_parser("publish", help="have the server pass a signed list on to its terminals")
     out.epilog = "example: neurath key publish 1.keys --data ./neurath-data"
     out.add_argument("file", type=Path, metavar="LIST")
+    key_time.option(out, "the list's date, where it is ahead of this machine's clock")
     data.option(out)
     data.dry_run(out)
 
@@ -57,6 +59,10 @@ def configure(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def _drafts(verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str) -> argparse.ArgumentParser:
     parser = verbs.add_parser(name, help=text)
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="LIST", help="a file that is not there yet")
+    text = (
+        "when it is signed: YYYY-MM-DD (usual: this machine's clock); twice where it is in doubt; none: the list does not say"
+    )
+    key_time.option(parser, text)
     parser.add_argument("--dry-run", action="store_true", help="say what would be written")
     return parser
 
@@ -72,7 +78,10 @@ def show(raw: bytes, out: Output) -> int:
 
     signed, found = keylist.unpack(raw)
     counts = [(name, roots, signed.count(roots)) for name, roots in _signers(found)]
-    lines = [f"key list {found.version} of {time.strftime('%Y-%m-%d', time.gmtime(found.issued))}"]
+    when = (
+        f"signed on {key_time.date(found.issued)}: no certificate is believed that ended before" if found.issued else "no date"
+    )
+    lines = [f"key list {found.version}, {when}"]
     lines += [f"{name}: {have} of {roots.threshold} signatures" for name, roots, have in counts]
     lines += [f"  root    {_mark(key)} {_signed(signed, roots, key)}" for _, roots, _ in counts for key in roots.keys]
     lines += [f"  release {_mark(key)} {' '.join(family.models)}" for family in found.families for key in family.keys]
@@ -81,6 +90,7 @@ def show(raw: bytes, out: Output) -> int:
     out.data(
         "\n".join(lines),
         version=found.version,
+        issued=found.issued,
         complete=complete,
         root=found.roots.digest.hex(),
         signatures=[have for _, _, have in counts],
@@ -116,6 +126,8 @@ def _draft(args: argparse.Namespace, out: Output) -> int:
     from neurath.wire import keylist
 
     found = {"delegate": _delegated, "rotate": _rotated, "revoke": _revoked}[args.command](args)
+    before = 0 if args.after is None else _read(args.after).issued
+    found = replace(found, issued=key_time.drafted(args.time, before, time.time()))
     if args.out.exists():
         raise RefusedError(f"{args.out} exists", "a list is never written over", "choose another name", id="NRT-301")
     raw = keylist.pack(keylist.draft(found))
@@ -138,7 +150,7 @@ def _read(path: Path) -> KeyList:
 
 
 def _next(before: KeyList) -> KeyList:
-    return replace(before, version=before.version + 1, roots=before.successors, issued=int(time.time()))
+    return replace(before, version=before.version + 1, roots=before.successors)
 
 
 def _delegated(args: argparse.Namespace) -> KeyList:
@@ -150,7 +162,7 @@ def _delegated(args: argparse.Namespace) -> KeyList:
         raise UsageError("--root or --after is needed, and not both", why, "neurath key rotate exchanges a root")
     if args.after is None:
         roots = Roots(tuple(keys.load_public(path) for path in args.root), args.threshold)
-        found = KeyList(1, roots, roots, issued=int(time.time()))
+        found = KeyList(1, roots, roots)
     else:
         found = _next(_read(args.after))
     known = _by_model(found)
@@ -224,6 +236,7 @@ def _sign(args: argparse.Namespace, out: Output) -> int:
         raise RefusedError(
             f"{args.key} is no root of this list", "roots alone sign lists", "neurath key show LIST names them", id="NRT-316"
         )
+    key_time.demand(found.issued, args.time, time.time(), far=True)
     raw = keylist.pack(signed if args.dry_run else signed.signed(key.public, key.sign(signed.message)))
     if not args.dry_run:
         _write(args.file, raw)
@@ -233,8 +246,10 @@ def _sign(args: argparse.Namespace, out: Output) -> int:
 def _publish(args: argparse.Namespace, out: Output) -> int:
     from neurath.server.delivery import tickets
     from neurath.server.software import keylists
+    from neurath.wire import keylist
 
     raw = args.file.read_bytes()
+    key_time.demand(keylist.unpack(raw)[1].issued, args.time, time.time(), far=False)
     store = data.store(args, create=False)
     if not (args.data / tickets.PUBLIC_FILE).exists():
         raise DataError(f"{args.data} has no ticket key", "no server ran there yet", "neurath serve makes one")

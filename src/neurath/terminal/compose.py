@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from neurath.terminal.dbus import Facade
     from neurath.terminal.desk import Desk
     from neurath.terminal.heart import Heart
-    from neurath.terminal.install import Installer
+    from neurath.terminal.install import Installer, SingleBank
     from neurath.terminal.memory.services import Services
     from neurath.terminal.people import People
     from neurath.terminal.restart import Restarts
@@ -61,6 +61,11 @@ class _Base:
     hearts: list[Heart]  # at most one: all components gather on the same heartbeats
     closing: list[Callable[[], None]]
     restarts: Restarts | None
+    banks: list[SingleBank]  # who goes by lists of keys
+
+    def signed_at(self) -> float:
+        """When the latest list of keys was signed that any of them holds."""
+        return max((bank.signed_at for bank in self.banks), default=0.0)
 
 
 def _services(setup: Setup) -> Services | None:
@@ -87,7 +92,9 @@ def compose(setup: Setup, watch: Watch) -> Agent:
             control.tell({"event": kind} | fields)
 
     trace = Trace(setup.trace, seen)
-    base = _Base(setup, trace, threading.RLock(), threading.Event(), _people(setup, seen), _services(setup), [], closing, None)
+    base = _Base(
+        setup, trace, threading.RLock(), threading.Event(), _people(setup, seen), _services(setup), [], closing, None, []
+    )
     base = replace(base, restarts=_restarts(base))
     lives = [_life(base, component) for component in setup.components]
     agent = Agent(lives, alarm=base.alarm)
@@ -100,7 +107,7 @@ def compose(setup: Setup, watch: Watch) -> Agent:
         from neurath.carriers.ears import ear
 
         agent.closing.append(
-            ear(setup.broker, _place(setup, _id(setup, lives[0]), lives[0].parts.installer), lambda: _ring(lives)).close
+            ear(setup.broker, _place(base, _id(setup, lives[0]), lives[0].parts.installer), lambda: _ring(lives)).close
         )
     return agent
 
@@ -159,11 +166,12 @@ def _ring(lives: Sequence[Life]) -> None:
             life.parts.bell.put(ev.Notice())
 
 
-def _place(setup: Setup, name: str, installer: object) -> Place:
+def _place(base: _Base, name: str, installer: object) -> Place:
+    setup = base.setup
     folder = str(setup.state) if setup.oscore else ""
     birth = getattr(installer, "birth", None)  # a bank's may be lost: then there is nothing to sign with
     key = birth.device_key if setup.sign and birth is not None else b""
-    given = Place(setup.server, name, setup.token, setup.tenant, ca=setup.ca, proxy=setup.proxy)
+    given = Place(setup.server, name, setup.token, setup.tenant, ca=setup.ca, proxy=setup.proxy, signed_at=base.signed_at)
     return replace(given, oscore=folder, narrow=setup.narrow, device_key=key)
 
 
@@ -191,7 +199,7 @@ def _life(base: _Base, component: Component) -> Life:
     own = _bank(base, component) if component.installer == "bank" else _software(base, component)
     parts = Parts(
         installer=own.installer,
-        carrier=link(_place(base.setup, own.name, own.installer)),
+        carrier=link(_place(base, own.name, own.installer)),
         transfer=own.transfer,
         arena=own.arena,
         gate=_gate(base, component, own.bell),
@@ -246,7 +254,7 @@ def _heart(base: _Base, name: str, installer: Installer, bell: Bell) -> Heart | 
         from neurath.terminal.staging.trickle import Session
 
         place = Ram(setup.spare) if folder is None else Folder(folder, room(folder))
-        base.hearts.append(Heart(rides(setup.heartbeat, _place(setup, name, installer)), Session(place), setup.trickle))
+        base.hearts.append(Heart(rides(setup.heartbeat, _place(base, name, installer)), Session(place), setup.trickle))
         base.hearts[0].foreground = Tcp()
         base.hearts[0].least = setup.hurry
     base.hearts[0].bells[installer.component] = bell.put
@@ -261,6 +269,7 @@ def _bank(base: _Base, component: Component) -> _Own:
     setup = base.setup
     assert component.model is not None
     bank = open_bank(component.model, component.path)
+    base.banks.append(bank)
     try:
         name = bank.name()
     except RefusedError:

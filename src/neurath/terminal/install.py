@@ -20,7 +20,7 @@ from neurath.flash.veil import is_veiled
 from neurath.ids import FIRMWARE, ComponentName
 from neurath.terminal import judge
 from neurath.terminal.identity import Held, Lending, check_of
-from neurath.terminal.keyring import Keyring, Source
+from neurath.terminal.keyring import Keyring, Source, kept
 from neurath.terminal.machine import events as ev
 from neurath.terminal.machine.events import Weight
 from neurath.wire.check import Check
@@ -154,6 +154,14 @@ class SingleBank:
     def on_the_wire(self) -> Birth | None:
         """Whom it believes on the wire, None where its identity is lost."""
         return self.birth if self.keyring is None else self.keyring.birth(wire=True)
+
+    @property
+    def signed_at(self) -> float:
+        """When the list of keys held here was signed, 0.0: none says. Known before the first power-up too."""
+        if self.keyring is not None:
+            return self.keyring.signed_at
+        found = kept(self._lists) if self.birth is not None and self.birth.root else None
+        return 0.0 if found is None else float(found.issued)
 
     def learn(self, source: Source) -> int:
         """Takes the key lists that came since; how many."""
@@ -322,6 +330,9 @@ def load_model(path: Path) -> Model:
 def open_bank(model: Path, bank: Path) -> SingleBank:
     """The terminal in a bank file."""
     found = load_model(model)
-    # A raw device has no place beside it: its lists are fetched anew at each power-up.
-    lists = bank.with_name(f"{bank.name}.keys") if bank.is_file() else None
-    return SingleBank(found, Nor.file(found.layout, bank), lists=lists)
+    return SingleBank(found, Nor.file(found.layout, bank), lists=lists_beside(bank))
+
+
+def lists_beside(bank: Path) -> Path | None:
+    """Where the list of keys lies. A raw device has no place beside it: its lists are fetched anew at each power-up."""
+    return bank.with_name(f"{bank.name}.keys") if bank.is_file() else None

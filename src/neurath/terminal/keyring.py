@@ -33,6 +33,14 @@ class Log(Protocol):
     def accept_key_list(self, version: int) -> None: ...
 
 
+def kept(path: Path | None) -> KeyList | None:
+    """The list in the file, where there is one and it is whole."""
+    try:
+        return None if path is None else keylist.unpack(path.read_bytes())[1]
+    except (OSError, DataError):
+        return None
+
+
 class Keyring:
     """The keys of one terminal. The file may be lost or old, or there is no place for one: then lists are taken anew from
     number 1 on, and none is believed that is older than the log says."""
@@ -44,13 +52,13 @@ class Keyring:
         self._at: KeyList | None = self._kept()
 
     def _kept(self) -> KeyList | None:
-        """The list in the file, where it is whole."""
-        if self._path is None or not self._born.root:
-            return None
-        try:
-            return keylist.unpack(self._path.read_bytes())[1]
-        except (OSError, DataError):
-            return None
+        return kept(self._path) if self._born.root else None
+
+    @property
+    def signed_at(self) -> float:
+        """When the list held here was signed, 0.0 where it does not say or there is none. Of this one, not the latest of
+        all: a later list is what mends a wrong time, and only two roots make one (docs/decisions/0432)."""
+        return 0.0 if self._at is None else float(self._at.issued)
 
     @property
     def current(self) -> KeyList | None:
