@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from neurath.errors import DataError, NeurathError, RefusedError, TrustError
+from neurath.errors import DataError, FlashError, NeurathError, RefusedError, TrustError
 from neurath.flash import gates, rescue
 from neurath.flash.bank import Facts, Reset, Target, Why
 from neurath.flash.geometry import Model, model_from_toml
@@ -175,7 +175,14 @@ class SingleBank:
     def check(self, lending: Lending, state: str) -> Check:
         """The check-in of this moment; the bank is read for it."""
         size = self.facts.installed.size or self.model.layout.bank_size
-        return check_of(self._known(), self.facts, Held(self.core.bank_digest(size), size), lending, state)
+        return check_of(self._known(), self.facts, Held(self._bank(size), size), lending, state)
+
+    def _bank(self, size: int) -> bytes:
+        """The digest of the bank; zeros where the chip cannot read it, for whoever hears that knows to help."""
+        try:
+            return self.core.bank_digest(size)
+        except FlashError:
+            return bytes(32)
 
     def weigh(self, offer: Offer, *, in_ram: bool) -> ev.Weighed:
         """G1 and G2: who signed it, is it for this terminal now, does it fit."""
@@ -207,7 +214,7 @@ class SingleBank:
         if named != (offer.file[:16], offer.size, offer.kind.value) or (offer.blocks and ticket.blocks != blocks):
             why = "file, size, kind or blocks differ"
             raise RefusedError("the offer is not the one the ticket was made for", why, "check in again")
-        bank = self.core.bank_digest(self.facts.installed.size) if self.facts.installed.size else bytes(32)
+        bank = self._bank(self.facts.installed.size) if self.facts.installed.size else bytes(32)
         gates.gate_ticket(ticket, envelope, birth, self.facts, bank)
         return ticket
 
