@@ -31,7 +31,7 @@ from neurath.wire import report as reports
 from neurath.wire.check import Check
 from neurath.wire.offer import Offer
 from neurath.wire.report import Phase, Report, Verdict
-from tests.server.parties import Link, Said, Server, carried
+from tests.agree.parties import Link, Said, Server, carried
 from tests.station.device import Device
 from tests.terminal.world import DEVICE, MODEL, NAME, NEW, OLD, RELEASE, World, envelope_of
 

@@ -14,8 +14,8 @@ from neurath.server.fleet import progress, standing
 from neurath.terminal.machine import Machine, Step
 from neurath.terminal.machine.events import Do, Fate, Tell
 from neurath.wire import package
+from tests.agree.site import DONE, Site, Word, station
 from tests.parts import ASSURANCE
-from tests.server.accord import DONE, Site, Word, station
 from tests.terminal.world import MODEL, NEW, OLD, envelope_of
 
 KINDS = ("early", "late", "random", "weak", "meta")

@@ -18,8 +18,8 @@ from neurath.station.select import Entry
 from neurath.station.stock import Index, Stock
 from neurath.wire import manifest, package
 from neurath.wire.keys import public_pem
+from tests.agree.site import DONE, IMAGES, Site, Word, station
 from tests.parts import ASSURANCE
-from tests.server.accord import DONE, IMAGES, Site, Word, station
 from tests.station import noise
 from tests.station.device import Refused
 from tests.terminal.world import MODEL, NEW, OLD, RELEASE, envelope_of, image

@@ -36,7 +36,7 @@ from tests.server.world import AtOnce, Here
 from tests.terminal.world import MODEL, RELEASE, envelope_of
 
 if TYPE_CHECKING:
-    from tests.server.accord import Site
+    from tests.agree.site import Site
 
 _made: dict[object, Result] = {}
 

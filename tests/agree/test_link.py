@@ -1,6 +1,6 @@
 """After a fault a real terminal (core, agent, flash) and a real server (store, delivery, builder) agree within two
-check-ins, on what the bank holds and on what is done. Here what breaks off, dies or is lost between them; test_agree_*.py has
-the rest."""
+check-ins, on what the bank holds and on what is done. Here what breaks off, dies or is lost between them; the other files of
+this folder have the rest."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from neurath.server.fleet import actions, recall
 from neurath.server.software import catalog
 from neurath.wire import package
+from tests.agree.site import DONE, Site, Word, station
 from tests.parts import ASSURANCE
-from tests.server.accord import DONE, Site, Word, station
 from tests.terminal.world import MODEL, NEW, envelope_of
 
 

@@ -32,9 +32,9 @@ from neurath.wire import offer as offers
 from neurath.wire import report as reports
 from neurath.wire.check import Check
 from neurath.wire.report import Report
+from tests.agree.site import DONE, Said, Server, Site, Word
 from tests.parts import ASSURANCE
 from tests.rigs.disk import disk
-from tests.server.accord import DONE, Said, Server, Site, Word
 
 # ---- 23 ----------------------------------------------------------------------------------------------------------------
 

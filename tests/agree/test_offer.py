@@ -28,9 +28,9 @@ from neurath.wire import keys, manifest, ticket, trickle
 from neurath.wire.keylist import Family, KeyList, Roots
 from neurath.wire.keys import public_pem
 from neurath.wire.offer import Offer
+from tests.agree.site import DONE, IMAGES, Site, Word
 from tests.attack.test_decoder import bomb
 from tests.parts import ASSURANCE
-from tests.server.accord import DONE, IMAGES, Site, Word
 from tests.terminal.world import MODEL, NEW, RELEASE, image
 from tests.wire.test_keylist import signed
 
