@@ -11,10 +11,10 @@ from pathlib import Path
 
 from neurath.carriers.http import Place
 from neurath.flash.geometry import model_to_toml
-from neurath.sim.processes import verb
 from neurath.wire import manifest
 from neurath.wire.keys import public_pem
 from tests.rigs.net import Capture, Namespace, Net, laid
+from tests.rigs.verbs import verb
 from tests.server.world import KEY, MODEL, image
 
 SERVER, TERMINAL = "10.231.7.1", "10.231.7.2"

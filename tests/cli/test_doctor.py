@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from neurath.sim.processes import verb
 from tests.parts import need
+from tests.rigs.verbs import verb
 
 
 def findings(*words: str | Path) -> dict[str, dict[str, object]]:

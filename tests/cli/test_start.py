@@ -12,7 +12,7 @@ import pytest
 from neurath.cli.main import VERBS
 from neurath.flash.geometry import Model, model_to_toml, simple_layout
 from neurath.ids import ModelName
-from neurath.sim.processes import verb as command
+from tests.rigs.verbs import verb as command
 
 #: What makes a start slow, or a terminal install large.
 HEAVY = frozenset(

@@ -14,7 +14,6 @@ import pytest
 from neurath.carriers.http import Place
 from neurath.server.fleet import rollout
 from neurath.sim.crowd import LightTerminal
-from neurath.sim.processes import verb
 from neurath.wire import manifest
 from tests.console import fleet as pretended
 from tests.console.browser import Browser, browser
@@ -22,6 +21,7 @@ from tests.console.fleet import Fleet
 from tests.console.serving import served
 from tests.journey.site import Site
 from tests.parts import need
+from tests.rigs.verbs import verb
 from tests.server.world import KEY, World, image
 
 pytestmark = pytest.mark.heavy

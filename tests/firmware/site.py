@@ -10,11 +10,12 @@ from pathlib import Path
 
 from neurath.sim.nbd import Cut
 from neurath.sim.phone import Phone
-from neurath.sim.processes import Running, Said, free_port, verb
+from neurath.sim.processes import Running, Said, free_port
 from neurath.sim.radio import Air, Radio
 from neurath.wire import coap, keys
 from neurath.wire.ticket import derived_token
 from tests.firmware.rig import KEY, ROOT, Kit
+from tests.rigs.verbs import verb
 
 
 class Unheard(Radio):

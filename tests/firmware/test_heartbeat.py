@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from neurath.sim.nbd import TEARS, Cut
-from neurath.sim.processes import verb
 from neurath.sim.radio import Radio
 from neurath.wire import coap, narrow, trickle
 from neurath.wire.coap import Code, Message
 from neurath.wire.trickle import Reply, State
 from tests.firmware.rig import kit
 from tests.firmware.site import home
+from tests.rigs.verbs import verb
 
 pytestmark = pytest.mark.heavy
 

@@ -24,6 +24,8 @@ from tests.parts import ASSURANCE, need
 pytestmark = pytest.mark.heavy
 #: Cuts at operations of a restoration, by number.
 CUTS = 60 if ASSURANCE else 2
+#: Bytes of data behind the application. The emulated processor works for each that goes over the wire.
+DATA = 300_000 if ASSURANCE else 40_000
 
 
 def neurath(*words: object, code: int | None = 0) -> dict[str, object]:
@@ -72,7 +74,7 @@ def test_its_boot_core_links_the_instruction_sets_that_its_model_names_and_no_ot
 @pytest.mark.timeout(2000)
 @pytest.mark.parametrize("board", BOARDS if ASSURANCE else ("sx1-resume", "virt-rv32"))
 def test_stock_smpmgr_restores_a_phone_whose_bank_is_blank(board: str, tmp_path: Path) -> None:
-    phones = kit(board)
+    phones = kit(board, DATA)
     flash = phones.factory(None).flash(tmp_path / "flash.bin")
     file = stock_of(phones, tmp_path)
     with phones.on(flash, tmp_path) as phone:
@@ -88,7 +90,7 @@ def test_stock_smpmgr_restores_a_phone_whose_bank_is_blank(board: str, tmp_path:
 
 
 def test_a_restoration_goes_on_after_a_power_cut_at_any_operation_of_the_flash(tmp_path: Path, seed: int) -> None:
-    phones = kit("sx1", 40_000)
+    phones = kit("sx1", 40_000 if ASSURANCE else 20_000)
     blank = phones.factory(None).flash(tmp_path / "flash.bin")
     file = stock_of(phones, tmp_path)
     base, image = phones.model.layout.bank[0].base, phones.images["1.1"]

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from neurath.sim.processes import Running, Said, free_port, verb
+from neurath.sim.processes import Running, Said, free_port
 from neurath.sim.radio import Radio
 from neurath.wire import enrolment, keys
 from tests.firmware.rig import KEY, ROOT, Kit, kit
 from tests.firmware.test_phone import neurath, smpmgr, stock_of
 from tests.parts import ASSURANCE
 from tests.rigs.net import until
+from tests.rigs.verbs import verb
 
 pytestmark = pytest.mark.heavy
 BOARDS = ("sx1", "vexpress-a9") if ASSURANCE else ("sx1",)

@@ -15,12 +15,12 @@ from neurath.flash.bank import Fate, Why
 from neurath.flash.geometry import Layout
 from neurath.flash.native import Core, Nor
 from neurath.sim.nbd import TEARS, Cut, Operation, Tear
-from neurath.sim.processes import verb
 from neurath.sim.radio import Radio
 from neurath.wire import coap, rescue
 from tests.firmware.rig import AGAIN, HANGS, HASTY, OUT, kit
 from tests.firmware.site import home
 from tests.parts import ASSURANCE
+from tests.rigs.verbs import verb
 
 pytestmark = pytest.mark.heavy
 #: Power cuts in the rewrite of one phone without scratch.

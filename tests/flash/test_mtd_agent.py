@@ -14,11 +14,12 @@ from neurath.flash.bank import Fate
 from neurath.flash.geometry import Model, model_to_toml, simple_layout
 from neurath.flash.native import Core, Nor
 from neurath.ids import ModelName
-from neurath.sim.processes import Running, Said, verb
+from neurath.sim.processes import Running, Said
 from neurath.wire import keys, manifest
 from tests.parts import ASSURANCE
 from tests.rigs import pyboard
 from tests.rigs.board import CHIP, SECTOR, Board
+from tests.rigs.verbs import verb
 from tests.terminal.world import image
 
 MODEL = Model(ModelName("board"), simple_layout(500 * SECTOR, sector=SECTOR, scratch_sectors=9), ram=256 * 1024)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import httpx
 
-from neurath.sim.processes import COMMAND, Running, Said, verb
+from neurath.sim.processes import COMMAND, Running, Said
 from neurath.wire.keys import public_pem, write_private
+from tests.rigs.verbs import verb
 from tests.server.world import KEY
 
 

@@ -13,9 +13,10 @@ from pathlib import Path
 import httpx
 
 from neurath.flash.geometry import model_to_toml
-from neurath.sim.processes import Running, Said, free_port, verb
+from neurath.sim.processes import Running, Said, free_port
 from neurath.wire import manifest
 from neurath.wire.keys import public_pem, write_private
+from tests.rigs.verbs import verb
 from tests.server.world import KEY, MODEL, image
 
 

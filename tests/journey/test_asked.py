@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from neurath.errors import NeurathError
-from neurath.sim.processes import Running, verb
+from neurath.sim.processes import Running
 from tests.journey.household import Household
 from tests.journey.site import until
 from tests.rigs.clock import shifted
+from tests.rigs.verbs import verb
 
 HOLDS = "import sys, time; held = open(sys.argv[1], 'rb'); print('ready', flush=True); time.sleep(600)"
 HOUR = 3600

@@ -12,10 +12,11 @@ import pytest
 
 from neurath.cli.main import main
 from neurath.sim import leak
-from neurath.sim.processes import COMMAND, verb
+from neurath.sim.processes import COMMAND
 from neurath.wire import keys
 from tests.journey.site import Site
 from tests.parts import need
+from tests.rigs.verbs import verb
 from tests.server.world import KEY, image
 
 MODULE = "/usr/lib/softhsm/libsofthsm2.so"

@@ -16,11 +16,12 @@ import pytest
 
 from neurath.sim.datagrams import CLEAR, DatagramLink, Weather
 from neurath.sim.link import CuttingLink
-from neurath.sim.processes import Running, free_port, verb
+from neurath.sim.processes import Running, free_port
 from neurath.wire import coap, trickle
 from neurath.wire.coap import Code, Type
 from neurath.wire.trickle import Ask, Reply, State
 from tests.journey.site import Site, digest_of, until
+from tests.rigs.verbs import verb
 from tests.server.world import image
 
 #: Seconds for what a busy machine may be slow at.

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from neurath.errors import NeurathError
-from neurath.sim.processes import verb
 from tests.journey.household import Household
 from tests.journey.site import until
 from tests.parts import need
+from tests.rigs.verbs import verb
 
 HOLDS = "import sys, time; held = open(sys.argv[1], 'rb'); print('ready', flush=True); time.sleep(600)"
 

@@ -6,11 +6,11 @@ import hashlib
 import pytest
 
 from neurath.flash.geometry import model_to_toml
-from neurath.sim.processes import verb
 from neurath.wire import manifest
 from neurath.wire.keys import public_pem
 from tests.rigs.dhcp import NEURATH, SERVER, Site
 from tests.rigs.net import laid, until
+from tests.rigs.verbs import verb
 from tests.server.world import KEY, MODEL, image
 
 MAC = "52:54:00:00:03:01"

@@ -6,8 +6,9 @@ import json
 import subprocess
 from pathlib import Path
 
-from neurath.sim.processes import COMMAND, verb
+from neurath.sim.processes import COMMAND
 from tests.journey.site import Site, digest_of
+from tests.rigs.verbs import verb
 from tests.server.world import image
 
 

@@ -13,12 +13,12 @@ import pytest
 
 from neurath.carriers.heartbeat import HttpHeartbeat
 from neurath.carriers.http import Place
-from neurath.sim.processes import verb
 from neurath.wire import trickle
 from neurath.wire.check import Check
 from neurath.wire.trickle import Reply, State
 from tests.contracts.riding import asks
 from tests.journey.site import Site, until
+from tests.rigs.verbs import verb
 from tests.server.world import World, image
 
 CLIENTS = 24

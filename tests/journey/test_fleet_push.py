@@ -21,10 +21,11 @@ import pytest
 
 from neurath.carriers.http import Place
 from neurath.sim.crowd import Crowd, LightTerminal
-from neurath.sim.processes import free_port, verb
+from neurath.sim.processes import free_port
 from tests.contracts.push import PATIENCE
 from tests.journey.site import Site, digest_of, until
 from tests.rigs.broker import Mosquitto
+from tests.rigs.verbs import verb
 from tests.server.world import KEY, World, image
 
 WHOLE = os.environ.get("NEURATH_ASSURANCE") == "1"

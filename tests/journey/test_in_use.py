@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from neurath.sim.processes import verb
 from tests.contracts.push import PATIENCE
 from tests.journey.site import Site, digest_of, until
+from tests.rigs.verbs import verb
 from tests.server.world import image
 
 HOLDS = "import sys, time; held = open(sys.argv[1], 'rb'); print('ready', flush=True); time.sleep(600)"

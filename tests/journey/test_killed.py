@@ -19,13 +19,14 @@ import pytest
 from neurath.ids import TerminalId
 from neurath.sim.corpus import Pair
 from neurath.sim.ground import Ground
-from neurath.sim.processes import Running, free_port, verb
+from neurath.sim.processes import Running, free_port
 from neurath.sim.scenario import Actor, Fate, Scenario, board
 from neurath.wire import pair, trickle
 from neurath.wire.pair import Beat, Role
 from neurath.wire.trickle import Ask, Reply, State
 from tests.journey.trace import Trace, traced
 from tests.parts import ASSURANCE
+from tests.rigs.verbs import verb
 
 ONE = TerminalId("terminal-1")
 KEY = b"k" * 32

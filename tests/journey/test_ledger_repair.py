@@ -10,8 +10,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from neurath.sim.processes import Running, verb
+from neurath.sim.processes import Running
 from tests.journey.site import Site, digest_of, until
+from tests.rigs.verbs import verb
 from tests.server.world import image
 
 #: The agent, and a hand that kills the process in argv[2] ("self" or a pid) right after the moment in argv[1] was traced.

@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 
 from neurath.sim.narrow import ONE, Kit, kit
-from neurath.sim.processes import Running, Said, verb
+from neurath.sim.processes import Running, Said
 from tests.parts import need
 from tests.rigs.net import Capture, Namespace, Net, frames, tshark, until
+from tests.rigs.verbs import verb
 
 pytestmark = pytest.mark.heavy
 

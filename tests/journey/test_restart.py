@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from neurath.errors import NeurathError
-from neurath.sim.processes import verb
 from tests.journey.household import Household
 from tests.journey.site import until
 from tests.parts import need
 from tests.rigs.bus import Bus
+from tests.rigs.verbs import verb
 
 LIMIT = 200.0
 OBJECT = ("org.neurath.Agent1", "/org/neurath/Agent1", "org.neurath.Agent1")

@@ -18,7 +18,7 @@ from neurath.flash.bank import Fate as Started
 from neurath.flash.geometry import simple_layout
 from neurath.flash.native import Core, Nor
 from neurath.sim.ground import Ground
-from neurath.sim.processes import verb, was_killed
+from neurath.sim.processes import was_killed
 from neurath.sim.scenario import Actor, Fate, Scenario, board, rewrite_operations
 from neurath.terminal.identity import Lending
 from neurath.terminal.install import open_bank
@@ -28,6 +28,7 @@ from neurath.wire.report import Phase, Report
 from tests.journey.test_straight_path import ONE, PATIENCE, agent
 from tests.journey.trace import traced
 from tests.parts import images
+from tests.rigs.verbs import verb
 
 
 def updated_by_hand(ground: Ground) -> None:

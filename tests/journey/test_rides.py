@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from neurath.carriers.datagram import free
-from neurath.sim.processes import verb
 from tests.journey.site import until
 from tests.journey.test_coap import LONG, CoapSite
 from tests.rigs.broker import SERVER, Mosquitto
+from tests.rigs.verbs import verb
 
 TRICKLES = ("--trickle", "0.05")
 

@@ -18,10 +18,11 @@ import pytest
 
 from neurath.ids import TerminalId
 from neurath.sim.ground import Ground
-from neurath.sim.processes import Running, verb
+from neurath.sim.processes import Running
 from neurath.sim.scenario import Actor, Fate, Scenario, board
 from tests.journey.trace import Asked, Exchange, Trace, traced
 from tests.parts import images
+from tests.rigs.verbs import verb
 
 ONE = TerminalId("terminal-1")
 #: Seconds that one agent may take for its whole part.

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from neurath.errors import NeurathError
-from neurath.sim.processes import verb
 from tests.journey.site import Site, digest_of
+from tests.rigs.verbs import verb
 from tests.server.world import image
 
 

@@ -25,10 +25,11 @@ from cryptography.x509.oid import NameOID
 from neurath.carriers.http import Place
 from neurath.carriers.stream import Ear
 from neurath.errors import NeurathError
-from neurath.sim.processes import COMMAND, verb
+from neurath.sim.processes import COMMAND
 from tests.contracts.push import PATIENCE
 from tests.journey.site import Site, digest_of
 from tests.rigs.clock import shifted
+from tests.rigs.verbs import verb
 from tests.server.world import image
 
 PEM = serialization.Encoding.PEM

@@ -25,12 +25,13 @@ from neurath.flash.geometry import Model, model_to_toml, plain_model, simple_lay
 from neurath.flash.native import Core, Nor, write_bank
 from neurath.flash.trust import Birth
 from neurath.ids import ModelName, TerminalId
-from neurath.sim.processes import COMMAND, Running, Said, free_port, verb
+from neurath.sim.processes import COMMAND, Running, Said, free_port
 from neurath.wire import keys, manifest
 from neurath.wire.keys import public_pem
 from tests.flash.test_device import loop
 from tests.parts import ASSURANCE, need
 from tests.rigs import power
+from tests.rigs.verbs import verb
 from tests.terminal import world
 from tests.terminal.software.site import RELEASE, SoftwareSite
 

@@ -14,11 +14,12 @@ import pytest
 from neurath.ids import TerminalId
 from neurath.sim.corpus import Pair
 from neurath.sim.ground import Ground
-from neurath.sim.processes import Running, verb
+from neurath.sim.processes import Running
 from neurath.sim.scenario import Actor, Fate, Scenario, board
 from neurath.wire import trickle
 from neurath.wire.trickle import Ask, Reply, State
 from tests.journey.trace import Trace, traced
+from tests.rigs.verbs import verb
 
 ONE = TerminalId("terminal-1")
 #: SIGKILLs of each side in the quick form.

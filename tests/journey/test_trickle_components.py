@@ -9,10 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from neurath.sim.processes import verb
 from tests.journey.household import Household
 from tests.journey.site import until
 from tests.journey.test_components import answer, prompts, shown
+from tests.rigs.verbs import verb
 
 PERIOD = 'trickle = 0.1\ncontrol = "state/agent.sock"\nnotify = false'
 

@@ -14,9 +14,10 @@ import time
 
 import pytest
 
-from neurath.sim.processes import free_port, verb
+from neurath.sim.processes import free_port
 from tests.contracts.push import PATIENCE
 from tests.journey.site import Site, digest_of, until
+from tests.rigs.verbs import verb
 from tests.server.world import image
 
 

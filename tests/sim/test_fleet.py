@@ -17,8 +17,8 @@ from neurath.flash.native import Nor, write_bank
 from neurath.ids import TerminalId
 from neurath.sim import corpus
 from neurath.sim.fleet import Fleet
-from neurath.sim.processes import verb
 from neurath.sim.scenario import Fate, rewrite_operations, story
+from tests.rigs.verbs import verb
 
 COMMAND = (sys.executable, "-m", "neurath.cli.main", "sim", "fleet", "--once", "--json")
 

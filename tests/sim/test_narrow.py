@@ -20,8 +20,8 @@ import pytest
 
 from neurath.sim.line import PING, Line, Way
 from neurath.sim.narrow import FAR, NEAR, ONE, PORT, Kit, Narrow, kit, narrow
-from neurath.sim.processes import verb
 from tests.parts import ASSURANCE, need
+from tests.rigs.verbs import verb
 
 #: They wait for the line and hardly compute: they need not wait for other heavy ones too.
 pytestmark = [pytest.mark.heavy, pytest.mark.xdist_group("narrow")]

@@ -98,19 +98,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     from neurath.sim.power import Cure, Story, walk
 
     kinds, depth = _kinds(args.kinds), _depth(args.double)
-    if args.every < 0 or args.most < 0:
-        raise UsageError(
-            "a number of cuts is not negative", f"--every {args.every}, --most {args.most}", "--every 9 --most 1000"
-        )
-    if args.page > 512 or args.sector % args.page or args.sector < 512:
-        raise UsageError(
-            "this page does not fit this sector", "pages of at most 512 B fill sectors", "--sector 4096 --page 256"
-        )
-    old, new = args.old.read_bytes(), args.new.read_bytes()
-    if not old or not new:
-        raise UsageError("an image is empty", "both files must hold an image", "neurath sim power --help")
-    if old == new:
-        raise NothingToDo("OLD and NEW are the same", "no sector would change", "give two different images")
+    old, new = _images(args)
     resume = args.mode == "resume"
     layout = _layout(args.sector, args.page, max(len(old), len(new)), resume=resume)
     out.event("task_begin", task="delta")
@@ -142,6 +130,24 @@ def run(args: argparse.Namespace, out: Output) -> int:
     cuts = walk(replace(story, stride=every))
     _tell(cuts, out, seed=args.seed, every=every, file_size=len(delta.data))
     return 1 if cuts.bricked else 0
+
+
+def _images(args: argparse.Namespace) -> tuple[bytes, bytes]:
+    """The old one and the new one; UsageError where there is nothing to walk."""
+    if args.every < 0 or args.most < 0:
+        raise UsageError(
+            "a number of cuts is not negative", f"--every {args.every}, --most {args.most}", "--every 9 --most 1000"
+        )
+    if args.page > 512 or args.sector % args.page or args.sector < 512:
+        raise UsageError(
+            "this page does not fit this sector", "pages of at most 512 B fill sectors", "--sector 4096 --page 256"
+        )
+    old, new = args.old.read_bytes(), args.new.read_bytes()
+    if not old or not new:
+        raise UsageError("an image is empty", "both files must hold an image", "neurath sim power --help")
+    if old == new:
+        raise NothingToDo("OLD and NEW are the same", "no sector would change", "give two different images")
+    return old, new
 
 
 def _cures(old: bytes, new: bytes, delta: Delta, layout: Layout) -> list[tuple[int, Delta]]:

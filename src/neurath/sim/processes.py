@@ -42,9 +42,14 @@ def verb(*words: str | Path) -> list[Mapping[str, Any]]:
     """Runs a short verb with --json to its end; its result lines (docs/spec/lines.md). A failed verb raises what it said."""
     argv = [*COMMAND, *map(str, words), "--json"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=VERB_TIME, check=False)
-    if done.returncode:
-        raise failure(" ".join(map(str, words[:2])), done.returncode, done.stderr)
-    records = [record for line in done.stdout.splitlines() if (record := _record(line)) is not None]
+    return results(words, done.returncode, done.stdout, done.stderr)
+
+
+def results(words: Sequence[str | Path], code: int, stdout: str, stderr: str) -> list[Mapping[str, Any]]:
+    """The result lines of a verb that ended with this code and said this."""
+    if code:
+        raise failure(" ".join(map(str, words[:2])), code, stderr)
+    records = [record for line in stdout.splitlines() if (record := _record(line)) is not None]
     return [record for record in records if "event" not in record]
 
 
