@@ -23,6 +23,7 @@ from neurath.terminal.setup import setup_from_toml
 from neurath.terminal.software.kinds import device_key
 from neurath.wire import keys
 from neurath.wire.httpsig import Fresh
+from neurath.wire.keys import Alg
 from neurath.wire.report import Phase, Report
 from tests.contracts.delivery import NEW, OLD
 from tests.server.test_http import Client, serving
@@ -91,8 +92,13 @@ class Tap:
         return Client(self._port).ask(told["method"], told["target"], told["body"], **given)
 
 
-def test_an_update_goes_its_whole_way_signed_and_no_token_is_ever_sent(site: Site) -> None:
-    site.enrol()
+@pytest.mark.parametrize("alg", Alg)
+def test_an_update_goes_its_whole_way_signed_and_no_token_is_ever_sent(site: Site, alg: Alg) -> None:
+    key = keys.from_seed(SEED) if alg is Alg.ED25519 else keys.create(alg)
+    site.enrol(seed=None)
+    with site.world.store.write() as db:
+        signing.give(db, access.find(db, "t1"), key.public, 1.0)
+    signs._open[SEED] = signs.Signing(key)  # the agent's own, with a key that no seed makes
     site.rule("signed")
     agent = site.agent(token="not to be sent")
     tap = Tap(agent, site.running)
@@ -376,3 +382,14 @@ def test_a_row_of_numbers_is_only_kept_of_who_signs(site: Site) -> None:
     site.enrol("t2", None).ask("GET", "")
     with site.world.store.read() as db:
         assert db.scalar(select(terminals.c.proof).where(terminals.c.id == "t2")) == ""
+
+
+def test_the_page_of_links_says_of_each_proof_what_the_table_does() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs/spec/links.md").read_text()
+    said = {row[0]: row[1:] for row in (tuple(cell.strip() for cell in line[1:-1].split("|")) for line in page.splitlines()
+            if line.startswith("| ")) if len(row) == 4 and row[0] in set(Proof)}  # fmt: skip
+    assert said == {
+        one.value: (worth.rests_on, "yes" if worth.whole and worth.fresh else "no", f"`{worth.rule.name.lower()}`")
+        for one, worth in links.WORTH.items()
+    }
+    assert set(Proof) == set(links.WORTH)

@@ -5,7 +5,6 @@ does not lie where it was asked for. Spec: docs/spec/ddi.md."""
 from __future__ import annotations
 
 import base64
-import importlib
 import json
 import re
 import socket
@@ -74,8 +73,9 @@ class Place:
         return bool(told) and self._signing().again(used, told)
 
     def _signing(self) -> Signing:
-        found: Signing = importlib.import_module("neurath.carriers.signing").signing(self.device_key)
-        return found
+        from neurath.carriers.signing import signing
+
+        return signing(self.device_key)
 
 
 def connection(place: Place, timeout: float) -> Connection:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from neurath.wire import httpsig, keys
 from neurath.wire.httpsig import Fresh, Message
+from neurath.wire.keys import SigningKey
 
 _open: dict[bytes, Signing] = {}
 _guard = threading.Lock()
@@ -23,10 +24,10 @@ class Headers:
 
 
 class Signing:
-    """One device key. All links of one terminal share it: its numbers are one row."""
+    """One device key, of either algorithm. All links of one terminal share it: its numbers are one row."""
 
-    def __init__(self, seed: bytes) -> None:
-        self._key = keys.from_seed(seed)
+    def __init__(self, key: SigningKey) -> None:
+        self._key = key
         self._id = keys.fingerprint(self._key.public)[:32]
         self._epoch, self._number = httpsig.NONE, 0
         self._lock = threading.Lock()
@@ -57,5 +58,5 @@ def signing(seed: bytes) -> Signing:
     with _guard:
         found = _open.get(seed)
         if found is None:
-            found = _open[seed] = Signing(seed)
+            found = _open[seed] = Signing(keys.from_seed(seed))
         return found

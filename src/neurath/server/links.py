@@ -40,7 +40,7 @@ class Worth:
     fresh: bool
 
 
-#: The one table (docs/spec/links.md 1 is written from it).
+#: The one table. docs/spec/links.md 1 says the same for people, word for word (tests/server/test_links.py).
 WORTH = {
     Proof.NOTHING: Worth(Rule.TOKEN, "nothing", False, False),
     Proof.TOKEN: Worth(Rule.TOKEN, "a token that is sent along", False, False),
