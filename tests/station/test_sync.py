@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import socketserver
 import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -161,32 +161,51 @@ def test_a_station_with_a_token_of_its_own_is_revoked_alone(server: tuple[str, S
     sync(stocks[1], Source(url, made[1]))
 
 
-def test_a_mirror_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It goes on for ever: only the deadline ends it."""
+def dripping(kind: str) -> bytes:
+    """What such a server says before it begins to drip."""
+    return {
+        "a body": b"HTTP/1.1 200 OK\r\nContent-Length: 1048576\r\n\r\n",
+        "a body without an end": b"HTTP/1.1 200 OK\r\n\r\n",
+        "a chunk's length": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "a header": b"HTTP/1.1 200 OK\r\nX-More: ",
+        "a status": b"HTTP/1.1 200 ",
+        "a record of TLS": b"\x16\x03\x03\x40\x00",
+    }[kind]
+
+
+KINDS = ["a body", "a body without an end", "a chunk's length", "a header", "a status", "a record of TLS"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_mirror_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """It goes on for ever, and no wait for its next byte is long: only the deadline ends it."""
     ended = threading.Event()
+    begins = dripping(kind)
 
-    class Dripping(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", str(1 << 20))
-            self.end_headers()
+    class Dripping(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(4096)
             with contextlib.suppress(OSError):
+                self.request.sendall(begins)
                 while not ended.wait(0.02):
-                    self.wfile.write(b"x")
+                    self.request.sendall(b"1")
 
-        def log_message(self, *words: object) -> None: ...
-
-    monkeypatch.setattr("neurath.station.sync.TIMEOUT", 0.3)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Dripping)
+    monkeypatch.setattr("neurath.station.link.TIMEOUT", 0.3)
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Dripping)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    source = Source(f"http://127.0.0.1:{server.server_address[1]}/")
+    scheme = "https" if "TLS" in kind else "http"
+    source = Source(f"{scheme}://127.0.0.1:{server.server_address[1]}/")
+    stop = threading.Timer(60, ended.set)  # its bytes end then, and without a deadline the test with them
+    stop.start()
     try:
         with pytest.raises(LinkError, match="drips"):
             list(source.repository("metadata/timestamp.json"))
         with pytest.raises(LinkError, match="drips"):
             source.ask("/stock")
+        assert not ended.is_set()
     finally:
+        stop.cancel()
         ended.set()
         server.shutdown()
         server.server_close()

@@ -4,34 +4,32 @@ checked by the stock, and again by every envelope on use."""
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from neurath.errors import DataError, LinkError, NotFound, RefusedError, TrustError
+from neurath.errors import DataError, NotFound, RefusedError, TrustError
 from neurath.ids import FIRMWARE, ComponentName, ModelName, TerminalId, Version, checked_name
-from neurath.station import keylists
+from neurath.station import keylists, link
 from neurath.station.select import Entry
 from neurath.station.stock import Index, Stock, index_of
 from neurath.wire import manifest
 from neurath.wire.keys import public_pem
 
 if TYPE_CHECKING:
+    import ssl
+
     from neurath.repository.client import Target
+    from neurath.wire.keylist import KeyList
 
 #: Where a stock keeps what it last believed of its repository.
 COPY = "repository"
 
-#: Longest answer that is read, bytes; seconds to wait for one, and bytes a second below which a longer one is given up.
-LONGEST = 1 << 30
-TIMEOUT = 30.0
-SLOWEST = 1000
 MOST_LIST = 16384
 #: How a token of the management plane begins.
 OWN = "nrt_"
@@ -48,10 +46,26 @@ class Synced:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a stock comes from: the server's address, and a token, which a station on another machine needs."""
+    """Where a stock comes from: the server's address, and a token, which a station on another machine needs. `ca`: a file of
+    certificates that vouch for the server, "": those of the system; `signed_at`: when the stock's list of keys was signed."""
 
     server: str
     token: str = ""
+    ca: str = ""
+    signed_at: float = 0.0
+
+    @property
+    def _secure(self) -> ssl.SSLContext | None:
+        """None where nothing is encrypted, and TLS not loaded."""
+        if not self.server.startswith("https://"):
+            return None
+        from neurath.carriers import tls
+
+        return tls.trusted(self.ca, self.signed_at)
+
+    def knowing(self, found: KeyList | None) -> Source:
+        """The same, to whom it is not earlier than this list was signed (docs/decisions/0432)."""
+        return self if found is None else replace(self, signed_at=float(found.issued))
 
     @property
     def _shown(self) -> str:
@@ -66,15 +80,16 @@ class Source:
             raise DataError(f"{self.server!r} is no address", "neither http:// nor https://", "say http://HOST:PORT")
         request = urllib.request.Request(f"{base}{urllib.parse.quote(path)}")
         if self.token:
-            request.add_header("Authorization", self._shown)
-        return _pieces(request)
+            request.add_unredirected_header("Authorization", self._shown)
+        return _pieces(request, self._secure)
 
     def key_list(self, version: int) -> bytes:
         """A list of keys; NotFound where there is none yet. It is the same for all tenants, and public."""
         if not self.server.startswith(("http://", "https://")):
             raise DataError(f"{self.server!r} is no address", "neither http:// nor https://", "say http://HOST:PORT")
         raw = bytearray()
-        for piece in _pieces(urllib.request.Request(f"{self.server.rstrip('/')}/DEFAULT/neurath/v1/keys/{version}")):
+        request = urllib.request.Request(f"{self.server.rstrip('/')}/DEFAULT/neurath/v1/keys/{version}")
+        for piece in _pieces(request, self._secure):
             raw += piece
             if len(raw) > MOST_LIST:
                 raise DataError("this is no list of keys", f"more than {MOST_LIST:,} bytes", id="NRT-337")
@@ -91,15 +106,17 @@ class Source:
         if body is not None:
             request.add_header("Content-Type", "application/json")
         if self.token:
-            request.add_header("Authorization", self._shown)
-        return _answer(request)
+            request.add_unredirected_header("Authorization", self._shown)
+        return _answer(request, self._secure)
 
 
 def sync(stock: Stock, source: Source, *, accept_keys: bool = False, roots: bytes = b"") -> Synced:
     """Records first: they are the only copy. Then lists of keys, images, and the index that names them. `roots`: the first
     list of keys, out of its owner's hand."""
+    source = source.knowing(keylists.kept(stock))
     records = deliver(stock, source)
     found = keylists.catch_up(stock, source.key_list, roots)
+    source = source.knowing(found)
     index = index_of(source.ask("/stock").decode("utf-8", "replace"))
     fetched = _fetch(stock, source, index)
     if accept_keys:
@@ -116,6 +133,7 @@ def sync_signed(stock: Stock, source: Source, root: bytes = b"") -> Synced:
     roots, the first time. A mirror takes no records: they wait for the server."""
     from neurath.repository.client import Copy
 
+    source = source.knowing(keylists.kept(stock))
     copy = Copy(stock.root / COPY)
     if root:
         copy.begin(root)
@@ -193,40 +211,18 @@ def _fetch(stock: Stock, source: Source, index: Index) -> int:
     return fetched
 
 
-def _timely(answer: http.client.HTTPResponse) -> Iterator[bytes]:
-    """The body as it arrives, at most LONGEST bytes; LinkError where it drips, or ends too early."""
-    begun, got = time.monotonic(), 0
-    while got < LONGEST and (piece := answer.read1(1 << 16)):
-        got += len(piece)
-        yield piece
-        if time.monotonic() - begun > TIMEOUT + got / SLOWEST:
-            raise LinkError("the server drips", f"{got} bytes in {TIMEOUT:.0f} s and more", "try another mirror")
-    if answer.length:
-        raise LinkError("the server stopped in mid-file", f"{answer.length} bytes are missing", "synchronise again")
-
-
-def _pieces(request: urllib.request.Request) -> Iterator[bytes]:
-    try:  # the scheme was looked at: http or https
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # nosec B310
-            yield from _timely(answer)
+def _pieces(request: urllib.request.Request, secure: ssl.SSLContext | None) -> Iterator[bytes]:
+    try:
+        yield from link.answer(request, secure)
     except urllib.error.HTTPError as fault:
         if fault.code == 404:
             raise NotFound("the repository has no such file", request.full_url, "is it the right address?") from None
         raise RefusedError(f"the server refused: {fault.code}", request.full_url, "check --server and --token") from None
-    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as fault:
-        reason = getattr(fault, "reason", fault)
-        raise LinkError(f"no answer from {request.full_url}", str(reason), "is the server running?") from None
 
 
-def _answer(request: urllib.request.Request) -> bytes:
-    try:  # the scheme was looked at: http or https
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # nosec B310
-            return b"".join(_timely(answer))
+def _answer(request: urllib.request.Request, secure: ssl.SSLContext | None) -> bytes:
+    try:
+        return b"".join(link.answer(request, secure))
     except urllib.error.HTTPError as fault:
         hint = "--token, from station.token in the server's data directory" if fault.code == 403 else "check --server"
         raise RefusedError(f"the server refused: {fault.code}", request.full_url, hint) from None
-    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as fault:
-        reason = getattr(fault, "reason", fault)
-        raise LinkError(f"no answer from {request.full_url}", str(reason), "is the server running?") from None
-    except ValueError as fault:
-        raise DataError(f"{request.full_url!r} is no address", str(fault), "say http://HOST:PORT") from None
