@@ -5,13 +5,22 @@ from __future__ import annotations
 import datetime
 import socket
 import ssl
+import time
 from pathlib import Path
+from urllib.parse import quote
 
+import httpx
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from neurath.errors import RefusedError, UsageError
+from neurath.server.access import people, tokens
+from neurath.server.access.people import Newcomer
+from neurath.server.access.roles import Actor, Role
+from neurath.server.access.tokens import Asked
 from neurath.server.device import Policy
 from neurath.server.fleet import tenants
 from neurath.server.fleet.tenants import Tenant
@@ -44,6 +53,10 @@ def written(folder: Path, name: str, pair: Pair) -> Path:
 
 def status(where: Path, shown: Path | None, name: str, *said: str, tenant: str = "mtls") -> int:
     """What a check-in of this name is answered with; `said`: headers of the client's own."""
+    return asked(where, shown, f"GET /{tenant}/controller/v1/{name}", *said)
+
+
+def asked(where: Path, shown: Path | None, what: str, *said: str) -> int:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     if shown is not None:
@@ -52,7 +65,7 @@ def status(where: Path, shown: Path | None, name: str, *said: str, tenant: str =
         bare.settimeout(60)
         bare.connect(str(where))
         with context.wrap_socket(bare) as link:
-            lines = [f"GET /{tenant}/controller/v1/{name} HTTP/1.1", "Host: x", "Connection: close", *said]
+            lines = [f"{what} HTTP/1.1", "Host: x", "Connection: close", *said]
             link.sendall("\r\n".join([*lines, "", ""]).encode())
             return int(link.makefile("rb").readline().split()[1])
 
@@ -75,3 +88,43 @@ def test_a_terminal_is_whom_nginx_read_in_its_certificate(tmp_path: Path) -> Non
             assert status(where, good, "c1", f"X-Authority: {OTHER}", tenant="other") == 401
             for number in range(16):
                 assert status(where, good, "c1", f"X-Authority-{number}: {OTHER}", tenant="other") == 401, number
+
+
+def test_a_station_is_known_by_its_own_certificate_behind_nginx_and_opens_four_routes(tmp_path: Path) -> None:
+    written(tmp_path, "ca", certificate("the fleet's authority"))
+    osaka, kobe = certificate("osaka"), certificate("osaka")
+    ours, others = written(tmp_path, "osaka", osaka), written(tmp_path, "kobe", kobe)
+    header = "X-Client-Cert: " + quote((tmp_path / "osaka.pem").read_text())
+    maker = Actor("", Role.ADMIN, "command")
+    with serving(tmp_path / "data", Policy(300, proxies=("127.0.0.1",))) as running:
+        with running.world.store.write() as db:
+            people.add(db, Newcomer("mila", Role.ADMIN, "seven words that nobody has said"), 1.0)
+            pem = (tmp_path / "osaka.pem").read_text()
+            with pytest.raises(UsageError):
+                tokens.add(db, Asked("osaka", Role.RELEASER, certificate=pem), maker, time.time())
+            assert tokens.add(db, Asked("osaka", Role.OPERATOR, certificate=pem), maker, time.time()) == ""
+            with pytest.raises(RefusedError, match="known already"):
+                tokens.add(db, Asked("twice", Role.OPERATOR, certificate=pem), maker, time.time())
+            assert [(one.name, one.station) for one in tokens.everyone(db)] == [("osaka", True)]
+        with nginx.checking(tmp_path / "nginx", running.port, tmp_path / "ca.pem", CA_HASH) as where:
+            assert asked(where, ours, "GET /api/v1/stock") == 200
+            for what in ("GET /api/v1/terminals", "GET /api/v1/tokens", "DELETE /api/v1/tokens/osaka", "GET /metrics"):
+                assert asked(where, ours, what) == 401, what
+            # Somebody else's of the same name; nobody's; and its words without its private key: it is public.
+            assert asked(where, others, "GET /api/v1/stock") == 401
+            assert asked(where, None, "GET /api/v1/stock") == 401
+            for shown in (None, others):
+                assert asked(where, shown, "GET /api/v1/stock", header) == 401
+            assert status(where, ours, "osaka", header) == 401  # nor is it a terminal's
+            with running.world.store.write() as db:
+                tokens.revoke(db, "osaka")
+            assert asked(where, ours, "GET /api/v1/stock") == 401
+        # Straight to the server, from where no proxy is: the header says nothing.
+    with serving(tmp_path / "other", Policy(300)) as running:
+        with running.world.store.write() as db:
+            people.add(db, Newcomer("mila", Role.ADMIN, "seven words that nobody has said"), 1.0)
+            tokens.add(db, Asked("osaka", Role.OPERATOR, certificate=(tmp_path / "osaka.pem").read_text()), maker, time.time())
+        answer = httpx.get(
+            f"http://127.0.0.1:{running.port}/api/v1/stock", headers=dict([header.split(": ")]), trust_env=False
+        )
+        assert answer.status_code == 401

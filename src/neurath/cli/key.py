@@ -4,6 +4,7 @@ private key, and never write over one."""
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     module = "/usr/lib/softhsm/libsofthsm2.so"
     create.add_argument("--module", default=module, metavar="FILE.so", help=f"with --token: its driver (default: {module})")
+    text = "for a station: a certificate of its own too, NAME.crt.pem, that ends after so many days"
+    create.add_argument("--certificate", type=int, metavar="DAYS", help=text)
     create.add_argument("--dry-run", action="store_true", help="say what would be written")
     show = actions.add_parser(
         "show", help="what a key file or a list of keys holds", epilog="example: neurath key show keys/release.pub.pem"
@@ -58,9 +61,12 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 
 def _create(args: argparse.Namespace, out: Output) -> int:
-    from neurath.wire import keys
+    from neurath.wire import certificate, keys
 
     checked_name(args.name, "key name")
+    if args.certificate is not None and (args.token is not None or not 1 <= args.certificate <= certificate.MOST_DAYS):
+        why = f"its key lies in a file, and it lives 1 to {certificate.MOST_DAYS} days"
+        raise UsageError("this certificate cannot be made", why, "neurath key create osaka --certificate 365 -o keys")
     suffix = "pem" if args.token is None else "token"
     private, public = args.out / f"{args.name}.{suffix}", args.out / f"{args.name}.pub.pem"
     for path in (private, public):
@@ -77,6 +83,9 @@ def _create(args: argparse.Namespace, out: Output) -> int:
         made = keys.create(alg)
         keys.write_private(private, made)
         key = made.public
+        if args.certificate is not None:
+            own = certificate.make(made, args.name, args.certificate, time.time())
+            (args.out / f"{args.name}.crt.pem").write_bytes(own)
     else:
         key = _on_token(args, private)
     public.write_bytes(keys.public_pem(key))

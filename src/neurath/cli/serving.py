@@ -9,6 +9,7 @@ import contextlib
 import logging
 import signal
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -16,6 +17,9 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from neurath.cli.carrier import Half
+from neurath.clock import agreed
+from neurath.errors import NeurathError
+from neurath.server.access import tokens
 from neurath.server.app import Server
 from neurath.server.door import Door
 
@@ -25,6 +29,8 @@ log = logging.getLogger(__name__)
 #: until it has. The same number is the length of the kernel's queue, which is to be long.
 AT_ONCE, WAITING = 64, 4096
 
+#: Seconds until a station's new certificate is known at the latest.
+STATIONS = 5.0
 #: Certificate and its key, or neither.
 Tls = tuple[str | None, str | None]
 
@@ -55,7 +61,27 @@ class Process:
             for half in self.halves:
                 places[half.name] = await beside.enter_async_context(half.hosted(half.rest, self.server))
             running = Running(configuration(self.app, self.tls, self.drain), lambda: self.ready(places), beside.aclose)
+            asking = asyncio.create_task(self._ask_stations(running.config)) if self.tls[0] else None
             await running.serve(sockets=[self.listener])
+            if asking is not None:
+                asking.cancel()
+
+    async def _ask_stations(self, config: uvicorn.Config) -> None:
+        """Asks for certificates as soon as a station has one, and takes those that are known: TLS lets no other in, and what
+        they open is looked up with each request."""
+        taken: set[bytes] = set()
+        while True:
+            with contextlib.suppress(NeurathError):
+                known = set(await asyncio.to_thread(self._stations)) - taken
+                if known and config.ssl is not None:
+                    config.ssl.load_verify_locations(cadata=b"".join(known))
+                    config.ssl.verify_mode = ssl.CERT_OPTIONAL
+                    taken |= known
+            await asyncio.sleep(STATIONS)
+
+    def _stations(self) -> list[bytes]:
+        with self.server.store.read() as db:
+            return tokens.certificates(db, agreed())
 
 
 def configuration(app: ASGIApp, tls: Tls, drain: int) -> uvicorn.Config:

@@ -44,6 +44,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="one of its own (neurath token add NAME --role operator) or the one all stations share (station.token in the "
         "server's data), needed from another machine (NEURATH_STATION_TOKEN)",
     )
+    text = "the station's certificate in the place of a token (neurath key create NAME --certificate DAYS), and ..."
+    sync.add_argument("--certificate", type=Path, metavar="NAME.crt.pem", help=text)
+    sync.add_argument("--key", type=Path, metavar="NAME.pem", help="... its private key")
+    sync.add_argument(
+        "--ca", type=Path, metavar="FILE.pem", help="who vouches for the server (default: the system's authorities)"
+    )
     _stock(sync)
     sync.add_argument("--accept-keys", action="store_true", help="take new release keys after comparing them with their owner")
     text = "take software only as these roots' repository signed it, from now on (from their owners' hands)"
@@ -299,7 +305,8 @@ def _sync(args: argparse.Namespace, out: Output) -> int:
         waiting = len(stock.queued())
         out.data(f"{waiting} records wait for {args.server}", records=waiting)
         return 0
-    source = Source(args.server, args.token)
+    shown = () if args.certificate is None and args.key is None else (str(args.certificate or ""), str(args.key or ""))
+    source = Source(args.server, args.token, "" if args.ca is None else str(args.ca), shown)
     roots = b"" if args.key_roots is None else args.key_roots.read_bytes()
     if root or signed(stock):
         done = sync_signed(stock, source, root)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from neurath.cli import data
 from neurath.cli.operator import ROLES
@@ -16,6 +17,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add.add_argument("name", metavar="NAME")
     add.add_argument("--role", choices=ROLES, required=True)
     add.add_argument("--days", type=int, default=90, metavar="N", help="it lives so long (default 90)")
+    text = "no token: a station is known by this certificate, which it made (neurath key create NAME --certificate DAYS)"
+    add.add_argument("--certificate", type=Path, metavar="NAME.crt.pem", help=text)
     everyone = commands.add_parser("list", help="names, roles, ends; never a token")
     revoke = commands.add_parser("revoke", help="at once")
     revoke.add_argument("name", metavar="NAME")
@@ -36,16 +39,26 @@ def run(args: argparse.Namespace, out: Output) -> int:
     if command == "list":
         with store.read() as db:
             for one in tokens.everyone(db):
+                kind = ", a station's certificate" if one.station else ""
                 text = f"{one.name:24} {one.role.word:9} until {data.when(one.expires)}, last used {data.when(one.used)}"
-                out.data(f"{text}, made by {one.by or '-'}", name=one.name, role=one.role.word, expires=one.expires, by=one.by)
+                fields = {
+                    "name": one.name,
+                    "role": one.role.word,
+                    "expires": one.expires,
+                    "by": one.by,
+                    "station": one.station,
+                }
+                out.data(f"{text}, made by {one.by or '-'}{kind}", **fields)
         return 0
     said: list[tuple[str, dict[str, object]]] = []
     with data.writing(store, args, out, NOBODY) as db:
         if command == "add":
-            asked = Asked(args.name, roles.role(args.role), args.days)
+            pem = "" if args.certificate is None else args.certificate.read_text(encoding="ascii", errors="replace")
+            asked = Asked(args.name, roles.role(args.role), args.days, pem)
             token = tokens.add(db, asked, data.actor(store), agreed())
             shown = "" if args.dry_run else token
-            said.append((shown, {"name": args.name, "role": args.role, "token": shown}))
+            text = f"{args.name} is known by its certificate" if pem else shown
+            said.append((text, {"name": args.name, "role": args.role, "token": shown}))
         else:
             tokens.revoke(db, args.name)
             said.append((f"{args.name} opens nothing any more", {"name": args.name, "revoked": True}))

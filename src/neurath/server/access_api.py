@@ -57,6 +57,7 @@ class NewToken(BaseModel):
     name: Annotated[str, Field(max_length=64, examples=["nightly-build"])]
     role: RoleName
     days: Annotated[int, Field(ge=1, le=MOST_DAYS)] = DAYS
+    certificate: Annotated[str, Field(max_length=8192, examples=[""])] = ""
 
 
 class IdentityProvider(BaseModel):
@@ -180,9 +181,9 @@ def _token_routes(api: FastAPI, store: Store) -> None:
 
     @api.post("/tokens", status_code=201)
     def add(request: Request, given: NewToken) -> Json:
-        """A token for a script; `token` is seen this once."""
+        """A token for a script; `token` is seen this once. With a station's `certificate` (PEM) it is empty."""
         maker = gate.visit(request.scope).actor
-        asked = Asked(given.name, roles.role(given.role), given.days)
+        asked = Asked(given.name, roles.role(given.role), given.days, given.certificate)
         with store.write(NOBODY) as db:
             token = tokens.add(db, asked, maker, agreed())
             return {"token": token} | next(token_json(one) for one in tokens.everyone(db) if one.name == given.name)

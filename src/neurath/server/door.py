@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from neurath.server.patience import HEADS
+from neurath.server.proxy import PEER
 
 #: Headers are whole within so many seconds of the connection, or of their first byte; sooner where many are waited for.
 HEAD_DEADLINE = 8.0
@@ -74,6 +75,8 @@ class Door(HttpToolsProtocol):
         self._last = False  # the server ends: of what is still to come, one request is answered
         self._unread = 0  # bytes since the parser had something to say
         self._address = self.client[0] if self.client else ""
+        secure = transport.get_extra_info("ssl_object")
+        self._peer = (secure.getpeercert(binary_form=True) or b"") if secure is not None else b""
         self._open[self._address] += 1
         if self._open[self._address] > self.per_address:
             transport.abort()
@@ -107,6 +110,8 @@ class Door(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._ahead, self._unread = False, 0
+        if self._peer:
+            self.scope.update({PEER: self._peer})  # type: ignore[misc]  # as server.proxy says it
         super().on_headers_complete()
         if self._last and self.cycle is not None:
             self.cycle.keep_alive = False

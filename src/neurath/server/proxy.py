@@ -3,18 +3,24 @@ so; it must never pass on such a word of anybody else."""
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 _MOST_AUTHORITIES = 16
 _KEY = "neurath.certificate"
 _THROUGH = "neurath.through"
+#: The client's certificate itself, DER: of this connection, or as a proxy that was named read it from its own.
+PEER = "neurath.peer"
+#: No certificate of ours is longer.
+_MOST_PEM = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,7 @@ class Behind:
                 scope = self._forwarded(scope, headers)
                 if client[0] in self.proxies:
                     scope[_KEY], scope[_THROUGH] = _certificate(headers), True
+                    scope[PEER] = _peer(headers.get(b"x-client-cert", ""))
         await self.app(scope, receive, send)
 
     def _believed(self, address: str) -> bool:
@@ -62,6 +69,25 @@ def certificate(scope: Scope) -> Certificate | None:
     """What a proxy that is believed says of the client's certificate; None where there is none."""
     found = scope.get(_KEY)
     return found if isinstance(found, Certificate) else None
+
+
+def peer(scope: Scope) -> bytes:
+    """The certificate whose private key the other end of TLS holds; b"": it showed none."""
+    found = scope.get(PEER)
+    return found if isinstance(found, bytes) else b""
+
+
+def _peer(text: str) -> bytes:
+    """Of nginx's $ssl_client_escaped_cert: PEM, percent-encoded."""
+    if not 0 < len(text) <= _MOST_PEM:
+        return b""
+    lines = unquote(text).strip().splitlines()
+    if len(lines) < 3 or (lines[0], lines[-1]) != ("-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"):
+        return b""
+    try:
+        return base64.b64decode("".join(lines[1:-1]), validate=True)
+    except ValueError:
+        return b""
 
 
 def through_a_proxy(scope: Scope) -> bool:

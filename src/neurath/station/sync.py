@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from neurath.errors import DataError, NotFound, RefusedError, TrustError
+from neurath.errors import DataError, NotFound, RefusedError, TrustError, UsageError
 from neurath.ids import FIRMWARE, ComponentName, ModelName, TerminalId, Version, checked_name
 from neurath.station import keylists, link
 from neurath.station.select import Entry
@@ -47,21 +47,33 @@ class Synced:
 @dataclass(frozen=True, slots=True)
 class Source:
     """Where a stock comes from: the server's address, and a token, which a station on another machine needs. `ca`: a file of
-    certificates that vouch for the server, "": those of the system; `signed_at`: when the stock's list of keys was signed."""
+    certificates that vouch for the server, "": those of the system; `certificate`: files of the station's own and of its
+    private key, in the place of a token; `signed_at`: when the stock's list of keys was signed."""
 
     server: str
     token: str = ""
     ca: str = ""
+    certificate: tuple[()] | tuple[str, str] = ()
     signed_at: float = 0.0
 
     @property
     def _secure(self) -> ssl.SSLContext | None:
         """None where nothing is encrypted, and TLS not loaded."""
         if not self.server.startswith("https://"):
+            if self.certificate:
+                raise UsageError("a certificate is shown in TLS alone", self.server[:80], "--server https://...")
             return None
         from neurath.carriers import tls
 
-        return tls.trusted(self.ca, self.signed_at)
+        if not self.certificate:
+            return tls.trusted(self.ca, self.signed_at)
+        made = tls.trust(self.ca, self.signed_at)
+        try:
+            made.load_cert_chain(*self.certificate)
+        except (OSError, ValueError) as fault:
+            hint = "--certificate NAME.crt.pem --key NAME.pem, of neurath key create"
+            raise UsageError("this is no certificate with its key", str(fault), hint) from None
+        return made
 
     def knowing(self, found: KeyList | None) -> Source:
         """The same, to whom it is not earlier than this list was signed (docs/decisions/0432)."""

@@ -25,7 +25,7 @@ from neurath.server.access import people, rights, sessions, tokens
 from neurath.server.access.paths import Right, Rights
 from neurath.server.access.roles import Actor, Role, demand
 from neurath.server.problems import problem, status_of
-from neurath.server.proxy import is_loopback
+from neurath.server.proxy import is_loopback, peer
 from neurath.server.shares import OPERATOR, Shares, timely
 from neurath.server.store import Store, acts
 from neurath.server.store.acts import LOOKED_AT, Act
@@ -135,6 +135,11 @@ class Gate:
         shown = headers.get(b"authorization", "").encode("latin-1")
         if right is not None and right.key in rights.STATION and hmac.compare_digest(shown, self._station):
             return Visit(Actor("station", right.needed, "station", address), encrypted=encrypted)
+        known = (
+            self._by_certificate(scope, address) if right is not None and right.key in rights.STATION and not shown else None
+        )
+        if known is not None:
+            return known
         if not self._is_over():
             _is_this_machine(address, headers)
             return self._local(headers, address, encrypted)
@@ -161,6 +166,18 @@ class Gate:
             found = tokens.admit(db, given, now, address)
         if found is None:
             raise Closed("this token is not known here", "unknown, revoked or too old", "neurath token add NAME --role R")
+        return self._noted(found, now)
+
+    def _by_certificate(self, scope: Scope, address: str) -> Visit | None:
+        """A station that is known by its certificate, which opens what a station may ask; None: it showed none, or another."""
+        der, now = peer(scope), agreed()
+        if not der:
+            return None
+        with self.store.read() as db:
+            found = tokens.admit_station(db, der, now, address)
+        return None if found is None else self._noted(found, now)
+
+    def _noted(self, found: tuple[Actor, bool], now: float) -> Visit:
         actor, due = found
         if due:
             with suppress(NeurathError), self.store.write(NOBODY) as db:

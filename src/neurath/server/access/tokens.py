@@ -1,7 +1,9 @@
-"""Tokens of scripts: named, with a role and an end, shown once. It keeps hashes; it must never keep a token."""
+"""Tokens of scripts: named, with a role and an end, shown once. And certificates of stations, which open what a station needs
+and nothing else. It keeps hashes, and certificates, which are public; it must never keep a token."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 import secrets
@@ -14,6 +16,7 @@ from neurath.ids import checked_name
 from neurath.server.access.roles import Actor, Role, demand
 from neurath.server.store.tables import api_token as tokens
 from neurath.server.store.tables import operator as operators
+from neurath.wire import certificate
 
 PREFIX = "nrt_"
 DAY = 86400.0
@@ -35,6 +38,7 @@ class Token:
     used: float | None
     by: str
     operator: int | None
+    station: bool = False  # it is a certificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +48,46 @@ class Asked:
     name: str
     role: Role
     days: int = DAYS
+    certificate: str = ""  # in PEM; it ends when it says
 
 
 def add(db: Connection, asked: Asked, maker: Actor, now: float) -> str:
-    """A new token, the only time it is seen. Nobody makes one that may do more than he may."""
+    """A new token, the only time it is seen; "" where a station's certificate is known from now on. Nobody makes one that
+    may do more than he may."""
     checked_name(asked.name, "token name")
     demand(maker, asked.role, "a token for that")
     if not 1 <= asked.days <= MOST_DAYS:
         raise UsageError("a token lives for days", f"1 to {MOST_DAYS}", "--days 90")
     if db.scalar(select(tokens.c.name).where(tokens.c.name == asked.name)) is not None:
         raise RefusedError(f"there is a token {asked.name} already", "", "neurath token list", id="NRT-364")
+    values = {"name": asked.name, "role": asked.role.word, "by": maker.name, "operator": maker.operator, "added": now}
+    if asked.certificate:
+        db.execute(insert(tokens).values(**values, **_pinned(db, asked, now)))
+        return ""
     token = PREFIX + secrets.token_urlsafe(32)
-    values = {"name": asked.name, "hash": _hash(token), "role": asked.role.word, "by": maker.name, "operator": maker.operator}
-    db.execute(insert(tokens).values(**values, added=now, expires=now + asked.days * DAY))
+    db.execute(insert(tokens).values(**values, hash=_hash(token), expires=now + asked.days * DAY))
     return token
+
+
+def _pinned(db: Connection, asked: Asked, now: float) -> dict[str, object]:
+    """What is kept of a station's certificate."""
+    if asked.role is not Role.OPERATOR:
+        raise UsageError(
+            "a certificate is a station's", "it brings records, as operators may, and nothing else", "--role operator"
+        )
+    der, ends = certificate.read(asked.certificate.encode())
+    if ends <= now:
+        raise RefusedError("this certificate has ended", "", "neurath key create NAME --certificate DAYS", id="NRT-364")
+    name = hashlib.sha256(der).hexdigest()
+    if db.scalar(select(tokens.c.name).where(tokens.c.hash == name)) is not None:
+        raise RefusedError("this certificate is known already", "", "neurath token list", id="NRT-364")
+    return {"hash": name, "expires": ends, "certificate": base64.b64encode(der).decode()}
+
+
+def certificates(db: Connection, now: float) -> list[bytes]:
+    """Those of all stations that may speak, as they are shown in TLS."""
+    found = db.scalars(select(tokens.c.certificate).where(tokens.c.certificate != "", tokens.c.expires > now))
+    return [base64.b64decode(one) for one in found]
 
 
 def everyone(db: Connection) -> list[Token]:
@@ -71,17 +101,26 @@ def revoke(db: Connection, name: str) -> None:
 
 def admit(db: Connection, given: str, now: float, address: str = "") -> tuple[Actor, bool] | None:
     """Whose token this is, and whether its use is to be written down; None where it is nobody's, or over."""
-    if not _FORM.fullmatch(given):
-        return None
-    row = db.execute(select(tokens).where(tokens.c.hash == _hash(given))).one_or_none()
-    if row is None or now >= row.expires:
+    return _admitted(db, _hash(given), now, address, station=False) if _FORM.fullmatch(given) else None
+
+
+def admit_station(db: Connection, der: bytes, now: float, address: str = "") -> tuple[Actor, bool] | None:
+    """The same for a certificate whose private key the connection's other end has shown that it holds."""
+    return _admitted(db, hashlib.sha256(der).hexdigest(), now, address, station=True)
+
+
+def _admitted(db: Connection, name: str, now: float, address: str, *, station: bool) -> tuple[Actor, bool] | None:
+    row = db.execute(select(tokens).where(tokens.c.hash == name)).one_or_none()
+    if row is None or now >= row.expires or bool(row.certificate) is not station:
         return None
     found = _token(row)
     if found.operator is not None:
         gone = db.scalar(select(operators.c.disabled).where(operators.c.id == found.operator))
         if gone is not None:
             return None
-    return Actor(found.name, found.role, "token", address, found.operator), now - (found.used or 0.0) >= NOTED
+    return Actor(found.name, found.role, "station" if station else "token", address, found.operator), now - (
+        found.used or 0.0
+    ) >= NOTED
 
 
 def used(db: Connection, name: str, now: float) -> None:
@@ -91,7 +130,8 @@ def used(db: Connection, name: str, now: float) -> None:
 def _token(row: Row[tuple[object, ...]]) -> Token:
     given = row._mapping
     role = Role[str(given["role"]).upper()]
-    return Token(given["name"], role, given["added"], given["expires"], given["used"], given["by"], given["operator"])
+    moments = given["added"], given["expires"], given["used"]
+    return Token(given["name"], role, *moments, given["by"], given["operator"], bool(given["certificate"]))
 
 
 def _hash(token: str) -> str:

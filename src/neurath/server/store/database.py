@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 #: The newest migration; tests/server/test_store.py holds it against the folder.
-HEAD = "0024"
+HEAD = "0025"
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
 

@@ -44,7 +44,8 @@ session = Table(
     sqlite_autoincrement=True,
 )
 
-#: A script's token, by its hash; `by` who made it, whose number is `operator`.
+#: A script's token, by its hash; `by` who made it, whose number is `operator`. Or a station's certificate, in base64, by
+#: the hash of its bytes.
 api_token = Table(
     "api_token",
     metadata,
@@ -56,6 +57,7 @@ api_token = Table(
     moment("added"),
     Column("expires", Float, nullable=False),
     moment("used"),
+    words("certificate"),
     Index("api_token_hash", "hash"),
 )
 
