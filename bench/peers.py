@@ -74,6 +74,7 @@ class Site:
     package: int = 10_000
     pending: bool = False
     workers: int = 1
+    sleep: int = 300
 
 
 #: So many terminals at once: an import takes minutes for a million, and is measured elsewhere (tests/server/test_fleet.py).
@@ -102,7 +103,8 @@ def ours(site: Site) -> Peer:
     store.close()
     words = [sys.executable, "-m", "neurath.cli.main", "serve", "--data", str(site.folder), "--port", "0", "--json"]
     words += ["--database", site.database] if site.database else []
-    process = subprocess.Popen([*words, "--workers", str(site.workers)], stdout=subprocess.PIPE)
+    words += ["--workers", str(site.workers), "--sleep", str(site.sleep)]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE)
     assert process.stdout is not None
     port = int(json.loads(process.stdout.readline())["port"])
 

@@ -28,6 +28,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from herd import herd
 from load import MB, Watch, at_once, download, growth, in_turn, slow, talk, upload, wrk
 from peers import GOOSEBIT, ROOT, Peer, Site, goosebit, interpreter, ours
 from tests.rigs import postgres
@@ -50,6 +51,7 @@ class Ground:
     polled: int = 2_000
     fleet: int = 1_000_000
     slow: int = 5_000
+    herd: int = 10_000
     seconds: int = 10
     lines: list[str] = field(default_factory=list)
     number: int = 0
@@ -194,6 +196,24 @@ def slow_ones(ground: Ground) -> None:
             ground.says(what, "p99 < 250 ms, closed within 10 s", found, met=None if name else good)
 
 
+def crowd(ground: Ground) -> None:
+    """A fleet that polls every ten minutes comes within one: ten times its usual number. First those whom no process has
+    heard since it began, then the same once more."""
+    usual, within = 600, 60.0
+    with ground.ours(terminals=ground.herd, workers=2, sleep=usual) as mine:
+        settle(mine)
+        for what in ("a server that was begun anew", "a server that knows them"):
+            before = mine.cpu()
+            came = herd(mine.port, mine.request, ground.herd, within)
+            spent = (mine.cpu() - before) / ground.herd * 1000
+            again = " ".join(f"{times:.1f}" for times in came.again(within, usual, 8))
+            found = f"p50 {came.share(50):.0f}, p99 {came.share(99):.0f}, last {came.share(100):.0f} ms; {came.lost} lost; "
+            found += f"{spent:.2f} ms CPU each; the busiest minute of each ten after, in times the usual: {again}"
+            goal, good = "p99 <= 1 s, nobody lost, spread again within an hour", came.share(99) <= 1000 and not came.lost
+            spread = max(came.again(within, usual, 8)[6:]) < 2
+            ground.says(f"{ground.herd:,} within 60 s, ten times the usual, {what}", goal, found, met=good and spread)
+
+
 def start(ground: Ground) -> None:
     """A rollout begins for everybody while terminals poll."""
     with ground.ours(terminals=ground.fleet) as mine:
@@ -242,6 +262,7 @@ ROWS: dict[str, Callable[[Ground], None]] = {
     "uploads": uploads,
     "downloads": downloads,
     "slow": slow_ones,
+    "herd": crowd,
     "start": start,
 }
 
@@ -284,7 +305,7 @@ def main() -> None:
         ground = Ground(Path(folder), databases, None if args.no_peer else interpreter())
         if args.small:
             ground.polls, ground.known, ground.fleet, ground.slow = 1000, 2000, 20_000, 250
-            ground.polled, ground.seconds = 500, 1
+            ground.polled, ground.seconds, ground.herd = 500, 1, 2000
         for name in args.rows.split(","):
             ROWS[name](ground)
     text = page(ground, time.monotonic() - begun)

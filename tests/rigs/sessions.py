@@ -85,13 +85,18 @@ def relied_on(heard: Heard) -> dict[str, Any]:
     return found
 
 
+#: How long a terminal is told to sleep: each a time of its own (decision 0441). A field of HTTP, Max-Age of CoAP.
+PACES = ("config.polling.sleep", "14")
+
+
 def lacking(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What the recorded client would miss in an answer of now. Fields, links and headers more do it no harm."""
     found = []
     for key, value in recorded.items():
         given = now.get(key)
         if key in ("fields", "words"):
-            found += [f"{key} {at}: {given.get(at)!r}, was {v!r}" for at, v in value.items() if given and given.get(at) != v]
+            kept = {at: v for at, v in value.items() if at not in PACES or at not in (given or {})}
+            found += [f"{key} {at}: {given.get(at)!r}, was {v!r}" for at, v in kept.items() if given and given.get(at) != v]
             found += [f"{key}: none at all"] if value and not given else []
         elif key == "links":
             found += [f"link {at} is gone" for at in value if at not in (given or {})]

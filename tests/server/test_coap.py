@@ -220,7 +220,7 @@ def test_a_terminal_of_another_tenant_is_another_terminal(running: CoapServer) -
 def test_the_server_sets_the_pace(tmp_path: Path) -> None:
     with serving(tmp_path, Policy(77)) as running:
         link = Coap(Place(running.url, "unit", running.enrol("unit"), message_limit=5))
-        assert link.check(running.world.says(OLD)).again_in == 77.0
+        assert 70 <= link.check(running.world.says(OLD)).again_in <= 84  # its own of them
 
 
 def test_an_unknown_terminal_is_let_in_where_the_operator_says_so(tmp_path: Path) -> None:

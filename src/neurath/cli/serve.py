@@ -34,7 +34,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     data.option(parser)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default 127.0.0.1)")
     parser.add_argument("--port", type=int, default=PORT, help=f"port, 0 for any that is free (default {PORT})")
-    parser.add_argument("--sleep", type=int, default=300, metavar="SECONDS", help="how often terminals poll (default 300)")
+    text = "between polls, a tenth more or less (300)"
+    parser.add_argument("--sleep", type=int, default=300, metavar="SECONDS", help=text)
     text = "processes behind the one port (default 1)"
     parser.add_argument("--workers", type=int, default=1, metavar="N", help=text)
     parser.add_argument("--plug-and-play", action="store_true", help="let unknown terminals in, without a token")

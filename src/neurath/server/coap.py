@@ -179,7 +179,7 @@ class CoapPlane(Resource, PathCapable):  # type: ignore[misc]  # aiocoap is not 
                 access.configure(db, terminal, {**terminal.attributes, **check.to_attributes(said)}, ask.now)
                 terminal = access.by_number(db, terminal.n)
         self.delivery.record(terminal, said, ask.now)
-        made, again = None, self.policy.sleep
+        made, again = None, self.policy.pace(terminal.n)
         match self.delivery.decide(terminal, said.component, ask.now):
             case Offered(action=action) if action.kind != "package":
                 made = self.delivery.offer(terminal, action, ask.now)

@@ -93,7 +93,7 @@ class DevicePlane(Reception):
     def poll(self, ask: Ask) -> Response:
         """The base poll. Where the disk is full or the store busy, the answer is "nothing" and not an error: old software
         keeps running."""
-        result, until = Poll(self.policy.sleep), 0.0
+        result, until = Poll(self.policy.pace(ask.terminal.n)), 0.0
         if ask.terminal.configured is None:
             result = replace(result, config=f"{ask.base}/configData")
         try:
