@@ -12,6 +12,7 @@ ROOT = CORE.parent
 HEADERS = (
     "include/nrt.h",
     "include/nrt_aid.h",
+    "include/nrt_keys.h",
     "src/unpack.h",
     "src/aes.h",
     "src/veil.h",

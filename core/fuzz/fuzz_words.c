@@ -1,11 +1,12 @@
 /* fuzz_words.c - libFuzzer target: what a terminal reads that is no update file: any CBOR, envelopes, tickets, the answer to
- * a terminal in need, birth records and state logs. The first byte chooses the reader. Every signature holds here, and a
+ * a terminal in need, birth records, state logs and lists of keys. The first byte chooses the reader. Every signature holds here, and a
  * manifest can be put behind a wrapper whose digest is right, so that the code behind those gates is reached as well. Build and
  * run with core/fuzz/run.sh. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "nrt.h"
+#include "cbor.h"
+#include "nrt_keys.h"
 
 #define FLASH 9216u
 #define BIRTH 0u
@@ -152,6 +153,44 @@ static void answer(const uint8_t *data, uint32_t len)
         (void)nrt_answer(&core, &b, data, len, &t);
 }
 
+/* The digest of the roots a list brings, and its version, where it has them: whatever it says of itself is believed, so that what
+ * lies behind is reached as well. */
+static void told(const uint8_t *data, uint32_t len, struct nrt_keys *k)
+{
+    struct nrt_cbor c = {data, len};
+    struct nrt_view body, roots;
+    uint32_t n;
+    if (nrt_cbor_head(&c, NRT_MAP, &n) != NRT_OK || nrt_cbor_head(&c, NRT_UINT, &n) != NRT_OK ||
+        nrt_cbor_string(&c, NRT_BYTES, &body) != NRT_OK)
+        return;
+    c = nrt_cbor_in(body);
+    if (nrt_cbor_head(&c, NRT_MAP, &n) != NRT_OK || nrt_cbor_head(&c, NRT_UINT, &n) != NRT_OK ||
+        nrt_cbor_head(&c, NRT_UINT, &k->version) != NRT_OK || nrt_cbor_head(&c, NRT_UINT, &n) != NRT_OK ||
+        nrt_cbor_skip(&c, &roots) != NRT_OK)
+        return;
+    k->version--;
+    nrt_sha256(roots.at, roots.len, k->root);
+}
+
+static void keylist(const uint8_t *data, uint32_t len)
+{
+    struct nrt_core core;
+    struct nrt_birth b;
+    struct nrt_keys k;
+    int fate = 0;
+    memset(flash, 0xFF, sizeof flash);
+    memset(&b, 0, sizeof b);
+    memcpy(b.model, "lamp", 5);
+    if (nrt_power_up(&core, &LAYOUT, &port, NRT_RESET_POWER, &fate) < 0)
+        return;
+    nrt_keys_begin(&k, &core, &b);
+    if (nrt_keys_take(&k, data, len) == NRT_OK)
+        abort(); /* signed by roots that are none of its own */
+    told(data, len, &k);
+    if (nrt_keys_take(&k, data, len) == NRT_OK && (k.now.n_release > NRT_MAX_KEYS || core.facts.key_list != k.version))
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct nrt_ticket t;
@@ -163,7 +202,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!copy || !exact)
         abort();
     memcpy(exact, data + 1, len);
-    switch (data[0] % 7u) {
+    switch (data[0] % 8u) {
     case 0:
         (void)nrt_cbor_strict(exact, len);
         break;
@@ -182,8 +221,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     case 5:
         statelog(exact, len);
         break;
-    default:
+    case 6:
         answer(exact, len);
+        break;
+    default:
+        keylist(exact, len);
     }
     free(copy);
     free(exact);

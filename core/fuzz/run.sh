@@ -3,7 +3,7 @@
 # microcontrollers (no large profile: a hundred times as many inputs a second), both from the golden files in vectors/delta; `match`
 # the matcher; `deep` the decoder without the large profile behind headers that are always right, some ten thousand inputs for each
 # second of the processor; `deep-large` with it, some hundreds; `words` what a terminal reads beside update files (CBOR, envelopes, tickets,
-# birth records, state logs), `smp` the restoration wire, `coap` the answers that a boot core takes from the air. run.sh [SECONDS, default 30] [WHAT, default unpack]; RUNS: so many inputs at
+# birth records, state logs, lists of keys), `smp` the restoration wire, `coap` the answers that a boot core takes from the air. run.sh [SECONDS, default 30] [WHAT, default unpack]; RUNS: so many inputs at
 # most; SEED: of the inputs. Exit 1 on any finding.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAD = ">4sHHII"
-CBOR, ENVELOPE, MANIFEST, TICKET, BIRTH, STATELOG, ANSWER = range(7)
+CBOR, ENVELOPE, MANIFEST, TICKET, BIRTH, STATELOG, ANSWER, KEYLIST = range(8)
 
 
 def cases(name):
@@ -25,6 +25,8 @@ def words():
         yield bytes([TICKET]) + bytes.fromhex(one["ticket"])
     for one in cases("birth"):
         yield bytes([BIRTH]) + bytes.fromhex(one["record"])
+    for one in cases("keylist"):
+        yield bytes([KEYLIST]) + bytes.fromhex(one["list"])
     log = json.loads((ROOT / "vectors/statelog.json").read_text())
     yield bytes([STATELOG]) + bytes.fromhex(log["span"])
     parts = [bytes.fromhex(cases("envelope")[-1]["envelope"]), bytes.fromhex(cases("ticket")[-1]["ticket"])]

@@ -476,6 +476,7 @@ struct nrt_maker {
 };
 
 struct nrt_aid;
+struct nrt_keys;
 
 /* SMP server on a serial console. Bytes in, bytes out through `put`; the caller polls. `birth` may be null: then the wire
  * identifies a nameless terminal and takes an enrolment where the birth area is blank, nothing else. */
@@ -497,6 +498,7 @@ struct nrt_smp {
     int fate;                   /* current nrt_fate, kept by the caller and by a finished restoration */
     int reset;                  /* set when the tool asked for a reset */
     uint32_t last;              /* why the last write was refused: a negated nrt_result, 0: it was not */
+    struct nrt_keys *keys;      /* nrt_smp_keys(); 0: this terminal keeps the keys of its birth record */
 };
 void nrt_smp_init(struct nrt_smp *s, struct nrt_core *c, const struct nrt_birth *b, struct nrt_ram frame,
                   struct nrt_ram ram, int fate, void (*put)(void *, const uint8_t *, uint32_t), void *ctx);

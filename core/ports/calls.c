@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "norstate.h"
+#include "nrt_keys.h"
 #include "signed.h"
 #include "veil.h"
 
@@ -160,4 +161,11 @@ int nrt_host_accept_key_list(struct nrt_core *c, struct nrt_nor *n, uint32_t ver
     if (setjmp(n->jump))
         return NRT_CUT;
     return nrt_accept_key_list(c, version);
+}
+
+int nrt_host_keys_take(struct nrt_keys *k, struct nrt_nor *n, const uint8_t *list, uint32_t len)
+{
+    if (setjmp(n->jump))
+        return NRT_CUT;
+    return nrt_keys_take(k, list, len);
 }

@@ -87,6 +87,7 @@ int nrt_host_confirm(struct nrt_core *c, struct nrt_nor *n);
 int nrt_host_give_up(struct nrt_core *c, struct nrt_nor *n, int why);
 int nrt_host_accept_serial(struct nrt_core *c, struct nrt_nor *n, uint32_t serial);
 int nrt_host_accept_key_list(struct nrt_core *c, struct nrt_nor *n, uint32_t version);
+int nrt_host_keys_take(struct nrt_keys *k, struct nrt_nor *n, const uint8_t *list, uint32_t len);
 
 int nrt_host_smp_feed(struct nrt_smp *s, struct nrt_nor *n, const uint8_t *data, uint32_t len);
 

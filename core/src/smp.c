@@ -1,6 +1,7 @@
 /* smp.c - requests of the restoration wire and their answers (docs/spec/smp.md). It knows who may ask what; it must never
  * write flash itself, nor answer what was not asked. */
 #include "nrt_aid.h"
+#include "nrt_keys.h"
 #include "smp_wire.h"
 
 #include <string.h>
@@ -8,7 +9,7 @@
 /* Groups, commands, operations of SMP, and the group of our own (docs/spec/smp.md). */
 enum { GROUP_OS = 0, GROUP_IMAGE = 1, GROUP_NEURATH = 64 };
 enum { OS_ECHO = 0, OS_RESET = 5, OS_PARAMETERS = 6, IMAGE_STATE = 0, IMAGE_UPLOAD = 1, NEURATH_IDENTIFY = 0,
-       NEURATH_ENROL = 1, NEURATH_AID = 3 };
+       NEURATH_ENROL = 1, NEURATH_AID = 3, NEURATH_KEYS = 4 };
 enum { ERR_UNKNOWN = 1, ERR_NOMEM = 2, ERR_INVAL = 3, ERR_BADSTATE = 6, ERR_NOTSUP = 8, ERR_CORRUPT = 9, ERR_DENIED = 11 };
 
 /* ---- bodies: each is written twice, counting and sending ----------------------------------------------------------- */
@@ -212,6 +213,8 @@ static void answer_neurath(struct nrt_smp *s, struct nrt_reply *a)
         nrt_answer_enrol(s, a);
     } else if (a->q->command == NEURATH_AID && s->aid) {
         s->aid->answer(s, a);
+    } else if (a->q->command == NEURATH_KEYS && s->keys) {
+        s->keys->answer(s, a);
     }
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cbor2
 
@@ -73,12 +73,15 @@ class Device:
     buffer: int = 512
     name: str = "lab-07"
     old: bytes = b""
+    #: Of its birth record; and RAM for lists of keys: None takes none, 0 that of the restoration.
+    root: bytes = b""
+    lists: int | None = None
 
     def __post_init__(self) -> None:
         self.old = self.old or image_of(1, self.model.layout.bank_size - 100)
         self.nor = Nor.memory(self.model.layout, ecc=self.ecc)
         core = Core(self.model.layout, self.nor)
-        core.write_birth(birth_of(self.model, self.name))
+        core.write_birth(replace(birth_of(self.model, self.name), root=self.root))
         write_bank(self.nor, self.old)
         raw = envelope_of(self.old, self.model, 5)
         core.provision(ImageRecord(hashlib.sha256(self.old).digest(), len(self.old), named(raw), 5, 0))
@@ -92,7 +95,7 @@ class Device:
         self.core = Core(self.model.layout, self.nor)
         self.fate = self.core.power_up()
         self.deframer = Deframer()
-        self.server = SmpServer(self.core, self.core.birth(), self._hear, self.fate, buffer=self.buffer)
+        self.server = SmpServer(self.core, self.core.birth(), self._hear, self.fate, buffer=self.buffer, lists=self.lists)
         return self.fate
 
     def break_it(self) -> None:

@@ -1,6 +1,7 @@
 """Lists of keys: two roots of three sign, each list follows the one before, and nothing else is ever believed."""
 
 import hashlib
+import random
 from dataclasses import replace
 
 import pytest
@@ -8,11 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurath.errors import DataError, NeurathError, RefusedError, TrustError
+from neurath.flash.listed import Listed
+from neurath.flash.native import Core, Nor
 from neurath.wire import cbor, keylist, keys
 from neurath.wire.keylist import Family, KeyList, Roots, SignedList
 from neurath.wire.keys import Alg, SigningKey
 from tests.parts import ASSURANCE
-from tests.wire.vectors import cases
+from tests.station.device import SMALL, birth_of
+from tests.wire.vectors import cases, refused
 
 
 def seeded(name: str) -> SigningKey:
@@ -136,3 +140,78 @@ def test_the_vectors_of_the_key_list_page_hold(case: dict[str, str]) -> None:
     assert found.ticket is not None
     assert (found.ticket.data.hex(), found.families[0].keys[0].data.hex()) == (case["ticket"], case["release"])
     assert found.families[0].models == tuple(case["models"].split())
+
+
+# ---- the same list before the C of a bare terminal -----------------------------------------------------------------------
+
+
+def bare(root: bytes, version: int, model: str = "lamp") -> Listed:
+    """The core's reader, which has taken `version` lists."""
+    core = Core(SMALL.layout, Nor.memory(SMALL.layout))
+    core.power_up()
+    listed = Listed(core, replace(birth_of(SMALL), model=model, root=root))
+    listed.raw.version = version
+    return listed
+
+
+def both(raw: bytes, root: bytes = ROOTS.digest, version: int = 0) -> KeyList | None:
+    """The list where Python and C alike believe it, None where neither does."""
+    listed = bare(root, version)
+    try:
+        found = keylist.accept(raw, root, version)
+    except NeurathError as fault:
+        with pytest.raises(type(fault)):
+            listed.take(raw)
+        assert listed.version == version
+        return None
+    listed.take(raw)
+    assert listed.version == found.version
+    assert (listed.birth.release, listed.birth.ticket) == (found.release("lamp"), found.ticket)
+    assert bytes(listed.raw.root) == found.successors.digest
+    return found
+
+
+@pytest.mark.parametrize("case", cases("keylist"))
+def test_the_core_believes_the_vectors_as_well(case: dict[str, str]) -> None:
+    assert both(bytes.fromhex(case["list"]), bytes.fromhex(case["root"]), int(case["version"]) - 1)
+
+
+@pytest.mark.parametrize("case", refused("keylist"), ids=lambda case: case["what"])
+def test_neither_believes_what_the_vectors_say_is_refused(case: dict[str, str]) -> None:
+    assert both(bytes.fromhex(case["list"]), bytes.fromhex(case["root"]), int(case["version"]) - 1) is None
+
+
+@given(LISTS)
+def test_the_core_reads_every_list_as_python_does(found: KeyList) -> None:
+    listed = replace(found, version=1, roots=ROOTS)
+    more = replace(listed, successors=ROOTS)
+    people = (A, B, C)
+    assert both(signed(more, *people)) == more
+    assert both(signed(listed, *people)) is (listed if listed.successors == ROOTS else None)  # the new have not signed
+
+
+def test_where_the_roots_sign_what_is_malformed_neither_takes_another_form_than_the_other() -> None:
+    dice, taken = random.Random(5), 0
+    fresh = Roots((A.public, B.public, D.public))
+    two = (Family(("lamp", "lantern"), (RELEASE.public,)), Family(("phone",), (OTHER.public, RELEASE.public)))
+    bodies = [
+        keylist.draft(replace(FIRST, families=two, **more)).body for more in ({}, {"successors": fresh}, {"ticket": None})
+    ]
+    for _ in range(20000 if ASSURANCE else 1200):
+        body = bytearray(dice.choice(bodies))
+        for _ in range(dice.randrange(1, 3)):
+            at = dice.randrange(len(body))
+            match dice.randrange(4):
+                case 0:
+                    body[at] = dice.randrange(256)
+                case 1:
+                    body[at] ^= 1 << dice.randrange(8)
+                case 2:
+                    del body[at]
+                case 3:
+                    body.insert(at, dice.choice((0, 1, 2, body[at])))
+        made = SignedList(bytes(body))
+        for key in (A, B, D):
+            made = made.signed(key.public, key.sign(made.message))
+        taken += both(keylist.pack(made)) is not None
+    assert taken > 20, "nothing that came through was judged"

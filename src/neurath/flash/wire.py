@@ -11,6 +11,7 @@ from neurath.errors import DataError
 from neurath.flash._core import ffi, lib
 from neurath.flash.bank import Fate
 from neurath.flash.geometry import Layout
+from neurath.flash.listed import Listed
 from neurath.flash.native import Core, PowerCut, demand
 from neurath.flash.trust import Birth, PublicKey, c_birth, fill_key
 
@@ -41,7 +42,8 @@ class SmpServer:
 
     `birth` None: the terminal has lost its identity; it identifies itself as nameless and takes an enrolment; with a `maker`
     it makes its key itself. `ram` is what is lent to a restoration, `buffer` the longest frame (512 to 65535 bytes). With
-    `aid` bytes of RAM it takes resume deltas too. After PowerCut it is dead, as its core is.
+    `aid` bytes of RAM it takes resume deltas too, with `lists` bytes lists of keys; 0: in the restoration's own, None: no
+    lists. After PowerCut it is dead, as its core is.
     """
 
     def __init__(  # noqa: PLR0913 (one call for one C call: nrt_smp_init)
@@ -54,6 +56,7 @@ class SmpServer:
         buffer: int = 1024,
         maker: Maker | None = None,
         aid: int = 0,
+        lists: int | None = None,
     ) -> None:
         if not 512 <= buffer <= 65535:
             raise DataError(f"a frame buffer of {buffer} bytes", "512 to 65535 are possible", "use 1024", id="NRT-295")
@@ -81,6 +84,10 @@ class SmpServer:
         if aid:
             self._aid = ffi.new("uint8_t[]", aid), ffi.new("struct nrt_aid *")
             lib.nrt_smp_aid(self._raw, self._aid[1], _ram(self._aid[0], aid))
+        if lists is not None and birth is not None:
+            self._listed = Listed(core, birth)
+            self._lists = ffi.new("uint8_t[]", lists) if lists else self._memory[0]
+            lib.nrt_smp_keys(self._raw, self._listed.raw, _ram(self._lists, lists or size))
 
     def feed(self, data: bytes) -> None:
         """Takes bytes of the line, answers what is whole; PowerCut where the power was cut."""

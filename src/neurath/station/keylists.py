@@ -1,15 +1,18 @@
 """Whose releases a stock believes where roots sign lists of keys: the newest list that followed from the one before, and
-nothing that a server says beside it. It knows lists and a directory; it must never go back to an older list, nor begin with
-roots that nobody vouched for where keys are known already. Spec: docs/spec/keylist.md 5."""
+nothing that a server says beside it. All of them are kept, for terminals that keep none. It knows lists and a directory; it
+must never go back to an older list, nor begin with roots that nobody vouched for where keys are known already. Spec:
+docs/spec/keylist.md 5."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurath.disk import write_whole
-from neurath.errors import NotFound
+from neurath.errors import DataError, NotFound, RefusedError, TrustError
 from neurath.ids import ModelName
 from neurath.station.stock import Index, Stock
 from neurath.wire import keylist
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from neurath.wire.keylist import KeyList
 
 NEWEST = "newest.keys"
+#: Where every list is kept by its version.
+ALL = "lists"
 #: Lists taken in one go, as at a terminal.
 MOST = 1000
 #: Gives the list of this version, NotFound where there is none.
@@ -31,6 +36,15 @@ def kept(stock: Stock) -> KeyList | None:
         return keylist.unpack((stock.root / NEWEST).read_bytes())[1]
     except FileNotFoundError:
         return None
+
+
+def chain(stock: Stock) -> tuple[bytes, ...]:
+    """Every list from number 1 to the newest this stock took; empty where it has not all of them."""
+    newest = kept(stock)
+    try:
+        return tuple(_place(stock, n).read_bytes() for n in range(1, newest.version + 1)) if newest else ()
+    except FileNotFoundError:
+        return ()
 
 
 def catch_up(stock: Stock, lists: Lists, roots: bytes = b"") -> KeyList | None:
@@ -54,9 +68,30 @@ def catch_up(stock: Stock, lists: Lists, roots: bytes = b"") -> KeyList | None:
         else:
             root = keylist.unpack(raw)[1].roots.digest
         last = keylist.accept(raw, root, version)
-        stock.root.mkdir(parents=True, exist_ok=True)
+        _keep(stock, last.version, raw)
         write_whole(stock.root / NEWEST, raw)
+    if last is not None and not chain(stock):
+        _complete(stock, lists, last)
     return last
+
+
+def _place(stock: Stock, version: int) -> Path:
+    return stock.root / ALL / f"{version}.keys"
+
+
+def _keep(stock: Stock, version: int, raw: bytes) -> None:
+    place = _place(stock, version)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(place, raw)
+
+
+def _complete(stock: Stock, lists: Lists, newest: KeyList) -> None:
+    """The lists before the newest, for a stock that kept none of them; nothing where they do not lead to it."""
+    with contextlib.suppress(NotFound, DataError, TrustError, RefusedError):
+        found = [lists(n) for n in range(1, min(newest.version, MOST) + 1)]
+        if keylist.follow(found, keylist.unpack(found[0])[1].roots.digest) == newest:
+            for n, raw in enumerate(found, 1):
+                _keep(stock, n, raw)
 
 
 def _knows_keys(stock: Stock) -> bool:

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from enum import Enum
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar
@@ -35,6 +36,8 @@ ANSWER = 2.5
 VERDICT = 40.0
 #: The same of a file for what a cut left: the whole rewrite lies before the last answer.
 REWRITE = 120.0
+#: The same of a list of keys: up to ten signatures are checked before its last answer.
+ANSWERED = 20.0
 QUICK = 1.0
 SLOW = 10.0
 #: Times in a row that one piece is sent again before the machine is told.
@@ -148,13 +151,55 @@ class _Held(smp_message.ReadRequest):
     _ErrorV2: ClassVar = _ErrorV2
 
 
+class _ListAnswer(smp_message.WriteResponse):
+    _GROUP_ID = smp.GROUP
+    _COMMAND_ID = smp.KEYS
+    off: int
+
+
+class _List(smp_message.WriteRequest):
+    _GROUP_ID = smp.GROUP
+    _COMMAND_ID = smp.KEYS
+    _Response: ClassVar = _ListAnswer
+    _ErrorV1: ClassVar = _ErrorV1
+    _ErrorV2: ClassVar = _ErrorV2
+    off: int
+    data: bytes
+    len: int | None = None
+    sha: bytes | None = None
+
+
+class _BelievesAnswer(smp_message.ReadResponse):
+    _GROUP_ID = smp.GROUP
+    _COMMAND_ID = smp.KEYS
+    root: bytes
+    list: int
+    least: int
+
+
+class _Believes(smp_message.ReadRequest):
+    _GROUP_ID = smp.GROUP
+    _COMMAND_ID = smp.KEYS
+    _Response: ClassVar = _BelievesAnswer
+    _ErrorV1: ClassVar = _ErrorV1
+    _ErrorV2: ClassVar = _ErrorV2
+
+
+class Sent(Enum):
+    """What an upload is: a package, the file for what a cut left, or a list of keys."""
+
+    PACKAGE = 1
+    AID = 2
+    LIST = 3
+
+
 @dataclass(frozen=True, slots=True)
 class _Whole:
-    """What is uploaded: a package, or with `aid` the file for what a cut left."""
+    """What is uploaded."""
 
     data: bytes
     sha: bytes
-    aid: bool
+    what: Sent
 
 
 class Line:
@@ -217,10 +262,18 @@ class Line:
             raise RefusedError("the terminal does not say what its bank holds", str(answer), "send it the package")
         return bytes(answer.r)
 
-    async def upload(self, package: bytes, *, aid: bool = False) -> AsyncIterator[int]:
-        """Sends a package, or with `aid` a file made for what the bank holds, and yields how far the terminal has taken it,
-        bytes. RefusedError: it said no. A frame without an answer is sent again, some times, in shorter pieces."""
-        off, slowest, lost, whole = -1, 0.0, 0, _Whole(package, sha256(package).digest(), aid)
+    async def believes(self) -> tuple[bytes, int]:
+        """Digest of the roots whose lists of keys the terminal takes, and the number of the last one since its power came;
+        RefusedError where it takes none."""
+        answer = await self._ask(_Believes())
+        if error(answer):
+            raise RefusedError("the terminal takes no lists of keys", str(answer), "send it the package")
+        return bytes(answer.root), int(answer.list)
+
+    async def upload(self, package: bytes, what: Sent = Sent.PACKAGE) -> AsyncIterator[int]:
+        """Sends a package, a file made for what the bank holds, or a list of keys, and yields how far the terminal has taken
+        it, bytes. RefusedError: it said no. A frame without an answer is sent again, some times, in shorter pieces."""
+        off, slowest, lost, whole = -1, 0.0, 0, _Whole(package, sha256(package).digest(), what)
         while off != len(package):
             begun = time.monotonic()
             try:
@@ -248,8 +301,10 @@ class Line:
         # The judge reads the whole bank before the last answer.
         ends = at + room >= len(whole.data)
         data = whole.data[at : at + room]
-        if whole.aid:
+        if whole.what is Sent.AID:
             return await self._ask(_Aid(off=at, data=data, **names), REWRITE if ends else timeout)
+        if whole.what is Sent.LIST:
+            return await self._ask(_List(off=at, data=data, **names), ANSWERED if ends else timeout)
         return await self._ask(ImageUploadWrite(off=at, data=data, **names, **image), VERDICT if ends else timeout)
 
     async def enrol(self, birth: Birth, salt: bytes = b"") -> None:

@@ -10,12 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from neurath.errors import LinkError, NeurathError, RefusedError
-from neurath.station import aid
+from neurath.station import aid, keylists
 from neurath.station import machine as m
-from neurath.station.line import WHY, Line
+from neurath.station.line import WHY, Line, Sent
 from neurath.station.machine import Choice, Do, Event, Machine, Step
 from neurath.station.select import Selected, Wish, select
 from neurath.station.stock import Stock
+from neurath.wire import keylist
 from neurath.wire.smp import Identity
 
 #: A leaf that differs although the stock's package is whole: noise that the frame's check let through. It is sent again.
@@ -150,6 +151,7 @@ class Bench:
             await asyncio.to_thread(self._select)
         assert self.selected is not None
         data = await asyncio.to_thread(self.stock.package, self.selected.entry)
+        await self._teach()
         small = await self._smaller(len(data))
         if small:
             self._step(m.Made(f"{len(small):,} bytes made for what its bank holds, not the {len(data):,} of the package"))
@@ -159,7 +161,7 @@ class Bench:
         first, before = True, 0
         self.pace.begun = time.monotonic() - self.pace.seconds
         try:
-            async for held in self.line.upload(data, aid=bool(small)):
+            async for held in self.line.upload(data, Sent.AID if small else Sent.PACKAGE):
                 # The first answer may jump over what the terminal holds already: that was not sent.
                 self.pace.heard(0 if first else max(0, held - before), time.monotonic())
                 first, before = False, held
@@ -172,6 +174,20 @@ class Bench:
                 return self._step(m.Silent())
             return self._step(m.Refused(WHY.get(identity.last, f"core result -{identity.last}")))
         return self._step(m.Sent())
+
+    async def _teach(self) -> None:
+        """The lists of keys that this terminal has not seen since its power came: its birth record may not have the key that
+        signed the release. What it does not take stops nothing, for the package is judged by itself."""
+        lists = await asyncio.to_thread(keylists.chain, self.stock)
+        if not lists:
+            return
+        with contextlib.suppress(RefusedError):
+            roots, seen = await self.line.believes()
+            if keylist.unpack(lists[0])[1].roots.digest != roots:
+                return
+            for one in lists[seen:]:
+                async for _ in self.line.upload(one, Sent.LIST):
+                    pass
 
     async def _smaller(self, package: int) -> bytes:
         """The file for what a cut left in this terminal, where one can be made that is smaller than its package; else b""."""

@@ -22,6 +22,7 @@ GROUP = 64
 IDENTIFY = 0
 ENROL = 1
 AID = 3
+KEYS = 4
 #: Longest line in bytes, start bytes and newline included.
 LINE = 127
 _START, _CONTINUE = b"\x06\x09", b"\x04\x14"
