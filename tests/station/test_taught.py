@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -128,7 +129,8 @@ def test_after_a_list_was_taken_a_station_without_lists_cannot_bring_what_the_st
     old = stocked(tmp_path / "old", KEY, lists=False)
     bench = restored(device, old, tmp_path / "wire2")
     assert bench.state.verdict is Verdict.REFUSED
-    assert "signature" in bench.state.reason
+    assert "it goes by key list 2" in bench.state.reason
+    assert json.loads(old.queued()[0].read_text())["reason"] == bench.state.reason
 
 
 @pytest.mark.parametrize("kind", ["takes no lists", "other roots", "no lists in the stock"])

@@ -262,13 +262,13 @@ class Line:
             raise RefusedError("the terminal does not say what its bank holds", str(answer), "send it the package")
         return bytes(answer.r)
 
-    async def believes(self) -> tuple[bytes, int]:
-        """Digest of the roots whose lists of keys the terminal takes, and the number of the last one since its power came;
-        RefusedError where it takes none."""
+    async def believes(self) -> tuple[bytes, int, int]:
+        """Digest of the roots whose lists of keys the terminal takes, the number of the last one since its power came, and
+        that below which no list counts; RefusedError where it takes none."""
         answer = await self._ask(_Believes())
         if error(answer):
             raise RefusedError("the terminal takes no lists of keys", str(answer), "send it the package")
-        return bytes(answer.root), int(answer.list)
+        return bytes(answer.root), int(answer.list), int(answer.least)
 
     async def upload(self, package: bytes, what: Sent = Sent.PACKAGE) -> AsyncIterator[int]:
         """Sends a package, a file made for what the bank holds, or a list of keys, and yields how far the terminal has taken

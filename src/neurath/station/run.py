@@ -21,6 +21,8 @@ from neurath.wire.smp import Identity
 
 #: A leaf that differs although the stock's package is whole: noise that the frame's check let through. It is sent again.
 TORN_FRAME = 8
+#: A signature that is not believed.
+DISTRUST = 9
 #: Seconds between two looks at an empty port, and at a terminal that is done.
 LOOK = 0.3
 #: With `once`, seconds to wait for a port that can be opened.
@@ -172,8 +174,17 @@ class Bench:
                 return self._step(m.Sent())
             if identity.last == TORN_FRAME and not small:
                 return self._step(m.Silent())
-            return self._step(m.Refused(WHY.get(identity.last, f"core result -{identity.last}")))
+            return self._step(m.Refused(await self._why(identity.last)))
         return self._step(m.Sent())
+
+    async def _why(self, last: int) -> str:
+        """Why the terminal refused, in words; a list of keys that it misses is the cause a person can do something about."""
+        if last == DISTRUST:
+            with contextlib.suppress(RefusedError, LinkError):
+                _, seen, least = await self.line.believes()
+                if seen < least:
+                    return f"it goes by key list {least}, which this stock does not have: neurath station sync"
+        return WHY.get(last, f"core result -{last}")
 
     async def _teach(self) -> None:
         """The lists of keys that this terminal has not seen since its power came: its birth record may not have the key that
@@ -182,7 +193,7 @@ class Bench:
         if not lists:
             return
         with contextlib.suppress(RefusedError):
-            roots, seen = await self.line.believes()
+            roots, seen, _ = await self.line.believes()
             if keylist.unpack(lists[0])[1].roots.digest != roots:
                 return
             for one in lists[seen:]:
