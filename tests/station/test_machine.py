@@ -40,6 +40,7 @@ EVENTS: tuple[Event, ...] = (
     m.Moved(500, 500),
     m.Sent(),
     m.Refused("no"),
+    m.Bent("not what was sent"),
 )
 
 
@@ -147,6 +148,16 @@ def test_progress_never_moves_back_and_a_silent_terminal_is_given_up() -> None:
         assert actions == (Do.SEND,)
     state, actions = state.handle(m.Silent())
     assert (state.verdict, state.unplug, actions) == (Verdict.FAILED, Unplug.NO, (Do.RECORD,))
+
+
+def test_what_arrives_bent_is_sent_again_and_given_up_with_its_reason() -> None:
+    state = Machine(step=Step.WRITE, identity=TORN, choice=CHOICE, held=400, total=500)
+    for _ in range(m.STALLS):
+        state, actions = state.handle(m.Bent("a leaf differs"))
+        assert actions == (Do.SEND,)
+        state, _ = state.handle(m.Moved(400, 500))  # the same leaf again is no progress
+    state, actions = state.handle(m.Bent("a leaf differs"))
+    assert (state.verdict, state.reason, actions) == (Verdict.REFUSED, "a leaf differs", (Do.RECORD,))
 
 
 def test_from_every_state_the_next_terminal_can_be_served() -> None:

@@ -26,6 +26,7 @@ from smpclient.transport import SMPTransportDisconnected
 from smpclient.transport.serial import Auto, BufferSize, SMPSerialTransport
 
 from neurath.errors import DataError, LinkError, RefusedError
+from neurath.flash.results import Result
 from neurath.flash.trust import Birth, PublicKey
 from neurath.wire import enrolment, smp
 from neurath.wire.smp import Identity
@@ -45,14 +46,20 @@ AGAIN = 6
 #: Every terminal takes frames of this many bytes; shorter than that the first one cannot be.
 LEAST_BUFFER = 512
 SHORTEST = 192
-#: Core results (docs/spec/smp.md 3) in words for people.
+#: Why the core refuses (docs/spec/smp.md 3), in words for people.
 WHY = {
-    8: "a leaf, the leaf list or the bank differs from what was signed",
-    2: "it is not a restoration package for this memory map",
-    3: "it does not fit this terminal",
-    4: "an erase or a program failed: the memory is worn or broken",
-    9: "signature, class or floor says no",
-    10: "the terminal runs its software and does not take another over the wire",
+    Result.ARG: "it was sent more than was announced",
+    Result.FORMAT: "it is not a restoration package for this memory map",
+    Result.SPACE: "it does not fit this terminal",
+    Result.FLASH: "an erase or a program failed: the memory is worn or broken",
+    Result.TORN: "its memory cannot be read: worn or broken",
+    Result.GONE: "the file reads what the bank no longer holds",
+    Result.DIGEST: "a leaf, the leaf list or the bank differs from what was signed",
+    Result.BASE: "the bank does not hold what the file was made for",
+    Result.TRUST: "signature, class or floor says no",
+    Result.STATE: "the terminal runs its software and does not take another over the wire",
+    Result.BOUND: "the file asks for more than its size allows",
+    Result.READ: "what was sent could not be read again",
 }
 #: The library logs every lost frame; the machine tells the technician what it means.
 logging.getLogger("smpclient").setLevel(logging.CRITICAL)

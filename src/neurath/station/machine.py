@@ -132,7 +132,14 @@ class Refused:
     reason: str
 
 
-Event = Plugged | Pulled | Identified | Mistaken | Silent | Chosen | NothingFits | Made | Moved | Sent | Refused
+@dataclass(frozen=True, slots=True)
+class Bent:
+    """What the terminal got is not what was sent: `reason` says how it knows. The same again."""
+
+    reason: str
+
+
+Event = Plugged | Pulled | Identified | Mistaken | Silent | Chosen | NothingFits | Made | Moved | Sent | Refused | Bent
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +190,7 @@ class Machine:
                 return self._silent()
             case Chosen() | NothingFits() if self.step is Step.CHOOSE:
                 return self._chosen(event)
-            case Made() | Moved() | Sent() | Refused() if self.step is Step.WRITE:
+            case Made() | Moved() | Sent() | Refused() | Bent() if self.step is Step.WRITE:
                 return self._written(event)
         return self, ()
 
@@ -245,7 +252,9 @@ class Machine:
             case Refused(reason=reason) if self.aid:
                 why = f"the file for what its bank holds was refused ({reason}): the package instead"
                 return replace(self, aid="", whole=True, held=0, total=0, stalls=0, reason=why), (Do.SEND,)
-            case Refused(reason=reason):
+            case Bent() if self.stalls < STALLS:
+                return replace(self, stalls=self.stalls + 1), (Do.SEND,)
+            case Refused(reason=reason) | Bent(reason=reason):
                 return self._ended(Verdict.REFUSED, reason), (Do.RECORD,)
         return self, ()
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from neurath.errors import LinkError, NeurathError, RefusedError
+from neurath.flash.results import Result
 from neurath.station import aid, keylists
 from neurath.station import machine as m
 from neurath.station.line import WHY, Line, Sent
@@ -19,10 +20,6 @@ from neurath.station.stock import Stock
 from neurath.wire import keylist
 from neurath.wire.smp import Identity
 
-#: A leaf that differs although the stock's package is whole: noise that the frame's check let through. It is sent again.
-TORN_FRAME = 8
-#: A signature that is not believed.
-DISTRUST = 9
 #: Seconds between two looks at an empty port, and at a terminal that is done.
 LOOK = 0.3
 #: With `once`, seconds to wait for a port that can be opened.
@@ -172,19 +169,19 @@ class Bench:
             identity = await self.line.identity()
             if not identity.open:  # the last answer was lost: it has restarted, and runs what it took
                 return self._step(m.Sent())
-            if identity.last == TORN_FRAME and not small:
-                return self._step(m.Silent())
-            return self._step(m.Refused(await self._why(identity.last)))
+            why = await self._why(identity.last)
+            # The stock's package is whole: noise that the frame's check let through, found by a signed leaf.
+            return self._step(m.Bent(why) if identity.last == Result.DIGEST and not small else m.Refused(why))
         return self._step(m.Sent())
 
     async def _why(self, last: int) -> str:
         """Why the terminal refused, in words; a list of keys that it misses is the cause a person can do something about."""
-        if last == DISTRUST:
+        if last == Result.TRUST:
             with contextlib.suppress(RefusedError, LinkError):
                 _, seen, least = await self.line.believes()
                 if seen < least:
                     return f"it goes by key list {least}, which this stock does not have: neurath station sync"
-        return WHY.get(last, f"core result -{last}")
+        return WHY[Result(last)] if last in WHY else f"core result -{last}"
 
     async def _teach(self) -> None:
         """The lists of keys that this terminal has not seen since its power came: its birth record may not have the key that

@@ -88,8 +88,8 @@ def _decoded(data: bytes, at: int) -> tuple[Any, int]:
     if major == 4:
         return found, at
     pairs = dict(zip(found[::2], found[1::2], strict=True))
-    if len(pairs) != argument:
-        raise KeyError("two keys that Python takes for one: 1 and true")
+    if len(pairs) != argument or any(type(key) is bool for key in pairs):
+        raise KeyError("a key that Python takes for another: true for 1")
     return pairs, at
 
 
