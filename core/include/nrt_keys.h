@@ -1,4 +1,4 @@
-/* nrt_keys.h - lists of keys that roots sign (docs/spec/keylist.md 6), for terminals that have no file to keep them in. A port that
+/* nrt_keys.h - lists of keys that roots sign (docs/spec/keylist.md 7), for terminals that have no file to keep them in. A port that
  * includes it and calls nrt_keys_begin() goes by them; one that does not links nothing of it and keeps the keys of its birth record. */
 #ifndef NRT_KEYS_H
 #define NRT_KEYS_H

@@ -1,5 +1,5 @@
 """Whom a terminal without files believes: its birth record, and the lists of keys it took since the power came, as the core
-judges them. It knows C structures and who owns them; every rule is in core/src/keylist.c (docs/spec/keylist.md 6)."""
+judges them. It knows C structures and who owns them; every rule is in core/src/keylist.c (docs/spec/keylist.md 7)."""
 
 from __future__ import annotations
 
