@@ -1,5 +1,5 @@
 """The two parties of an agreement, each whole: a server (store, delivery, builder), and the terminal's end of a link that
-keeps what was said over it. They know nothing of each other but by messages."""
+keeps what was said over it, or of a wire. They know nothing of each other but by messages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from neurath.carriers.memory import Memory
 from neurath.errors import LinkError, NeurathError
 from neurath.flash.bank import Why
 from neurath.flash.geometry import model_to_toml
-from neurath.flash.native import need
+from neurath.flash.native import Nor, need
 from neurath.server.delivery import tickets
 from neurath.server.delivery.calls import Delivery
 from neurath.server.delivery.trickle import Trickle
@@ -33,6 +33,7 @@ from neurath.wire.check import Check
 from neurath.wire.keys import public_pem
 from neurath.wire.report import Report, Verdict
 from tests.server.world import AtOnce, Here
+from tests.station.device import Device
 from tests.terminal.world import MODEL, RELEASE, envelope_of
 
 if TYPE_CHECKING:
@@ -172,3 +173,11 @@ def carried(site: Site) -> Iterator[None]:
             raise
         site.troubles.append(fault)
         raise LinkError("the server asks to try later", fault.why, "it is tried again") from None
+
+
+def station(nor: Nor) -> Device:
+    """The same chip, as a station sees it, from this power-up on."""
+    device = Device.__new__(Device)
+    device.model, device.nor, device.buffer, device.heard = MODEL, nor, 512, []
+    device.power_up()
+    return device

@@ -4,6 +4,7 @@ from the other side."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,8 +32,7 @@ from neurath.wire import report as reports
 from neurath.wire.check import Check
 from neurath.wire.offer import Offer
 from neurath.wire.report import Phase, Report, Verdict
-from tests.agree.parties import Link, Said, Server, carried
-from tests.station.device import Device
+from tests.agree.parties import Link, Said, Server, carried, station
 from tests.terminal.world import DEVICE, MODEL, NAME, NEW, OLD, RELEASE, World, envelope_of
 
 __all__ = ["DONE", "IMAGES", "Said", "Server", "Site", "Word", "station"]
@@ -364,6 +364,11 @@ class Site:
             self.world.agent.wait()
         raise AssertionError("it did not come to that")
 
+    def over(self) -> None:
+        """Its server ends, and nothing is left of it on the disk."""
+        self.server.close()
+        shutil.rmtree(self.server.place)
+
     def cut_in_rewrite(self, operation: int, kind: str = "early", how: int = 0) -> None:
         """Power fails at this operation of the flash from now on, and comes again; `how` torn units read then."""
         self.world.nor.cut_at(operation, kind)
@@ -388,11 +393,3 @@ def _as_check(said: standing.Said) -> Check:
         nonce=bytes.fromhex(said.nonce),
         floor=said.floor,
     )
-
-
-def station(nor: Nor) -> Device:
-    """The same chip, as a station sees it, from this power-up on."""
-    device = Device.__new__(Device)
-    device.model, device.nor, device.buffer, device.heard = MODEL, nor, 512, []
-    device.power_up()
-    return device

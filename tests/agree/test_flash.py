@@ -48,6 +48,7 @@ def torn(place: Path, at: int, kind: str, ecc: bool) -> tuple[bool, bool]:
     other = _cells(site)
     site.world.power()
     assert site.goes_on() == DONE
+    site.over()
     return before != one, one != other
 
 
@@ -96,6 +97,7 @@ def test_fault_5_a_sector_of_the_bank_fails_and_both_say_that_it_waits_for_the_w
         assert said.plan
         restored(site)
         assert site.goes_on() == DONE
+        site.over()
 
 
 def test_fault_5_a_sector_of_the_scratch_fails_and_both_say_that_the_old_image_runs(tmp_path: Path) -> None:
@@ -195,6 +197,7 @@ def test_fault_15_the_watchdog_bites_in_the_rewrite(operations: int, tmp_path: P
         site = Site(tmp_path / str(at))
         site.cut_in_rewrite(at, "after" if at % 2 else "before")
         assert site.goes_on(fault=True) == DONE
+        site.over()
 
 
 # ---- 17 ----------------------------------------------------------------------------------------------------------------

@@ -184,7 +184,7 @@ def test_fault_16_whatever_a_user_does_at_the_question_nothing_is_lost_and_nothi
         site.world.agent.hear(ev.Answered(True))
         site.world.agent.settle()
         assert site.goes_on() == DONE
-        site.server.close()
+        site.over()
 
 
 # ---- 30 ----------------------------------------------------------------------------------------------------------------
@@ -217,7 +217,7 @@ def test_fault_30_a_bomb_is_offered(tmp_path: Path, seed: int) -> None:
         assert refusal(site).startswith("the update file was refused")
         said = site.goes_on()
         assert said in (Word("1.0", offer=said.offer, verdict="pending"), DONE)  # it leaves that release alone for a day
-        site.server.close()
+        site.over()
 
 
 @pytest.mark.parametrize("numbers", [{"size": 1 << 30}, {"need": 1 << 31}, {"size": 1 << 30, "need": 1 << 31}, {"need": 1}])

@@ -51,7 +51,7 @@ def test_fault_23_the_servers_disk_is_full_from_one_call_on(call: int, tmp_path:
         assert "full" in site.troubles[0].why
         full.clear()
         assert site.goes_on() == DONE
-        site.server.close()
+        site.over()
 
 
 @pytest.mark.heavy

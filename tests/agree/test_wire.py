@@ -73,7 +73,7 @@ def test_fault_18_it_is_restored_through_noise(rate: float, tmp_path: Path, seed
             record.unlink()
         site.world.power()
         assert site.goes_on() == DONE
-        site.server.close()
+        site.over()
     assert rate < 1e-4 or turned > each
 
 
@@ -157,7 +157,7 @@ def test_fault_21_the_package_was_tampered_with(tmp_path: Path) -> None:
         site = torn(tmp_path / str(at))
         refused_by_boot(site, good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :])
         assert site.goes_on() == DONE
-        site.server.close()
+        site.over()
     site = torn(tmp_path / "body")
     device, at = station(site.world.nor), header + 3000
     bad = good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :]
