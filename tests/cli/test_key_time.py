@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from neurath.cli import key_time
 from neurath.cli.key_time import DAY, FAR, NONE, date
+from neurath.cli.main import main
 from neurath.errors import NeurathError, RefusedError, UsageError
 from neurath.units import EARLIEST
 
@@ -88,3 +91,22 @@ def test_a_clock_far_ahead_vouches_for_no_date_far_ahead() -> None:
     with pytest.raises(RefusedError):
         key_time.demand(LATER, [], LATER + 1.0, far=True)
     key_time.demand(LATER, said(LATER), LATER + 1.0, far=True)
+
+
+def test_the_verbs_ask_for_a_date_in_doubt(tmp_path: Path) -> None:
+    def says(*words: str) -> int:
+        return main(["key", *words])
+
+    for name in "abc":
+        assert says("create", name, "-o", str(tmp_path), "--alg", "ed25519") == 0
+    roots = [word for name in "abc" for word in ("--root", f"{tmp_path}/{name}.pub.pem")]
+    far, file = ("--time", "2099-01-31"), str(tmp_path / "1.keys")
+    assert says("delegate", *roots, *far, "-o", file) == RefusedError.exit_code
+    assert says("delegate", *roots, *far, *far, "-o", file) == 0
+    sign = ("sign", file, "--key", f"{tmp_path}/a.pem")
+    assert says(*sign) == RefusedError.exit_code
+    assert says(*sign, *far) == 0
+    assert says("publish", file, "--data", str(tmp_path / "data")) == RefusedError.exit_code
+    lower = ("revoke", "--after", file, f"{tmp_path}/c.pub.pem", "-o", str(tmp_path / "2.keys"), "--time", date(NOW))
+    assert says(*lower) == RefusedError.exit_code
+    assert says(*lower, "--time", date(NOW)) == 0

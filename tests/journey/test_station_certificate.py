@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from neurath.station.stock import Stock
 from neurath.station.sync import Source, sync
 from tests.journey.site import Site, until
 from tests.journey.test_tls import Authority
+from tests.wire.test_keylist import FIRST, A, B, signed
 
 
 @pytest.fixture
@@ -82,6 +84,13 @@ def test_a_station_shows_its_own_certificate_over_tls_and_is_revoked_alone(site:
         sync(stock, Source(site.url, "", ca, (osaka[0], nara[1])))
     with pytest.raises(RefusedError):
         sync(stock, Source(site.url, "", ca))
+    # A list of keys that was signed after the server's certificate ends: it is later than this machine's clock says.
+    late = stock.root / "newest.keys"
+    late.write_bytes(signed(replace(FIRST, issued=int(time.time()) + 60 * 86400), A, B))
+    with pytest.raises(LinkError) as met:
+        sync(stock, Source(site.url, "", ca, osaka))
+    assert "ended before the list of keys held here was signed" in str(met.value.why)
+    late.unlink()
     verb("token", "revoke", "osaka", *site.data)
     with pytest.raises(RefusedError):
         sync(stock, Source(site.url, "", ca, osaka))

@@ -3,20 +3,24 @@
 import hashlib
 import random
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurath.errors import DataError, NeurathError, RefusedError, TrustError
+from neurath.errors import DataError, NeurathError, NotFound, RefusedError, TrustError
 from neurath.flash.listed import Listed
 from neurath.flash.native import Core, Nor
+from neurath.flash.trust import Birth
+from neurath.terminal.keyring import Keyring, Source
 from neurath.wire import cbor, keylist, keys
 from neurath.wire.keylist import Family, KeyList, Roots, SignedList
 from neurath.wire.keys import Alg, SigningKey
 from tests.parts import ASSURANCE
 from tests.station.device import SMALL, birth_of
-from tests.wire.vectors import cases, refused
+from tests.wire.vectors import cases, load, refused
 
 
 def seeded(name: str) -> SigningKey:
@@ -215,3 +219,48 @@ def test_where_the_roots_sign_what_is_malformed_neither_takes_another_form_than_
             made = made.signed(key.public, key.sign(made.message))
         taken += both(keylist.pack(made)) is not None
     assert taken > 20, "nothing that came through was judged"
+
+
+@pytest.mark.parametrize("case", load("keylist")["times"], ids=lambda case: case["what"])
+def test_the_vectors_of_a_lists_time_hold(case: dict[str, str]) -> None:
+    """The core reads past it: a bare terminal has no TLS."""
+    found = both(bytes.fromhex(case["list"]), bytes.fromhex(case["root"]), int(case["version"]) - 1)
+    assert found is not None
+    assert found.issued == int(case["issued"])
+
+
+def test_a_terminal_goes_by_the_time_of_the_list_it_holds_and_none_is_kept_beside_it(tmp_path: Path) -> None:
+    """Versions order, times do not: a later list of a lower time is what mends a wrong one."""
+    birth = Birth("t", "lamp", bytes(16), bytes(16), bytes(32), root=ROOTS.digest)
+    lists, log = [signed(replace(FIRST, issued=4_000_000_000), A, B)], Log()
+    ring = Keyring(birth, tmp_path / "keys", log)
+    assert (ring.signed_at, ring.catch_up(source(lists)), ring.signed_at) == (0.0, 1, 4e9)
+    assert Keyring(birth, tmp_path / "keys", log).signed_at == 4e9
+    lists.append(signed(after(FIRST, issued=1_800_000_000), A, B))
+    assert (ring.catch_up(source(lists)), ring.signed_at) == (1, 1.8e9)
+    lists.append(signed(after(after(FIRST), issued=0), A, B))
+    assert (ring.catch_up(source(lists)), ring.signed_at) == (1, 0.0)
+    # Nobody brings the first back: whoever puts its file there has the terminal take the others anew.
+    (tmp_path / "keys").write_bytes(lists[0])
+    put_back = Keyring(birth, tmp_path / "keys", log)
+    assert put_back.current is None
+    assert (put_back.catch_up(source(lists)), put_back.signed_at) == (2, 0.0)
+
+
+class Log:
+    """The version that a state log would have."""
+
+    def __init__(self) -> None:
+        self.facts = SimpleNamespace(key_list=0)
+
+    def accept_key_list(self, version: int) -> None:
+        self.facts.key_list = version
+
+
+def source(lists: list[bytes]) -> Source:
+    def give(version: int) -> bytes:
+        if version > len(lists):
+            raise NotFound("none")
+        return lists[version - 1]
+
+    return give

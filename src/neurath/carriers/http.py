@@ -253,9 +253,10 @@ class Http:
 
         def cut() -> None:
             late.set()
-            if self._socket is not None:
-                with suppress(OSError):
-                    self._socket.shutdown(socket.SHUT_RDWR)
+            link = self._link.sock if self._socket is None and self._link is not None else self._socket
+            if link is not None:
+                with suppress(OSError):  # not TLS's own, which would take the socket from under who reads
+                    socket.socket.shutdown(link, socket.SHUT_RDWR)
 
         timer = threading.Timer(limit, cut)
         timer.daemon = True

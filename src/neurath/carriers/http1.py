@@ -64,7 +64,10 @@ class Connection:
                 self._lead(*self._tunnel)
             if self._secure is not None:
                 asked = self._tunnel[0] if self._tunnel is not None else name
-                self.sock = self._secure.wrap_socket(self.sock, server_hostname=_resolvable(asked))
+                named = _resolvable(asked)
+                made = self._secure.wrap_socket(self.sock, server_hostname=named, do_handshake_on_connect=False)
+                self.sock = made  # from here on whoever holds this connection can cut it off, in mid-handshake too
+                made.do_handshake()
             self._answers = self.sock.makefile("rb")
         except BaseException:
             self.close()
