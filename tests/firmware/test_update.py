@@ -23,7 +23,7 @@ from tests.parts import ASSURANCE
 pytestmark = pytest.mark.heavy
 #: Power cuts in the rewrite of one phone, in each mode. Without scratch each costs some 12 s of the processor: a file is made
 #: for what the cut left, and decoded twice by an emulated processor.
-CUTS = {"sx1": 16, "sx1-resume": 3}
+CUTS = {"sx1": 16, "sx1-resume": 2}
 if ASSURANCE:
     CUTS = dict.fromkeys(CUTS, int(os.environ.get("NEURATH_CUTS", "100")))
 
