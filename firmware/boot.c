@@ -7,6 +7,7 @@
 #include "boot.h"
 #include "coap.h"
 #include "board_map.h"
+#include "learn.h"
 #include "maker.h"
 #include "nrt_aid.h"
 #include "port.h"
@@ -40,7 +41,7 @@ static uint8_t kept[FW_KEPT] __attribute__((section(".noinit")));
 #endif
 
 static struct nrt_core core;
-static struct nrt_birth birth;
+static struct nrt_keys keys;
 static struct nrt_smp wire;
 static struct nrt_aid aid;
 static uint8_t frame[2048];
@@ -160,6 +161,8 @@ static int update_whole(const struct fw_whole *whole, const struct nrt_target *t
 
 static void restart(void) { fw_restart(); }
 
+static int learn(uint8_t *room, uint32_t len) { return fw_learn(&keys, room, len); }
+
 #if defined(FW_DESK)
 static void show(const char *text)
 {
@@ -179,7 +182,7 @@ const struct fw_services fw_services = {
     .core = &core,
     .layout = &fw_layout,
     .port = &fw_port,
-    .birth = &birth,
+    .birth = &keys.now,
     .poll = boot_poll,
     .millis = fw_millis,
     .say = say,
@@ -216,6 +219,7 @@ const struct fw_services fw_services = {
     .profiles = nrt_profiles,
     .guard = fw_coap_guard,
     .kept = kept,
+    .learn = learn,
 };
 
 static void run_image(void)
@@ -247,7 +251,7 @@ static void rescue(const char *why)
     say(why);
     for (uint32_t pause = 1000u;; pause = pause < 600000u ? pause * 2u : pause) {
         struct nrt_ram ram = {(uint8_t *)(uintptr_t)FW_APP_RAM, FW_RESCUE_RAM};
-        int rc = fw_rescue(&core, &birth, ram);
+        int rc = fw_rescue(&core, &keys, ram);
         if (rc == NRT_OK)
             fw_restart();
         if (rc != NRT_E_READ && rc != NRT_MORE)
@@ -274,20 +278,22 @@ void boot_main(void)
 #endif
     fw_air_open();
     fw_coap_open(++note.starts);
-    int named = nrt_birth_read(&fw_layout, &fw_port, &birth) == NRT_OK;
+    int named = nrt_birth_read(&fw_layout, &fw_port, &keys.now) == NRT_OK;
     if (nrt_power_up(&core, &fw_layout, &fw_port, reset, &fate) < 0)
         fate = NRT_FATE_RESTORE; /* a log that takes no write: the wire still answers */
     if (running == AGAIN && core.facts.broken == NRT_WHY_UNCONFIRMED)
         fate = NRT_FATE_BOOT;
+    nrt_keys_begin(&keys, &core, &keys.now);
     struct nrt_ram lines = {frame, sizeof frame};
     struct nrt_ram ram = {RESTORE_RAM, RESTORE_SIZE};
-    nrt_smp_init(&wire, &core, named ? &birth : 0, lines, ram, fate, wire_put, 0);
+    nrt_smp_init(&wire, &core, named ? &keys.now : 0, lines, ram, fate, wire_put, 0);
     wire.maker = &fw_maker;
     nrt_smp_aid(&wire, &aid, (struct nrt_ram){(uint8_t *)(uintptr_t)FW_APP_RAM, FW_RESCUE_RAM});
     if (fate == NRT_FATE_BOOT && named) {
         say(core.facts.broken ? "boot core " FW_NAME ": the image is tried again" : "boot core " FW_NAME ": the image runs");
         run_image();
     }
+    nrt_smp_keys(&wire, &keys, ram); /* only now: while an application runs the RAM is its own */
     if (named && fate == NRT_FATE_FETCH)
         rescue("boot core " FW_NAME ": in mid-rewrite, the file is needed");
     else if (named && core.facts.broken == NRT_WHY_UNCONFIRMED)

@@ -9,11 +9,12 @@
 #include "board.h"
 #include "board_map.h"
 #include "coap.h"
+#include "learn.h"
 #include "stage.h"
 
 /* Question and answer lie at the end of the lent RAM: what was fetched of a file stays where it is while they come and go. */
 #define QUESTION_MOST (44u + NRT_HYBRID_FIXED + 4u * FW_LEAVES)
-#define ANSWER_MOST 1024u
+#define ANSWER_MOST 4096u /* a list of keys, before it */
 #define TALK_MOST ((QUESTION_MOST + ANSWER_MOST + 7u) & ~7u)
 
 /* The file that is being fetched, and how much of it is here: a link that comes and goes costs nothing twice. */
@@ -88,11 +89,15 @@ static int by_file(struct nrt_core *core, struct nrt_ram ram, const struct nrt_t
 }
 
 /* What the server has for this bank. NRT_MORE: it is being made. */
-static int ask(struct nrt_core *core, const struct nrt_birth *birth, struct nrt_ram ram, struct nrt_target *target)
+static int ask(struct nrt_core *core, struct nrt_keys *keys, struct nrt_ram ram, struct nrt_target *target)
 {
+    const struct nrt_birth *birth = &keys->now;
     uint8_t *question = ram.mem + ram.len - TALK_MOST;
     uint8_t *answer = question + QUESTION_MOST;
     uint32_t len = 0;
+    /* Where lists were ever taken nobody is believed before they are here again. One that is none holds up nothing. */
+    if (fw_learn(keys, answer, ANSWER_MOST) == NRT_E_READ)
+        return NRT_E_READ;
     int rc = nrt_question(core, birth, question, QUESTION_MOST, &len);
     if (rc < 0)
         return rc;
@@ -111,7 +116,7 @@ static int ask(struct nrt_core *core, const struct nrt_birth *birth, struct nrt_
     return rc;
 }
 
-int fw_rescue(struct nrt_core *core, const struct nrt_birth *birth, struct nrt_ram ram)
+int fw_rescue(struct nrt_core *core, struct nrt_keys *keys, struct nrt_ram ram)
 {
     struct nrt_target target;
     struct nrt_span torn = {0, 0};
@@ -127,6 +132,6 @@ int fw_rescue(struct nrt_core *core, const struct nrt_birth *birth, struct nrt_r
         if (rc != NRT_E_GONE)
             return rc;
     }
-    rc = ask(core, birth, ram, &target);
+    rc = ask(core, keys, ram, &target);
     return rc == NRT_OK ? by_file(core, ram, &target, 0) : rc;
 }

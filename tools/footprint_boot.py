@@ -25,7 +25,7 @@ FLAGS = (
     "-Os", "-std=c11", "-ffreestanding", "-nostdlib", "-ffunction-sections", "-fdata-sections",
     "-fno-tree-loop-distribute-patterns", "-DBOARD_SX1", "-w", "-DNRT_ISAS_LINKED=0x02",
 )  # fmt: skip
-BOOT = ("boot", "port", "nor", "serial", "clock", "air", "coap", "rescue", "stage", "es256", "maker", "memory")
+BOOT = ("boot", "port", "nor", "serial", "clock", "air", "coap", "rescue", "learn", "stage", "es256", "maker", "memory")
 #: What the linker is told in place of the board's timers.
 STANDS_IN = (
     "void fw_watchdog_pet(void) {} void fw_watchdog_start(void) {} void fw_watchdog_stop(void) {}\n"
@@ -50,6 +50,7 @@ PARTS = {
     "wire: SMP, restoration": "smp smp_aid smp_enrol smp_frame smp_identify smp_wire restore no_enrol",
     "signature (BearSSL)": "es256",
     "air: CoAP, framing, rescue": "air coap rescue",
+    "lists of keys": "keylist smp_keys learn",
     "pieces in free flash": "stage",
     "board: flash, serial, boot": "boot lean port nor serial clock maker memory stand",
 }

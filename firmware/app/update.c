@@ -11,13 +11,15 @@
 #include "token.h"
 
 enum { CHECK_MODEL = 1, CHECK_BANK, CHECK_SIZE, CHECK_RAM, CHECK_NONCE, CHECK_ENVELOPE, CHECK_FLOOR };
-enum { CHECK_VERSION = 9, CHECK_STAGE = 10, CHECK_SPARE = 16, CHECK_PROFILES = 17 };
+enum { CHECK_VERSION = 9, CHECK_STAGE = 10, CHECK_SPARE = 16, CHECK_PROFILES = 17, CHECK_KEYS = 18 };
 enum { OFFER_KIND = 1, OFFER_FILE, OFFER_SIZE, OFFER_NEED, OFFER_ENVELOPE, OFFER_TICKET, OFFER_VERSION, OFFER_ACTION,
        OFFER_BLOCKS = 10 };
 enum { REPORT_ACTION = 1, REPORT_PHASE, REPORT_VERDICT, REPORT_DONE, REPORT_TOTAL, REPORT_SECURED, REPORT_REASON = 8 };
 enum { MAP = 5, ARRAY = 4, SOON = 5, LATER = 60, TRIES = 50, LONGEST_MAKING = 32 };
 /* Of a brief check-in: what it is like, and how long the name of that is (docs/spec/check.md 4). */
 enum { CHECK_LIKE = 0, LIKE = 8 };
+/* The longest list of keys that is taken, and milliseconds between two looks where nothing is offered. */
+enum { LIST_MOST = 4096, DAY_MS = 86400000 };
 #define FW_MOST_FILE 0x1000000u /* sums with it cannot overflow */
 
 static const struct fw_services *boot;
@@ -25,6 +27,7 @@ static uint8_t message[512];
 static uint8_t answer[4096];
 static uint8_t like[LIKE]; /* the last check-in that the server took */
 static int alike;          /* it took one */
+static uint8_t list[LIST_MOST];
 
 /* An offer, as it was read; strings point into `answer`. */
 struct offer {
@@ -84,7 +87,7 @@ static int put_check(struct out *o, int gathers)
         return rc;
     boot->nonce(boot->birth->device_key, f->installed.envelope, f->installs, nonce);
     int tells = boot->size >= offsetof(struct fw_services, profiles) + sizeof boot->profiles;
-    cbor_head(o, MAP, 8u + (room != 0) + (uint32_t)tells);
+    cbor_head(o, MAP, 8u + (room != 0) + (uint32_t)tells + (f->key_list != 0));
     cbor_text(o, CHECK_MODEL, boot->birth->model);
     cbor_bytes(o, CHECK_BANK, bank, NRT_DIGEST);
     cbor_uint(o, CHECK_SIZE, f->installed.size);
@@ -97,6 +100,8 @@ static int put_check(struct out *o, int gathers)
         cbor_uint(o, durable ? CHECK_STAGE : CHECK_SPARE, room);
     if (tells)
         cbor_uint(o, CHECK_PROFILES, boot->profiles());
+    if (f->key_list)
+        cbor_uint(o, CHECK_KEYS, f->key_list);
     return o->used > o->room ? NRT_E_SPACE : NRT_OK;
 }
 
@@ -341,6 +346,42 @@ static void install(const struct offer *offer, const struct nrt_target *target, 
     tenants_return();
 }
 
+/* Takes the lists of keys that there are: 1 what tickets have to name is another now. What does not come, or is no list, holds up
+ * nothing. */
+static int learn(void)
+{
+    uint32_t before = boot->core->facts.key_list;
+    if (boot->size < offsetof(struct fw_services, learn) + sizeof boot->learn)
+        return 0;
+    int rc = boot->learn(list, sizeof list);
+    if (rc < 0 && rc != NRT_E_READ)
+        boot->say("update: a list of keys was not taken");
+    if (boot->core->facts.key_list == before)
+        return 0;
+    boot->say("update: another list of keys");
+    return 1;
+}
+
+/* Once a day, and at the first session. */
+static void learn_daily(void)
+{
+    static uint32_t at;
+    static int ever;
+    if (ever && boot->millis() - at < DAY_MS)
+        return;
+    learn();
+    ever = 1;
+    at = boot->millis();
+}
+
+/* An offer that is weighed by the newest list: where there is a newer one, its ticket has to name it. */
+static int offered(struct fw_exchange *x, struct offer *offer, int gathers)
+{
+    if (!read_offer(x, offer))
+        return 0;
+    return !learn() || (checked_in(x, gathers, 0) == NRT_OK && read_offer(x, offer));
+}
+
 /* Check-in, and the confirmation of a new image by it: 1 an offer is in hand, 0 not; *again is when to come back. */
 static int session(const struct fw_services *services, struct offer *offer, int gathers, uint32_t *again)
 {
@@ -348,6 +389,7 @@ static int session(const struct fw_services *services, struct offer *offer, int 
     struct fw_exchange x;
     boot = services;
     *again = SOON;
+    learn_daily();
     if (checked_in(&x, gathers, 0) < 0)
         return 0;
     if (boot->core->facts.candidate) {
@@ -365,7 +407,7 @@ static int session(const struct fw_services *services, struct offer *offer, int 
     }
     making = 0;
     *again = LATER;
-    return read_offer(&x, offer);
+    return offered(&x, offer, gathers);
 }
 
 static int weighed(struct offer *offer, struct nrt_target *target, int staged)
@@ -395,10 +437,10 @@ int update_gathered(const struct fw_services *services, struct fw_stage *stage)
     struct nrt_target target;
     uint8_t digest[NRT_DIGEST];
     uint32_t again;
-    int offered = session(services, &offer, 1, &again);
+    int found = session(services, &offer, 1, &again);
     if (!stage)
-        return offered || again != SOON;
-    if (offered && boot->stage_whole(stage, digest) && weighed(&offer, &target, 1) &&
+        return found || again != SOON;
+    if (found && boot->stage_whole(stage, digest) && weighed(&offer, &target, 1) &&
         memcmp(digest, offer.file.data, offer.file.len) == 0)
         install(&offer, &target, stage);
     return 0;

@@ -74,6 +74,9 @@ struct fw_services {
     uint32_t (*guard)(const struct fw_guard *guard);
     /* FW_KEPT bytes of RAM that no restart clears; after power was away they hold anything. */
     uint8_t *kept;
+    /* Takes the lists of keys that came since the last one (learn.h); what `birth` names then is whom it believes. Between calls
+     * `room` is the caller's. `size` says whether a boot core goes by lists. */
+    int (*learn)(uint8_t *room, uint32_t len);
 };
 
 extern const struct fw_services fw_services;

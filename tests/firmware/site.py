@@ -65,8 +65,9 @@ class Home:
 
 
 @contextlib.contextmanager
-def home(kit: Kit, place: Path, new: str = "1.1", later: bool = False, sleep: int = 300) -> Iterator[Home]:
-    """A server whose rollout offers everybody `new`, one of the kit's images; `later`: once Home.begin() says so."""
+def home(kit: Kit, place: Path, new: str = "1.1", later: bool = False, sleep: int = 300, root: bytes = b"") -> Iterator[Home]:
+    """A server whose rollout offers everybody `new`, one of the kit's images; `later`: once Home.begin() says so. `root`: of
+    the phone's birth record, whose lists of keys it goes by."""
     data = ("--data", place / "data")
     (place / "release.pem").write_bytes(keys.public_pem(KEY.public))
     model = ROOT / "firmware" / "models" / f"{kit.board}.toml"
@@ -87,7 +88,7 @@ def home(kit: Kit, place: Path, new: str = "1.1", later: bool = False, sleep: in
     try:
         heard.get(timeout=600)
         ticket = keys.load_public(place / "data" / "ticket.pub.pem")
-        flash = replace(factory, birth=replace(factory.birth, ticket=ticket)).flash(place / "flash.bin")
+        flash = replace(factory, birth=replace(factory.birth, ticket=ticket, root=root)).flash(place / "flash.bin")
         found = Home(kit, place, port, flash)
         if not later:
             found.begin(new)
