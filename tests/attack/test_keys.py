@@ -247,3 +247,14 @@ def test_without_roots_no_list_is_asked_for_or_taken() -> None:
     assert world.bank.learn(link.key_list) == 0
     assert link.asked == []
     assert world.holds(OLD)
+
+
+def test_the_time_of_a_kept_list_is_known_before_the_first_power_up(tmp_path: Path) -> None:
+    """An agent listens for notices, over TLS, before it has begun."""
+    site = Site(tmp_path / "keys")
+    site.publish(replace(FIRST, issued=1_900_000_000), *PEOPLE[:2])
+    site.learn()
+    site.world.power()
+    site.world.bank.identify()
+    assert site.world.bank.keyring is None
+    assert site.world.bank.signed_at == 1.9e9
