@@ -240,6 +240,19 @@ def test_lists_are_asked_for_before_an_offer_and_once_a_day_and_not_more_often(s
     assert len(site.link.asked) == beats + 1
 
 
+def test_a_clock_that_is_set_back_puts_off_no_list(site: Site) -> None:
+    world = site.world
+    world.agent.power_up()
+    for _ in range(3):
+        world.agent.wait(3600.0)
+    beats = len(site.link.asked)
+    assert beats == 1
+    world.clock.at -= 2 * 86400
+    for _ in range(3):
+        world.agent.wait(3600.0)
+    assert len(site.link.asked) == beats + 1
+
+
 def test_without_roots_no_list_is_asked_for_or_taken() -> None:
     world = World.fresh()
     link = Listing(Shelf(), lists={1: signed(FIRST, *PEOPLE[:2])})

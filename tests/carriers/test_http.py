@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -113,9 +114,13 @@ def test_an_address_that_is_none_is_refused_at_once(url: str) -> None:
 
 #: The head of a record of TLS, of which the rest is to come.
 RECORD = b"\x16\x03\x03\x40\x00"
+#: The answer of a proxy to CONNECT, which is no answer of the server's yet.
+TUNNEL = b"HTTP/1.1 200 Connection established\r\nX: "
 
 
-@pytest.mark.parametrize("drip", [b"H", b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n", RECORD])
+@pytest.mark.parametrize(
+    "drip", [b"H", b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n", RECORD, TUNNEL]
+)
 def test_a_server_that_drips_is_cut_off_at_an_absolute_deadline(drip: bytes) -> None:
     """Each byte comes in time, the whole never does: idle timeouts alone would wait for ever."""
     stop = threading.Event()
@@ -135,9 +140,12 @@ def test_a_server_that_drips_is_cut_off_at_an_absolute_deadline(drip: bytes) -> 
                         return
 
         threading.Thread(target=serve, daemon=True).start()
-        scheme = "https" if drip is RECORD else "http"
+        here = f"127.0.0.1:{listener.getsockname()[1]}"
+        place = Place(f"{'https' if drip is RECORD else 'http'}://{here}", "unit", message_limit=0.4)
+        if drip is TUNNEL:
+            place = replace(place, url="https://server.invalid", proxy=f"http://{here}")
         with pytest.raises(LinkError, match=r"does not answer") as met:
-            Http(Place(f"{scheme}://127.0.0.1:{listener.getsockname()[1]}", "unit", message_limit=0.4)).check(CHECK)
+            Http(place).check(CHECK)
         assert not stop.is_set()
         assert "no whole answer within" in str(met.value.why)
         watch.cancel()

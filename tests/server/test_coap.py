@@ -175,7 +175,7 @@ def test_the_number_of_pieces_goes_up_and_down_with_the_line(running: CoapServer
         for weather, reached in ((Weather(), wide), (Weather(rate=3000.0), narrow), (Weather(), wide)):
             link.weather = weather
             counts = [0]
-            for beat in range(100):
+            for beat in range(250):
                 room = 8 if beat % 8 == 1 else 1024
                 state = State(Ask.PIECES, program, 0, room, trickle.link_class(spare.rate))
                 began = time.monotonic()
