@@ -201,7 +201,9 @@ old image's, or the signed one's. The clock jumps where everybody waits.
 """
 TAIL = """
 What a turned bit costs is one frame, sent again; what the frame's check (CRC16) lets through is found by the signed leaf
-before it is programmed, and that leaf, of one group, is asked for again. No restoration programmed a group twice.
+before it is programmed, and that leaf, of one group, is asked for again. The last column says how often chance got so far;
+tests/station/test_bent.py bends frames so that the check holds: once and five times, and the same leaf is sent again; always,
+and the restoration ends with what the leaf said.
 
 Commit {commit}, {date}, seed {seed}, {seconds:,.0f} s of processor. Again: `python -m tests.station.noise {each}`; a few of
 each are in every run of the tests, and all of them in `make assurance` (tests/station/test_noise.py). {mutants}
