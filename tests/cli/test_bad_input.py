@@ -154,6 +154,11 @@ CASES = [
         leaves=("*",),
     ),
     Case("repository create: key of nothing", "repository create {roots} --online {wrong} -o {new}", 1),
+    Case(
+        "station sync: not a certificate",
+        "station sync --server https://127.0.0.1:9 --stock {fresh} --certificate {wrong} --key {wrong}",
+        2,
+    ),
     Case("station sync: no list of keys", "station sync --server {dead} --stock {fresh} --key-roots {absent}", 4),
     Case("station sync: not a list of keys", "station sync --server {dead} --stock {fresh} --key-roots {wrong}", 1),
     Case("terminal key: not a key", "terminal key t-1 nonsense --data {data}", 1),
