@@ -260,6 +260,7 @@ def main() -> int:
     parser.add_argument("--again", action="store_true", help="those too whose last result is of these sources")
     parser.add_argument("--check", action="store_true", help="what is done where nothing is said")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended with us, as by Ctrl-C
     table, runs = Table.read(), Runs.read(RUNS)
     if given.what == "run":
         if unknown := sorted(set(given.names) - {claim.name for claim in table.claims}):

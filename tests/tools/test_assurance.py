@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
+import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -102,10 +105,7 @@ def test_a_claim_that_does_not_end_is_ended_with_all_it_started(here: ModuleType
     code, run = ran(here, claim)
     assert (code, run.outcome) == (1, "ended after 1 s")
     child = Path("/proc") / (here.ROOT / "out/child").read_text().strip()
-    until = time.monotonic() + 10
-    while child.exists() and "\nState:\tZ" not in (child / "status").read_text():
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    await_that(lambda: gone(child))
 
 
 def test_a_page_of_another_run_is_no_figure_of_this_one(here: ModuleType) -> None:
@@ -144,3 +144,37 @@ def test_results_of_tests_are_counted_as_they_were(tmp_path: Path, monkeypatch: 
     assert again.last([a, b, c]) == "1 of 3 held, 2026-01-02 at ccccccc"
     again.take(report, full=True, date="2026-01-03", commit="d" * 12)
     assert again.last([b]) == "1 of 1 held, 2026-01-03 at ddddddd, 1 at full counts"
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_who_ends_the_run_ends_what_it_started(here: ModuleType, how: signal.Signals) -> None:
+    program = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        f"sys.path.insert(0, {str(ROOT / 'tools')!r}); import assurance; from pathlib import Path\n"
+        f"assurance.ROOT = Path({str(here.ROOT)!r}); assurance.PAGES = assurance.ROOT / 'docs/assurance'\n"
+        "assurance.RUNS = assurance.PAGES / 'runs.json'\n"
+        "claim = assurance.Claim('it', 'it holds', 'sleep 600 & echo $! > out/child; wait', ('source',))\n"
+        "assurance.Table.read = classmethod(lambda cls: cls('', '', [claim]))\n"
+        "sys.argv = ['assurance', 'run', 'it']; sys.exit(assurance.main())\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as running:
+        told = here.ROOT / "out/child"
+        await_that(lambda: told.exists() and told.read_text().strip() != "")
+        running.send_signal(how)
+        assert running.wait(60) != 0
+    child = Path("/proc") / told.read_text().strip()
+    await_that(lambda: gone(child))
+
+
+def gone(process: Path) -> bool:
+    try:
+        return "\nState:\tZ" in (process / "status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def await_that(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.01)
