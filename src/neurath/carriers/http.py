@@ -53,9 +53,7 @@ class Place:
     oscore: str = ""  # CoAP: a folder for sequence numbers, and messages are protected; "": they are not
     narrow: bool = False  # CoAP: messages carry a tag and no token
     proxy: str = ""  # http://HOST:PORT of a proxy; "": none
-    signed_at: Callable[[], float] = (
-        tls.never
-    )  # when the list of keys was signed that the terminal goes by (docs/decisions/0432)
+    signed_at: Callable[[], float] = tls.never  # when the list of keys was signed that it goes by (docs/decisions/0432)
     device_key: bytes = field(default=b"", repr=False)  # its seed, where requests are signed with it; no token is sent then
 
     def credentials(

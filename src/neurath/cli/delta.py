@@ -100,7 +100,6 @@ def _sign(args: argparse.Namespace, out: Output) -> int:
 
 
 def _add(args: argparse.Namespace, out: Output) -> int:
-
     from neurath.server.software import handed
 
     store = data.store(args, create=False)

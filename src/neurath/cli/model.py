@@ -75,7 +75,6 @@ def _add(args: argparse.Namespace, out: Output) -> int:
 
 
 def _show(args: argparse.Namespace, out: Output) -> int:
-
     from neurath.server.software.models import describe_model
 
     with data.store(args, create=False).read() as db:

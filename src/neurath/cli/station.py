@@ -24,6 +24,28 @@ TICK = 5.0
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "example: neurath station run --port /dev/ttyUSB0 --stock stock"
     verbs = parser.add_subparsers(dest="what", required=True, metavar="run|sync|list|records|package|identify|provision|enrol")
+    _run_options(verbs)
+    _sync_options(verbs)
+    _stock(_sub(verbs, "list", "what the stock holds", "neurath station list --stock stock"))
+    records = _sub(
+        verbs, "records", "what was restored, to print or as CSV", "neurath station records --stock stock --csv shift.csv"
+    )
+    _stock(records)
+    records.add_argument("--hours", type=float, default=8.0, metavar="N", help="of the last N hours (default 8: a shift)")
+    records.add_argument("--csv", type=Path, metavar="FILE", help="write them here too")
+    package = _sub(verbs, "package", "one .nrp file for any SMP tool", "neurath station package app.bin app.env -o app.nrp")
+    package.add_argument("image", type=Path, metavar="IMAGE")
+    package.add_argument("envelope", type=Path, metavar="ENVELOPE")
+    package.add_argument("-o", "--out", type=Path, required=True, metavar="FILE.nrp")
+    package.add_argument("--key", type=Path, action="append", default=[], metavar="PUB", help="also check the signature")
+    package.add_argument("--leaf", type=int, default=4096, help="leaf size of the model, bytes")
+    package.add_argument("--dry-run", action="store_true")
+    _port(_sub(verbs, "identify", "ask a terminal who it is", "neurath station identify --port /dev/ttyUSB0"))
+    _provision_options(verbs)
+    _enrol_options(verbs)
+
+
+def _run_options(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     run_ = _sub(verbs, "run", "restore terminals", "neurath station run --port /dev/ttyUSB0 --port /dev/ttyUSB1 --stock stock")
     _port(run_, several=True)
     _stock(run_)
@@ -35,6 +57,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     run_.add_argument("--name", help="name of this station in the records (default: this machine's)")
     run_.add_argument("--once", action="store_true", help="end when one terminal a port is done")
     run_.add_argument("--dry-run", action="store_true", help="identify and choose, write nothing")
+
+
+def _sync_options(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     sync = _sub(verbs, "sync", "stock down, records up", "neurath station sync --server http://127.0.0.1:8642 --stock stock")
     sync.add_argument("--server", required=True, metavar="URL")
     sync.add_argument(
@@ -57,22 +82,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     text = "the first list of keys, out of its owner's hand: keys are what its roots and their successors say, from now on"
     sync.add_argument("--key-roots", type=Path, metavar="1.keys", help=text)
     sync.add_argument("--dry-run", action="store_true", help="say what waits, change nothing")
-    _stock(_sub(verbs, "list", "what the stock holds", "neurath station list --stock stock"))
-    records = _sub(
-        verbs, "records", "what was restored, to print or as CSV", "neurath station records --stock stock --csv shift.csv"
-    )
-    _stock(records)
-    records.add_argument("--hours", type=float, default=8.0, metavar="N", help="of the last N hours (default 8: a shift)")
-    records.add_argument("--csv", type=Path, metavar="FILE", help="write them here too")
-    package = _sub(verbs, "package", "one .nrp file for any SMP tool", "neurath station package app.bin app.env -o app.nrp")
-    package.add_argument("image", type=Path, metavar="IMAGE")
-    package.add_argument("envelope", type=Path, metavar="ENVELOPE")
-    package.add_argument("-o", "--out", type=Path, required=True, metavar="FILE.nrp")
-    package.add_argument("--key", type=Path, action="append", default=[], metavar="PUB", help="also check the signature")
-    package.add_argument("--leaf", type=int, default=4096, help="leaf size of the model, bytes")
-    package.add_argument("--dry-run", action="store_true")
-    _port(_sub(verbs, "identify", "ask a terminal who it is", "neurath station identify --port /dev/ttyUSB0"))
-    _provision_options(verbs)
+
+
+def _enrol_options(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     enrol = _sub(
         verbs,
         "enrol",

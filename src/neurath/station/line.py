@@ -75,31 +75,60 @@ class _ErrorV2(smp_error.ErrorV2):  # type: ignore[type-arg]  # the core's resul
     err: Any
 
 
-class _IdentifyAnswer(smp_message.ReadResponse):
+class _Read(smp_message.ReadRequest):
+    """What every question of ours says of itself."""
+
     _GROUP_ID = smp.GROUP
+    _ErrorV1: ClassVar = _ErrorV1
+    _ErrorV2: ClassVar = _ErrorV2
+
+
+class _Write(smp_message.WriteRequest):
+    """The same of everything that is sent."""
+
+    _GROUP_ID = smp.GROUP
+    _ErrorV1: ClassVar = _ErrorV1
+    _ErrorV2: ClassVar = _ErrorV2
+
+
+class _ReadAnswer(smp_message.ReadResponse):
+    _GROUP_ID = smp.GROUP
+
+
+class _WriteAnswer(smp_message.WriteResponse):
+    _GROUP_ID = smp.GROUP
+
+
+class _Piece(_Write):
+    """A piece of what comes in several; the first one says how long all of it is, and its digest."""
+
+    off: int
+    data: bytes
+    len: int | None = None
+    sha: bytes | None = None
+
+
+class _PieceAnswer(_WriteAnswer):
+    off: int
+
+
+class _IdentifyAnswer(_ReadAnswer):
     _COMMAND_ID = smp.IDENTIFY
     r: bytes
 
 
-class _Identify(smp_message.ReadRequest):
-    _GROUP_ID = smp.GROUP
+class _Identify(_Read):
     _COMMAND_ID = smp.IDENTIFY
     _Response: ClassVar = _IdentifyAnswer
-    _ErrorV1: ClassVar = _ErrorV1
-    _ErrorV2: ClassVar = _ErrorV2
 
 
-class _EnrolAnswer(smp_message.WriteResponse):
-    _GROUP_ID = smp.GROUP
+class _EnrolAnswer(_WriteAnswer):
     _COMMAND_ID = smp.ENROL
 
 
-class _Enrol(smp_message.WriteRequest):
-    _GROUP_ID = smp.GROUP
+class _Enrol(_Write):
     _COMMAND_ID = smp.ENROL
     _Response: ClassVar = _EnrolAnswer
-    _ErrorV1: ClassVar = _ErrorV1
-    _ErrorV2: ClassVar = _ErrorV2
     id: str
     model: str
     vendor: bytes
@@ -111,85 +140,55 @@ class _Enrol(smp_message.WriteRequest):
     root: bytes | None = None
 
 
-class _KnownAnswer(smp_message.ReadResponse):
-    _GROUP_ID = smp.GROUP
+class _KnownAnswer(_ReadAnswer):
     _COMMAND_ID = smp.ENROL
     key: bytes
     token: bytes
 
 
-class _Known(smp_message.ReadRequest):
-    _GROUP_ID = smp.GROUP
+class _Known(_Read):
     _COMMAND_ID = smp.ENROL
     _Response: ClassVar = _KnownAnswer
-    _ErrorV1: ClassVar = _ErrorV1
-    _ErrorV2: ClassVar = _ErrorV2
 
 
-class _AidAnswer(smp_message.WriteResponse):
-    _GROUP_ID = smp.GROUP
+class _AidAnswer(_PieceAnswer):
     _COMMAND_ID = smp.AID
-    off: int
 
 
-class _Aid(smp_message.WriteRequest):
-    _GROUP_ID = smp.GROUP
+class _Aid(_Piece):
     _COMMAND_ID = smp.AID
     _Response: ClassVar = _AidAnswer
-    _ErrorV1: ClassVar = _ErrorV1
-    _ErrorV2: ClassVar = _ErrorV2
-    off: int
-    data: bytes
-    len: int | None = None
-    sha: bytes | None = None
 
 
-class _HeldAnswer(smp_message.ReadResponse):
-    _GROUP_ID = smp.GROUP
+class _HeldAnswer(_ReadAnswer):
     _COMMAND_ID = smp.AID
     r: bytes
 
 
-class _Held(smp_message.ReadRequest):
-    _GROUP_ID = smp.GROUP
+class _Held(_Read):
     _COMMAND_ID = smp.AID
     _Response: ClassVar = _HeldAnswer
-    _ErrorV1: ClassVar = _ErrorV1
-    _ErrorV2: ClassVar = _ErrorV2
 
 
-class _ListAnswer(smp_message.WriteResponse):
-    _GROUP_ID = smp.GROUP
+class _ListAnswer(_PieceAnswer):
     _COMMAND_ID = smp.KEYS
-    off: int
 
 
-class _List(smp_message.WriteRequest):
-    _GROUP_ID = smp.GROUP
+class _List(_Piece):
     _COMMAND_ID = smp.KEYS
     _Response: ClassVar = _ListAnswer
-    _ErrorV1: ClassVar = _ErrorV1
-    _ErrorV2: ClassVar = _ErrorV2
-    off: int
-    data: bytes
-    len: int | None = None
-    sha: bytes | None = None
 
 
-class _BelievesAnswer(smp_message.ReadResponse):
-    _GROUP_ID = smp.GROUP
+class _BelievesAnswer(_ReadAnswer):
     _COMMAND_ID = smp.KEYS
     root: bytes
     list: int
     least: int
 
 
-class _Believes(smp_message.ReadRequest):
-    _GROUP_ID = smp.GROUP
+class _Believes(_Read):
     _COMMAND_ID = smp.KEYS
     _Response: ClassVar = _BelievesAnswer
-    _ErrorV1: ClassVar = _ErrorV1
-    _ErrorV2: ClassVar = _ErrorV2
 
 
 class Sent(Enum):

@@ -118,9 +118,8 @@ def _admitted(db: Connection, name: str, now: float, address: str, *, station: b
         gone = db.scalar(select(operators.c.disabled).where(operators.c.id == found.operator))
         if gone is not None:
             return None
-    return Actor(found.name, found.role, "station" if station else "token", address, found.operator), now - (
-        found.used or 0.0
-    ) >= NOTED
+    due = now - (found.used or 0.0) >= NOTED
+    return Actor(found.name, found.role, "station" if station else "token", address, found.operator), due
 
 
 def used(db: Connection, name: str, now: float) -> None:
