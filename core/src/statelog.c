@@ -258,18 +258,18 @@ static void give_up(struct nrt_core *c, uint32_t span)
     uint32_t len = build(c->layout, NRT_REC_MARK, 0, record, record);
     if (c->log.doubt)
         (void)write_record(c, span, room_of(c->layout, span), record, len); /* or the erase will find the flash at fault */
+    c->log.doubt = 0; /* once: where that erase fails this is come to again, and no cell may be programmed twice */
 }
 
 /* Copies the live set to the other span and seals it. From the first trace of the MARK on, and not before, it is the truth:
  * a trace cannot go away again as the sense of a torn seal can. Where it fails the old span stays what is written to. */
 static int compact(struct nrt_core *c)
 {
+    give_up(c, 1 - c->log.active);
     struct nrt_log old = c->log;
-    give_up(c, 1 - old.active);
     int rc = erase_span(c, 1 - old.active);
     if (rc < 0)
         return rc;
-    c->log.doubt = 0;
     c->log.active = 1 - old.active;
     c->log.next = 0;
     c->log.count = 0;
@@ -302,6 +302,7 @@ static void mark_again(struct nrt_core *c)
     uint32_t at = c->log.next + PIECE;
     if (!c->log.built && at + len <= room_of(c->layout, c->log.active))
         (void)write_record(c, c->log.active, at, record, len); /* what cannot be programmed is no reason to stop */
+    c->log.built = 1; /* where the other span fails this is come to again, and no cell may be programmed twice */
 }
 
 int nrt_log_settle(struct nrt_core *c)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from neurath.errors import FlashError
 from neurath.flash.geometry import Layout, simple_layout
 from neurath.flash.native import KINDS, Core, Fate, Nor, PowerCut, Reset, Why
 from tests.flash.crafted import RAM, edited, powered, provisioned, raw_file, small_layout, target_of
@@ -106,6 +107,30 @@ def test_a_full_log_is_compacted_and_erases_stay_few() -> None:
     erases = [nor.erases(span.base) for span in layout.log]
     assert sum(erases) <= 7
     assert nor.violations == 0
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_span_that_takes_no_erase_costs_no_cell_a_second_program(again: bool) -> None:
+    """Power was lost anywhere in the move of the log; then the span that comes next takes no erase. What is asked for again
+    fails again, and what was set before that erase stays as it is, in both spans."""
+    layout = small_layout(512)
+    for cut in range(12):
+        nor = provisioned(layout, bytes(range(200)))
+        nor.cut_at(cut)
+        with contextlib.suppress(PowerCut):
+            powered(layout, nor).accept_serial(1)
+        nor.no_cut()
+        nor.power()
+        said = [read_span(nor.read_raw(span.base, span.length), layout.write_unit, layout.erased) for span in layout.log]
+        goes_by = said_by(nor)
+        (idle,) = (span for span, of in zip(layout.log, said, strict=True) if of.generation != goes_by.generation)
+        nor.fault(idle.base)
+        core = powered(layout, nor)
+        for serial in (7, 8, 9):
+            with pytest.raises(FlashError):
+                (powered(layout, nor) if again else core).accept_serial(serial)
+            assert nor.violations == 0, cut
+        assert said_by(nor).facts.get("serial", 0) == goes_by.facts.get("serial", 0)
 
 
 def vector() -> dict[str, object]:
