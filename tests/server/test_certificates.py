@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from neurath.cli.serving import let_in
 from neurath.errors import RefusedError, UsageError
 from neurath.server.access import people, tokens
 from neurath.server.access.people import Newcomer
@@ -128,3 +129,15 @@ def test_a_station_is_known_by_its_own_certificate_behind_nginx_and_opens_four_r
             f"http://127.0.0.1:{running.port}/api/v1/stock", headers=dict([header.split(": ")]), trust_env=False
         )
         assert answer.status_code == 401
+
+
+def test_a_stations_certificate_that_cannot_be_read_keeps_no_other_out(caplog: pytest.LogCaptureFixture) -> None:
+    """It may stand in the database since another version of OpenSSL, which took it."""
+    good = [certificate(name)[0].public_bytes(serialization.Encoding.DER) for name in ("s1", "s2")]
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    let_in(context, {b"\x30\x03\x02\x01"})
+    assert (context.verify_mode, context.get_ca_certs()) == (ssl.CERT_NONE, [])
+    let_in(context, {b"\x30\x03\x02\x01", *good})
+    assert context.verify_mode is ssl.CERT_OPTIONAL
+    assert set(context.get_ca_certs(binary_form=True)) == set(good)
+    assert "cannot be read" in caplog.text

@@ -73,15 +73,25 @@ class Process:
         while True:
             with contextlib.suppress(NeurathError):
                 known = set(await asyncio.to_thread(self._stations)) - taken
-                if known and config.ssl is not None:
-                    config.ssl.load_verify_locations(cadata=b"".join(known))
-                    config.ssl.verify_mode = ssl.CERT_OPTIONAL
-                    taken |= known
+                if config.ssl is not None:
+                    let_in(config.ssl, known)
+                taken |= known
             await asyncio.sleep(STATIONS)
 
     def _stations(self) -> list[bytes]:
         with self.server.store.read() as db:
             return tokens.certificates(db, agreed())
+
+
+def let_in(context: ssl.SSLContext, certificates: set[bytes]) -> None:
+    """Asks clients for a certificate from now on, and takes these (DER). One that OpenSSL does not read keeps no other out."""
+    for certificate in certificates:
+        try:
+            context.load_verify_locations(cadata=certificate)
+        except ssl.SSLError as error:
+            log.warning("a station's certificate cannot be read, and it has to come with its token: %s", error)
+        else:
+            context.verify_mode = ssl.CERT_OPTIONAL
 
 
 def configuration(app: ASGIApp, tls: Tls, drain: int) -> uvicorn.Config:
