@@ -11,6 +11,7 @@
 #include "maker.h"
 #include "nrt_aid.h"
 #include "port.h"
+#include "reading.h"
 #include "rescue.h"
 #include "serial.h"
 #include "services.h"
@@ -131,9 +132,12 @@ __attribute__((noipa)) static int mend(const struct fw_whole *whole)
 static int prove_and_rewrite(const struct nrt_file *file, const struct fw_whole *whole, const struct nrt_target *target,
                              struct nrt_ram ram)
 {
+    struct nrt_file read;
     int rc = whole ? mend(whole) : NRT_OK;
     if (rc == NRT_OK)
-        rc = nrt_prove(&core, file, target, ram);
+        rc = fw_reading(&keys.now, target, file, &read);
+    if (rc == NRT_OK)
+        rc = nrt_prove(&core, &read, target, ram);
     if (rc == NRT_OK && whole)
         rc = mend(whole);
     if (rc < 0)
@@ -141,7 +145,7 @@ static int prove_and_rewrite(const struct nrt_file *file, const struct fw_whole 
     /* From here the caller's own code is erased under it: there is no way back but a restart. */
     note_write(CONFIRMED);
     fw_watchdog_stop();
-    rc = nrt_rewrite(&core, file, target, ram);
+    rc = nrt_rewrite(&core, &read, target, ram);
     if (rc < 0 && core.facts.commit == 0 && core.facts.target.file_size == 0)
         return rc;
     fw_restart();

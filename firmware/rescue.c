@@ -10,6 +10,7 @@
 #include "board_map.h"
 #include "coap.h"
 #include "learn.h"
+#include "reading.h"
 #include "stage.h"
 
 /* Question and answer lie at the end of the lent RAM: what was fetched of a file stays where it is while they come and go. */
@@ -51,7 +52,7 @@ static int fetch(const uint8_t digest[NRT_SHORT], const struct nrt_ram *file)
 static int is_open(const struct nrt_core *core) { return core->facts.target.file_size != 0 && !core->facts.restoring; }
 
 /* The file as heartbeats brought it, where it still lies in free flash: no link is needed. */
-static int from_stage(struct nrt_core *core, struct nrt_ram ram)
+static int from_stage(struct nrt_core *core, const struct nrt_birth *birth, struct nrt_ram ram)
 {
     uint8_t digest[NRT_DIGEST];
     uint32_t used = FW_STAGE_MOST * (uint32_t)sizeof(uint16_t);
@@ -62,11 +63,14 @@ static int from_stage(struct nrt_core *core, struct nrt_ram ram)
         return NRT_E_READ;
     struct nrt_file file = {&stage, stage.size, fw_stage_read, NULL};
     struct nrt_ram rest = {ram.mem + used, ram.len - used};
-    return nrt_resume(core, &file, rest);
+    struct nrt_file read;
+    int rc = fw_reading(birth, &core->facts.target, &file, &read);
+    return rc == NRT_OK ? nrt_resume(core, &read, rest) : rc;
 }
 
 /* By `target`'s file, in the way that fits what the state log says. A file that arrived damaged is fetched again. */
-static int by_file(struct nrt_core *core, struct nrt_ram ram, const struct nrt_target *target, int same)
+static int by_file(struct nrt_core *core, const struct nrt_birth *birth, struct nrt_ram ram, const struct nrt_target *target,
+                   int same)
 {
     struct nrt_ram area = {ram.mem, target->file_size};
     uint32_t used = (area.len + 7u) & ~7u;
@@ -78,13 +82,17 @@ static int by_file(struct nrt_core *core, struct nrt_ram ram, const struct nrt_t
     struct fw_staged whole = {area.mem, area.len};
     struct nrt_file file = {&whole, area.len, fw_staged_read, NULL};
     struct nrt_ram rest = {ram.mem + used, ram.len - used};
+    struct nrt_file read;
     coming.data = 0;
+    rc = fw_reading(birth, target, &file, &read);
+    if (rc < 0)
+        return rc == NRT_E_DIGEST ? NRT_E_READ : rc;
     if (same)
-        rc = nrt_resume(core, &file, rest);
+        rc = nrt_resume(core, &read, rest);
     else if (is_open(core))
-        rc = nrt_rescue(core, &file, target, rest);
-    else if ((rc = nrt_prove(core, &file, target, rest)) == NRT_OK)
-        rc = nrt_rewrite(core, &file, target, rest);
+        rc = nrt_rescue(core, &read, target, rest);
+    else if ((rc = nrt_prove(core, &read, target, rest)) == NRT_OK)
+        rc = nrt_rewrite(core, &read, target, rest);
     return rc == NRT_E_DIGEST ? NRT_E_READ : rc;
 }
 
@@ -125,13 +133,13 @@ int fw_rescue(struct nrt_core *core, struct nrt_keys *keys, struct nrt_ram ram)
         return rc;
     if (is_open(core)) {
         /* With a sector torn this one is refused in the rehearsal, unless it owes nothing to what that sector held. */
-        if (from_stage(core, ram) == NRT_OK)
+        if (from_stage(core, &keys->now, ram) == NRT_OK)
             return NRT_OK;
         target = core->facts.target;
-        rc = torn.len ? NRT_E_GONE : by_file(core, ram, &target, 1);
+        rc = torn.len ? NRT_E_GONE : by_file(core, &keys->now, ram, &target, 1);
         if (rc != NRT_E_GONE)
             return rc;
     }
     rc = ask(core, keys, ram, &target);
-    return rc == NRT_OK ? by_file(core, ram, &target, 0) : rc;
+    return rc == NRT_OK ? by_file(core, &keys->now, ram, &target, 0) : rc;
 }

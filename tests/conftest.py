@@ -36,6 +36,8 @@ def pytest_configure(config: pytest.Config) -> None:
         seed = int(os.environ.get("NEURATH_SEED") or secrets.randbelow(2**31))
     # Workers of pytest-xdist are separate processes: they inherit the same seed.
     os.environ["NEURATH_SEED"] = str(seed)
+    # What this run was told is not for a pytest that one of its tests starts.
+    os.environ.pop("PYTEST_ADDOPTS", None)
     config.option.hypothesis_seed = str(seed)
     if ASSURANCE and config.option.timeout is None:
         config.option.timeout = PATIENCE

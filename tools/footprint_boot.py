@@ -25,7 +25,9 @@ FLAGS = (
     "-Os", "-std=c11", "-ffreestanding", "-nostdlib", "-ffunction-sections", "-fdata-sections",
     "-fno-tree-loop-distribute-patterns", "-DBOARD_SX1", "-w", "-DNRT_ISAS_LINKED=0x02",
 )  # fmt: skip
-BOOT = ("boot", "port", "nor", "serial", "clock", "air", "coap", "rescue", "learn", "stage", "es256", "maker", "memory")
+BOOT = (
+    "boot", "port", "nor", "serial", "clock", "air", "coap", "plain", "rescue", "learn", "stage", "es256", "maker", "memory",
+)  # fmt: skip
 #: What the linker is told in place of the board's timers.
 STANDS_IN = (
     "void fw_watchdog_pet(void) {} void fw_watchdog_start(void) {} void fw_watchdog_stop(void) {}\n"

@@ -50,7 +50,7 @@ class Abroad:
 @contextmanager
 def abroad(arch: str) -> Iterator[Abroad]:
     """The root with this tree's wheel in it, built there. There is one on this machine: it is nobody else's meanwhile."""
-    for part in ("root", "mmdebstrap", "qemu-arm-static"):
+    for part in ("root", "mmdebstrap", "arch-test", "qemu-arm-static"):
         need(part)
     root = cache() / f"root-{arch}"
     words = ["bash", ROOT / "tools/foreign.sh", arch, root]
