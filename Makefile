@@ -7,6 +7,8 @@ CORE_SOURCES := $(wildcard core/include/*.h core/src/*.c core/src/*.h core/ports
 CORE_STAMP := .venv/.core
 OUT ?= out
 ARGS ?=
+# Of the tests: one more than the processors of a small machine, for a third of what heavy tests take they wait (decision 0446).
+WORKERS ?= 3
 
 .PHONY: phone-parts help setup core firmware demo demo-phone quick test check assurance rows docs site pins sbom clean bench-delta footprint
 
@@ -61,7 +63,7 @@ quick: $(CORE_STAMP)
 	@NEURATH_TIER=quick $(BIN)/pytest -q -n 2 --dist loadgroup -m "not heavy and not network" $(ARGS)
 
 test: $(CORE_STAMP)
-	@NEURATH_TIER=test $(BIN)/pytest -q -n 2 --dist loadgroup --durations=15 --durations-min=5 $(ARGS)
+	@NEURATH_TIER=test $(BIN)/pytest -q -n $(WORKERS) --dist loadgroup --durations=15 --durations-min=5 $(ARGS)
 
 assurance: $(CORE_STAMP)
 	@$(BIN)/python tools/assurance.py run $(ARGS)
