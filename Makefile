@@ -7,7 +7,7 @@ CORE_SOURCES := $(wildcard core/include/*.h core/src/*.c core/src/*.h core/ports
 CORE_STAMP := .venv/.core
 OUT ?= out
 ARGS ?=
-# Of the tests: one more than the processors of a small machine, for a third of what heavy tests take they wait (decision 0446).
+# Of the tests: one more than the processors of a small machine, for heavy tests wait much (decision 0446).
 WORKERS ?= 3
 
 .PHONY: phone-parts help setup core firmware demo demo-phone quick test check assurance rows docs site pins sbom clean bench-delta footprint
@@ -18,7 +18,7 @@ help:
 	@echo "make test        every check and test with real parts, seeded samples"
 	@echo "make quick       no root, no network, at most five minutes"
 	@echo "make check       style, types, imports, C warnings, documents in step with the source"
-	@echo "make assurance   full counts, one claim after the other; goes on where it was ended; figures go to docs/assurance/"
+	@echo "make assurance   full counts of every claim; goes on where it was ended; figures go to docs/assurance/"
 	@echo "make rows        which test shows which promise"
 	@echo "make firmware    boot core and application of the emulated reference terminals"
 	@echo "make bench-delta sizes of update files against every peer, on real firmware (network)"

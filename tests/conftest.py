@@ -52,10 +52,13 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"seed {os.environ['NEURATH_SEED']} (again: --seed {os.environ['NEURATH_SEED']}), tier {TIER}"
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # One heavy part at a time: they share a worker, the others go wherever there is room.
+    # One heavy part at a time: emulators, kernels, browsers and others' servers share a worker. A journey runs our own
+    # server and agents: it goes wherever there is room (decision 0446).
     for item in items:
-        if item.get_closest_marker("heavy") and not item.get_closest_marker("xdist_group"):
+        part = item.get_closest_marker("heavy") and "journey" not in item.path.parts
+        if part and not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group("heavy"))
 
 

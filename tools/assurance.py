@@ -1,9 +1,9 @@
-"""Runs what the product promises at full counts, one claim after the other, and writes down what came of each: `make
-assurance`, which goes on where it was ended. It reads tests/assurance.toml (what is claimed, by which command, resting on
-which sources), keeps the last result of each claim in docs/assurance/runs.json and writes docs/assurance/README.md from both.
-`status` says which results are older than what they rest on; `seen FILE` takes the results of a run of the tests (JUnit) for
-the tables of faults and attacks. It must never write a result that it did not see, nor call one of other sources a result of
-these."""
+"""Runs what the product promises at full counts and writes down what came of each claim: `make assurance`, which goes on where
+it was ended. Beside the tests, one after the other, goes what needs one processor; what has to be alone comes last. It reads
+tests/assurance.toml (what is claimed, by which command, resting on which sources), keeps the last result of each claim in
+docs/assurance/runs.json and writes docs/assurance/README.md from both. `status` says which results are older than what they
+rest on; `seen FILE` takes the results of a run of the tests (JUnit) for the tables of faults and attacks. It must never write
+a result that it did not see, nor call one of other sources a result of these."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ import argparse
 import datetime
 import os
 import re
-import resource
 import secrets
 import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 import tomllib
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from assurance_runs import RUNS, Run, Runs
 from drawings import figures
@@ -41,7 +44,8 @@ BASE = ("pyproject.toml", "constraints.txt", "setup.py")
 class Claim:
     """One promise and the one command that shows it at full counts. `pages`: names, or patterns, of what it writes in
     docs/assurance; `sums`: columns of their tables; `says`: a pattern of the figure, looked for in the pages and then in what
-    was printed; `rests_on`: files and folders whose change makes the figure old."""
+    was printed; `rests_on`: files and folders whose change makes the figure old; `processors`: how many it keeps busy;
+    `alone`: its figure is worth something only on a machine that does nothing else."""
 
     name: str
     promise: str
@@ -51,6 +55,8 @@ class Claim:
     sums: tuple[str, ...] = ()
     says: str = ""
     limit: int = LIMIT
+    processors: int = 2
+    alone: bool = False
 
     def written(self, since: float) -> list[Path]:
         """Its pages that were written after that moment, seconds since 1970: others say nothing of this run."""
@@ -97,8 +103,8 @@ class Table:
     @classmethod
     def read(cls) -> Table:
         raw = tomllib.loads(TABLE.read_text())
-        many = ("rests_on", "pages", "sums")
-        claims = [Claim(**{key: tuple(v) if key in many else v for key, v in row.items()}) for row in raw["claim"]]
+        rows: list[dict[str, Any]] = raw["claim"]
+        claims = [Claim(**{key: tuple(v) if isinstance(v, list) else v for key, v in row.items()}) for row in rows]
         return cls(raw["before"], raw["after"], claims)
 
     def wrong(self, runs: Runs) -> list[str]:
@@ -171,75 +177,126 @@ def _changed(claim: Claim) -> list[str]:
     return _git("status", "--porcelain", "--", *BASE, *claim.rests_on).splitlines()
 
 
-def run(claim: Claim, runs: Runs, out: Path) -> bool:
-    """One claim, in the foreground, with its output in a file; its result is kept at once. True if it held."""
+class Going:
+    """What runs now, in whatever thread: nothing of it outlives the run, and what was ended so has no result."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self._groups: set[int] = set()
+        self._over = False
+
+    def start(self, words: list[str], env: dict[str, str], printed: int) -> int:
+        """The process id of the command, which leads a group of its own; SystemExit once all is over."""
+        with self.lock:
+            if self._over:
+                raise SystemExit(1)
+            child = subprocess.Popen(words, cwd=ROOT, env=env, stdout=printed, stderr=printed, start_new_session=True)
+            self._groups.add(child.pid)
+            child.returncode = 0  # it is waited for by its id (reap), for what it used is to be known
+            return child.pid
+
+    def reap(self, pid: int, limit: float) -> tuple[int, float]:
+        """Its exit code, or ENDED, and the seconds of the processor that it and all it waited for have used."""
+        until, code = time.monotonic() + limit, None
+        while True:
+            found, status, used = os.wait4(pid, os.WNOHANG)
+            if found:
+                with self.lock:
+                    self._groups.discard(pid)
+                    if self._over:
+                        raise SystemExit(1)
+                ended = os.waitstatus_to_exitcode(status) if code is None else code
+                return ended, used.ru_utime + used.ru_stime
+            if code is None and time.monotonic() >= until:
+                code = ENDED
+                os.killpg(pid, signal.SIGKILL)
+            time.sleep(0.1)
+
+    def end(self) -> None:
+        with self.lock:
+            self._over = True
+            for group in self._groups:
+                with suppress(ProcessLookupError):
+                    os.killpg(group, signal.SIGKILL)
+
+
+def run(claim: Claim, runs: Runs, out: Path, going: Going) -> bool:
+    """One claim, with its output in a file; its result is kept at once. True if it held."""
     if changed := _changed(claim):
-        print(f"     not run: {changed[0]} is not committed, and no result could say what it is of")
+        print(f"     not run: {changed[0]} is not committed, and no result could say what it is of", flush=True)
         return False
     seed = int(os.environ.get("NEURATH_SEED") or secrets.randbelow(2**31))
     report, log = out / f"{claim.name}.xml", out / f"{claim.name}.log"
     report.unlink(missing_ok=True)
     sources, commit = claim.sources(), _git("rev-parse", "--short=12", "HEAD")
-    since, begin, used = time.time(), time.monotonic(), _used()
-    code = _done(claim, seed, report, log)
+    since, begin = time.time(), time.monotonic()
+    with log.open("wb") as printed:
+        child = going.start(["bash", "-c", claim.command], _told(seed, report), printed.fileno())
+        code, used = going.reap(child, claim.limit)
     outcome = {0: "passed", ENDED: f"ended after {claim.limit} s"}.get(code, f"failed, exit {code}")
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    runs.claims[claim.name] = Run(
-        date=today, commit=commit, seconds=round(time.monotonic() - begin), processor=round(_used() - used),
-        load=round(os.getloadavg()[2], 1), seed=seed, outcome=outcome, sources=sources,
-        figure=claim.figure(log.read_text(errors="replace"), since) if code == 0 else "",
-    )  # fmt: skip
-    if report.exists():
-        runs.take(report, full=True, date=today, commit=commit)
-    runs.write()
+    with going.lock:
+        runs.claims[claim.name] = Run(
+            date=today, commit=commit, seconds=round(time.monotonic() - begin), processor=round(used),
+            load=round(os.getloadavg()[2], 1), seed=seed, outcome=outcome, sources=sources,
+            figure=claim.figure(log.read_text(errors="replace"), since) if code == 0 else "",
+        )  # fmt: skip
+        if report.exists():
+            runs.take(report, full=True, date=today, commit=commit)
+        runs.write()
     return code == 0
 
 
-def _done(claim: Claim, seed: int, report: Path, log: Path) -> int:
-    """The exit code of its command, or ENDED. Nothing that it started outlives it."""
+def _told(seed: int, report: Path) -> dict[str, str]:
+    """The environment of a claim's command."""
     env = os.environ | {"NEURATH_ASSURANCE": "1", "NEURATH_TIER": "assurance", "NEURATH_SEED": str(seed)}
     env |= {"PATH": f"{ROOT / '.venv/bin'}:{env['PATH']}", "PYTHONPATH": str(ROOT)}
-    env["PYTEST_ADDOPTS"] = f"-q -n 2 --dist loadgroup --junitxml={report}"
-    with log.open("wb") as printed:
-        child = subprocess.Popen(
-            ["bash", "-c", claim.command], cwd=ROOT, env=env, stdout=printed, stderr=subprocess.STDOUT, start_new_session=True
-        )
-        try:
-            return child.wait(claim.limit)
-        except subprocess.TimeoutExpired:
-            return ENDED
-        finally:
-            if child.poll() is None:
-                os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
+    return env | {"PYTEST_ADDOPTS": f"-q -n 2 --dist loadgroup --junitxml={report}"}
 
 
-def _used() -> float:
-    """Seconds of the processor of all that ended under this process."""
-    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return spent.ru_utime + spent.ru_stime
+@dataclass
+class Whole:
+    """All that is to be run, in three lanes."""
+
+    table: Table
+    runs: Runs
+    going: Going = field(default_factory=Going)
+    failed: list[str] = field(default_factory=list)
+
+    def lane(self, claims: list[Claim]) -> None:
+        """One after the other."""
+        out = ROOT / "out/assurance"
+        out.mkdir(parents=True, exist_ok=True)
+        for claim in claims:
+            print(f"run  {claim.name}: {claim.command}", flush=True)
+            held = run(claim, self.runs, out, self.going)
+            with self.going.lock:
+                self.failed += [] if held else [claim.name]
+                if last := self.runs.claims.get(claim.name):
+                    said = last.figure or f"see out/assurance/{claim.name}.log"
+                    print(f"{'ok  ' if held else 'FAIL'} {claim.name}: {last.line()}; {said}", flush=True)
+                (PAGES / "README.md").write_text(self.table.page(self.runs))
 
 
 def every(table: Table, runs: Runs, names: list[str], again: bool) -> int:
     """Those named, or all whose last result is missing, failed or of other sources. Exit 1 if one does not hold."""
-    out = ROOT / "out/assurance"
-    out.mkdir(parents=True, exist_ok=True)
-    failed = []
-    for claim in table.claims:
-        if names and claim.name not in names:
-            continue
-        last = runs.claims.get(claim.name)
-        if last and last.outcome == "passed" and last.sources == claim.sources() and not again:
-            print(f"kept {claim.name}: {last.line()}", flush=True)
-            continue
-        print(f"run  {claim.name}: {claim.command}", flush=True)
-        held = run(claim, runs, out)
-        failed += [] if held else [claim.name]
-        if last := runs.claims.get(claim.name):
-            said = last.figure or f"see out/assurance/{claim.name}.log"
-            print(f"{'ok  ' if held else 'FAIL'} {claim.name}: {last.line()}; {said}", flush=True)
-        (PAGES / "README.md").write_text(table.page(runs))
+    chosen = [claim for claim in table.claims if not names or claim.name in names]
+    kept = [claim for claim in chosen if not again and runs.holds(claim.name, claim.sources())]
+    for claim in kept:
+        print(f"kept {claim.name}: {runs.claims[claim.name].line()}", flush=True)
+    left = [claim for claim in chosen if claim not in kept]
+    whole = Whole(table, runs)
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            small = pool.submit(whole.lane, [claim for claim in left if claim.processors == 1 and not claim.alone])
+            whole.lane([claim for claim in left if claim.processors > 1 and not claim.alone])
+            small.result()
+            whole.lane([claim for claim in left if claim.alone])
+        finally:
+            whole.going.end()
+    (PAGES / "README.md").write_text(table.page(runs))
     print(table.total(runs).replace("**", ""))
+    failed = whole.failed
     print(f"{len(failed)} did not hold: {', '.join(failed)}" if failed else "all that was run holds")
     return 1 if failed else 0
 

@@ -59,6 +59,11 @@ class Runs:
         claims = {name: Run(**one) for name, one in raw["claims"].items()}
         return cls(path, claims, {name: Seen(*one) for name, one in raw["tests"].items()})
 
+    def holds(self, claim: str, sources: str) -> bool:
+        """Whether its last result is a good one of these sources."""
+        last = self.claims.get(claim)
+        return last is not None and last.outcome == "passed" and last.sources == sources
+
     def write(self) -> None:
         claims = {name: asdict(self.claims[name]) for name in sorted(self.claims)}
         tests = [

@@ -100,6 +100,20 @@ def test_a_claim_that_fails_has_no_figure_and_is_run_again(here: ModuleType) -> 
     assert (code, run.outcome, run.figure) == (0, "passed", "7")
 
 
+def test_what_needs_one_processor_goes_beside_the_tests_and_what_has_to_be_alone_comes_last(here: ModuleType) -> None:
+    waits = "echo {0}1 >> out/order; until grep -q {1}1 out/order; do sleep 0.02; done; echo {0}2 >> out/order"
+    small = replace(one(here, waits.format("s", "t")), name="small", processors=1)
+    tests = replace(one(here, waits.format("t", "s")), name="tests")
+    alone = replace(one(here, "echo once >> out/alone; cp out/order out/before"), name="alone", alone=True, processors=1)
+    fails = replace(one(here, "false"), name="fails", processors=1)
+    path = here.PAGES / "runs.json"
+    code = here.every(here.Table("before", "after", [alone, small, tests, fails]), here.Runs.read(path), [], False)
+    found = {name: run.outcome for name, run in here.Runs.read(path).claims.items()}
+    assert (code, found) == (1, {"small": "passed", "tests": "passed", "alone": "passed", "fails": "failed, exit 1"})
+    assert (here.ROOT / "out/alone").read_text() == "once\n"
+    assert sorted((here.ROOT / "out/before").read_text().split()) == ["s1", "s2", "t1", "t2"]
+
+
 def test_a_claim_that_does_not_end_is_ended_with_all_it_started(here: ModuleType) -> None:
     claim = one(here, "sleep 600 & echo $! > out/child; wait", limit=1)
     code, run = ran(here, claim)
@@ -146,14 +160,16 @@ def test_results_of_tests_are_counted_as_they_were(tmp_path: Path, monkeypatch: 
     assert again.last([b]) == "1 of 1 held, 2026-01-03 at ddddddd, 1 at full counts"
 
 
+@pytest.mark.parametrize("processors", [1, 2])
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_who_ends_the_run_ends_what_it_started(here: ModuleType, how: signal.Signals) -> None:
+def test_who_ends_the_run_ends_what_it_started(here: ModuleType, how: signal.Signals, processors: int) -> None:
     program = (
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"sys.path.insert(0, {str(ROOT / 'tools')!r}); import assurance; from pathlib import Path\n"
         f"assurance.ROOT = Path({str(here.ROOT)!r}); assurance.PAGES = assurance.ROOT / 'docs/assurance'\n"
         "assurance.RUNS = assurance.PAGES / 'runs.json'\n"
-        "claim = assurance.Claim('it', 'it holds', 'sleep 600 & echo $! > out/child; wait', ('source',))\n"
+        "claim = assurance.Claim('it', 'it holds', 'sleep 600 & echo $! > out/child; wait', ('source',), "
+        f"processors={processors})\n"
         "assurance.Table.read = classmethod(lambda cls: cls('', '', [claim]))\n"
         "sys.argv = ['assurance', 'run', 'it']; sys.exit(assurance.main())\n"
     )
@@ -162,6 +178,7 @@ def test_who_ends_the_run_ends_what_it_started(here: ModuleType, how: signal.Sig
         await_that(lambda: told.exists() and told.read_text().strip() != "")
         running.send_signal(how)
         assert running.wait(60) != 0
+    assert "it" not in here.Runs.read(here.PAGES / "runs.json").claims
     child = Path("/proc") / told.read_text().strip()
     await_that(lambda: gone(child))
 
