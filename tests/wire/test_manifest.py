@@ -125,6 +125,7 @@ WITHOUT = {k: v for k, v in SHARED[1].items() if k != -256}
         ("an empty version", resigned({}, [20, {**SHARED[1], -259: ""}, 1, 15, 2, 15])),
         ("a version with a line break", resigned({}, [20, {**SHARED[1], -259: "1\n"}, 1, 15, 2, 15])),
     ],
+    ids=lambda value: value if isinstance(value, str) else "signed",  # anew in each process
 )
 def test_a_conforming_envelope_of_another_profile_verifies_but_is_not_read(why: str, raw: bytes) -> None:
     known = [SIGNERS[Alg.ED25519].public]
