@@ -81,6 +81,8 @@ def figures(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
     begin = time.monotonic()
     # Now and not at the end: a run takes an hour, and whoever works on meanwhile has another commit by then.
     commit = _commit()
+    node = request.node.nodeid
+    node = node if node.rfind("@") < node.rfind("]") else node.partition("@")[0]  # xdist adds the group
 
     def write(name: str, text: str) -> None:
         if not ASSURANCE:
@@ -90,7 +92,7 @@ def figures(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(
             f"# {name}\n\n{today}, commit {commit or 'unknown'}, {time.monotonic() - begin:.0f} s, "
-            f"seed {os.environ['NEURATH_SEED']}; `make assurance`, {request.node.nodeid}\n\n{text.strip()}\n"
+            f"seed {os.environ['NEURATH_SEED']}; `make assurance`, {node}\n\n{text.strip()}\n"
         )
 
     return write

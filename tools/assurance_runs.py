@@ -106,11 +106,12 @@ def promised() -> list[str]:
 
 
 def _name(case: ElementTree.Element) -> str:
-    """tests/a/test_b.py::Class::test_c of a case of JUnit, without what it was given."""
+    """tests/a/test_b.py::Class::test_c of a case of JUnit, without what it was given and without the group it shares a worker
+    with."""
     parts = case.get("classname", "").split(".")
     end = next((k for k, part in enumerate(parts) if part.startswith("test_")), len(parts) - 1)
     file = "/".join(parts[: end + 1]) + ".py"
-    return "::".join([file, *parts[end + 1 :], case.get("name", "").partition("[")[0]])
+    return "::".join([file, *parts[end + 1 :], case.get("name", "").partition("[")[0].partition("@")[0]])
 
 
 def _is(name: str, test: str) -> bool:

@@ -145,9 +145,9 @@ def test_results_of_tests_are_counted_as_they_were(tmp_path: Path, monkeypatch: 
     report = tmp_path / "junit.xml"
     report.write_text(
         '<testsuites><testsuite><testcase classname="tests.x.test_a" name="test_one[1]"/>'
-        '<testcase classname="tests.x.test_a" name="test_one[2]"><failure/></testcase>'
+        '<testcase classname="tests.x.test_a" name="test_one[2]@a b"><failure/></testcase>'
         '<testcase classname="tests.y.test_b.TestHere" name="test_two"/>'
-        '<testcase classname="tests.x.test_a" name="test_three"><skipped/></testcase></testsuite></testsuites>'
+        '<testcase classname="tests.x.test_a" name="test_three@heavy"><skipped/></testcase></testsuite></testsuites>'
     )
     runs = module.Runs(tmp_path / "runs.json")
     assert runs.last([a]) == "not yet"
