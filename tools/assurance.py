@@ -21,11 +21,11 @@ import time
 import tomllib
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import kin
 from assurance_runs import RUNS, Run, Runs
 from drawings import figures
 
@@ -44,8 +44,9 @@ BASE = ("pyproject.toml", "constraints.txt", "setup.py")
 class Claim:
     """One promise and the one command that shows it at full counts. `pages`: names, or patterns, of what it writes in
     docs/assurance; `sums`: columns of their tables; `says`: a pattern of the figure, looked for in the pages and then in what
-    was printed; `rests_on`: files and folders whose change makes the figure old; `processors`: how many it keeps busy;
-    `alone`: its figure is worth something only on a machine that does nothing else."""
+    was printed; `least`: what the first number of the figure has to be, or it did not hold; `rests_on`: files, folders whose
+    change makes the figure old; `processors`: how many it keeps busy; `alone`: its figure is worth something only on a machine
+    that does nothing else."""
 
     name: str
     promise: str
@@ -54,6 +55,7 @@ class Claim:
     pages: tuple[str, ...] = ()
     sums: tuple[str, ...] = ()
     says: str = ""
+    least: int = 0
     limit: int = LIMIT
     processors: int = 2
     alone: bool = False
@@ -73,6 +75,11 @@ class Claim:
             if self.says and (hit := re.search(self.says, text)):
                 return " ".join((hit.group(1) if hit.groups() else hit.group()).split()).strip("* .")
         return ""
+
+    def short(self, figure: str) -> bool:
+        """Whether the figure is less than what was claimed."""
+        number = re.search(r"\d[\d,]*", figure)
+        return self.least > 0 and (number is None or int(number.group().replace(",", "")) < self.least)
 
     def sources(self) -> str:
         """Digest of what it rests on, as the commit has it: names and contents."""
@@ -182,42 +189,46 @@ class Going:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self._groups: set[int] = set()
+        self._marks: dict[int, str] = {}
         self._over = False
 
     def start(self, words: list[str], env: dict[str, str], printed: int) -> int:
-        """The process id of the command, which leads a group of its own; SystemExit once all is over."""
+        """The process id of the command, which leads a session of its own; SystemExit once all is over."""
         with self.lock:
             if self._over:
                 raise SystemExit(1)
-            child = subprocess.Popen(words, cwd=ROOT, env=env, stdout=printed, stderr=printed, start_new_session=True)
-            self._groups.add(child.pid)
+            mark = secrets.token_hex(8)
+            told = env | {kin.NAME: mark}
+            child = subprocess.Popen(words, cwd=ROOT, env=told, stdout=printed, stderr=printed, start_new_session=True)
+            self._marks[child.pid] = mark
             child.returncode = 0  # it is waited for by its id (reap), for what it used is to be known
             return child.pid
 
     def reap(self, pid: int, limit: float) -> tuple[int, float]:
-        """Its exit code, or ENDED, and the seconds of the processor that it and all it waited for have used."""
+        """Its exit code, or ENDED, and the seconds of the processor that it and all it waited for have used. What it leaves
+        behind is ended too, and said where it ended by itself: a test should end what it starts."""
         until, code = time.monotonic() + limit, None
         while True:
             found, status, used = os.wait4(pid, os.WNOHANG)
             if found:
                 with self.lock:
-                    self._groups.discard(pid)
+                    for left in kin.end(self._marks.pop(pid)).values():
+                        if code is None and not self._over:
+                            print(f"     left behind, and ended: {left[:150]}", flush=True)
                     if self._over:
                         raise SystemExit(1)
                 ended = os.waitstatus_to_exitcode(status) if code is None else code
                 return ended, used.ru_utime + used.ru_stime
             if code is None and time.monotonic() >= until:
                 code = ENDED
-                os.killpg(pid, signal.SIGKILL)
+                kin.end(self._marks[pid])
             time.sleep(0.1)
 
     def end(self) -> None:
         with self.lock:
             self._over = True
-            for group in self._groups:
-                with suppress(ProcessLookupError):
-                    os.killpg(group, signal.SIGKILL)
+            for mark in self._marks.values():
+                kin.end(mark)
 
 
 def run(claim: Claim, runs: Runs, out: Path, going: Going) -> bool:
@@ -233,18 +244,21 @@ def run(claim: Claim, runs: Runs, out: Path, going: Going) -> bool:
     with log.open("wb") as printed:
         child = going.start(["bash", "-c", claim.command], _told(seed, report), printed.fileno())
         code, used = going.reap(child, claim.limit)
+    figure = claim.figure(log.read_text(errors="replace"), since) if code == 0 else ""
     outcome = {0: "passed", ENDED: f"ended after {claim.limit} s"}.get(code, f"failed, exit {code}")
+    if code == 0 and claim.short(figure):
+        outcome = f"failed, fewer than {claim.least:,}"
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     with going.lock:
         runs.claims[claim.name] = Run(
             date=today, commit=commit, seconds=round(time.monotonic() - begin), processor=round(used),
             load=round(os.getloadavg()[2], 1), seed=seed, outcome=outcome, sources=sources,
-            figure=claim.figure(log.read_text(errors="replace"), since) if code == 0 else "",
+            figure=figure,
         )  # fmt: skip
         if report.exists():
             runs.take(report, full=True, date=today, commit=commit)
         runs.write()
-    return code == 0
+    return outcome == "passed"
 
 
 def _told(seed: int, report: Path) -> dict[str, str]:

@@ -29,9 +29,9 @@ class Lwm2mSite:
     terminal = "unit"
     cost = 2
 
-    def __init__(self, running: Running, link: DatagramLink, shelf: Shelf) -> None:
-        self.shelf, self.running, self.link = shelf, running, link
-        self.rides = Lwm2mHeartbeat(Place(link.url, "unit", message_limit=1.0))
+    def __init__(self, running: Running, link: DatagramLink, shelf: Shelf, patience: float = 10.0) -> None:
+        self.shelf, self.running, self.link, self._patience = shelf, running, link, patience
+        self.rides = Lwm2mHeartbeat(Place(link.url, "unit", message_limit=patience))
         self.damage = Damage(self.rides._link)
 
     def packets(self) -> int:
@@ -40,9 +40,11 @@ class Lwm2mSite:
 
     def cut(self) -> None:
         self.link.allow(0)
+        self.rides._link.limit = 1.0
 
     def mend(self) -> None:
         self.link.mend()
+        self.rides._link.limit = self._patience
 
 
 @pytest.fixture
@@ -90,9 +92,9 @@ def test_the_end_of_a_registration_is_met_by_a_new_one(site: Lwm2mSite) -> None:
 
 
 def test_a_registration_ends_with_its_lifetime_and_a_second_one_takes_its_place(site: Lwm2mSite) -> None:
-    short = Lwm2mHeartbeat(Place(site.link.url, "short", message_limit=1.0), lifetime=1)
+    short = Lwm2mHeartbeat(Place(site.link.url, "short", message_limit=10.0), lifetime=1)
     short.beat(NEWS)
-    again = Lwm2mHeartbeat(Place(site.link.url, "short", message_limit=1.0), lifetime=1)
+    again = Lwm2mHeartbeat(Place(site.link.url, "short", message_limit=10.0), lifetime=1)
     again.beat(NEWS)
     assert [one.who.terminal for one in site.running.registry.sessions.values()] == ["short"]
     time.sleep(1.1)
@@ -108,7 +110,7 @@ def test_in_bad_weather_the_file_comes_whole(seed: int, monkeypatch: pytest.Monk
     shelf = Shelf([Stream(FILE)], most=5)
     weather = Weather(loss=0.05, double=0.1, late=0.05)
     with served(shelf) as running, DatagramLink(("127.0.0.1", running.port), weather, seed) as link:
-        site = Lwm2mSite(running, link, shelf)
+        site = Lwm2mSite(running, link, shelf, patience=1.0)  # what is lost is waited for to its end
         complete = gathered(site, Session(Ram(1 << 20)))
         assert complete is not None
         assert complete.file == digest(FILE)
@@ -199,6 +201,6 @@ def test_a_server_that_is_none_is_refused(site: Lwm2mSite) -> None:
         pass
 
     with pytest.raises(RefusedError):
-        Other(Place(site.link.url, "no such/name/", message_limit=1.0)).beat(NEWS)
+        Other(Place(site.link.url, "no such/name/", message_limit=10.0)).beat(NEWS)
     assert rides("lwm2m://h", Place("", "unit"))._link.port == 5783
     assert rides("lwm2m://h:99", Place("", "unit"))._link.port == 99

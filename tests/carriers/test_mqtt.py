@@ -51,7 +51,7 @@ class MqttSite:
         self.half = Answering(mqtt.broker(made.servers), self.shelf)
         assert self.half.link.up.wait(10)
         self.watch = Watch(made)
-        self.rides = rides(made.url, Place(made.url, "unit", TOKEN, message_limit=1.0))
+        self.rides = rides(made.url, Place(made.url, "unit", TOKEN, message_limit=10.0))
         self.rides._link.up.wait(10)
         self._publish = self.half.link.publish
         self._marks = 0
@@ -66,8 +66,10 @@ class MqttSite:
 
     def cut(self) -> None:
         self.half.close()
+        self.rides._limit = 1.0
 
     def mend(self) -> None:
+        self.rides._limit = 10.0
         self.half = Answering(mqtt.broker(self.broker.servers), self.shelf)
         assert self.half.link.up.wait(10)
 
@@ -183,9 +185,10 @@ def test_a_lossy_line_to_the_broker_loses_a_heartbeat_and_nothing_else(made: Mos
         site = MqttSite(made)
         far = MqttHeartbeat(
             mqtt.broker(link.url.replace("http", "mqtt"), "DEFAULT/other", "o" * 32),
-            Place("", "other", message_limit=1.0),
+            Place("", "other", message_limit=10.0),
         )
         assert far.beat(NEWS) == NOTHING
+        far._limit = 1.0
         link.allow(0)
         with pytest.raises(LinkError):
             far.beat(NEWS)

@@ -2,7 +2,8 @@
 
     python -m tests.power.assure [--most N] [--out FILE]
 
-It knows which devices are walked; it must never leave a line out because of what it says.
+Exit 1 where a device was bricked or not walked to its end, or a mutant got past. It knows which devices are walked; it must
+never leave a line out because of what it says.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import subprocess
+import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +23,9 @@ MARK = "<!-- from here on: python -m tests.power.assure -->"
 DEVICES = [(sector, ecc, erased) for sector in (512, 1024) for ecc in (False, True) for erased in (0xFF, 0x00)]
 
 
-def _devices(most: int) -> list[str]:
+def _devices(most: int) -> tuple[list[str], list[str]]:
+    """Lines of the table, and what is wrong, in words."""
+    wrong = []
     lines = ["| device | states | cuts | boots old | boots new | goes on | bricks | closed | s |", "|---" * 9 + "|"]
     for sector, ecc, erased in DEVICES:
         cuts = walk(replace(story(sector, ecc=ecc, erased=erased), most=most, kinds=ALL_KINDS if most else TRACED))
@@ -30,20 +34,25 @@ def _devices(most: int) -> list[str]:
             f"| {cuts.old:,} | {cuts.new:,} | {cuts.resumed:,} | {cuts.bricked} | {'yes' if cuts.closed else 'no'} "
             f"| {cuts.seconds:.0f} |"
         )
-    return lines
+        if cuts.bricked or not (cuts.closed or most):
+            wrong.append(f"{lines[-1]} {HARMS[cuts.harm]}")
+    return lines, wrong
 
 
-def _mutants() -> list[str]:
+def _mutants() -> tuple[list[str], list[str]]:
+    """The same of the mutants."""
+    wrong = []
     lines = ["| mutant | caught | as | states |", "|---|---|---|---|"]
     with tempfile.TemporaryDirectory() as folder:
         objects = compile_all(Path(folder))
         for mutant in mutants():
             cuts = hunt(build(mutant, objects, Path(folder)), mutant.story)
             lines.append(f"| {mutant.name} | {'yes' if cuts.bricked else 'NO'} | {HARMS[cuts.harm]} | {cuts.states:,} |")
-    return lines
+            wrong += [] if cuts.bricked else [lines[-1]]
+    return [*lines, "", f"{len(mutants()) - len(wrong)} mutants of {len(mutants())} caught."], wrong
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description="writes docs/assurance/power.md")
     parser.add_argument("--most", type=int, default=0, help="distinct states a device (0: to closure)")
     parser.add_argument("--out", type=Path, default=ROOT / "docs/assurance/power.md")
@@ -51,6 +60,7 @@ def main() -> None:
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
+    (devices, open_), (broken, past) = _devices(args.most), _mutants()
     page = [
         (args.out.read_text() if args.out.exists() else "").partition(MARK)[0] + MARK,
         "",
@@ -61,12 +71,14 @@ def main() -> None:
         "confirmed and remembered. `closed`: nothing was left out. To closure: cuts before, early, late, after, random",
         "bits, weak erases, metastable units (`docs/decisions/0018-one-power-up-a-span.md`).",
         "",
-        *_devices(args.most),
+        *devices,
         "",
-        *_mutants(),
+        *broken,
     ]
     args.out.write_text("\n".join(page) + "\n")
+    sys.stdout.write("".join(f"{line}\n" for line in [*open_, *past, broken[-1]]))
+    return 1 if open_ or past else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

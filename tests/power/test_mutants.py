@@ -12,6 +12,7 @@ import pytest
 
 from neurath.flash.native import lib
 from neurath.sim.power import walk
+from tests.power import assure
 from tests.power.broken import CORE, FLAGS, HUNTS, Mutant, build, compile_all, hunt, mutants, story, swapped
 
 ASSURANCE = os.environ.get("NEURATH_ASSURANCE") == "1"
@@ -66,3 +67,19 @@ def test_a_fault_in_what_counts_as_equal_is_seen(
     short = walk(replace(story(), depth=2, kinds=kinds), call)
     whole = walk(replace(story(), depth=2, kinds=kinds, as_found=True), call)
     assert (short.forms, short.digest, short.bricked) != (whole.forms, whole.digest, whole.bricked)
+
+
+def test_a_mutant_that_gets_past_and_a_device_left_open_are_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the command that writes the table of all of them."""
+    page, begun = tmp_path / "power.md", walk(replace(story(512), most=1))
+    good = replace(begun, closed=True)
+    monkeypatch.setattr("sys.argv", ["assure", "--out", str(page)])
+    monkeypatch.setattr(assure, "compile_all", lambda _: {})
+    monkeypatch.setattr(assure, "build", lambda *_: None)
+    for device, mutant, code in ((good, replace(good, bricked=1), 0), (begun, replace(good, bricked=1), 1), (good, good, 1)):
+        monkeypatch.setattr(assure, "walk", lambda _, found=device: found)
+        monkeypatch.setattr(assure, "hunt", lambda *_, found=mutant: found)
+        assert assure.main() == code
+        assert (f"{len(mutants()) * mutant.bricked} mutants of {len(mutants())} caught" in capsys.readouterr().out) is True

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -40,3 +42,19 @@ def test_in_another_network_and_beside_a_verb_it_is_a_process_from_the_start(mon
     monkeypatch.setattr(verbs, "HOME", Path("net:[1]"))
     verbs.verb("--version")
     assert begun == [("--version",)] * 2
+
+
+def test_it_ends_though_something_that_was_forked_here_lives_on() -> None:
+    made = verbs.Verbs()
+    other = os.fork()
+    if other == 0:
+        time.sleep(600)
+        os._exit(0)
+    begun = time.monotonic()
+    try:
+        made.close()
+    finally:
+        os.kill(other, signal.SIGKILL)
+        os.waitpid(other, 0)
+    assert made._process.returncode == 0
+    assert time.monotonic() - begun < verbs.END

@@ -7,6 +7,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -21,9 +22,12 @@ from neurath.sim import processes
 
 #: Loaded once: what most verbs import, nothing that starts a thread.
 LOADED = "neurath.server.app neurath.server.software.catalog neurath.delta neurath.station.stock neurath.sim.power alembic"
+#: Seconds within which it ends by itself.
+END = 30.0
 #: The process itself: for each request a child with its own words, directory, limit of file sizes and voices.
 READY = f"""
-import importlib, json, os, resource, signal, socket, sys
+import faulthandler, importlib, json, os, resource, signal, socket, sys
+faulthandler.enable()
 sys.dont_write_bytecode = True
 from neurath.cli.main import main
 for name in {LOADED!r}.split():
@@ -119,8 +123,14 @@ class Verbs:
         return Done(code, *heard)
 
     def close(self) -> None:
+        # Not by closing our end alone: whatever was forked here in between has that end too.
+        self._line.shutdown(socket.SHUT_RDWR)
         self._line.close()
-        self._process.wait()
+        try:
+            self._process.wait(END)
+        except subprocess.TimeoutExpired:
+            self._process.send_signal(signal.SIGABRT)  # it says where it stood; what it did for tests was done
+            self._process.wait()
 
 
 #: The network a process of this test's would be in: another one than at first while the test has entered a namespace.

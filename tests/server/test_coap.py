@@ -29,11 +29,25 @@ from tests.contracts.riding import RidesContract, RideSite, Shelf
 from tests.contracts.served import NEW, OLD, Damage, ServedSite
 from tests.server.coap_site import CoapServer, serving
 
+#: How long an answer is waited for that comes, seconds.
+PATIENCE = 10.0
+
 
 class RealSite(ServedSite):
-    def __init__(self, running: CoapServer, link: DatagramLink, limit: float = 1.0) -> None:
-        carrier = Coap(Place(link.url, "unit", running.enrol("unit"), message_limit=limit))
+    """A link that is whole is waited for as long as a busy machine takes, a cut one for a second."""
+
+    def __init__(self, running: CoapServer, link: DatagramLink, cut: float = 1.0) -> None:
+        carrier = Coap(Place(link.url, "unit", running.enrol("unit"), message_limit=PATIENCE))
         super().__init__(running.world, link, carrier)
+        self._link, self._cut = carrier._link, cut
+
+    def cut_after(self, count: int) -> None:
+        super().cut_after(count)
+        self._link.limit = self._cut
+
+    def mend(self) -> None:
+        super().mend()
+        self._link.limit = PATIENCE
 
 
 class TestCoap(CarrierContract):
@@ -54,7 +68,7 @@ class TestCoapInBadWeather(CarrierContract):
             monkeypatch.setattr(datagram, name, 0.1)  # a loopback's round trip: seconds would only make the test slow
         weather = Weather(loss=0.04, double=0.1, late=0.02)
         with serving(tmp_path / "data") as running, DatagramLink(("127.0.0.1", running.port), weather, seed) as link:
-            site = RealSite(running, link, limit=10.0)
+            site = RealSite(running, link, cut=PATIENCE)
             yield site
             site.carrier.close()
 
@@ -71,7 +85,7 @@ class HeartbeatSite:
     def __init__(self, running: CoapServer, link: DatagramLink, shelf: Shelf) -> None:
         self.shelf = shelf
         self.link = link
-        self.rides = Coap(Place(link.url, "unit", running.enrol("unit"), message_limit=0.5))
+        self.rides = Coap(Place(link.url, "unit", running.enrol("unit"), message_limit=PATIENCE))
         self.damage = Damage(self.rides._link)
 
     def packets(self) -> int:
@@ -79,9 +93,14 @@ class HeartbeatSite:
 
     def cut(self) -> None:
         self.link.allow(0)
+        self._patience(0.5)
 
     def mend(self) -> None:
         self.link.mend()
+        self._patience(PATIENCE)
+
+    def _patience(self, seconds: float) -> None:
+        self.rides._place = replace(self.rides._place, message_limit=seconds)
 
 
 class TestHeartbeat(RidesContract):
@@ -190,11 +209,14 @@ def test_the_number_of_pieces_goes_up_and_down_with_the_line(running: CoapServer
 
 def test_a_lost_heartbeat_is_lost_and_the_next_one_is_answered(running: CoapServer) -> None:
     with DatagramLink(("127.0.0.1", running.port)) as link:
-        carrier = terminal(running, "lossy", waits=False, url=link.url, message_limit=0.5)
+        carrier = terminal(running, "lossy", waits=False, url=link.url)
+        patient = carrier._place
         link.allow(0)
+        carrier._place = replace(patient, message_limit=0.5)
         with pytest.raises(LinkError):
             carrier.beat(trickle.encode_state(State()))
         link.mend()
+        carrier._place = patient
         assert trickle.decode_reply(carrier.beat(trickle.encode_state(State()))) == Reply()
 
 

@@ -52,6 +52,14 @@ class Tally:
     leaves: int = 0
     ended: list[str] = field(default_factory=list)
 
+    def harm(self, each: int) -> list[str]:
+        """What must never be, of so many restorations, in words."""
+        found = [f"{self.wrong} pages programmed that nobody signed"] if self.wrong else []
+        found += [f"{self.repeated} groups programmed twice in one restoration"] if self.repeated > 1 else []
+        found += [f"{self.again} bytes asked for again at once"] if self.again > GROUP else []
+        found += [f"{self.restored} of {each} restored"] if self.restored != each else []
+        return found + self.ended
+
     def add(self, other: Tally) -> None:
         for one in fields(Tally):
             mine, more = getattr(self, one.name), getattr(other, one.name)
@@ -212,21 +220,24 @@ MUTANTS = """With the frame's check taken out of the core
 the test went red at 1e-4 and 1e-5, and with the check of the leaf taken out as well at each rate."""
 
 
-def main(each: int) -> None:
-    began, rows = time.process_time(), []
+def main(each: int) -> int:
+    """Exit 1 where something was harmed."""
+    began, rows, harm = time.process_time(), [], []
     with tempfile.TemporaryDirectory() as place:
         stock = stocked(Path(place))
         for rate in RATES:
             t = count(stock, rate, each, SEED)
             numbers = (each, t.restored, t.bits, t.turned, t.wrong, t.repeated, t.again, t.leaves)
             rows.append(f"| {rate:.0e} | " + " | ".join(f"{n:,}" for n in numbers) + " |")
-            sys.stdout.write("\n".join([rows[-1], *t.ended, ""]))
+            harm += t.harm(each)
+            sys.stdout.write("\n".join([rows[-1], *t.harm(each), ""]))
             sys.stdout.flush()
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
     told = {"commit": commit, "date": time.strftime("%Y-%m-%d"), "seed": SEED, "seconds": time.process_time() - began}
     head = HEAD.format(size=len(NEW), group=GROUP) + f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}\n"
     PAGE.write_text(head + "\n".join(rows) + "\n" + TAIL.format(**told, each=each, mutants=MUTANTS))
+    return 1 if harm else 0
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000))

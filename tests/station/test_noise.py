@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,13 @@ def test_noise_programs_nothing_that_was_not_signed_and_repeats_at_most_one_grou
     tmp_path: Path, rate: float, seed: int
 ) -> None:
     seen = noise.count(stocked(tmp_path), rate, EACH, seed)
-    assert (seen.restored, seen.ended) == (EACH, [])
-    assert seen.wrong == 0
-    assert seen.repeated <= 1
-    assert seen.again <= noise.GROUP
+    assert seen.harm(EACH) == []
     assert rate < 1e-4 or seen.turned > 10 * EACH
+
+
+def test_each_harm_is_said() -> None:
+    good = noise.Tally(restored=2, repeated=1, again=noise.GROUP)
+    assert good.harm(2) == []
+    bad = [noise.Tally(restored=1), replace(good, wrong=1), replace(good, repeated=2), replace(good, again=noise.GROUP + 1)]
+    bad += [replace(good, ended=["it does not answer"])]
+    assert [len(tally.harm(2)) for tally in bad] == [1] * len(bad)

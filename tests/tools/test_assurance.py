@@ -100,6 +100,15 @@ def test_a_claim_that_fails_has_no_figure_and_is_run_again(here: ModuleType) -> 
     assert (code, run.outcome, run.figure) == (0, "passed", "7")
 
 
+@pytest.mark.parametrize("said", ["Done 9,999 runs", "Done no runs"])
+def test_a_claim_that_came_to_less_than_it_says_does_not_hold(here: ModuleType, said: str) -> None:
+    claim = one(here, f"echo {said}", says=r"Done ([\d,]+) runs", least=10_000)
+    code, run = ran(here, claim)
+    assert (code, run.outcome) == (1, "failed, fewer than 10,000")
+    code, run = ran(here, replace(claim, command="echo Done 10,000 runs"), again=True)
+    assert (code, run.outcome, run.figure) == (0, "passed", "10,000")
+
+
 def test_what_needs_one_processor_goes_beside_the_tests_and_what_has_to_be_alone_comes_last(here: ModuleType) -> None:
     waits = "echo {0}1 >> out/order; until grep -q {1}1 out/order; do sleep 0.02; done; echo {0}2 >> out/order"
     small = replace(one(here, waits.format("s", "t")), name="small", processors=1)
@@ -114,12 +123,25 @@ def test_what_needs_one_processor_goes_beside_the_tests_and_what_has_to_be_alone
     assert sorted((here.ROOT / "out/before").read_text().split()) == ["s1", "s2", "t1", "t2"]
 
 
-def test_a_claim_that_does_not_end_is_ended_with_all_it_started(here: ModuleType) -> None:
-    claim = one(here, "sleep 600 & echo $! > out/child; wait", limit=1)
+#: A child, and one that leads a session of its own and whose parent is gone.
+TWO = "sleep 600 & echo $! > out/child; (setsid sleep 600 & echo $! > out/orphan); "
+
+
+@pytest.mark.parametrize("which", ["child", "orphan"])
+def test_a_claim_that_does_not_end_is_ended_with_all_it_started(here: ModuleType, which: str) -> None:
+    claim = one(here, f"{TWO} wait", limit=1)
     code, run = ran(here, claim)
     assert (code, run.outcome) == (1, "ended after 1 s")
-    child = Path("/proc") / (here.ROOT / "out/child").read_text().strip()
+    child = Path("/proc") / (here.ROOT / "out" / which).read_text().strip()
     await_that(lambda: gone(child))
+
+
+def test_what_a_claim_leaves_behind_is_ended_and_said(here: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    code, run = ran(here, one(here, f"{TWO} true"))
+    assert (code, run.outcome) == (0, "passed")
+    assert capsys.readouterr().out.count("left behind, and ended: sleep 600") == 2
+    for which in ("child", "orphan"):
+        assert gone(Path("/proc") / (here.ROOT / "out" / which).read_text().strip())
 
 
 def test_a_page_of_another_run_is_no_figure_of_this_one(here: ModuleType) -> None:
@@ -168,19 +190,20 @@ def test_who_ends_the_run_ends_what_it_started(here: ModuleType, how: signal.Sig
         f"sys.path.insert(0, {str(ROOT / 'tools')!r}); import assurance; from pathlib import Path\n"
         f"assurance.ROOT = Path({str(here.ROOT)!r}); assurance.PAGES = assurance.ROOT / 'docs/assurance'\n"
         "assurance.RUNS = assurance.PAGES / 'runs.json'\n"
-        "claim = assurance.Claim('it', 'it holds', 'sleep 600 & echo $! > out/child; wait', ('source',), "
+        f"claim = assurance.Claim('it', 'it holds', '{TWO} wait', ('source',), "
         f"processors={processors})\n"
         "assurance.Table.read = classmethod(lambda cls: cls('', '', [claim]))\n"
         "sys.argv = ['assurance', 'run', 'it']; sys.exit(assurance.main())\n"
     )
     with subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as running:
-        told = here.ROOT / "out/child"
-        await_that(lambda: told.exists() and told.read_text().strip() != "")
+        told = [here.ROOT / "out/child", here.ROOT / "out/orphan"]
+        await_that(lambda: all(one.exists() and one.read_text().strip() != "" for one in told))
         running.send_signal(how)
         assert running.wait(60) != 0
     assert "it" not in here.Runs.read(here.PAGES / "runs.json").claims
-    child = Path("/proc") / told.read_text().strip()
-    await_that(lambda: gone(child))
+    for one in told:
+        child = Path("/proc") / one.read_text().strip()
+        await_that(lambda child=child: gone(child))  # type: ignore[misc]
 
 
 def gone(process: Path) -> bool:
