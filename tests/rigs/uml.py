@@ -4,9 +4,12 @@ folder. It knows how to boot it, run one command and hand on what that said; it 
 
 from __future__ import annotations
 
+import os
 import shlex
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from tests.parts import need
@@ -33,18 +36,25 @@ sleep 60
 """
 
 
-def pytest_inside(out: Path, *what: object, modules: tuple[str, ...] = (), memory: int = 512) -> str:
+def pytest_inside(
+    out: Path, *what: object, modules: tuple[str, ...] = (), memory: int = 512, patience: float = PATIENCE
+) -> str:
     """These tests, run strictly inside; what pytest said."""
     words = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--basetemp=/run/pytest", *what)
     told = {"NEURATH_STRICT": "1", "PYTHONDONTWRITEBYTECODE": "1", "NEURATH_SLOWER": "4"}
-    return inside(out, *words, modules=modules, memory=memory, variables=told)
+    return inside(out, *words, modules=modules, memory=memory, variables=told, patience=patience)
 
 
 def inside(
-    out: Path, *words: object, modules: tuple[str, ...] = (), memory: int = 512, variables: dict[str, str] | None = None
+    out: Path,
+    *words: object,
+    modules: tuple[str, ...] = (),
+    memory: int = 512,
+    variables: dict[str, str] | None = None,
+    patience: float = PATIENCE,
 ) -> str:
     """What a command said that ended well inside, with these kernel modules loaded and so many MiB; `out` is the one folder
-    that it can write to. Fails the test with what it said otherwise."""
+    that it can write to. Fails the test with what it said otherwise, and after so many seconds."""
     kernel = need("linux.uml")
     need("modprobe")
     out.mkdir(exist_ok=True)
@@ -54,10 +64,25 @@ def inside(
     script.write_text(_SETUP.format(modules=" ".join(modules), out=out, root=ROOT, words=command, variables=told))
     script.chmod(0o755)
     boot = [kernel, f"mem={memory}M", "rootfstype=hostfs", "ro", "quiet", f"init={script}", "con0=null,fd:1", "con=null"]
-    done = subprocess.run(
-        boot, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=PATIENCE, check=False
-    )
+    printed = _boot(boot, out / "printed", patience)
     said = (out / "said").read_text(errors="replace") if (out / "said").exists() else ""
     code = (out / "code").read_text().strip() if (out / "code").exists() else "none"
-    assert code == "0", f"{command} ended with {code}:\n{said}\n{done.stdout[-3000:]}"
+    assert code == "0", f"{command} ended with {code}:\n{said}\n{printed[-3000:]}"
     return said
+
+
+def _boot(words: list[str], log: Path, patience: float) -> str:
+    """What the kernel printed until it ended, or was ended for its time was over, with each process
+    that it runs one of its own in: those outlive it where it is killed alone."""
+    with log.open("wb") as printed:
+        kernel = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=printed, stderr=printed, start_new_session=True)
+        late = ""
+        try:
+            kernel.wait(patience)
+        except subprocess.TimeoutExpired:
+            late = f"\nended after {patience:.0f} s"
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(kernel.pid, signal.SIGKILL)
+            kernel.wait()
+    return log.read_text(errors="replace") + late
