@@ -20,6 +20,11 @@ from neurath.sim.processes import verb
 #: One address may hold 256 connections: the streams come from as many loopback addresses as that takes.
 PER_ADDRESS = 200
 PROMISED = 30_000
+Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+#: Opened before the first look: threads, connections to the database and whatever else the server makes once.
+WARM = 150
+#: Seconds, past a keep-alive of each.
+ALIVE = 20
 
 
 def resident(pid: int) -> int:
@@ -29,7 +34,7 @@ def resident(pid: int) -> int:
     raise SystemExit("no such process")
 
 
-async def listen(port: int, number: int, token: str, name: str = "") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def listen(port: int, number: int, token: str, name: str = "") -> Stream:
     """One stream, open and past its first event."""
     here = f"127.1.{number // PER_ADDRESS}.1"
     reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(here, 0), limit=4096)
@@ -48,22 +53,29 @@ async def told(reader: asyncio.StreamReader) -> None:
         pass
 
 
+async def opened(port: int, tokens: list[str], first: int, end: int) -> list[Stream]:
+    """Those from `first` up to `end`, fifty at a time."""
+    found = []
+    for one in range(first, end, 50):
+        group = range(one, min(one + 50, end))
+        found += await asyncio.gather(*(listen(port, number, tokens[number]) for number in group))
+    return found
+
+
 async def measure(port: int, pid: int, tokens: list[str]) -> dict[str, float]:
-    warm = [await listen(port, number, tokens[number]) for number in range(50)]
+    warm = await opened(port, tokens, 0, WARM)
+    await asyncio.sleep(ALIVE)
     before, began = resident(pid), time.monotonic()
-    streams = list(warm)
-    for first in range(50, len(tokens), 50):
-        group = range(first, min(first + 50, len(tokens)))
-        streams += await asyncio.gather(*(listen(port, number, tokens[number]) for number in group))
-    opened = time.monotonic() - began
-    await asyncio.sleep(20)  # past a keep-alive of each
+    streams = warm + await opened(port, tokens, WARM, len(tokens))
+    took = time.monotonic() - began
+    await asyncio.sleep(ALIVE)
     after = resident(pid)
     for _, writer in streams:
         writer.close()
     return {
         "streams": len(streams),
         "bytes_each": (after - before) / (len(streams) - len(warm)),
-        "opened_s": opened,
+        "opened_s": took,
         "rss_mib": after / 2**20,
     }
 
