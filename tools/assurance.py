@@ -304,6 +304,8 @@ def every(table: Table, runs: Runs, names: list[str], again: bool) -> int:
         try:
             small = pool.submit(whole.lane, [claim for claim in left if claim.processors == 1 and not claim.alone])
             whole.lane([claim for claim in left if claim.processors > 1 and not claim.alone])
+            while not small.done():
+                time.sleep(0.1)  # no long wait: a signal that came just before it would be heard only after it
             small.result()
             whole.lane([claim for claim in left if claim.alone])
         finally:

@@ -183,10 +183,17 @@ def test_results_of_tests_are_counted_as_they_were(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("processors", [1, 2])
+@pytest.mark.parametrize("aside", [False, True])
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_who_ends_the_run_ends_what_it_started(here: ModuleType, how: signal.Signals, processors: int) -> None:
+def test_who_ends_the_run_ends_what_it_started(here: ModuleType, how: signal.Signals, aside: bool, processors: int) -> None:
+    # A signal may come to another thread than the first, or to the first a moment before it waits: either way it wakes nobody.
+    listens = (
+        "aside = lambda: (sys.stdin.read(1), signal.pthread_kill(threading.get_ident(), "
+        f"{int(how)}))\nthreading.Thread(target=aside).start()\n"
+    )
     program = (
-        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "import signal, sys, threading; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        f"{listens if aside else ''}"
         f"sys.path.insert(0, {str(ROOT / 'tools')!r}); import assurance; from pathlib import Path\n"
         f"assurance.ROOT = Path({str(here.ROOT)!r}); assurance.PAGES = assurance.ROOT / 'docs/assurance'\n"
         "assurance.RUNS = assurance.PAGES / 'runs.json'\n"
@@ -195,10 +202,16 @@ def test_who_ends_the_run_ends_what_it_started(here: ModuleType, how: signal.Sig
         "assurance.Table.read = classmethod(lambda cls: cls('', '', [claim]))\n"
         "sys.argv = ['assurance', 'run', 'it']; sys.exit(assurance.main())\n"
     )
-    with subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as running:
+    voice, nobody = subprocess.PIPE, subprocess.DEVNULL
+    with subprocess.Popen([sys.executable, "-c", program], stdin=voice, stderr=nobody, stdout=nobody) as running:
         told = [here.ROOT / "out/child", here.ROOT / "out/orphan"]
         await_that(lambda: all(one.exists() and one.read_text().strip() != "" for one in told))
-        running.send_signal(how)
+        if aside:
+            assert running.stdin is not None
+            time.sleep(1)  # the first thread waits by now
+            running.stdin.close()
+        else:
+            running.send_signal(how)
         assert running.wait(60) != 0
     assert "it" not in here.Runs.read(here.PAGES / "runs.json").claims
     for one in told:
