@@ -34,13 +34,20 @@ class Killed(BaseException):
 
 @dataclass
 class Fate:
-    """At which writes, counted from the beginning of the story, the server dies: before or after the commit."""
+    """At which writes, counted from the beginning of the story, the server dies: before or after the commit. `dead`: it has,
+    whatever became of the exception, which what builds update files takes for a fault of its own."""
 
     deaths: list[tuple[int, bool]]
     writes: int = 0
+    dead: bool = False
 
-    def strikes(self, after: bool) -> bool:
-        return (self.writes, after) in self.deaths
+    def strike(self, number: int, after: bool) -> None:
+        self.dead = self.dead or (number, after) in self.deaths
+        self.still_here()
+
+    def still_here(self) -> None:
+        if self.dead:
+            raise Killed
 
 
 @contextmanager
@@ -49,14 +56,13 @@ def fated(monkeypatch: pytest.MonkeyPatch, fate: Fate) -> Iterator[None]:
 
     @contextmanager
     def write(self: Store, *about):
+        fate.still_here()
         fate.writes += 1
         number = fate.writes
         with whole(self, *about) as db:
             yield db
-            if (number, False) in fate.deaths:
-                raise Killed
-        if (number, True) in fate.deaths:
-            raise Killed
+            fate.strike(number, after=False)
+        fate.strike(number, after=True)
 
     with monkeypatch.context() as patch:
         patch.setattr(Store, "write", write)
@@ -138,23 +144,26 @@ def story(place: Path, deaths: list[tuple[int, bool]], monkeypatch: pytest.Monke
                     reach.notified(db, told, world.now)
                 done = terminal.contact(world)
                 rollout.advance(world.store, world.now)
+                fate.still_here()
                 if done:
                     break
             except Killed:
-                now = world.now
+                now, done = world.now, False
                 world.delivery.deltas.close()
                 world.store.close()
-                world = reopened(place / "data")
+                world = reopened(place / "data", fate)
                 world.now = now + 1
     assert done
     return world, terminal, fate
 
 
-def reopened(place: Path) -> World:
+def reopened(place: Path, fate: Fate) -> World:
     """A start that may die as well, in a write of its own."""
+    fate.dead = False
     try:
         return open_world(place)
     except Killed:
+        fate.dead = False
         return open_world(place)
 
 

@@ -150,6 +150,15 @@ def test_progress_never_moves_back_and_a_silent_terminal_is_given_up() -> None:
     assert (state.verdict, state.unplug, actions) == (Verdict.FAILED, Unplug.NO, (Do.RECORD,))
 
 
+def test_the_verdict_is_asked_for_patiently_and_a_terminal_that_never_says_it_is_given_up() -> None:
+    state = Machine(step=Step.JUDGE, identity=TORN, choice=CHOICE, held=500, total=500)
+    for _ in range(m.QUESTIONS):
+        state, actions = state.handle(m.Silent())
+        assert actions == (Do.ASK_VERDICT,)
+    state, actions = state.handle(m.Silent())
+    assert (state.verdict, state.unplug, actions) == (Verdict.FAILED, Unplug.NO, (Do.RECORD,))
+
+
 def test_what_arrives_bent_is_sent_again_and_given_up_with_its_reason() -> None:
     state = Machine(step=Step.WRITE, identity=TORN, choice=CHOICE, held=400, total=500)
     for _ in range(m.STALLS):

@@ -23,6 +23,10 @@ def test_noise_programs_nothing_that_was_not_signed_and_repeats_at_most_one_grou
     assert rate < 1e-4 or seen.turned > 10 * EACH
 
 
+def test_a_verdict_that_is_lost_six_times_in_a_row_is_asked_for_again(tmp_path: Path) -> None:
+    assert noise.restoration(stocked(tmp_path), 1e-4, 1665225939).harm(1) == []
+
+
 def test_each_harm_is_said() -> None:
     good = noise.Tally(restored=2, repeated=1, again=noise.GROUP)
     assert good.harm(2) == []

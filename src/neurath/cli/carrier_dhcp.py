@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurath.cli import gateway
+from neurath.cli.ending import Ending
 from neurath.cli.output import Output
 from neurath.clock import agreed
 from neurath.errors import UsageError
@@ -60,7 +61,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     import logging
-    import signal
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     setup = _setup(args)
@@ -69,14 +69,15 @@ def run(args: argparse.Namespace, out: Output) -> int:
         setup.word(dry=True)
         out.data(f"{setup.interface}: ready, nothing was opened", interface=setup.interface)
         return 0
-    stop: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda got, _frame: stop.append(got))
-    with _riding(args, setup) as riding, _running(setup, riding, lambda text: out.data(text, changed=text)) as runner:
+
+    def changed(text: str) -> None:
+        out.data(text, changed=text)
+
+    with Ending() as ending, _riding(args, setup) as riding, _running(setup, riding, changed) as runner:
         out.talk(f"listening on {setup.interface}")
         out.event("task_begin", interface=setup.interface)
         drained = Drained(out) if setup.drain else None
-        while not stop:
+        while not ending.heard:
             runner.turn()
             if drained is not None:
                 drained(runner, agreed())

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurath.cli import gateway
+from neurath.cli.ending import Ending
 from neurath.cli.output import Output
 from neurath.errors import UsageError
 
@@ -54,9 +55,6 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 
 def _agent(args: argparse.Namespace, out: Output) -> int:
-    import signal
-    import threading
-
     from neurath.carriers.mobileip import settings
 
     told = settings.agent(args.config)
@@ -64,14 +62,11 @@ def _agent(args: argparse.Namespace, out: Output) -> int:
         for node in told.agent.nodes.values():
             out.data(f"{node.home} is {node.terminal}, {node.user}", home=str(node.home), terminal=node.terminal)
         return 0
-    ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
-    with gateway.riding(args) as riding, contextlib.closing(_running(told, riding)) as running:
+    with Ending() as ending, gateway.riding(args) as riding, contextlib.closing(_running(told, riding)) as running:
         place, nodes = f"{told.agent.address}:434", len(told.agent.nodes)
         text = f"home agent at {place} for {nodes} nodes, with {_whose(running)} tunnels"
         out.data(text, mobileip=place, nodes=nodes, tunnels=running.tunnels)
-        ended.wait()
+        ending.wait()
     return 0
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import signal
-import threading
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from neurath.cli import gateway
+from neurath.cli.ending import Ending
 from neurath.cli.output import Output
 
 if TYPE_CHECKING:
@@ -37,10 +36,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         place = mqtt.broker(args.broker).place
         out.data(f"{place}: ready, nothing was opened", broker=place)
         return 0
-    ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
-    with gateway.riding(args) as riding:
+    with Ending() as ending, gateway.riding(args) as riding:
         half = Answering(mqtt.broker(args.broker), riding)
         try:
             up = half.link.up.wait(PATIENCE)
@@ -48,7 +44,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
             place = half.link.broker.place
             text = f"answering heartbeats at {place}, {DESCRIPTOR.extra_packets} more packet each"
             out.data(text if up else f"no broker at {place} yet", broker=place, up=up, extra_packets=DESCRIPTOR.extra_packets)
-            ended.wait()
+            ending.wait()
         finally:
             half.close()
     return 0

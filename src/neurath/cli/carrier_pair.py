@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import signal
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurath.cli import gateway
+from neurath.cli.ending import Ending
 from neurath.cli.output import Output
 from neurath.errors import LinkError, UsageError
 
@@ -43,19 +43,16 @@ def run(args: argparse.Namespace, out: Output) -> int:
         place = ":".join(map(str, told.address))
         out.data(f"pair {place}: ready, nothing was opened", place=place)
         return 0
-    ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
-    with gateway.riding(args) as riding, contextlib.closing(Node(told, riding)) as node:
-        _beating(node, args.beat, ended, lambda: _said(node, out))
+    with Ending() as ending, gateway.riding(args) as riding, contextlib.closing(Node(told, riding)) as node:
+        _beating(node, args.beat, ending.wait, lambda: _said(node, out))
     return 0
 
 
-def _beating(node: Node, every: float, ended: threading.Event, say: Callable[[], None]) -> None:
+def _beating(node: Node, every: float, over: Callable[[float], bool], say: Callable[[], None]) -> None:
     """Beats until it is told to end; says its role at first and whenever it changes."""
     say()
     role = node.role
-    while not ended.wait(every):
+    while not over(every):
         with contextlib.suppress(LinkError):
             node.beat(b"")
         if node.role is not role:
@@ -82,7 +79,7 @@ async def hosted(rest: str, server: Server) -> AsyncIterator[str]:
 
     told, ended = settings(rest), threading.Event()
     with contextlib.closing(Node(told, server.riding)) as node:
-        thread = threading.Thread(target=_beating, args=(node, BEAT, ended, lambda: None), name="pair-beat", daemon=True)
+        thread = threading.Thread(target=_beating, args=(node, BEAT, ended.wait, lambda: None), name="pair-beat", daemon=True)
         thread.start()
         try:
             yield "pair " + ":".join(map(str, told.address))

@@ -5,12 +5,11 @@ Rules: docs/spec/watched.md."""
 from __future__ import annotations
 
 import argparse
-import signal
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from neurath.cli.ending import Ending
 from neurath.cli.output import Output
 from neurath.errors import DataError, NeurathError, NotFound, TrustError, UsageError
 
@@ -105,26 +104,21 @@ def run(args: argparse.Namespace, out: Output) -> int:
     floor = (args.epoch or 0, (args.sequence or 1) - 1)
     model = model_of(args.model, args.component)
     signer = Signer(args.watch, model, key_token.load(args.key), floor, args.dry_run, args.component)
-    stop = threading.Event()
     if args.dry_run:
         return _look_once(signer, out)
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with Ending() as ending:
         out.data(f"watching {args.watch}", watching=str(args.watch))
-        _watch(signer, stop, out)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        _watch(signer, ending, out)
     return 0
 
 
-def _watch(signer: Signer, stop: threading.Event, out: Output) -> None:
+def _watch(signer: Signer, ending: Ending, out: Output) -> None:
     from neurath.server.watch.stillness import SETTLE, Stamp, Stillness, names, stamp
 
     still = Stillness()
     done: dict[str, tuple[Stamp | None, Stamp | None]] = {}
     trouble = ""
-    while not stop.wait(EVERY):
+    while not ending.wait(EVERY):
         try:
             listed = names(signer.directory, ".suit")
             trouble = ""

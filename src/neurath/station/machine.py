@@ -10,6 +10,8 @@ from neurath.wire.smp import Identity
 
 #: Times in a row that an upload may stop without a byte of progress before the station gives up.
 STALLS = 5
+#: The same of the verdict: what is asked again costs nothing, and a line where every third answer is bent loses many in a row.
+QUESTIONS = 20
 
 
 class Step(Enum):
@@ -226,7 +228,7 @@ class Machine:
     def _silent(self) -> tuple[Machine, tuple[Do, ...]]:
         if self.stalls >= STALLS and self.step is Step.IDENTIFY:
             return replace(self, step=Step.CONNECT, stalls=0, reason="no terminal answers on this port"), (Do.CLOSE,)
-        if self.stalls >= STALLS:
+        if self.stalls >= (QUESTIONS if self.step is Step.JUDGE else STALLS):
             return self._ended(Verdict.FAILED, "the terminal does not answer"), (Do.RECORD,)
         again = {Step.IDENTIFY: Do.ASK_IDENTITY, Step.JUDGE: Do.ASK_VERDICT, Step.WRITE: Do.SEND}[self.step]
         return replace(self, stalls=self.stalls + 1), (again,)
