@@ -336,8 +336,16 @@ def test_a_mirror_that_lies_costs_air_time_and_nothing_else(bend: Bend, durable:
     victim.then_takes_the_honest_update()
 
 
-def spoilt(count: int, seed: int) -> Iterator[bytes]:
-    """The good file cut short and with bits flipped; every one of them under NEURATH_ASSURANCE=1."""
+#: All of them are shared out among as many tests, for as many workers.
+parts = pytest.mark.parametrize("part", range(PARTS := 8 if ASSURANCE else 1))
+
+
+def spoilt(count: int, seed: int, part: int) -> Iterator[bytes]:
+    """This part of the good file cut short and with bits flipped; every one of them under NEURATH_ASSURANCE=1."""
+    return islice(_spoilt(count, seed), part, None, PARTS)
+
+
+def _spoilt(count: int, seed: int) -> Iterator[bytes]:
     dice = random.Random(seed)
     lengths, bits = range(1, len(GOOD)), range(len(GOOD) * 8)
     for length in lengths if ASSURANCE else dice.sample(lengths, count):
@@ -348,9 +356,10 @@ def spoilt(count: int, seed: int) -> Iterator[bytes]:
         yield bytes(flipped)
 
 
-def test_a_truncated_or_flipped_file_under_a_true_ticket_is_refused_or_makes_the_signed_image(seed: int) -> None:
+@parts
+def test_a_truncated_or_flipped_file_under_a_true_ticket_is_refused_or_makes_the_signed_image(seed: int, part: int) -> None:
     refused = 0
-    for data in spoilt(12, seed):
+    for data in spoilt(12, seed, part):
         victim = Site()
         victim.offers(data, HONEST)
         world = victim.world
@@ -365,8 +374,9 @@ def test_a_truncated_or_flipped_file_under_a_true_ticket_is_refused_or_makes_the
     assert refused > 12
 
 
-def test_a_file_that_is_spoilt_on_the_way_is_refused_by_its_digest(seed: int) -> None:
-    for data in spoilt(6, seed + 1):
+@parts
+def test_a_file_that_is_spoilt_on_the_way_is_refused_by_its_digest(seed: int, part: int) -> None:
+    for data in spoilt(6, seed + 1, part):
         victim = Site()
         victim.offers(GOOD, HONEST)
         victim.world.far.files[digest(GOOD)] = data
