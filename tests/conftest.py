@@ -4,6 +4,8 @@ list of what did not run. It must never make a failing test pass."""
 from __future__ import annotations
 
 import datetime
+import gc
+import hashlib
 import os
 import secrets
 import subprocess
@@ -22,6 +24,8 @@ ASSURANCE = os.environ.get("NEURATH_ASSURANCE") == "1"
 TIER = os.environ.get("NEURATH_TIER", "assurance" if ASSURANCE else "quick")
 #: Seconds a test may take with full counts, where none of its own are given.
 PATIENCE = 14_400
+#: Characters, or bytes, of a parameter that stand in the name of its test.
+LONGEST_NAME = 60
 EXAMPLES = {"quick": 60, "test": 200, "assurance": 5000}
 
 
@@ -53,6 +57,21 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """What is long is named by its length and its digest: whole images would stand in what a worker tells of each test."""
+    if isinstance(val, bytes | str) and len(val) > LONGEST_NAME:
+        raw = val if isinstance(val, bytes) else val.encode(errors="surrogatepass")
+        return f"{len(val)}-{hashlib.sha256(raw).hexdigest()[:8]}"
+    return None
+
+
+def pytest_collection_finish() -> None:
+    """Nothing that was collected ends before the run does: to look through it again and again takes up to a second each
+    time, in the middle of some test."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # One heavy part at a time: emulators, kernels, browsers and others' servers share a worker. A journey runs our own
     # server and agents: it goes wherever there is room (decision 0446).
