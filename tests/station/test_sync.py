@@ -176,8 +176,8 @@ def dripping(kind: str) -> bytes:
 KINDS = ["a body", "a body without an end", "a chunk's length", "a header", "a status", "a record of TLS"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_mirror_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+@contextlib.contextmanager
+def dripped(kind: str) -> Iterator[Source]:
     """It goes on for ever, and no wait for its next byte is long: only the deadline ends it."""
     ended = threading.Event()
     begins = dripping(kind)
@@ -190,22 +190,40 @@ def test_a_mirror_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch, kind: s
                 while not ended.wait(0.02):
                     self.request.sendall(b"1")
 
-    monkeypatch.setattr("neurath.station.link.TIMEOUT", 2.0)  # whoever drips on a busy machine has to come to it in this time
     server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Dripping)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     scheme = "https" if "TLS" in kind else "http"
-    source = Source(f"{scheme}://127.0.0.1:{server.server_address[1]}/")
     stop = threading.Timer(60, ended.set)  # its bytes end then, and without a deadline the test with them
     stop.start()
     try:
-        with pytest.raises(LinkError, match="drips"):
-            list(source.repository("metadata/timestamp.json"))
-        with pytest.raises(LinkError, match="drips"):
-            source.ask("/stock")
+        yield Source(f"{scheme}://127.0.0.1:{server.server_address[1]}/")
         assert not ended.is_set()
     finally:
         stop.cancel()
         ended.set()
         server.shutdown()
         server.server_close()
+
+
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Less than half a minute; but whoever drips on a busy machine has to come to it in this time."""
+    monkeypatch.setattr("neurath.station.link.TIMEOUT", 2.0)
+
+
+@pytest.mark.usefixtures("brief")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_mirror_that_drips_is_cut_off(kind: str) -> None:
+    with dripped(kind) as source:
+        with pytest.raises(LinkError, match="drips"):
+            list(source.repository("metadata/timestamp.json"))
+        with pytest.raises(LinkError, match="drips"):
+            source.ask("/stock")
+
+
+@pytest.mark.usefixtures("brief")
+def test_a_handshake_that_the_library_ends_before_the_watch_wakes_is_told_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neurath.station.link.Patience._watch", lambda patience: None)
+    with dripped("a record of TLS") as source, pytest.raises(LinkError, match="drips"):
+        source.ask("/stock")

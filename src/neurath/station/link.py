@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from neurath.errors import DataError, LinkError
+from neurath.units import Seconds
 
 if TYPE_CHECKING:
     import ssl
@@ -37,7 +38,6 @@ class Patience:
         self._done = threading.Event()
         self._socket: socket.socket | None = None
         self._thread = threading.Thread(target=self._watch, daemon=True)
-        self.over = False
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -53,11 +53,19 @@ class Patience:
     def came(self, count: int) -> None:
         self._got += count
 
+    @property
+    def over(self) -> bool:
+        """By the clock, not by who noticed: a handshake has the same time from the library, which may end it before the
+        watch wakes."""
+        return self._left() <= 0
+
+    def _left(self) -> Seconds:
+        return Seconds(self._begun + TIMEOUT + self._got / SLOWEST - time.monotonic())
+
     def _watch(self) -> None:
-        while (left := self._begun + TIMEOUT + self._got / SLOWEST - time.monotonic()) > 0:
+        while (left := self._left()) > 0:
             if self._done.wait(left):
                 return
-        self.over = True
         while not self._done.wait(0.1):  # again for a link that is opened meanwhile
             if self._socket is not None:
                 with suppress(OSError):  # not TLS's own, which would take the socket from under who reads
