@@ -30,7 +30,7 @@ SOURCES |= {"qemu-arm-static": "qemu-user-static", "qemu-aarch64-static": "qemu-
 SOURCES |= {"mksquashfs": "squashfs-tools"}
 SOURCES |= {"linux.uml": "user-mode-linux", "modprobe": "kmod"}
 SOURCES |= {"dbus-daemon": "dbus", "dbus-send": "dbus"}
-SOURCES |= {"dockerd": "docker.io", "docker": "docker.io"}
+SOURCES |= {"dockerd": "docker.io", "docker": "docker.io", "frama-c": "frama-c-base"}
 SOURCES |= {"postgres": "postgresql", "softhsm2-util": "softhsm2"}
 SOURCES |= {"busctl": "systemd", "gdbus": "libglib2.0-bin", "notify-send": "libnotify-bin", "fc-list": "fontconfig"}
 
