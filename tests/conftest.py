@@ -56,7 +56,6 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"seed {os.environ['NEURATH_SEED']} (again: --seed {os.environ['NEURATH_SEED']}), tier {TIER}"
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_make_parametrize_id(val: object) -> str | None:
     """What is long is named by its length and its digest: whole images would stand in what a worker tells of each test."""
     if isinstance(val, bytes | str) and len(val) > LONGEST_NAME:
@@ -72,6 +71,7 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # One heavy part at a time: emulators, kernels, browsers and others' servers share a worker. A journey runs our own
     # server and agents: it goes wherever there is room (decision 0446).

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ from tests.journey.site import until
 
 ASK = Request(Code.GET, coap.path("q"))
 #: Given a request and the how-manieth datagram it is, the datagrams to answer with.
-Says = Callable[[Message, int], list[bytes]]
+Says = Callable[[Message, int], Iterable[bytes]]
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +49,7 @@ def far(says: Says) -> Iterator[tuple[Link, list[Message]]]:
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        link = Link(f"coap://127.0.0.1:{end.getsockname()[1]}", 1.0)
+        link = Link(f"coap://127.0.0.1:{end.getsockname()[1]}", 20.0)
         yield link, heard
         link.close()
         ended.set()
@@ -149,11 +149,18 @@ def test_one_that_is_not_is_sent_once() -> None:
 
 
 def test_the_limit_is_absolute_whatever_drips_in() -> None:
-    with far(lambda request, count: [b"noise"] * 3) as (link, _):
+    def says(request: Message, count: int) -> Iterator[bytes]:
+        begun = time.monotonic()
+        while not ended.wait(0.05) and time.monotonic() - begun < 8:
+            yield b"noise"
+
+    ended = threading.Event()
+    with far(says) as (link, _):
         began = time.monotonic()
         with pytest.raises(LinkError):
             link.ask(ASK, 0.4)
-        assert time.monotonic() - began < 0.8
+        ended.set()
+        assert time.monotonic() - began < 4
 
 
 def test_a_reset_and_a_closed_port_end_it_at_once() -> None:
@@ -164,7 +171,7 @@ def test_a_reset_and_a_closed_port_end_it_at_once() -> None:
         gone = Link(f"coap://127.0.0.1:{free('127.0.0.1', 0)}", 5.0)
         with pytest.raises(LinkError):
             gone.ask(ASK)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 4
 
 
 def test_a_request_of_the_far_end_is_handed_on_once_and_answered_each_time_it_comes() -> None:
@@ -175,7 +182,7 @@ def test_a_request_of_the_far_end_is_handed_on_once_and_answered_each_time_it_co
 
     with far(says) as (link, heard):
         assert link.ask(ASK).payload == b"good"
-        asked = link.asked(time.monotonic() + 0.5)
+        asked = link.asked(time.monotonic() + 10)
         assert asked == write
         link.answer(asked, Code.CHANGED)
         link._note(write)  # it comes once more: its answer was lost

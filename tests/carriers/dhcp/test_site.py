@@ -180,7 +180,7 @@ def test_the_agents_own_renewer_tells_what_it_has_and_gets_what_it_lacks(site):
     site.dhclient(machine, trickle=False)
     until(lambda: address(machine), "there is a lease")
     seen = site.net.capture(machine, "eth0", site.path / "near.pcap", udp(67, 68))
-    session, renewer, complete = Session(Ram(1 << 20)), Renewer("eth0", patience=2.0), None
+    session, renewer, complete = Session(Ram(1 << 20)), Renewer("eth0", patience=10.0), None
     lost = beats = 0
     while complete is None and beats < 400:
         beats += 1
