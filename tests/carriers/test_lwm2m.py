@@ -3,6 +3,8 @@ clients that send no state of their own."""
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import time
 from collections.abc import Iterator
 
@@ -128,15 +130,39 @@ class Plain:
         self.location = tuple((coap.URI_PATH, part) for part in answer.all(coap.LOCATION_PATH))
 
     def update(self, store: bool = True) -> bytes | None:
+        self.send_update()
+        return self.written(0.3, store)
+
+    def send_update(self) -> None:
         answer = self.link.ask(Request(Code.POST, (*self.location, (coap.URI_QUERY, b"lt=60"))))
         assert answer.code == Code.CHANGED
         assert answer.payload == b"", "the standard gives it none"
-        asked = self.link.asked(time.monotonic() + 0.3)
+
+    def written(self, within: float, store: bool = True) -> bytes | None:
+        """What is written to it in the next seconds."""
+        asked = self.link.asked(time.monotonic() + within)
         if asked is None:
             return None
         self.link.answer(asked, Code.CHANGED if store else Code.CONFLICT)
         time.sleep(0.05)
         return asked.payload
+
+    @contextlib.contextmanager
+    def deaf(self) -> Iterator[None]:
+        """Nobody listens at its port meanwhile."""
+        assert self.link._socket is not None
+        here, server = self.link._socket.getsockname(), self.link._socket.getpeername()
+        self.link.close()
+        yield
+        self.link._socket = again = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        again.bind(here)
+        again.connect(server)
+
+    def leave(self) -> None:
+        """Deregisters, from another port."""
+        other = Link(self.link.url, 5.0)
+        assert other.ask(Request(Code.DELETE, self.location)).code == Code.DELETED
+        other.close()
 
 
 def test_a_client_without_a_state_of_its_own_gets_each_piece_once_and_a_refused_one_again(site: Lwm2mSite) -> None:
@@ -157,6 +183,35 @@ def test_a_client_without_a_state_of_its_own_gets_each_piece_once_and_a_refused_
     assert firsts[3] == firsts[2]
     assert sorted(set(firsts)) == list(range(0, stream.plan.count, 4))
     assert (site.running.registry.written, site.running.registry.lost) == (len(firsts) - 1, 1)
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.4, 1.5], ids=["at once", "within a second", "later"])
+def test_a_client_that_opens_its_port_only_after_the_answer_is_written_to_once_it_listens(
+    site: Lwm2mSite, moment: float
+) -> None:
+    stream = Stream(FILE)
+    site.shelf.streams, site.shelf.most = [stream], 4
+    client = Plain(site.running)
+    for turn in range(2):
+        client.send_update()
+        with client.deaf():
+            time.sleep(moment)
+        wrote = client.written(10.0)
+        assert wrote is not None
+        assert trickle.decode_reply(wrote).first == 4 * turn
+        assert client.written(1.5) is None, "once"
+    assert (site.running.registry.written, site.running.registry.lost) == (2, 0)
+
+
+def test_nothing_more_is_written_to_a_client_that_has_deregistered(site: Lwm2mSite) -> None:
+    site.shelf.streams, site.shelf.most = [Stream(FILE)], 4
+    client = Plain(site.running)
+    client.send_update()
+    with client.deaf():
+        time.sleep(0.2)  # by now it was refused, and would be written to again
+        client.leave()
+    assert client.written(2.0) is None
+    assert site.running.registry.sessions == {}
 
 
 MALFORMED = [

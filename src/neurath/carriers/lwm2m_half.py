@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 from aiocoap import Context, Message, Reliable, Unreliable
 from aiocoap.error import Error as CoapError
+from aiocoap.error import NetworkError
+from aiocoap.error import TimeoutError as Unheard
 from aiocoap.numbers.codes import Code as Answered
 from aiocoap.resource import PathCapable, Resource
 
@@ -31,8 +33,9 @@ log = logging.getLogger(__name__)
 MOST = 100_000
 #: A terminal is awake after its Update for so long, seconds: later nothing is written.
 AWAKE = 10.0
-#: Seconds after an Update's answer until a client that is not ours is written to.
-MOMENT = 0.05
+#: Seconds after an Update's answer until a client that is not ours is written to, and until the next try where nobody listens
+#: yet; each further pause is twice as long, up to the longest.
+MOMENT, LONGEST = 0.05, 1.0
 
 
 @dataclass(slots=True)
@@ -75,7 +78,7 @@ class Registry(Resource, PathCapable):  # type: ignore[misc]  # aiocoap is not t
         if len(path) != 2 or path[0] != lwm2m.ROOT or path[1] not in self._living():
             raise NotFound("no such registration", "it ended, or never was", "register again")
         if verb == "DELETE":
-            del self.sessions[path[1]]
+            self._end(path[1])
             return Message(code=Answered.DELETED)
         if verb in ("POST", "PUT"):  # 1.0 says POST; early clients PUT
             return await self._update(self.sessions[path[1]], given, request.remote)
@@ -87,13 +90,19 @@ class Registry(Resource, PathCapable):  # type: ignore[misc]  # aiocoap is not t
             del self.sessions[name]
         return self.sessions
 
+    def _end(self, name: str) -> None:
+        """Forgets a registration, and writes nothing more for it."""
+        ended = self.sessions.pop(name)
+        if ended.writing is not None:
+            ended.writing.cancel()
+
     def _register(self, given: dict[str, str], objects: bytes) -> Message:
         who = lwm2m.registration(given, objects)
         state = State(room=ROOM)
         for name, one in list(self._living().items()):
             if (one.who.tenant, one.who.terminal) == (who.tenant, who.terminal):
                 state = one.state  # it lost its registration, not what it has
-                del self.sessions[name]
+                self._end(name)
         if len(self.sessions) >= MOST:
             return Message(code=Answered.SERVICE_UNAVAILABLE)
         name = secrets.token_hex(4)
@@ -138,16 +147,10 @@ class Registry(Resource, PathCapable):  # type: ignore[misc]  # aiocoap is not t
     async def _write(self, session: Session, remote: object, data: bytes, ours: bool) -> None:
         """One write to the package resource, and what its answer means. A client of ours waits for it: it is sent once. Any
         other may take a moment until it listens, and is asked again."""
-        assert self.context is not None
         if not ours:
             await asyncio.sleep(MOMENT)
-        payload = base64.b64encode(data) if self._text else data
-        request = Message(code=Answered.PUT, payload=payload, content_format=0 if self._text else coap.OCTETS)
-        request.transport_tuning = Unreliable if ours else Reliable
-        request.remote = remote
-        request.opt.uri_path = (lwm2m.OBJECT, lwm2m.INSTANCE, lwm2m.PACKAGE)
         try:
-            answer = await asyncio.wait_for(self.context.request(request, handle_blockwise=False).response, AWAKE)
+            answer = await asyncio.wait_for(self._heard(remote, data, ours), AWAKE)
         except (CoapError, TimeoutError, OSError) as fault:
             self.lost += 1
             log.info("%s did not take its piece: %s", session.who.terminal, type(fault).__name__)
@@ -161,6 +164,24 @@ class Registry(Resource, PathCapable):  # type: ignore[misc]  # aiocoap is not t
             reply = trickle.decode_reply(data)
             if reply.pieces:
                 session.state = State(Ask.PIECES, reply.program, reply.first + len(reply.pieces), ROOM)
+
+    async def _heard(self, remote: object, data: bytes, ours: bool) -> Message:
+        """The answer to a write. Where the terminal's host says that nobody listens at the port, nobody has taken it: a client
+        may open its port only after the answer to its Update, and is written to again until it has."""
+        assert self.context is not None
+        payload, pause = base64.b64encode(data) if self._text else data, MOMENT
+        while True:
+            request = Message(code=Answered.PUT, payload=payload, content_format=0 if self._text else coap.OCTETS)
+            request.transport_tuning = Unreliable if ours else Reliable
+            request.remote = remote
+            request.opt.uri_path = (lwm2m.OBJECT, lwm2m.INSTANCE, lwm2m.PACKAGE)
+            try:
+                return await self.context.request(request, handle_blockwise=False).response
+            except NetworkError as fault:
+                if ours or isinstance(fault, Unheard):
+                    raise
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST)
 
 
 @contextlib.asynccontextmanager

@@ -1,7 +1,7 @@
 // A third-party LwM2M client (lwm2m-node-lib): registers as argv[3] at port argv[2], sends argv[4] Updates, and prints what was
 // written to object 5 after each, one JSON object a line.
 const l = require('lwm2m-node-lib').client;
-const PATIENCE = 2000;  // milliseconds
+const PATIENCE = 8000;  // milliseconds: longer than two of the server's tries are apart
 const [port, name, updates] = process.argv.slice(2);
 const config = {
   lifetime: '60', version: '1.0', logLevel: 'FATAL', observe: {period: 3000}, ipProtocol: 'udp4', serverProtocol: 'udp4',
