@@ -47,20 +47,24 @@ def test_a_node_client_takes_a_piece_after_each_update_and_the_file_is_whole(tmp
     script = tmp_path / "client.js"
     script.write_text(SCRIPT.read_text())
     with served(shelf, text=True) as running:
-        words = ["node", str(script), str(running.port), "unit", str(stream.plan.count + 2)]
+        words = ["node", str(script), str(running.port), "unit", "2"]
         environment = {"NODE_PATH": str(folder / "node_modules"), "PATH": "/usr/local/bin:/usr/bin:/bin"}
-        done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False, env=environment)
+        done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False, env=environment)
     said = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{") and '"op"' not in line]
     assert said[0]["registered"].startswith("rd/"), done.stdout + done.stderr
     assert said[-1] == {"ended": True}
-    wrote = [base64.b64decode(one["wrote"]) for one in said if one.get("wrote")]
+    updates = [[base64.b64decode(value) for value in one["wrote"]] for one in said if "update" in one]
     # One write after each Update until all is there, and none after the last piece.
-    assert [trickle.decode_reply(data).first for data in wrote] == list(range(stream.plan.count))
-    assert [one["wrote"] is None for one in said if "update" in one][-2:] == [True, True]
-    assert running.registry.written == stream.plan.count
+    assert [len(wrote) for wrote in updates] == [1] * (len(updates) - 2) + [0, 0]
+    wrote = [data for (data,) in updates[:-2]]
+    firsts = [trickle.decode_reply(data).first for data in wrote]
+    assert sorted(set(firsts)) == list(range(stream.plan.count))
+    # A busy server may meet an Update before the answer to the write ahead of it, and brings that piece again.
+    assert firsts == sorted(firsts)
+    assert stream.plan.count <= running.registry.written <= len(firsts) <= stream.plan.count + 4
     assert running.registry.sessions == {}, "it deregistered"
     session = Session(Ram(1 << 20))
-    complete = [session.accept(data).complete for data in wrote][-1]
+    complete = next((done for data in wrote if (done := session.accept(data).complete)), None)
     assert complete is not None
     assert complete.file == digest(FILE)
     assert {seen.terminal for seen in shelf.seen} == {"unit"}
