@@ -78,7 +78,8 @@ def test_a_terminal_without_scratch_goes_on_by_itself_after_two_power_cuts(tmp_p
         killed = 0
         with traced(ground.url.removeprefix("http://")) as (url, trace):
             place = random.Random(seed).randrange(operations // 5, operations * 4 // 5)
-            for more in (["--kill-at", str(place)], ["--kill-at", str(place // 3 + 5)], []):
+            # The second cut falls into the middle of what the first has left.
+            for more in (["--kill-at", str(place)], ["--kill-at", str((operations - place) // 2)], []):
                 process = agent(ground, url, "--once", *more)
                 code = process.process.wait(PATIENCE)
                 process.end()

@@ -1,7 +1,8 @@
 /* power.c - runs a program and all it starts, counts their system calls that change a file system, and takes the power away
  * from every one of them ahead of number N: none of them does anything any more, that call included.
  *
- *   power N LOG PROGRAM [ARGUMENT...]     N 0: to the end. Each call is a line of LOG; exits with the program's code, 137: cut
+ *   power N LOG PROGRAM [ARGUMENT...]     N 0: to the end. Each call is a line of LOG; exits with the program's code, 137: cut,
+ *                                         98: not over in time, and says where they are, 99: they could not be watched
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -19,7 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MOST = 1024, CUT = 137, LOST = 99, SECONDS = 300 };
+enum { MOST = 1024, CUT = 137, LATE = 98, LOST = 99, SECONDS = 300 };
 /* Where a call says what it changes: a name, a name behind a directory, an open file (THIRD: its third argument). */
 enum kind { NAME, AT, FILED, THIRD, OPEN, OPENAT };
 
@@ -115,7 +116,20 @@ static void everybody_dies(void) {
 
 static void late(int signal) {
   (void)signal;
-  _exit(LOST); /* and PTRACE_O_EXITKILL takes the others along */
+  static const char *const told[] = {"comm", "wchan", "syscall", "cmdline"};
+  for (int i = 0; i < count; i++)
+    for (size_t j = 0; j < sizeof told / sizeof *told; j++) {
+      char out[512];
+      snprintf(out, sizeof out, "/proc/%d/%s", (int)living[i], told[j]);
+      int file = open(out, O_RDONLY | O_CLOEXEC);
+      ssize_t got = file < 0 ? 0 : read(file, out, sizeof out);
+      for (ssize_t k = 0; k < got; k++)
+        if (out[k] == 0 || out[k] == '\n') out[k] = ' ';
+      if (got > 0) (void)!write(STDERR_FILENO, out, (size_t)got);
+      if (file >= 0) close(file);
+      (void)!write(STDERR_FILENO, j + 1 < sizeof told / sizeof *told ? "| " : "\n", j + 1 < sizeof told / sizeof *told ? 2 : 1);
+    }
+  _exit(LATE); /* and PTRACE_O_EXITKILL takes the others along */
 }
 
 int main(int argc, char **argv) {
@@ -132,7 +146,7 @@ int main(int argc, char **argv) {
   int status, code = LOST;
   char about[PATH_MAX];
   signal(SIGALRM, late);
-  alarm(SECONDS);
+  alarm(getenv("POWER_SECONDS") ? (unsigned)atol(getenv("POWER_SECONDS")) : SECONDS);
   waitpid(first, &status, __WALL);
   long options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC |
                  PTRACE_O_EXITKILL;

@@ -11,8 +11,8 @@ from pathlib import Path
 from tests.parts import absent, need
 
 SOURCE = Path(__file__).with_name("power.c")
-#: How the rig itself ends: it cut; it could not watch, or waited too long.
-CUT, LOST = 137, 99
+#: How the rig itself ends: it cut; what it watched was not over in time; it could not watch.
+CUT, LATE, LOST = 137, 98, 99
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,13 @@ class Power:
     log: Path
 
     def run(self, words: Sequence[str], cwd: Path, env: Mapping[str, str], at: int = 0) -> Ran:
-        """Runs it with the power going ahead of call number `at`; 0: to its end."""
+        """Runs it with the power going ahead of call number `at`; 0: to its end. AssertionError where it is not over after
+        five minutes (or POWER_SECONDS of its environment): it says what each of its processes was waiting for."""
         argv = [str(self.program), str(at), str(self.log), *words]
         done = subprocess.run(argv, cwd=cwd, env=dict(env), capture_output=True, timeout=600, check=False)
         if done.returncode == LOST:
             absent(f"programs cannot be watched on this machine (ptrace): {done.stderr[-300:]!r}")
+        assert done.returncode != LATE, f"not over in time: {done.stderr.decode(errors='replace')[-2000:]}"
         return Ran(done.returncode, self.log.read_text(errors="replace").splitlines())
 
 
