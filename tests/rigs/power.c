@@ -108,10 +108,13 @@ static const char *changes(pid_t pid, const struct __ptrace_syscall_info *info, 
   return NULL;
 }
 
+/* Whoever was just being born is not known yet: it is stopped where it begins, says so now, and would wait for ever. */
 static void everybody_dies(void) {
+  int status;
+  pid_t pid;
   for (int i = 0; i < count; i++) kill(living[i], SIGKILL);
-  while (waitpid(-1, NULL, __WALL) > 0 || errno == EINTR) {
-  }
+  while ((pid = waitpid(-1, &status, __WALL)) > 0 || errno == EINTR)
+    if (pid > 0 && WIFSTOPPED(status)) kill(pid, SIGKILL);
 }
 
 static void late(int signal) {
