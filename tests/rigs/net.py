@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import fcntl
 import os
 import secrets
 import select
@@ -28,6 +29,7 @@ _NEWNET = 0x40000000
 _EVERY_PROTOCOL = 0x0003
 _OUTGOING = 4
 _RCVBUFFORCE = 33
+_FLAGS_OF, _UP, _RUNNING = 0x8913, 0x1, 0x40
 _PCAP = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -46,6 +48,8 @@ class Namespace:
     def __init__(self, label: str = "") -> None:
         self.name = f"nrt-{label}-{secrets.token_hex(4)}"
         self._started: list[subprocess.Popen[bytes]] = []
+        #: Of each end of a cable that is here: where the other end is.
+        self.far: dict[str, tuple[Namespace, str]] = {}
         _ip("netns", "add", self.name)
         for name in ("all", "default"):
             self.set(f"net/ipv6/conf/{name}/disable_ipv6", 1)
@@ -109,17 +113,38 @@ class Namespace:
             Path("/proc/sys", key).write_text(str(value))
 
     def up(self, interface: str, *addresses: str) -> None:
-        """Brings an interface up with addresses such as 10.1.0.1/24."""
+        """Brings an interface up with addresses such as 10.1.0.1/24; where both ends of a cable are up, it carries."""
         for address in addresses:
             self.ip("addr", "add", address, "dev", interface)
         self.ip("link", "set", interface, "up")
+        if interface in self.far:
+            self._carries(interface)
+
+    def _carries(self, interface: str) -> None:
+        """The kernel has noticed that both ends are up: some milliseconds later, on a busy machine more, and until then it
+        throws away what is sent."""
+        ends = ((self, interface), self.far[interface])
+        if not all(where.flags(name) & _UP for where, name in ends):
+            return
+        until(lambda: all(where.flags(name) & _RUNNING for where, name in ends), f"the cable of {interface} carries")
+        # Said under a lock, ahead of the queue's start: who has had the lock after that finds it started.
+        self.ip("link", "set", interface, "up")
+
+    def flags(self, interface: str) -> int:
+        """Flags of an interface, IFF_UP and others (netdevice(7)); 0 where there is none of that name any more."""
+        asked = struct.pack("16sH14x", interface.encode(), 0)
+        with self.call(socket.socket, socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+            try:
+                return int(struct.unpack("16sH14x", fcntl.ioctl(any_socket, _FLAGS_OF, asked))[1])
+            except OSError:
+                return 0
 
     def bridge(self, name: str, *ports: str) -> None:
         """A bridge that is up, of interfaces that are here."""
         self.ip("link", "add", name, "type", "bridge", "forward_delay", "0")
         for port in ports:
             self.ip("link", "set", port, "master", name)
-            self.ip("link", "set", port, "up")
+            self.up(port)
         self.ip("link", "set", name, "up")
 
     def listens(self, port: int, kind: str = "tcp", limit: float = 10.0) -> None:
@@ -162,6 +187,7 @@ class Net:
         """A cable from an interface in one namespace to one in another; both are down. No offload: what is captured is what
         would be on a wire."""
         one.ip("link", "add", name, "type", "veth", "peer", "name", other_name, "netns", other.name)
+        one.far[name], other.far[other_name] = (other, other_name), (one, name)
 
     def capture(self, where: Namespace, interface: str, path: Path, keep: Callable[[bytes], bool] | None = None) -> Capture:
         """Captures into `path` (pcap) from now on, until closed or the test ends."""

@@ -17,6 +17,24 @@ def names() -> str:
     return subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
 
 
+def test_a_cable_whose_ends_are_up_loses_nothing() -> None:
+    for _ in range(20):
+        with laid() as net:
+            one, other = net.namespace("one"), net.namespace("two")
+            net.veth(one, "eth0", other, "eth0")
+            one.up("eth0", "10.1.0.1/24")
+            far = other.call(socket.socket, socket.AF_INET, socket.SOCK_DGRAM)
+            near = one.call(socket.socket, socket.AF_INET, socket.SOCK_DGRAM)
+            with near, far:
+                near.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+                near.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0")
+                far.bind(("", 434))
+                far.settimeout(10)
+                other.up("eth0", "10.1.0.2/24")
+                near.sendto(b"the first", ("255.255.255.255", 434))
+                assert far.recv(100) == b"the first"
+
+
 def test_a_net_is_laid_used_captured_judged_and_taken_away(tmp_path: Path) -> None:
     machine = {name for _, name in socket.if_nameindex()}
     with laid() as net:
