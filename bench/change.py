@@ -1,6 +1,7 @@
 """A line that is narrow, then ten times as wide, then narrow again, in one run: how many pieces an answer carries in each,
 and what that does to round trips of a foreground flow, against heartbeats alone on the same line in the same phases. The real
-product at both ends of a simulated line. Run as root: python bench/change.py [--seconds 140]"""
+product at both ends of a simulated line. Run as root: python bench/change.py [--seconds 140]
+[--write docs/assurance/foreground.md]"""
 
 from __future__ import annotations
 
@@ -12,11 +13,15 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from neurath.sim.line import Line
 from neurath.sim.narrow import FAR, Kit, Narrow, kit, narrow
+
+sys.path.insert(0, str(Path(__file__).parent))
+from page import put, when
 
 #: Trickle against heartbeats alone, at most, in every phase.
 MEAN_GOAL, P95_GOAL = 1.05, 1.10
@@ -77,9 +82,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=140.0, metavar="S", help="of each of the three phases (default 140)")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--write", type=Path, metavar="PAGE.md", help="its part of this page")
     parser.add_argument("--json", action="store_true", help="figures as one JSON object")
     args = parser.parse_args()
     root = Path(tempfile.mkdtemp(prefix="change-"))
+    began = time.monotonic()
     try:
         made = kit(root / "kit", args.seed, 400_000)
         with ThreadPoolExecutor(2) as pool:
@@ -91,11 +98,40 @@ def main() -> int:
         mean, p95 = found.mean / base.mean, found.p95 / base.p95
         met = met and mean <= MEAN_GOAL and p95 <= P95_GOAL
         rows.append({"rate": line.rate, "heartbeat": base, "trickle": found, "mean": mean, "p95": p95})
+    if args.write:
+        put(args.write, "change", page(args.seconds, rows, met, f"seed {args.seed}, {time.monotonic() - began:.0f} s"))
     if args.json:
         print(json.dumps({"rows": rows, "follows": follows(beside), "met": met}, default=asdict))
     else:
         print("\n".join(_lines(args.seconds, rows, met)))
     return 0 if met else 1
+
+
+def page(seconds: float, rows: list[dict[str, Any]], met: bool, run: str) -> list[str]:
+    """What a reader of the figures is told."""
+    lines = [
+        f"{when()}; `python bench/change.py`, {run}.",
+        "",
+        f"600 ms one way throughout, {seconds:g} s a phase; CoAP heartbeat each {BEAT:g} s, a ping each {PING:g} s. The other "
+        "run has heartbeats alone in the same phases.",
+        "",
+        "| phase | heartbeats alone: mean, p95 ms | an update rides: mean | p95 | lost | pieces of its answers |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        base, found = row["heartbeat"], row["trickle"]
+        lines.append(
+            f"| {row['rate'] / 1000:g} kbit/s | {base.mean:.1f}, {base.p95:.1f} | {found.mean:.1f} ({row['mean'] - 1:+.1%}) | "
+            f"{found.p95:.1f} ({row['p95'] - 1:+.1%}) | {found.lost} | {_answers(found.pieces)} |"
+        )
+    goal = f"mean <= {MEAN_GOAL - 1:+.0%}, p95 <= {P95_GOAL - 1:+.0%} in every phase, pieces follow the line"
+    return [*lines, "", f"Goal: {goal}: {'met' if met else '**not met**'}."]
+
+
+def _answers(pieces: tuple[int, ...]) -> str:
+    """Pieces of each answer; answers of as many in a row are counted."""
+    runs = [(count, len(list(same))) for count, same in groupby(pieces)]
+    return ", ".join(f"{count}" if times == 1 else f"{count} in each of {times}" for count, times in runs)
 
 
 def _lines(seconds: float, rows: list[dict[str, Any]], met: bool) -> list[str]:

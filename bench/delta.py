@@ -7,7 +7,8 @@ of 4 KiB sectors, groups of the redo log counted in, against our own sequential 
 that lend 6 KiB, `t slight` against the peers that decode in that much. Peers run with the strongest settings
 they have. `cpu` and `l cpu` are seconds of processor time that one build took, in one bank and beside the old image with the
 large profile, `MB` and `l MB` the memory it took besides both images (bench/create.py). Run: python bench/delta.py [PAIR ...]
-[--json FILE] [--peers FILE]; rows that FILE of --json has are not measured again, so a run that was ended goes on."""
+[--json FILE] [--peers FILE] [--write docs/assurance/delta-bench.md]; rows that FILE of --json has are not measured again, so a
+run that was ended goes on. `--write` needs every pair."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ import json
 import lzma
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,6 +28,8 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
+import sizes
+from bars import picture
 from create import SECTOR, alone, bank
 from neurath.delta import Delta, Wish, build, insight
 from neurath.delta.native import decode_apart
@@ -34,6 +38,7 @@ from neurath.flash.geometry import Layout
 from neurath.flash.isas import THUMB
 from neurath.flash.profiles import LARGE_WORKSPACE, TINY, TINY_WORKSPACE
 from neurath.sim import corpus
+from page import put, when
 
 #: Classes of pairs whose geometric means are printed. Neighbouring releases of ARM microcontrollers, all of those, all.
 ADJACENT = ("movehub", "primehub", "nxt-4", "ev3", "boron", "p1", "electron", "microbit", "technichub", "essentialhub")
@@ -41,6 +46,7 @@ FAR = ("primehub-7", "cityhub", "movehub-4", "greatfet")
 OTHER = ("moondancer",)
 #: Other instruction sets; the wheels are ELF files, apart from the firmware in the means.
 RV32, A64, X86 = OTHER, ("msgspec-a64", "rpds-a64"), ("msgspec-x86", "rpds-x86")
+ALL = [*ADJACENT, *FAR, *OTHER, *A64, *X86]
 #: Where detools' arm-cortex-m4 is told that data begins: it wants an ELF file; the best of these guesses counts.
 SPLITS = (0.7, 0.8, 0.9, 1.0)
 
@@ -144,7 +150,14 @@ SLIGHT: dict[str, Peer] = {
     "dt-hs": _detools(compression="heatshrink"),
 }
 
-Row = dict[str, float | int | str | None]
+#: What is promised of means on the page, by class of pairs: design goals, geometric means.
+GOALS = {
+    "neighbouring releases, ARM": {"ratio": 0.38, "large: ratio": 0.33},
+    "all ARM": {"ratio": 0.45, "large: ratio": 0.40},
+}
+PLACED = {"in place x own": 1.10, "in place x detools": 0.36, "full x xz": 1.07}
+
+Row = sizes.Row
 
 
 def measure(name: str, known: Row | None = None) -> Row:
@@ -246,10 +259,42 @@ def _mean(rows: list[dict[str, float | int | str | None]], names: tuple[str, ...
     return f"{math.exp(sum(map(math.log, values)) / len(values)):.3f} ({len(values)})" if values else "-"
 
 
+def write(page: Path, rows: list[Row]) -> None:
+    """The tables of every pair on their page, and its picture beside it.
+
+    Raises SystemExit if a pair is missing.
+    """
+    by_name = {row["pair"]: row for row in rows}
+    missing = [name for name in ALL if name not in by_name]
+    if missing:
+        raise SystemExit(f"{page}: not written, not measured: {', '.join(missing)}")
+    firmware = [by_name[name] for name in ADJACENT + FAR + OTHER]
+    arm = {"neighbouring releases, ARM": ADJACENT, "all ARM": ADJACENT + FAR}
+    classes = [(title, [by_name[name] for name in names], GOALS[title] | PLACED) for title, names in arm.items()]
+    classes.append(("all", firmware, {"full x xz": PLACED["full x xz"]}))
+    put(page, "run", [f"{when()}; `make bench-delta`; {_peers()}, each with its strongest settings."])
+    put(page, "sizes", [*sizes.pairs(firmware, tuple(PEERS)), "", *sizes.means(classes)])
+    put(page, "elf", sizes.beside([by_name[name] for name in A64 + X86], tuple(PEERS)))
+    put(page, "tiny", sizes.tiny(firmware))
+    put(page, "building", sizes.building([by_name[name] for name in ALL]))
+    page.with_suffix(".svg").write_text(picture(firmware))
+
+
+def _peers() -> str:
+    """Peers and their versions."""
+    found = [f"{name} {version(name)}" for name in ("bsdiff4", "detools", "hdiffpatch")]
+    for words in (["zstd", "--version"], ["xdelta3", "-V"]):
+        said = subprocess.run(words, capture_output=True, text=True, check=False)
+        told = re.search(r"\d+\.\d+\.\d+", said.stdout + said.stderr)
+        found.append(f"{words[0]} {told[0] if told else 'unknown'}")
+    return ", ".join(found)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("pairs", nargs="*", default=[*ADJACENT, *FAR, *OTHER, *A64, *X86])
+    parser.add_argument("pairs", nargs="*", default=ALL)
     parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("--write", type=Path, metavar="PAGE.md", help="the tables of this page, and its picture")
     parser.add_argument("--peers", metavar="FILE", help="take the peers' sizes from an earlier run's --json")
     args = parser.parse_args()
     known = {row["pair"]: row for row in json.loads(Path(args.peers).read_text())} if args.peers else {}
@@ -280,9 +325,10 @@ def main() -> None:
             f"{c} {_mean(rows, names, c)}" for c in ("ratio", "place", "place/dt", "l ratio", "l/dt", "t ratio", "t slight")
         )
         print(f"geometric mean, {title}: {means}")
-    used = ", ".join(f"{p} {version(p)}" for p in ("bsdiff4", "detools", "hdiffpatch"))
     load = "/".join(f"{v:.1f}" for v in os.getloadavg())
-    print(f"{time.strftime('%Y-%m-%d')}; {used}; load of {os.cpu_count()} cores {load}")
+    print(f"{time.strftime('%Y-%m-%d')}; {_peers()}; load of {os.cpu_count()} cores {load}")
+    if args.write:
+        write(args.write, rows)
 
 
 if __name__ == "__main__":

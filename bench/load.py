@@ -95,52 +95,6 @@ def wrk(peer: Peer, devices: int, links: int, seconds: int) -> Found:
     return Found(polls, spent / polls * 1000, half / 1000, most / 1000)
 
 
-@dataclass(slots=True)
-class Crowd:
-    """What `links` connections at work found: seconds each poll took, and all of them together."""
-
-    took: list[float]
-    whole: float
-
-    def share(self, part: float) -> float:
-        """The time, milliseconds, within which so many of a hundred were answered."""
-        return sorted(self.took)[int(len(self.took) * part / 100)] * 1000
-
-    @property
-    def rate(self) -> float:
-        return len(self.took) / self.whole
-
-
-def at_once(peer: Peer, devices: int, polls: int, links: int = 64) -> Crowd:
-    """Polls over so many connections, each of which asks again as soon as it was answered."""
-    took: list[float] = []
-    asked: dict[socket.socket, float] = {}
-    drawn = random.Random(64)
-    with selectors.DefaultSelector() as ready, contextlib.ExitStack() as open_links:
-
-        def ask(link: socket.socket) -> None:
-            asked[link] = time.perf_counter()
-            link.sendall(peer.request(drawn.randrange(devices)))
-
-        begun = time.perf_counter()
-        for _ in range(links):
-            link = open_links.enter_context(socket.create_connection(("127.0.0.1", peer.port)))
-            ready.register(link, selectors.EVENT_READ, bytearray())
-            ask(link)
-        while len(took) < polls:
-            for key, _ in ready.select():
-                link = key.fileobj
-                assert isinstance(link, socket.socket)
-                data: bytearray = key.data
-                data += link.recv(65536)
-                head, end, body = data.partition(b"\r\n\r\n")
-                if end and len(body) >= _length(head):
-                    took.append(time.perf_counter() - asked[link])
-                    data.clear()
-                    ask(link)
-        return Crowd(took, time.perf_counter() - begun)
-
-
 def download(peer: Peer, request: bytes) -> tuple[float, float]:
     """Of one answer: MB/s, and milliseconds of CPU of the server a MB."""
     into = bytearray(4 * MB)

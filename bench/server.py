@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import datetime
 import http.client
 import json
 import os
 import resource
-import subprocess
 import sys
 import tempfile
 import threading
@@ -29,8 +27,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from herd import herd
-from load import MB, Watch, at_once, download, growth, in_turn, slow, talk, upload, wrk
-from peers import GOOSEBIT, ROOT, Peer, Site, goosebit, interpreter, ours
+from load import MB, Found, Watch, download, growth, in_turn, slow, talk, upload, wrk
+from page import put, when
+from peers import GOOSEBIT, Peer, Site, goosebit, interpreter, ours
 from tests.rigs import postgres
 
 DEVICES = 200
@@ -46,7 +45,6 @@ class Ground:
     root: Path
     databases: postgres.Postgres
     peer: Path | None
-    polls: int = 10_000
     known: int = 100_000
     polled: int = 2_000
     fleet: int = 1_000_000
@@ -114,19 +112,19 @@ def polls(ground: Ground) -> None:
 
 
 def workers(ground: Ground) -> None:
-    """One worker and two. The second one's worth is told from CPU: load and database share the cores with them."""
-    spent, rates = [], []
+    """One worker and two. The second one's worth is told from CPU: load and database share the cores with them. Over seconds,
+    for what a worker does now and then weighs as much as thousands of polls."""
+    found: list[Found] = []
     for count in (1, 2):
         with ground.ours(workers=count) as mine:
             in_turn(mine, range(DEVICES))
-            at_once(mine, DEVICES, ground.polls // 2)  # each worker has looked each terminal up
-            before = mine.cpu()
-            crowd = at_once(mine, DEVICES, 2 * ground.polls)
-            spent.append((mine.cpu() - before) / len(crowd.took) * 1000)
-            rates.append(crowd.rate)
-    worth = 2 * spent[0] / spent[1]
-    found = f"{worth:.2f} by CPU a poll ({spent[0]:.3f}, {spent[1]:.3f} ms); {rates[0]:.0f}, {rates[1]:.0f} polls/s"
-    ground.says("workers 1 -> 2", ">= 1.7 x", found, "1.0 (one worker only)", met=worth >= 1.7)
+            wrk(mine, DEVICES, LINKS[-1], 1)  # each worker has looked each terminal up
+            found.append(wrk(mine, DEVICES, LINKS[-1], ground.seconds))
+    one, two = found
+    worth = 2 * one.cpu / two.cpu
+    rates = ", ".join(f"{each.polls / ground.seconds:,.0f}" for each in found)
+    told = f"{worth:.2f} by CPU a poll ({one.cpu:.3f}, {two.cpu:.3f} ms); {rates} polls/s"
+    ground.says("workers 1 -> 2", ">= 1.7 x", told, "1.0 (one worker only)", met=worth >= 1.7)
 
 
 def memory(ground: Ground) -> None:
@@ -267,25 +265,14 @@ ROWS: dict[str, Callable[[Ground], None]] = {
 }
 
 
-def page(ground: Ground, took: float) -> str:
-    commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
-    today = datetime.datetime.now(datetime.UTC).date()
-    said = (
-        f"{today}, commit {commit.stdout.strip()}, {took:.0f} s, load of the machine at the end {os.getloadavg()[1]:.1f} on "
-    )
-    said += f"{os.cpu_count()} cores; `python bench/server.py`. PostgreSQL behind ours; {GOOSEBIT} on SQLite, which it has."
-    return "\n".join(
-        [
-            "# Server",
-            "",
-            said,
-            "",
-            "| what | goal | ours | goosebit | |",
-            "|---|---|---|---|---|",
-            *ground.lines,
-            "",
-        ]
-    )
+def page(ground: Ground, took: float) -> list[str]:
+    return [
+        f"{when()}; `python bench/server.py`, {took:.0f} s. PostgreSQL behind ours; {GOOSEBIT} on SQLite, which it has.",
+        "",
+        "| what | goal | ours | goosebit | |",
+        "|---|---|---|---|---|",
+        *ground.lines,
+    ]
 
 
 def main() -> None:
@@ -304,13 +291,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, postgres.running() as databases:
         ground = Ground(Path(folder), databases, None if args.no_peer else interpreter())
         if args.small:
-            ground.polls, ground.known, ground.fleet, ground.slow = 1000, 2000, 20_000, 250
+            ground.known, ground.fleet, ground.slow = 2000, 20_000, 250
             ground.polled, ground.seconds, ground.herd = 500, 1, 2000
         for name in args.rows.split(","):
             ROWS[name](ground)
-    text = page(ground, time.monotonic() - begun)
     if args.write is not None:
-        args.write.write_text(text)
+        put(args.write, "server", page(ground, time.monotonic() - begun))
 
 
 if __name__ == "__main__":

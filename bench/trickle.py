@@ -1,6 +1,7 @@
 """What an update does to everything else on a narrow line: round trips of a foreground flow with nothing beside it, with
 heartbeats alone, with an update that rides on them, and with the same update in bulk; the real product at both ends of a
-simulated line. Prints the table of the goals, writes a plot. Run as root: python bench/trickle.py [--scaled]"""
+simulated line. Prints the table of the goals, writes a plot and its part of a page. Run as root: python bench/trickle.py
+[--scaled] [--write docs/assurance/foreground.md]"""
 
 from __future__ import annotations
 
@@ -20,11 +21,19 @@ from neurath.sim.line import Line
 from neurath.sim.narrow import FAR, Kit, Narrow, kit, narrow
 
 sys.path.insert(0, str(Path(__file__).parent))
+from page import put, when
 from plot import Series, chart
 
 #: Trickle against heartbeats alone, at most; bulk against heartbeats alone, at least.
 MEAN_GOAL, P95_GOAL, HARM = 1.05, 1.10, 3.0
 RUNS = ("idle", "heartbeat", "trickle", "bulk")
+CARRIERS = {"coap": "CoAP", "http": "HTTP"}
+TOLD = {
+    "idle": "nothing beside it",
+    "heartbeat": "heartbeats alone",
+    "trickle": "an update rides on them",
+    "bulk": "the same update in bulk",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +143,28 @@ def table(rig: Rig, rows: dict[str, dict[str, Any]]) -> tuple[list[str], dict[st
     return lines, ratios
 
 
+def page(rig: Rig, rows: dict[str, dict[str, Any]], met: bool, run: str) -> list[str]:
+    """What a reader of the figures is told."""
+    base = rows["heartbeat"]
+    lines = [
+        f"{when()}; `python bench/trickle.py`, {run}.",
+        "",
+        f"A line of {rig.line.rate / 1000:g} kbit/s and {rig.line.delay * 1000:g} ms one way; {rig.count} pings a run, one "
+        f"each {rig.ping:g} s; {CARRIERS[rig.carrier]} heartbeat each {rig.beat:g} s, pieces of {rig.piece} bytes; computed "
+        f"for an idle line: {rig.line.round_trip() * 1000:.1f} ms. Ratios are against heartbeats alone.",
+        "",
+        "| run | mean ms | p95 ms | p99 ms | lost | bytes of the update meanwhile |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name in RUNS:
+        row = rows[name]
+        mean, p95 = (f"{row[what]:.1f} {_ratio(row[what] / base[what])}" for what in ("mean", "p95"))
+        lines.append(f"| {TOLD[name]} | {mean} | {p95} | {row['p99']:.1f} | {row['lost']} | {row['carried']:,} |")
+    goal = f"an update that rides: mean <= {MEAN_GOAL - 1:+.0%}, p95 <= {P95_GOAL - 1:+.0%}; in bulk: mean >= x{HARM:g}, "
+    goal += "so that the rig is seen to see harm"
+    return [*lines, "", f"Goals: {goal}: {'met' if met else '**not met**'}."]
+
+
 def _ratio(value: float) -> str:
     return f"(x{value:.1f})" if value >= 2 else f"({value - 1:+.1%})"
 
@@ -148,6 +179,7 @@ def main() -> int:
     parser.add_argument("--heartbeat", choices=("coap", "http"), default="coap", help="what it rides on (default coap)")
     parser.add_argument("--piece", type=int, default=200, metavar="N", help="bytes of a piece (default 200)")
     parser.add_argument("--plot", type=Path, metavar="FILE.svg")
+    parser.add_argument("--write", type=Path, metavar="PAGE.md", help="its part of this page")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true", help="figures as one JSON object")
     args = parser.parse_args()
@@ -166,12 +198,15 @@ def main() -> int:
     if args.plot:
         told = [Series(name, rig.ping, rows[name]["trips"]) for name in RUNS]
         args.plot.write_text(chart(lines[0].partition(";")[0], told))
+    took = time.monotonic() - began
+    met = ratios["trickle_mean"] <= MEAN_GOAL and ratios["trickle_p95"] <= P95_GOAL and ratios["bulk_mean"] >= HARM
+    if args.write:
+        put(args.write, "trickle", page(rig, rows, met, f"seed {args.seed}, {took:.0f} s"))
     if args.json:
         figures = {name: {k: v for k, v in rows[name].items() if k != "trips"} for name in RUNS}
         print(json.dumps({"rows": figures, "ratios": ratios}))
     else:
-        print("\n".join([*lines, f"({time.monotonic() - began:.0f} s)"]))
-    met = ratios["trickle_mean"] <= MEAN_GOAL and ratios["trickle_p95"] <= P95_GOAL and ratios["bulk_mean"] >= HARM
+        print("\n".join([*lines, f"({took:.0f} s)"]))
     return 0 if met else 1
 
 

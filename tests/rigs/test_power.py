@@ -26,7 +26,10 @@ def test_who_is_being_born_when_the_power_goes_is_not_waited_for(rig: Power, tmp
         assert ran.cut
         assert len(ran.calls) == number
         # Opened, and a line a write; the last call was not made.
-        assert len((tmp_path / "file").read_text().splitlines()) == max(0, number - 2) if number > 1 else True
+        file = tmp_path / "file"
+        lines = len(file.read_text().splitlines()) if file.exists() else None
+        assert lines == (number - 2 if number > 1 else None)
+        file.unlink(missing_ok=True)
 
 
 def test_what_is_not_over_in_time_says_what_it_waits_for(rig: Power, tmp_path: Path) -> None:
